@@ -1,0 +1,55 @@
+# Every target creates what it needs; `make demo` and `make test` work on a fresh clone.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEV_INSTALLED := $(VENV)/.dev-installed
+
+.PHONY: help demo test check format lint types system-packages bench docs clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Cloister needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv" >&2; exit 1; }
+
+$(INSTALLED): $(BIN)/python pyproject.toml
+	@echo "installing cloister into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_INSTALLED): $(INSTALLED)
+	@echo "installing the development tools into $(VENV)"
+	@$(BIN)/python scripts/dev_requirements.py > $(VENV)/dev-requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/dev-requirements.txt
+	@touch $@
+
+demo: $(INSTALLED) ## Run the main job: a report over the standard library, a refusal, a verified and a tampered record.
+	@$(BIN)/python examples/demo.py
+
+system-packages: ## Install the system packages the tests use, when this user may.
+	@scripts/system-packages
+
+test: $(DEV_INSTALLED) system-packages ## Run all tests.
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEV_INSTALLED) format lint types test ## Everything a change must pass: format, lint, types, tests.
+
+format: $(DEV_INSTALLED) ## Check the formatting.
+	@$(BIN)/ruff format --check --quiet src tests benchmarks examples scripts
+
+lint: $(DEV_INSTALLED) ## Run the linter.
+	@$(BIN)/ruff check --quiet src tests benchmarks examples scripts
+
+types: $(DEV_INSTALLED) ## Check the types.
+	@$(BIN)/mypy
+
+bench: $(DEV_INSTALLED) ## Measure, beside the peers that are installed, and write benchmarks/results.
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what the targets created.
+	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

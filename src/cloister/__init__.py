@@ -1,0 +1,112 @@
+"""Cloister runs plans and code written by AI agents with exactly the authority they were granted.
+
+Owns the public names of the package. They are loaded when they are first used, so that `import cloister` costs almost
+nothing and the guest inside a sandbox loads only its own small part.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from cloister.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from cloister.authority.context import RuntimeContext, SecurityLevel
+    from cloister.authority.level import IsolationLevel
+    from cloister.errors import (
+        AttestationError,
+        AuditError,
+        CapabilityDenied,
+        CloisterError,
+        DeniedError,
+        GuestError,
+        InputError,
+        LimitExceeded,
+        PathDenied,
+        ProviderError,
+        ProviderUnavailable,
+        ReadError,
+    )
+    from cloister.isolation.provider import ExecutionResult, Usage
+    from cloister.lang.evaluate import evaluate
+    from cloister.lang.printer import to_text
+    from cloister.lang.program import Program
+    from cloister.lang.values import Keyword, Symbol
+    from cloister.limits import ResourceLimits
+    from cloister.plan.observer import RunObserver
+    from cloister.plan.result import RunResult
+    from cloister.runtime import Runtime
+
+_HOMES: Final = {
+    "cloister.authority.context": ("RuntimeContext", "SecurityLevel"),
+    "cloister.authority.level": ("IsolationLevel",),
+    "cloister.errors": (
+        "AttestationError",
+        "AuditError",
+        "CapabilityDenied",
+        "CloisterError",
+        "DeniedError",
+        "GuestError",
+        "InputError",
+        "LimitExceeded",
+        "PathDenied",
+        "ProviderError",
+        "ProviderUnavailable",
+        "ReadError",
+    ),
+    "cloister.isolation.provider": ("ExecutionResult", "Usage"),
+    "cloister.lang.evaluate": ("evaluate",),
+    "cloister.lang.printer": ("to_text",),
+    "cloister.lang.program": ("Program",),
+    "cloister.lang.values": ("Keyword", "Symbol"),
+    "cloister.limits": ("ResourceLimits",),
+    "cloister.plan.observer": ("RunObserver",),
+    "cloister.plan.result": ("RunResult",),
+    "cloister.runtime": ("Runtime",),
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AttestationError",
+    "AuditError",
+    "CapabilityDenied",
+    "CloisterError",
+    "DeniedError",
+    "ExecutionResult",
+    "GuestError",
+    "InputError",
+    "IsolationLevel",
+    "Keyword",
+    "LimitExceeded",
+    "PathDenied",
+    "Program",
+    "ProviderError",
+    "ProviderUnavailable",
+    "ReadError",
+    "ResourceLimits",
+    "RunObserver",
+    "RunResult",
+    "Runtime",
+    "RuntimeContext",
+    "SecurityLevel",
+    "Symbol",
+    "Usage",
+    "__version__",
+    "evaluate",
+    "to_text",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'cloister' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

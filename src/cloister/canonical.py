@@ -1,0 +1,62 @@
+"""One byte encoding for everything that is hashed or signed.
+
+Owns the mapping from plain data to bytes: the subset of RFC 8785 (JSON Canonicalization Scheme) without floating point.
+Floats are refused rather than rounded, because two programs may print one number two ways; durations and sizes are
+integers in named units. Must not interpret what it encodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from cloister.errors import InternalError
+
+Plain: TypeAlias = None | bool | int | str | Sequence["Plain"] | Mapping[str, "Plain"]
+
+INTEGER_MAX = 2**63 - 1
+
+
+def _refuse_unstable(data: Plain, path: str) -> None:
+    if isinstance(data, float):
+        raise InternalError(f"canonical encoding has no floating point; found one at {path}")
+    if isinstance(data, int) and not isinstance(data, bool) and not -INTEGER_MAX - 1 <= data <= INTEGER_MAX:
+        raise InternalError(f"canonical encoding holds 64-bit integers; found a larger one at {path}")
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if not isinstance(key, str):
+                raise InternalError(f"canonical encoding has text keys only; found {type(key).__name__} at {path}")
+            _refuse_unstable(value, f"{path}.{key}")
+    elif isinstance(data, Sequence) and not isinstance(data, str):
+        for index, item in enumerate(data):
+            _refuse_unstable(item, f"{path}[{index}]")
+
+
+def encode(data: Plain) -> bytes:
+    """Encode plain data as canonical JSON.
+
+    Args:
+        data: None, booleans, 64-bit integers, text, and lists and string-keyed mappings of them.
+
+    Returns:
+        UTF-8 bytes: keys sorted, no blanks, non-ASCII text escaped, so that equal data gives equal bytes.
+
+    Raises:
+        InternalError: On floats, larger integers, other types or non-text keys.
+
+    Source:
+        RFC 8785, sections 3.2.2 and 3.2.3, restricted as the module says; escapes all non-ASCII.
+    """
+    _refuse_unstable(data, "$")
+    try:
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InternalError(f"not plain data: {error}") from error
+    return text.encode("ascii")
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 digest of bytes as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()

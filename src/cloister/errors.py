@@ -1,0 +1,317 @@
+"""The one error tree of Cloister.
+
+Owns every exception class the package raises on purpose, their stable codes and exit statuses, and the rendering of an
+error for people. Must not import anything else of the package: everything imports it, the guest inside a sandbox too.
+
+Messages say what was attempted, what was allowed or expected, and where; the hint says what to do next. Text that came
+from a plan, a script or a file is shortened and stripped of control characters with `quoted` before it is put in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+QUOTED_CHARS_MAX = 120
+
+
+def quoted(text: str, limit: int = QUOTED_CHARS_MAX) -> str:
+    """Return foreign text fit for a message: printable, one line, at most `limit` characters."""
+    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A place in a source text, as people count.
+
+    Attributes:
+        source: Name of the text: a path, or `<eval>`.
+        line: First line, from 1.
+        column: First column, from 1, in characters.
+        end_line: Last line, from 1.
+        end_column: Column after the last character, from 1.
+        text: The whole first line, without its line break, to draw the caret under.
+    """
+
+    source: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}"
+
+    def excerpt(self) -> str:
+        """Return two lines: the source line and a caret line under the span."""
+        shown = quoted(self.text.replace("\t", " "), 200)
+        start = min(self.column - 1, len(shown))
+        stop = self.end_column - 1 if self.end_line == self.line else len(shown)
+        return f"{shown}\n{' ' * start}{'^' * max(1, min(stop, len(shown)) - start)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON data."""
+        return {
+            "source": self.source, "line": self.line, "column": self.column,
+            "end_line": self.end_line, "end_column": self.end_column, "text": self.text,
+        }  # fmt: skip
+
+
+class CloisterError(Exception):
+    """Root of every error Cloister raises on purpose.
+
+    Attributes:
+        code: Stable dotted identifier, for example `denied.path`; the list is `docs/errors.md`.
+        message: One sentence: what was attempted and why it failed.
+        kind: For errors a plan can see: the kind of the language reference, section 3.6; otherwise None.
+        span: Place in a source text, or None when there is none.
+        hint: What to do next, or None when there is nothing useful to say.
+        details: Further facts as plain JSON data.
+        trace: Guest call stack, innermost first, as `name at source:line:column` lines; empty outside guest code.
+    """
+
+    exit_status: ClassVar[int] = 70
+    default_code: ClassVar[str] = "internal.error"
+    default_kind: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        kind: str | None = None,
+        span: Span | None = None,
+        hint: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        trace: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.kind = kind or self.default_kind
+        self.span = span
+        self.hint = hint
+        self.details: dict[str, Any] = dict(details or {})
+        self.trace = trace
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain JSON data: type, code, message and whatever else is known."""
+        known: dict[str, Any] = {
+            "kind": self.kind,
+            "span": self.span.to_dict() if self.span else None,
+            "hint": self.hint,
+            "details": self.details or None,
+            "trace": list(self.trace) or None,
+        }
+        head = {"type": type(self).__name__, "code": self.code, "message": self.message}
+        return head | {key: value for key, value in known.items() if value is not None}
+
+    def render(self) -> str:
+        """Return the error for a person: code, message, place with a caret, call stack and next step."""
+        lines = [f"error[{self.code}]: {self.message}"]
+        if self.span:
+            lines.append(f"  --> {self.span}")
+            lines.extend("   | " + line for line in self.span.excerpt().splitlines())
+        lines.extend(f"   in {frame}" for frame in self.trace)
+        if self.hint:
+            lines.append(f"  help: {self.hint}")
+        return "\n".join(lines)
+
+
+class InputError(CloisterError):
+    """What was handed in cannot be used as it is."""
+
+    exit_status = 2
+    default_code = "input.invalid"
+
+
+class ReadError(InputError):
+    """The text is not RTFS."""
+
+    default_code = "read.syntax"
+    default_kind = "InvalidProgram"
+
+
+class CompileError(InputError):
+    """The forms are not a program: an unknown name, a misshapen form."""
+
+    default_code = "compile.form"
+    default_kind = "InvalidProgram"
+
+
+class PlanError(InputError):
+    """The plan as a whole cannot be run as asked."""
+
+    default_code = "plan.invalid"
+
+
+class ConfigError(InputError):
+    """A setting is missing, unknown or out of range."""
+
+    default_code = "config.invalid"
+
+
+class DeniedError(CloisterError):
+    """The authority that was granted does not cover what was attempted."""
+
+    exit_status = 3
+    default_code = "denied.rule"
+    default_kind = "SecurityViolation"
+
+
+class CapabilityDenied(DeniedError):
+    """The context does not allow this capability."""
+
+    default_code = "denied.capability"
+
+
+class PathDenied(DeniedError):
+    """The path lies outside the granted paths, or is granted for less than was attempted."""
+
+    default_code = "denied.path"
+
+
+class EgressDenied(DeniedError):
+    """The network destination is not granted."""
+
+    default_code = "denied.egress"
+
+
+class IsolationUnavailable(DeniedError):
+    """The plan or context requires more isolation than the chosen provider gives."""
+
+    default_code = "denied.isolation"
+
+
+class TokenRejected(DeniedError):
+    """The permission token does not cover the execution it was presented with."""
+
+    default_code = "denied.token"
+
+
+class LimitExceeded(CloisterError):
+    """A resource limit was reached. Guest code cannot catch it.
+
+    Attributes:
+        limit: Field name in `ResourceLimits`, for example `memory_bytes`.
+        allowed: The limit, in `unit`.
+        used: What was measured when it was reached, or None when only the fact is known.
+        unit: `bytes`, `ms`, `count` or `steps`.
+    """
+
+    exit_status = 4
+    default_code = "limit.exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        allowed: int,
+        used: int | None = None,
+        unit: str,
+        span: Span | None = None,
+        hint: str | None = None,
+        trace: tuple[str, ...] = (),
+    ) -> None:
+        facts = {"limit": limit, "allowed": allowed, "used": used, "unit": unit}
+        code = "limit." + limit.rsplit("_", 1)[0].replace("_", "-")
+        super().__init__(message, code=code, span=span, hint=hint, details=facts, trace=trace)
+        self.limit, self.allowed, self.used, self.unit = limit, allowed, used, unit
+
+
+class GuestError(CloisterError):
+    """The program failed by itself; `kind` names how, in the words of the language reference."""
+
+    exit_status = 1
+    default_code = "guest.error"
+    default_kind = "Generic"
+
+
+class ProviderError(CloisterError):
+    """The isolation provider could not do its work."""
+
+    exit_status = 5
+    default_code = "provider.error"
+    default_kind = "ResourceError"
+
+
+class ProviderUnavailable(ProviderError):
+    """A mechanism the provider needs is missing on this machine; the hint is the command that fixes it."""
+
+    default_code = "provider.unavailable"
+
+
+class LaunchError(ProviderError):
+    """The sandbox could not be built or the program in it could not be started."""
+
+    default_code = "provider.launch"
+
+
+class GuestCrashed(ProviderError):
+    """The sandboxed process died in a way its program did not choose."""
+
+    default_code = "provider.crashed"
+
+
+class WireError(ProviderError):
+    """The other side of a sandbox boundary sent something that is not the protocol."""
+
+    default_code = "provider.wire"
+
+
+class CleanupError(ProviderError):
+    """Something of a finished execution could not be removed."""
+
+    default_code = "provider.cleanup"
+
+
+class AuditError(CloisterError):
+    """The causal chain cannot be trusted or written."""
+
+    exit_status = 6
+    default_code = "audit.error"
+
+
+class AppendFailed(AuditError):
+    """A record could not be written; the run must stop."""
+
+    default_code = "audit.append"
+
+
+class ChainBroken(AuditError):
+    """Verification failed; the details name the first bad record."""
+
+    default_code = "audit.broken"
+
+
+class AttestationError(CloisterError):
+    """A measurement or signature does not match what was expected."""
+
+    exit_status = 7
+    default_code = "attestation.failed"
+
+
+class DigestMismatch(AttestationError):
+    """The bytes are not the ones that were named."""
+
+    default_code = "attestation.digest"
+
+
+class SignatureInvalid(AttestationError):
+    """The signature was not made by that key over these bytes."""
+
+    default_code = "attestation.signature"
+
+
+class KeyUnavailable(AttestationError):
+    """The signing or verification key cannot be read."""
+
+    default_code = "attestation.key"
+
+
+class InternalError(CloisterError):
+    """A defect in Cloister itself; please report it."""

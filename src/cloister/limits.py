@@ -1,0 +1,65 @@
+"""How much one execution may use.
+
+Owns the limits themselves; each is enforced where its resource is spent (the engine, the supervisor of a sandbox, the
+kernel). Part of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from cloister.errors import ConfigError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceLimits:
+    """Upper bounds of one execution. Every field has a safe default; none means unlimited.
+
+    Attributes:
+        wall_ms: Time from start to end; then the whole process tree is killed.
+        cpu_ms: Processor time of one process.
+        memory_bytes: Resident memory of all processes together.
+        processes_count: Processes and threads alive at once.
+        open_files_count: Open descriptors of one process.
+        file_bytes: Size of one written file.
+        disk_bytes: Space of the private temporary directory.
+        inodes_count: Files in the private temporary directory.
+        output_bytes: Bytes of standard output; standard error has the same bound.
+        steps_count: Function calls and loop turns of RTFS code.
+        depth_count: Nested RTFS calls.
+        value_bytes: Size of one value that crosses the sandbox boundary, or of one text built by RTFS code.
+    """
+
+    wall_ms: int = 30_000
+    cpu_ms: int = 30_000
+    memory_bytes: int = 512 * MIB
+    processes_count: int = 64
+    open_files_count: int = 256
+    file_bytes: int = 64 * MIB
+    disk_bytes: int = 64 * MIB
+    inodes_count: int = 4_096
+    output_bytes: int = 8 * MIB
+    steps_count: int = 50_000_000
+    depth_count: int = 10_000
+    value_bytes: int = 16 * MIB
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(
+                    f"limit {field.name} is {value!r}; it must be a whole number of at least 1",
+                    code="config.limit",
+                    hint="no limit can be switched off; name a larger number instead",
+                )
+
+    def narrow(self, other: ResourceLimits) -> ResourceLimits:
+        """Return the smaller of both limits, field by field."""
+        pairs = {field.name: min(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
+        return ResourceLimits(**pairs)
+
+    def to_dict(self) -> dict[str, int]:
+        """Return all limits as plain data, by field name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
