@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from cloister.version import VERSION as __version__
+from cloister.version import VERSION
 
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext, SecurityLevel
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from cloister.plan.observer import RunObserver
     from cloister.plan.result import RunResult
     from cloister.runtime import Runtime
+
+__version__ = VERSION
 
 _HOMES: Final = {
     "cloister.authority.context": ("RuntimeContext", "SecurityLevel"),

@@ -1,0 +1,1 @@
+"""The built-in capabilities, one module per family."""

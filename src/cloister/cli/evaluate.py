@@ -1,0 +1,31 @@
+"""`cloister eval`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cloister.cli.options import InputOption, JsonOption, TimeoutOption
+from cloister.cli.output import echo, echo_json, reporting
+
+
+def evaluate(
+    expression: Annotated[str, typer.Argument(metavar="EXPR", help="For example '(+ 1 2)'.", show_default=False)],
+    inputs: InputOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a pure expression, within limits; it cannot call anything."""
+    from cloister.cli.options import parse_inputs, parse_limits  # noqa: PLC0415
+    from cloister.lang.evaluate import evaluate as evaluate_source  # noqa: PLC0415
+    from cloister.lang.printer import to_text  # noqa: PLC0415
+    from cloister.lang.transport import from_python  # noqa: PLC0415
+
+    with reporting(as_json=as_json):
+        value = evaluate_source(expression, limits=parse_limits(timeout, None), inputs=parse_inputs(inputs))
+        text = to_text(from_python(value))
+    if as_json:
+        echo_json({"ok": True, "value": value, "value_text": text})
+    else:
+        echo(text)

@@ -1,0 +1,62 @@
+"""The `cloister` command: its subcommands and its way out.
+
+Owns the assembly of the application. The commands live in modules of their own and import what they need when they
+run, so that `cloister --help` loads nothing of the runtime.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cloister.cli.audit import audit_app
+from cloister.cli.check import check, explain
+from cloister.cli.doctor import doctor
+from cloister.cli.evaluate import evaluate
+from cloister.cli.execute import execute
+from cloister.cli.run import run
+from cloister.version import VERSION
+
+EXIT_STATUSES = """
+Exit status: 0 success · 1 the program failed · 2 unusable input · 3 denied · 4 limit reached · 5 provider ·
+6 record · 7 attestation · 70 defect in cloister.
+"""
+
+app = typer.Typer(
+    name="cloister",
+    help="Run plans and code written by AI agents: they can do exactly what you grant, and it is all on record.",
+    epilog=EXIT_STATUSES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("run", help="Run a plan; its calls are authorized, isolated and recorded.")(run)
+app.command("eval", help="Evaluate a pure expression, within limits; it cannot call anything.")(evaluate)
+app.command("exec", help="Run a command in a sandbox that sees nothing but what is granted.")(execute)
+app.command("check", help="Check plans without running them.")(check)
+app.command("explain", help="Show what a plan can touch and which grants it would need.")(explain)
+app.command("doctor", help="Probe each isolation provider: what works here, and the evidence.")(doctor)
+app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cloister {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,180 @@
+"""The options that several commands share, and the context they describe.
+
+Owns names, help texts and parsing of grants, limits and inputs. Paths are resolved here, once, from the directory the
+command was started in; what is granted is the place a path leads to now.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cloister.authority.context import RuntimeContext
+from cloister.authority.level import IsolationLevel
+from cloister.errors import ConfigError, InputError, quoted
+from cloister.limits import ResourceLimits
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Directory of chain and keys [default: $CLOISTER_HOME or user state]."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, errors too.")]
+ProviderOption = Annotated[
+    str, typer.Option("--provider", metavar="NAME", help="Isolation provider; `cloister doctor` lists them.")
+]
+AllowOption = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="CAPABILITY", help="Grant a capability. Repeat for more.")
+]
+AllowComputedOption = Annotated[
+    bool,
+    typer.Option("--allow-computed", help="Grant calls whose capability the plan computes; each is still checked."),
+]
+ReadOption = Annotated[
+    list[Path] | None, typer.Option("--read", metavar="PATH", help="Grant reading of a path and everything below it.")
+]
+WriteOption = Annotated[
+    list[Path] | None,
+    typer.Option("--write", metavar="PATH", help="Grant reading and writing of a path and everything below it."),
+]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME[=VALUE]", help="Grant an environment variable; value from here if left out."),
+]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Give the plan an input, as text.")
+]
+TimeoutOption = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="Limit the whole run, for example 500ms, 30s, 2m.")
+]
+MemoryOption = Annotated[
+    str | None, typer.Option("--memory", metavar="SIZE", help="Limit the memory of each sandbox, for example 256MiB.")
+]
+IsolationOption = Annotated[
+    str | None,
+    typer.Option("--isolation", metavar="LEVEL", help="Refuse providers that isolate less: process, wasm, machine …"),
+]
+UnsafeOption = Annotated[
+    bool,
+    typer.Option("--unsafe-everything", help="Grant every capability and path (UnsafeEverything); it is recorded."),
+]
+
+_TIME_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "": 1_000}
+_SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def _measure(text: str, option: str, units: dict[str, int], example: str) -> int:
+    parts = re.fullmatch(r"([0-9]{1,15})\s*([A-Za-z]*)", text)
+    if not parts or parts[2] not in units:
+        known = ", ".join(unit for unit in units if unit)
+        raise ConfigError(
+            f"{option} {quoted(text)} is not a number with one of the units {known}",
+            code="config.limit",
+            hint=f"for example {option} {example}",
+        )
+    return int(parts[1]) * units[parts[2]]
+
+
+def parse_limits(timeout: str | None, memory: str | None) -> ResourceLimits:
+    """Return the default limits with the given ones in their place.
+
+    Args:
+        timeout: A whole number with `ms`, `s` or `m`; without a unit, seconds.
+        memory: A whole number with `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`; without a unit, bytes.
+
+    Raises:
+        ConfigError: `config.limit`.
+    """
+    given = {}
+    if timeout is not None:
+        given["wall_ms"] = given["cpu_ms"] = _measure(timeout, "--timeout", _TIME_UNITS_MS, "30s")
+    if memory is not None:
+        given["memory_bytes"] = _measure(memory, "--memory", _SIZE_UNITS, "256MiB")
+    return ResourceLimits(**given)
+
+
+def parse_isolation(level: str | None) -> IsolationLevel:
+    """Return the isolation level of that name; NONE when nothing was demanded."""
+    if level is None:
+        return IsolationLevel.NONE
+    names = {member.name.lower().replace("_", "-"): member for member in IsolationLevel}
+    if level.lower() not in names:
+        raise ConfigError(
+            f"there is no isolation level {quoted(level)}",
+            code="config.isolation",
+            hint="the levels are " + ", ".join(names),
+        )
+    return names[level.lower()]
+
+
+def parse_inputs(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return inputs by name from `name=value` texts."""
+    inputs: dict[str, str] = {}
+    for pair in pairs or ():
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise InputError(f"--input {quoted(pair)} is not NAME=VALUE", code="input.pair")
+        if name in inputs:
+            raise InputError(f"input {quoted(name)} is given twice", code="input.pair", hint="give it once")
+        inputs[name] = value
+    return inputs
+
+
+def parse_environment(items: Sequence[str] | None) -> dict[str, str]:
+    """Return variables by name; one without a value takes it from this process's environment."""
+    variables: dict[str, str] = {}
+    for item in items or ():
+        name, separator, value = item.partition("=")
+        if not separator and name not in os.environ:
+            raise InputError(
+                f"--env {quoted(name)} has no value and is not set here",
+                code="input.environment",
+                hint=f"write --env {quoted(name)}=VALUE",
+            )
+        variables[name] = value if separator else os.environ[name]
+    return variables
+
+
+def resolved(paths: Sequence[Path] | None) -> tuple[str, ...]:
+    """Return the canonical absolute path of each, symbolic links followed."""
+    return tuple(str(path.expanduser().resolve()) for path in paths or ())
+
+
+def build_context(
+    *,
+    allow: Sequence[str] | None = None,
+    allow_computed: bool = False,
+    read: Sequence[Path] | None = None,
+    write: Sequence[Path] | None = None,
+    env: Sequence[str] | None = None,
+    limits: ResourceLimits,
+    isolation: str | None = None,
+    unsafe_everything: bool = False,
+) -> RuntimeContext:
+    """Return the context that the grant options describe.
+
+    Raises:
+        ConfigError: A grant that cannot be meant, or single grants beside `--unsafe-everything`.
+    """
+    environment, minimum = parse_environment(env), parse_isolation(isolation)
+    if unsafe_everything:
+        if allow or read or write or allow_computed:
+            raise ConfigError(
+                "--unsafe-everything grants everything; single grants beside it would be mistaken for a restriction",
+                code="config.context",
+                hint="leave it out, or leave the single grants out",
+            )
+        return RuntimeContext.unsafe_everything(environment=environment, limits=limits, minimum_isolation=minimum)
+    return RuntimeContext.controlled(
+        capabilities=tuple(allow or ()),
+        allow_computed=allow_computed,
+        read=resolved(read),
+        write=resolved(write),
+        environment=environment,
+        limits=limits,
+        minimum_isolation=minimum,
+    )

@@ -1,0 +1,108 @@
+"""`cloister run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cloister.cli.options import (
+    AllowComputedOption,
+    AllowOption,
+    EnvOption,
+    HomeOption,
+    InputOption,
+    IsolationOption,
+    JsonOption,
+    MemoryOption,
+    ProviderOption,
+    ReadOption,
+    TimeoutOption,
+    UnsafeOption,
+    WriteOption,
+)
+from cloister.cli.output import echo, echo_json, note, reporting
+from cloister.cli.progress import choose_progress, duration_text
+
+if TYPE_CHECKING:
+    from cloister.plan.result import RunResult
+
+
+def run(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="File with the plan.", show_default=False)],
+    allow: AllowOption = None,
+    read: ReadOption = None,
+    write: WriteOption = None,
+    env: EnvOption = None,
+    inputs: InputOption = None,
+    provider: ProviderOption = "process",
+    timeout: TimeoutOption = None,
+    memory: MemoryOption = None,
+    isolation: IsolationOption = None,
+    allow_computed: AllowComputedOption = False,
+    unsafe_everything: UnsafeOption = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a plan; its calls are authorized, isolated and recorded."""
+    from cloister.cli.options import build_context, parse_inputs, parse_limits  # noqa: PLC0415
+    from cloister.runtime import Runtime  # noqa: PLC0415
+
+    progress = choose_progress(as_json=as_json)
+    with reporting(as_json=as_json, on_leave=progress.stop):
+        context = build_context(
+            allow=allow,
+            allow_computed=allow_computed,
+            read=read,
+            write=write,
+            env=env,
+            limits=parse_limits(timeout, memory),
+            isolation=isolation,
+            unsafe_everything=unsafe_everything,
+        )
+        if unsafe_everything:
+            note("warning: UnsafeEverything: this plan may call every capability on every path")
+        with Runtime.open(home) as runtime:
+            result = runtime.run(
+                plan, context=context, provider=provider, inputs=parse_inputs(inputs), observer=progress
+            )
+    if as_json:
+        echo_json(_as_data(result))
+        return
+    echo(result.value_text)
+    note(_summary(result))
+
+
+def _as_data(result: RunResult) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "value": result.value,
+        "value_text": result.value_text,
+        "run_id": result.run_id,
+        "plan_sha256": result.plan_sha256,
+        "provider": result.provider,
+        "usage": result.usage.to_dict(),
+        "steps": result.steps_count,
+        "calls": [
+            {
+                "capability": call.capability_id,
+                "allowed": call.allowed,
+                "reason": call.reason,
+                "error": call.error_code,
+                "usage": call.usage.to_dict() if call.usage else None,
+                "record": call.sequence,
+            }
+            for call in result.calls
+        ],
+        "chain": {"sequence": result.chain_sequence, "sha256": result.chain_sha256},
+    }
+
+
+def _summary(result: RunResult) -> str:
+    wall = duration_text(result.usage.wall_us) if result.usage.wall_us is not None else "time not measured"
+    peaks = [usage.memory_peak_bytes for usage in (result.usage, *(call.usage for call in result.calls)) if usage]
+    known = [peak for peak in peaks if peak is not None]
+    memory = f", peak memory {max(known) // 2**20} MiB" if known else ""
+    calls = f"{len(result.calls)} call{'' if len(result.calls) == 1 else 's'}"
+    return f"{result.run_id}: {calls}, {wall}{memory}; record {result.chain_sequence}"

@@ -1,0 +1,1 @@
+"""From a plan to its run: admission and orchestration."""

@@ -1,0 +1,166 @@
+"""The host's side of a running plan: every call is authorized, recorded, executed, recorded.
+
+Owns the order in which that happens. The order is the security property: a decision before anything else, an intent
+record before the act, an outcome record after it, whether it was allowed or denied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cloister.capabilities.capability import Invocation
+from cloister.errors import AuditError, CloisterError, GuestError, InputError
+from cloister.lang.transport import decode, encode
+from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
+
+if TYPE_CHECKING:
+    from cloister.authority.authorizer import Decision, SecurityAuthorizer
+    from cloister.authority.context import RuntimeContext
+    from cloister.capabilities.catalog import Catalog
+    from cloister.clock import Clock
+    from cloister.isolation.provider import Usage, WireValue
+    from cloister.lang.values import Value
+    from cloister.plan.observer import RunObserver
+    from cloister.plan.recorder import RunRecorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call of a run, as it was decided and ended.
+
+    Attributes:
+        capability_id: Canonical identifier.
+        allowed: The decision.
+        reason: The rule that decided, as a code.
+        error_code: How it failed, or None when it succeeded.
+        usage: What its sandboxes used; None when it ran none.
+        sequence: Position of its intent record in the causal chain.
+    """
+
+    capability_id: str
+    allowed: bool
+    reason: str
+    error_code: str | None
+    usage: Usage | None
+    sequence: int
+
+
+@dataclass(slots=True)
+class _OpenStep:
+    name: str
+    started_ns: int
+    sequence: int
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanRun:
+    """One run of one plan; the provider calls it back as its `HostCalls`.
+
+    Attributes:
+        context: What the run may do.
+        catalog: What can be called.
+        authorizer: Decides.
+        port: The way into sandboxes.
+        recorder: Writes the causal chain.
+        clock: Time.
+        observer: Watches.
+        started: Sequence number of the run's first record.
+        calls: What was called so far.
+        handles: Open files of the run.
+    """
+
+    context: RuntimeContext
+    catalog: Catalog
+    authorizer: SecurityAuthorizer
+    port: SandboxPort
+    recorder: RunRecorder
+    clock: Clock
+    observer: RunObserver
+    started: int
+    calls: list[CallRecord] = field(default_factory=list)
+    handles: dict[int, object] = field(default_factory=dict)
+    steps_count: int = 0
+    _open_steps: list[_OpenStep] = field(default_factory=list)
+
+    def console(self, text: str) -> None:
+        """Show a printed line to the observer."""
+        self.observer.printed(text)
+
+    def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
+        """Authorize, record and execute one capability call."""
+        values = [decode(argument) for argument in arguments]
+        decision = self.authorizer.authorize(self.context, capability_id, values)
+        intent = self.recorder.call_intent(decision, arguments)
+        if not decision.allowed:
+            self._refuse(decision, intent)
+        self.observer.call_started(decision.capability_id)
+        sandbox = DecidedSandbox(self.port, decision)
+        try:
+            result = encode(self._perform(decision, sandbox))
+        except AuditError:
+            raise
+        except CloisterError as error:
+            self.recorder.call_failed(intent, decision.capability_id, error)
+            self._note(decision, intent, error.code, total(sandbox.usages))
+            raise
+        usage = total(sandbox.usages)
+        self.recorder.call_succeeded(intent, decision.capability_id, result, usage)
+        self._note(decision, intent, None, usage)
+        return result
+
+    def _refuse(self, decision: Decision, intent: int) -> None:
+        error = decision.error()
+        self.recorder.call_failed(intent, decision.capability_id, error)
+        self._note(decision, intent, error.code, None)
+        raise error
+
+    def _perform(self, decision: Decision, sandbox: DecidedSandbox) -> Value:
+        capability = self.catalog.capabilities[decision.capability_id]
+        invocation = Invocation(
+            arguments=decision.arguments,
+            decision=decision,
+            context=self.context,
+            sandbox=sandbox,
+            state=self,
+            clock=self.clock,
+        )
+        try:
+            return capability.run(invocation)
+        except InputError as error:
+            # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
+            raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
+
+    def _note(self, decision: Decision, intent: int, error_code: str | None, usage: Usage | None) -> None:
+        self.calls.append(
+            CallRecord(
+                capability_id=decision.capability_id,
+                allowed=decision.allowed,
+                reason=decision.reason.value,
+                error_code=error_code,
+                usage=usage,
+                sequence=intent,
+            )
+        )
+        self.observer.call_ended(decision.capability_id, error_code)
+
+    def step_started(self, name: str) -> None:
+        """Record and show that a step was entered."""
+        sequence = self.recorder.step_started(name, self.started)
+        self.observer.step_started(name, len(self._open_steps))
+        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence))
+        self.steps_count += 1
+
+    def step_ended(self, name: str, error_code: str | None) -> None:
+        """Record and show that the innermost open step ended."""
+        if not self._open_steps or self._open_steps[-1].name != name:
+            raise GuestError(f"the guest ended step {name!r}, which is not the innermost open one", code="guest.step")
+        step = self._open_steps.pop()
+        self.recorder.step_ended(name, step.sequence, error_code)
+        elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
+        self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
+
+    def abandon_steps(self, error_code: str) -> None:
+        """Close the steps that a run left open when it was ended from outside, innermost first."""
+        while self._open_steps:
+            self.step_ended(self._open_steps[-1].name, error_code)

@@ -1,0 +1,114 @@
+"""What a run writes into the causal chain.
+
+Owns the shape of the bodies of run, call and step records. Arguments are kept as shortened text with a digest of all of
+them; results as digest and size only, because they may be large or private. An append that fails raises
+`AppendFailed`, which nothing on the way catches: a run that cannot be recorded stops.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from cloister.audit.chain import CausalChain
+from cloister.audit.event import EventType, Record
+from cloister.authority.authorizer import Decision
+from cloister.canonical import Plain, sha256_hex
+from cloister.errors import CloisterError, quoted
+from cloister.isolation.provider import Usage, WireValue
+from cloister.lang.printer import to_text
+from cloister.lang.transport import decode
+
+ARGUMENT_CHARS_MAX: Final = 2_000
+
+
+def wire_digest(value: WireValue) -> tuple[str, int]:
+    """Return the SHA-256 and the size in bytes of wire data written as compact JSON with sorted keys."""
+    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return sha256_hex(data), len(data)
+
+
+class RunRecorder:
+    """Appends the records of one run.
+
+    Args:
+        chain: Where to.
+        run_id: Goes into every record.
+    """
+
+    def __init__(self, chain: CausalChain, run_id: str) -> None:
+        self._chain = chain
+        self._run_id = run_id
+
+    def _append(
+        self,
+        event_type: EventType,
+        body: Mapping[str, Plain],
+        *,
+        capability_id: str | None = None,
+        parent: int | None = None,
+    ) -> Record:
+        return self._chain.append(
+            event_type, run_id=self._run_id, capability_id=capability_id, parent=parent, body=body
+        )
+
+    def run_started(self, body: Mapping[str, Plain]) -> int:
+        """Record what is about to run, under which context."""
+        return self._append(EventType.RUN_STARTED, body).event.sequence
+
+    def run_refused(self, parent: int, error: CloisterError) -> Record:
+        """Record that admission refused the run."""
+        return self._append(EventType.RUN_REFUSED, _error_body(error), parent=parent)
+
+    def run_completed(self, parent: int, value: WireValue, usage: Usage) -> Record:
+        """Record the end of a run that returned a value."""
+        digest, size = wire_digest(value)
+        body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict()}
+        return self._append(EventType.RUN_COMPLETED, body, parent=parent)
+
+    def run_failed(self, parent: int, error: CloisterError) -> Record:
+        """Record the end of a run that raised."""
+        return self._append(EventType.RUN_FAILED, _error_body(error), parent=parent)
+
+    def call_intent(self, decision: Decision, arguments: Sequence[WireValue]) -> int:
+        """Record what is about to be called, or was refused, and by which rule."""
+        digest, _ = wire_digest(list(arguments))
+        shown = " ".join(to_text(decode(argument)) for argument in arguments)
+        body: dict[str, Plain] = {
+            "decision": "allow" if decision.allowed else "deny",
+            "reason": decision.reason.value,
+            "arguments": quoted(shown, ARGUMENT_CHARS_MAX),
+            "arguments_sha256": digest,
+            "permissions": sorted(decision.permissions),
+            "read_paths": list(decision.read_paths),
+            "write_paths": list(decision.write_paths),
+            "environment": list(decision.environment),
+        }
+        return self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id).event.sequence
+
+    def call_succeeded(self, intent: int, capability_id: str, value: WireValue, usage: Usage | None) -> Record:
+        """Record the result of a call; `usage` is None when nothing was executed in a sandbox."""
+        digest, size = wire_digest(value)
+        figures: Plain = usage.to_dict() if usage else None
+        body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
+        return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+
+    def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:
+        """Record that a call was refused or failed."""
+        body: dict[str, Plain] = {"ok": False, **_error_body(error)}
+        return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+
+    def step_started(self, name: str, parent: int) -> int:
+        """Record that a step was entered."""
+        return self._append(EventType.STEP_STARTED, {"name": quoted(name)}, parent=parent).event.sequence
+
+    def step_ended(self, name: str, parent: int, error_code: str | None) -> Record:
+        """Record that a step ended; `error_code` is None when it succeeded."""
+        body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}
+        return self._append(EventType.STEP_ENDED, body, parent=parent)
+
+
+def _error_body(error: CloisterError) -> dict[str, Plain]:
+    described: dict[str, Any] = {"code": error.code, "kind": error.kind, "message": quoted(error.message, 500)}
+    return {"error": described}

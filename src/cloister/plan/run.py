@@ -1,0 +1,178 @@
+"""One run of a plan from admission to its last record.
+
+Owns the sequence: record the start, check the provider's level, admit, issue the token for the plan's own code,
+execute, record the end. Whatever is raised on the way is recorded before it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.audit.chain import CausalChain
+from cloister.authority.authorizer import SecurityAuthorizer
+from cloister.authority.context import RuntimeContext
+from cloister.authority.token import TokenIssuer
+from cloister.capabilities.catalog import Catalog
+from cloister.clock import Clock
+from cloister.errors import AuditError, CloisterError, DeniedError, InputError, IsolationUnavailable
+from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
+from cloister.lang.printer import to_text
+from cloister.lang.program import Program
+from cloister.lang.transport import decode, encode, from_python, to_python
+from cloister.plan.admission import refusals, requirements
+from cloister.plan.observer import RunObserver
+from cloister.plan.orchestrator import PlanRun
+from cloister.plan.recorder import RunRecorder
+from cloister.plan.result import RunResult
+from cloister.plan.sandbox import SandboxPort
+
+RUN_ID_BYTES = 8
+PLAN_CAPABILITY = "cloister.plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunParts:
+    """What every run of a runtime shares."""
+
+    chain: CausalChain
+    clock: Clock
+    catalog: Catalog
+    authorizer: SecurityAuthorizer
+    issuer: TokenIssuer
+
+    def new_run_id(self) -> str:
+        """Return an identifier for one run."""
+        return f"run-{self.clock.random_bytes(RUN_ID_BYTES).hex()}"
+
+
+def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
+    """Refuse a provider that gives less isolation than the context demands.
+
+    Raises:
+        IsolationUnavailable: Naming both levels; there is no fallback to another provider.
+    """
+    if provider.level < context.minimum_isolation:
+        raise IsolationUnavailable(
+            f"provider {provider.name} isolates at level {provider.level.name}; "
+            f"the context requires {context.minimum_isolation.name}",
+            hint="choose a stronger provider with --provider, or grant the weaker level with --isolation "
+            + provider.level.name.lower(),
+        )
+
+
+def run_plan(
+    parts: RunParts,
+    program: Program,
+    *,
+    context: RuntimeContext,
+    provider: IsolationProvider,
+    inputs: Mapping[str, Any],
+    observer: RunObserver,
+) -> RunResult:
+    """Run a compiled plan; see `Runtime.run` for what is raised."""
+    run_id = parts.new_run_id()
+    recorder = RunRecorder(parts.chain, run_id)
+    wire_inputs = {name: _input(name, value) for name, value in inputs.items()}
+    started = recorder.run_started(
+        {
+            "plan": program.name,
+            "plan_sha256": program.sha256,
+            "provider": provider.name,
+            "inputs": sorted(wire_inputs),
+            "context": context.to_dict(),
+        }
+    )
+    try:
+        require_level(provider, context)
+        _admit(program, context, parts.authorizer, recorder)
+    except AuditError:
+        raise
+    except CloisterError as error:
+        recorder.run_refused(started, error)
+        raise
+    begun_ns = parts.clock.monotonic_ns()
+    port = SandboxPort(
+        provider=provider,
+        issuer=parts.issuer,
+        context=context,
+        time_left=lambda: context.limits.wall_ms - (parts.clock.monotonic_ns() - begun_ns) // 1_000_000,
+        run_id=run_id,
+    )
+    run = PlanRun(
+        context=context,
+        catalog=parts.catalog,
+        authorizer=parts.authorizer,
+        port=port,
+        recorder=recorder,
+        clock=parts.clock,
+        observer=observer,
+        started=started,
+    )
+    result = _execute(program, run, provider, wire_inputs)
+    last = recorder.run_completed(started, result.value, result.usage)
+    value = decode(result.value)
+    return RunResult(
+        value=to_python(value),
+        value_text=to_text(value),
+        run_id=run_id,
+        plan_sha256=program.sha256,
+        provider=provider.name,
+        usage=result.usage,
+        calls=tuple(run.calls),
+        steps_count=run.steps_count,
+        chain_sequence=last.event.sequence,
+        chain_sha256=last.record_sha256,
+    )
+
+
+def _input(name: str, value: Any) -> WireValue:
+    try:
+        return encode(from_python(value))
+    except InputError as error:
+        raise InputError(f"input {name}: {error.message}", code="input.value", hint=error.hint) from error
+
+
+def _admit(program: Program, context: RuntimeContext, authorizer: SecurityAuthorizer, recorder: RunRecorder) -> None:
+    refused = refusals(requirements(program, context, authorizer))
+    if not refused:
+        return
+    errors: list[DeniedError] = []
+    for requirement in refused:
+        error = requirement.error()
+        arguments = [encode(argument) for argument in requirement.arguments or ()]
+        intent = recorder.call_intent(requirement.decision, arguments)
+        recorder.call_failed(intent, requirement.decision.capability_id, error)
+        errors.append(error)
+    first, *others = errors
+    first.details["also_refused"] = [error.to_dict() for error in others]
+    raise first
+
+
+def _execute(
+    program: Program, run: PlanRun, provider: IsolationProvider, wire_inputs: Mapping[str, WireValue]
+) -> ExecutionResult:
+    execution_id = run.port.next_execution_id()
+    limits = run.context.limits
+    token = run.port.issuer.issue(
+        run.authorizer.authorize_workload(run.context, PLAN_CAPABILITY),
+        execution_id=execution_id,
+        limits=limits,
+        minimum_isolation=run.context.minimum_isolation,
+    )
+    execution = ExecutionContext(
+        execution_id=execution_id,
+        capability_id=PLAN_CAPABILITY,
+        workload=PlanProgram(source=program.source.text, name=program.name, inputs=wire_inputs),
+        token=token,
+        limits=limits,
+    )
+    try:
+        return provider.execute(execution, host=run)
+    except AuditError:
+        raise
+    except CloisterError as error:
+        run.abandon_steps(error.code)
+        run.recorder.run_failed(run.started, error)
+        raise

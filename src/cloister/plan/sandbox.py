@@ -1,0 +1,146 @@
+"""The way from an authorized call into a sandbox.
+
+Owns the step from a decision to a permission token and from there to the provider: limits only shrink, time left of the
+run bounds every execution in it, and what was used is added up for the call's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from cloister.authority.authorizer import Decision
+from cloister.authority.context import RuntimeContext
+from cloister.authority.token import TokenIssuer
+from cloister.errors import GuestError, LimitExceeded
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    IsolationProvider,
+    Mount,
+    MountMode,
+    Usage,
+    Workload,
+)
+from cloister.limits import ResourceLimits
+
+TimeLeft: TypeAlias = Callable[[], int]
+"""Milliseconds that are left of the run; zero or less when it is over."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SandboxPort:
+    """What all sandboxes of one run share.
+
+    Attributes:
+        provider: Runs the workloads.
+        issuer: Turns decisions into tokens.
+        context: The run's context.
+        time_left: How long the run may still take.
+        run_id: Start of every execution identifier.
+        executions_count: How many were started.
+    """
+
+    provider: IsolationProvider
+    issuer: TokenIssuer
+    context: RuntimeContext
+    time_left: TimeLeft
+    run_id: str
+    executions_count: int = 0
+
+    def next_execution_id(self) -> str:
+        """Return an identifier that is unique in the run."""
+        self.executions_count += 1
+        return f"{self.run_id}/{self.executions_count}"
+
+
+@dataclass(slots=True)
+class DecidedSandbox:
+    """Sandboxes for one decision; implements `cloister.capabilities.capability.Sandbox`.
+
+    Attributes:
+        port: Shared parts of the run.
+        decision: What was allowed.
+        usages: Measured usage of each execution so far.
+    """
+
+    port: SandboxPort
+    decision: Decision
+    usages: list[Usage] = field(default_factory=list)
+
+    def under(self, decision: Decision) -> DecidedSandbox:
+        """Return a sandbox for an earlier decision of the run that adds to the same usage."""
+        return DecidedSandbox(self.port, decision, self.usages)
+
+    def execute(
+        self,
+        workload: Workload,
+        *,
+        mounts: tuple[Mount, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        wall_ms: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> ExecutionResult:
+        """Run a workload in a fresh sandbox; see `Sandbox.execute`."""
+        limits = self._limits(wall_ms, memory_bytes)
+        execution_id = self.port.next_execution_id()
+        token = self.port.issuer.issue(
+            self.decision,
+            execution_id=execution_id,
+            limits=limits,
+            minimum_isolation=self.port.context.minimum_isolation,
+            write_paths=tuple(mount.source for mount in mounts if mount.mode is MountMode.READ_WRITE),
+        )
+        context = ExecutionContext(
+            execution_id=execution_id,
+            capability_id=self.decision.capability_id,
+            workload=workload,
+            token=token,
+            limits=limits,
+            mounts=mounts,
+            environment=environment or {},
+        )
+        result = self.port.provider.execute(context)
+        self.usages.append(result.usage)
+        return result
+
+    def _limits(self, wall_ms: int | None, memory_bytes: int | None) -> ResourceLimits:
+        granted = self.port.context.limits
+        for name, asked in (("timeout-ms", wall_ms), ("memory-mib", memory_bytes)):
+            if asked is not None and asked < 1:
+                raise GuestError(f"{name} must be at least 1", kind="InvalidArgument", code="guest.argument")
+        left = self.port.time_left()
+        if left < 1:
+            raise LimitExceeded(
+                f"the run took longer than {granted.wall_ms} ms",
+                limit="wall_ms",
+                allowed=granted.wall_ms,
+                unit="ms",
+                hint="raise it with --timeout",
+            )
+        return replace(
+            granted,
+            wall_ms=min(granted.wall_ms, wall_ms or granted.wall_ms, left),
+            memory_bytes=min(granted.memory_bytes, memory_bytes or granted.memory_bytes),
+        )
+
+
+def total(usages: list[Usage]) -> Usage | None:
+    """Add up usage; a figure that any part did not measure is None, and so is the whole when there are no parts."""
+    if not usages:
+        return None
+
+    def added(name: str) -> int | None:
+        parts = [getattr(usage, name) for usage in usages]
+        return None if None in parts else sum(parts)
+
+    peaks = [usage.memory_peak_bytes for usage in usages]
+    known_peaks = [peak for peak in peaks if peak is not None]
+    return Usage(
+        wall_us=added("wall_us"),
+        cpu_user_us=added("cpu_user_us"),
+        cpu_system_us=added("cpu_system_us"),
+        memory_peak_bytes=max(known_peaks) if len(known_peaks) == len(peaks) else None,
+        output_bytes=added("output_bytes"),
+    )

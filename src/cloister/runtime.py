@@ -1,0 +1,246 @@
+"""The one object a program needs: it owns the providers and the causal chain, and runs plans and commands.
+
+Owns the life of both; everything that decides, executes or records lives in the packages it joins. Inputs come from the
+caller and are trusted to name the right context; plans, scripts and commands are not trusted at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from cloister.audit.chain import CausalChain
+from cloister.audit.home import open_chain
+from cloister.authority.authorizer import SecurityAuthorizer
+from cloister.authority.context import RuntimeContext
+from cloister.authority.token import TokenIssuer
+from cloister.capabilities.catalog import Catalog, builtin_catalog
+from cloister.clock import Clock, SystemClock
+from cloister.errors import PlanError
+from cloister.isolation.factory import ProviderFactory
+from cloister.isolation.host_paths import HostPathResolver
+from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
+from cloister.lang.program import Program, compile_program
+from cloister.plan.admission import Requirement, requirements
+from cloister.plan.command import run_command
+from cloister.plan.observer import RunObserver, SilentObserver
+from cloister.plan.result import RunResult
+from cloister.plan.run import RunParts, run_plan
+
+Plan: TypeAlias = Program | Path | str
+"""A compiled program, the path of a plan file, or the text of a plan."""
+
+PLAN_BYTES_MAX = 4 * 1024 * 1024
+TOKEN_KEY_BYTES = 32
+
+
+def default_home() -> Path:
+    """Return where chain and keys live: `$CLOISTER_HOME`, else `cloister` below the user's state directory.
+
+    Source: XDG Base Directory Specification 0.8 for `$XDG_STATE_HOME` and its default `~/.local/state`.
+    """
+    chosen = os.environ.get("CLOISTER_HOME")
+    if chosen:
+        return Path(chosen)
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "cloister"
+
+
+def load_plan(plan: Plan, inputs: Sequence[str] = ()) -> Program:
+    """Read and compile a plan.
+
+    Args:
+        plan: A program is returned as it is; a path is read; any other text is compiled.
+        inputs: Names that the plan may use as inputs.
+
+    Raises:
+        PlanError: The file cannot be read, is too large, or is not UTF-8 text.
+        ReadError: It is not RTFS.
+        CompileError: It is not a program.
+    """
+    if isinstance(plan, Program):
+        return plan
+    if isinstance(plan, str):
+        return compile_program(plan, "<plan>", inputs)
+    try:
+        if plan.stat().st_size > PLAN_BYTES_MAX:
+            raise PlanError(f"plan {plan} is larger than {PLAN_BYTES_MAX} bytes", code="plan.size")
+        return compile_program(plan.read_text(encoding="utf-8"), str(plan), inputs)
+    except OSError as error:
+        raise PlanError(
+            f"cannot read plan {plan}: {error.strerror}", code="plan.unreadable", hint="name a file with RTFS text"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise PlanError(
+            f"plan {plan} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}",
+            code="plan.encoding",
+            hint="save it as UTF-8",
+        ) from error
+
+
+def explain_plan(plan: Plan, *, context: RuntimeContext, inputs: Sequence[str] = ()) -> tuple[Requirement, ...]:
+    """List every place where a plan touches the world, each with what the context says to it.
+
+    Args:
+        plan: As for `load_plan`.
+        context: What it would be allowed.
+        inputs: Names that the plan may use as inputs.
+    """
+    return requirements(load_plan(plan, inputs), context, _authorizer(builtin_catalog()))
+
+
+def _authorizer(catalog: Catalog) -> SecurityAuthorizer:
+    return SecurityAuthorizer(catalog.registry, HostPathResolver(Path.cwd()))
+
+
+class Runtime:
+    """Runs plans and commands; every one is authorized, isolated and recorded.
+
+    Make one with `Runtime.open` and close it, or use it as a context manager. It may be used from several threads.
+
+    Args:
+        chain: Where runs are recorded.
+        clock: Time and randomness.
+        catalog: What plans can call.
+    """
+
+    def __init__(self, chain: CausalChain, *, clock: Clock, catalog: Catalog) -> None:
+        issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
+        self._providers = ProviderFactory(issuer.verifier())
+        self._parts = RunParts(
+            chain=chain,
+            clock=clock,
+            catalog=catalog,
+            authorizer=_authorizer(catalog),
+            issuer=issuer,
+        )
+
+    @classmethod
+    def open(cls, home: str | Path | None = None, *, clock: Clock | None = None) -> Self:
+        """Open the runtime whose chain and keys live in a directory; they are made when missing.
+
+        Args:
+            home: The directory; `default_home()` when left out.
+            clock: Time and randomness; the system's when left out.
+
+        Raises:
+            AuditError: The chain there is not one of ours, or cannot be opened.
+            KeyUnavailable: Its signing key cannot be read, or others can read it.
+        """
+        clock = clock or SystemClock()
+        directory = Path(home) if home is not None else default_home()
+        return cls(open_chain(directory, clock), clock=clock, catalog=builtin_catalog())
+
+    def check(self, plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
+        """Read and compile a plan without running it; see `load_plan`."""
+        return load_plan(plan, inputs)
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        inputs: Mapping[str, Any] | None = None,
+        observer: RunObserver | None = None,
+    ) -> RunResult:
+        """Run a plan and wait for its result.
+
+        Args:
+            plan: A path, program text, or compiled program.
+            context: What it may do; everything else is refused.
+            provider: Name of the isolation provider.
+            inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
+            observer: Sees steps, calls and printed lines as they happen.
+
+        Returns:
+            The value and the facts of the run.
+
+        Raises:
+            InputError: The plan or an input cannot be used (exit status 2).
+            DeniedError: The context does not cover it; the hint names the missing grant (3).
+            LimitExceeded: A limit was reached (4).
+            GuestError: The plan failed by itself (1).
+            ProviderError: The provider could not do its work (5).
+            AuditError: The run could not be recorded, so it was stopped (6).
+        """
+        program = load_plan(plan, sorted(inputs or {}))
+        return run_plan(
+            self._parts,
+            program,
+            context=context,
+            provider=self._providers.create(provider),
+            inputs=inputs or {},
+            observer=observer or SilentObserver(),
+        )
+
+    async def arun(
+        self,
+        plan: Plan,
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        inputs: Mapping[str, Any] | None = None,
+        observer: RunObserver | None = None,
+    ) -> RunResult:
+        """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
+        return await asyncio.to_thread(
+            self.run, plan, context=context, provider=provider, inputs=inputs, observer=observer
+        )
+
+    def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        stdin: bytes = b"",
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+    ) -> ExecutionResult:
+        """Run a command in a sandbox that sees the context's paths and variables.
+
+        Args:
+            argv: Program and arguments.
+            context: Needs the capability `cloister.exec`.
+            provider: Name of the isolation provider.
+            stdin: Bytes for standard input.
+            on_output: Sees output as it comes.
+            working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
+
+        Returns:
+            Output, exit status (which may be other than 0) and measured usage.
+
+        Raises:
+            DeniedError, LimitExceeded, GuestCrashed, ProviderError, AuditError: As `run`.
+        """
+        return run_command(
+            self._parts,
+            tuple(argv),
+            context=context,
+            provider=self._providers.create(provider),
+            stdin=stdin,
+            on_output=on_output,
+            working_directory=working_directory,
+        )
+
+    def probe(self) -> tuple[ProbeReport, ...]:
+        """Probe every provider: what works here, with the evidence."""
+        return self._providers.probe_all()
+
+    def close(self) -> None:
+        """End the providers' processes and close the chain. Idempotent."""
+        self._providers.close()
+        self._parts.chain.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
