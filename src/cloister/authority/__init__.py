@@ -1,0 +1,1 @@
+"""Who may do what. Pure: no files, no clock."""

@@ -1,0 +1,270 @@
+"""What a capability is to the authority: its parameters, its effects, and which arguments name places.
+
+Owns the specification and the binding of a call's arguments to parameters. Arguments come from a plan and are not
+trusted; a specification comes from the program and is checked when it is made. Must not do what a capability does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from cloister.authority.effect import effect_label
+from cloister.authority.permission import IMPLIED, Permission
+from cloister.errors import ConfigError, GuestError, quoted
+from cloister.lang.values import Keyword, List, Map, Value, type_name
+
+
+class ParameterType(StrEnum):
+    """What a parameter takes. A boolean is never a number, and an integer is a number."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    MAP = "map"
+    VECTOR = "vector"
+    ANY = "any"
+
+
+_Classes: TypeAlias = frozenset[type] | None
+
+_ACCEPTED: Final[Mapping[ParameterType, _Classes]] = MappingProxyType(
+    {
+        # Exact classes: bool is a subclass of int in Python and must not pass for one
+        ParameterType.TEXT: frozenset({str}),
+        ParameterType.INTEGER: frozenset({int}),
+        ParameterType.NUMBER: frozenset({int, float}),
+        ParameterType.BOOLEAN: frozenset({bool}),
+        ParameterType.MAP: frozenset({Map}),
+        ParameterType.VECTOR: frozenset({tuple, List}),
+        ParameterType.ANY: None,
+    }
+)
+
+
+class AccessKind(StrEnum):
+    """What an argument names."""
+
+    READ = "read"
+    """A path that is read."""
+    WRITE = "write"
+    """A path that is written."""
+    ENVIRONMENT = "environment"
+    """An environment variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter.
+
+    Attributes:
+        name: As a plan writes it in a map, without colon.
+        type: What it takes.
+        required: Whether it must be given.
+        doc: One sentence for `explain`.
+    """
+
+    name: str
+    type: ParameterType
+    required: bool = True
+    doc: str = ""
+    _accepted: _Classes = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Look the accepted classes up once."""
+        object.__setattr__(self, "_accepted", _ACCEPTED[ParameterType(self.type)])
+
+    def accepts(self, value: Value) -> bool:
+        """Return whether a value has the parameter's type."""
+        return self._accepted is None or type(value) in self._accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Which bound argument names a path or variable.
+
+    Attributes:
+        parameter: Name of a `text` parameter, or of a `vector` parameter holding texts.
+        kind: What it names.
+    """
+
+    parameter: str
+    kind: AccessKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapabilitySpec:
+    """How a capability is called and what it asks for.
+
+    Attributes:
+        id: Canonical identifier, for example `ccos.io.read-file`.
+        summary: One sentence for people.
+        parameters: In positional order; optional ones last.
+        returns: What it returns, in words.
+        effects: Labels of `EffectLabel`, at least one; old spellings are mapped.
+        permission: One of `Permission`, or None when nothing is done in a sandbox.
+        access: Which arguments name paths and variables.
+        variadic: Whether the last parameter takes all remaining arguments, as a vector whose items have its type.
+        permissions: What a decision carries: the id, the permission, and what that implies.
+
+    Raises:
+        ConfigError: `config.capability` or `config.effect` when it contradicts itself or uses unknown words.
+    """
+
+    id: str
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    returns: str
+    effects: frozenset[str]
+    permission: str | None = None
+    access: tuple[Access, ...] = ()
+    variadic: bool = False
+    permissions: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        """Refuse a specification that would be decided on wrongly."""
+        if not self.effects:
+            # An empty set would read as harmless; a capability that only computes says :compute
+            raise self._misshapen("has no effects; one that only computes says :compute")
+        object.__setattr__(self, "effects", frozenset(effect_label(effect).value for effect in self.effects))
+        names = [parameter.name for parameter in self.parameters]
+        if len(set(names)) != len(names):
+            raise self._misshapen("has two parameters of one name")
+        required = [parameter.required for parameter in self.parameters]
+        if required != sorted(required, reverse=True):
+            raise self._misshapen("has a required parameter after an optional one")
+        if self.variadic and not self.parameters:
+            raise self._misshapen("is variadic but has no parameter")
+        for access in self.access:
+            self._check_access(access)
+        object.__setattr__(self, "permissions", self._carried())
+
+    def bind(self, arguments: Sequence[Value]) -> dict[str, Value]:
+        """Give a call's arguments to the parameters.
+
+        Arguments are taken in order, or from one map whose keyword or text keys name parameters. One map is read that
+        way when the first parameter cannot take a map itself; when it can, only if at least two parameters are required
+        and the map names all of these and nothing unknown, so that data never turns into arguments by its shape.
+
+        Returns:
+            Values by parameter name; absent optional ones, and optional ones given as nil, are missing.
+
+        Raises:
+            GuestError: `ArityMismatch`, `TypeError` or `InvalidArgument`, naming capability, parameter, what was
+                expected and what came.
+        """
+        if len(arguments) == 1 and type(arguments[0]) is Map and self._is_named(arguments[0]):
+            given = self._by_name(arguments[0])
+        else:
+            given = self._by_position(arguments)
+        bound = {}
+        for parameter in self.parameters:
+            value = given.get(parameter.name)
+            if value is None and (not parameter.required or parameter.name not in given):
+                if parameter.required:
+                    raise self._arity(f"parameter {parameter.name}", "nothing for it")
+                continue
+            self._check_value(parameter, value)
+            bound[parameter.name] = value
+        return bound
+
+    def usage(self) -> str:
+        """Return how it is called, for messages: `ccos.io.delete-file path [recursive]`."""
+        words = [parameter.name if parameter.required else f"[{parameter.name}]" for parameter in self.parameters]
+        return " ".join([self.id, *words]) + ("…" if self.variadic else "")
+
+    def _misshapen(self, problem: str) -> ConfigError:
+        return ConfigError(f'capability "{quoted(self.id)}" {problem}', code="config.capability")
+
+    def _check_access(self, access: Access) -> None:
+        types = {parameter.name: parameter.type for parameter in self.parameters}
+        if types.get(access.parameter) not in {ParameterType.TEXT, ParameterType.VECTOR} or self.variadic:
+            raise self._misshapen(f"declares access by {access.parameter}, which is no text or vector parameter")
+
+    def _carried(self) -> frozenset[str]:
+        if self.permission is None:
+            if self.access:
+                raise self._misshapen("names paths or variables but asks for no permission")
+            return frozenset({self.id})
+        try:
+            return frozenset({self.id}) | IMPLIED[Permission(self.permission)]
+        except ValueError:
+            raise self._misshapen(f'asks for the unknown permission "{quoted(self.permission)}"') from None
+
+    def _is_named(self, argument: Map) -> bool:
+        if self.variadic or not self.parameters:
+            return False
+        first = self.parameters[0]
+        if first.type not in {ParameterType.MAP, ParameterType.ANY}:
+            return True
+        names = {_key_name(key) for key in argument}
+        required = {parameter.name for parameter in self.parameters if parameter.required}
+        known = {parameter.name for parameter in self.parameters}
+        return len(required) > 1 and required <= names <= known
+
+    def _by_name(self, argument: Map) -> dict[str, Value]:
+        known = [parameter.name for parameter in self.parameters]
+        given: dict[str, Value] = {}
+        for key, value in argument.items():
+            name = _key_name(key)
+            if name not in known or name in given:
+                raise self._unknown_key(key, known, repeated=name in given)
+            given[name] = value
+        return given
+
+    def _by_position(self, arguments: Sequence[Value]) -> dict[str, Value]:
+        parameters = self.parameters
+        if self.variadic:
+            fixed = len(parameters) - 1
+            given = {parameter.name: value for parameter, value in zip(parameters, arguments[:fixed], strict=False)}
+            given[parameters[-1].name] = tuple(arguments[fixed:])
+            return given
+        if len(arguments) > len(parameters):
+            raise self._arity(f"at most {len(parameters)} arguments", str(len(arguments)))
+        return {parameter.name: value for parameter, value in zip(parameters, arguments, strict=False)}
+
+    def _check_value(self, parameter: Parameter, value: Value) -> None:
+        if self.variadic and parameter is self.parameters[-1]:
+            for item in value:
+                if not parameter.accepts(item):
+                    raise self._type_error(parameter, item)
+        elif not parameter.accepts(value):
+            raise self._type_error(parameter, value)
+
+    def _arity(self, expected: str, got: str) -> GuestError:
+        return GuestError(
+            f"Arity mismatch in {self.id}: expected {expected}, got {got}",
+            kind="ArityMismatch",
+            code="guest.arity",
+            hint=f"call it as {self.usage()}",
+        )
+
+    def _type_error(self, parameter: Parameter, value: Value) -> GuestError:
+        return GuestError(
+            f"Type error in {self.id}: expected {parameter.type.value} for {parameter.name}, got {type_name(value)}",
+            kind="TypeError",
+            code="guest.type",
+            hint=f"call it as {self.usage()}",
+        )
+
+    def _unknown_key(self, key: Value, known: list[str], *, repeated: bool) -> GuestError:
+        shown = quoted(str(key if isinstance(key, str) else repr(key)))
+        if repeated:
+            message, close = f"{self.id} was given {shown} twice", []
+        else:
+            message = f"{self.id} has no parameter {shown}; it has {', '.join(known)}"
+            close = get_close_matches(_key_name(key)[:100], known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"call it as {self.usage()}"
+        return GuestError(message, kind="InvalidArgument", code="guest.argument", hint=hint)
+
+
+def _key_name(key: Value) -> str:
+    """Return the parameter a map key names; for keys that cannot name one, a text no parameter has."""
+    if isinstance(key, Keyword):
+        return key.name
+    return key if isinstance(key, str) else ""

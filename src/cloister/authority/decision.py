@@ -1,0 +1,120 @@
+"""What the authorizer answers.
+
+Owns the reason codes, the `Decision` record, and the error that a denial becomes. Must not decide anything itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cloister.authority.context import RuntimeContext
+from cloister.authority.policy import ResolvedPath
+from cloister.errors import CapabilityDenied, DeniedError, PathDenied
+from cloister.lang.values import Value
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is. Denials are the stable error codes of `docs/errors.md`."""
+
+    ALLOWED = "allowed"
+    """The grants cover it."""
+    ALLOWED_UNSAFE = "allowed.unsafe-everything"
+    """Nothing was checked against grants: the context is `UnsafeEverything`."""
+    PURE = "denied.pure"
+    """The context is pure."""
+    UNKNOWN_CAPABILITY = "denied.unknown-capability"
+    """No such capability is registered."""
+    CAPABILITY = "denied.capability"
+    """The capability is not granted."""
+    COMPUTED = "denied.computed"
+    """The program computes capability ids, and that is not granted."""
+    PATH = "denied.path"
+    """The path lies outside the grants, or is granted for reading only."""
+    PATH_KERNEL = "denied.path-kernel"
+    """The path lies in a tree of the kernel."""
+    PATH_INVALID = "denied.path-invalid"
+    """The text is not an absolute path."""
+    PATH_UNRESOLVED = "denied.path-unresolved"
+    """The links on the path cannot be followed, so where it leads is not known."""
+    ENVIRONMENT = "denied.environment"
+    """The variable is not granted."""
+
+
+_PATH_REASONS = frozenset({Reason.PATH, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to one question, and everything needed to act on it or to explain it.
+
+    Attributes:
+        allowed: The answer.
+        reason: Why.
+        capability_id: Canonical id; for an unknown capability the id as asked.
+        context: The grants it was decided under; what is done on the decision's strength must stay inside them.
+        permissions: What the execution may do; empty when denied.
+        read_paths: Canonical paths that will be read; empty when denied.
+        write_paths: Canonical paths that will be written; empty when denied.
+        environment: Names of variables that will be seen; empty when denied.
+        arguments: The arguments by parameter name, as they were checked. Act on these and not on the original ones.
+        resolved: What the resolver said about the paths, by parameter name. Act on these and not on the texts.
+        message: One sentence; None when allowed.
+        hint: What to do next; None when allowed.
+        denied_grants: The grants that would allow it, as command-line words, for example `--read /srv/data`; empty when
+            allowed, and when no grant would.
+    """
+
+    allowed: bool
+    reason: Reason
+    capability_id: str
+    context: RuntimeContext = field(repr=False)
+    permissions: frozenset[str] = frozenset()
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    arguments: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    resolved: Mapping[str, tuple[ResolvedPath, ...]] = field(default_factory=dict, repr=False)
+    message: str | None = None
+    hint: str | None = None
+    denied_grants: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the decision as plain data for the chain: no arguments, and of a variable only its name."""
+        return {
+            "allowed": self.allowed,
+            "reason": self.reason.value,
+            "capability_id": self.capability_id,
+            "permissions": sorted(self.permissions),
+            "read_paths": list(self.read_paths),
+            "write_paths": list(self.write_paths),
+            "environment": list(self.environment),
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+    def error(self) -> DeniedError:
+        """Return the denial as the error to raise. Meaningless for an allowed decision."""
+        details = {
+            "operation": "capability_authorization",
+            "capability": self.capability_id,
+            "context": self.context.level.value,
+        }
+        kind = "UnknownCapability" if self.reason is Reason.UNKNOWN_CAPABILITY else None
+        family = PathDenied if self.reason in _PATH_REASONS else CapabilityDenied
+        message = self.message or f'capability "{self.capability_id}" was refused'
+        return family(message, code=self.reason.value, kind=kind, hint=self.hint, details=details)
+
+    def require(self) -> Decision:
+        """Return the decision itself when it allows.
+
+        Raises:
+            CapabilityDenied: Codes `denied.pure`, `denied.unknown-capability`, `denied.capability`, `denied.computed`,
+                `denied.environment`.
+            PathDenied: Codes `denied.path`, `denied.path-kernel`, `denied.path-invalid`, `denied.path-unresolved`.
+        """
+        if not self.allowed:
+            raise self.error()
+        return self

@@ -1,0 +1,146 @@
+"""The words of a refusal.
+
+Owns the message, the hint and the grant named by each denial. A message names the rule that was broken and the hint the
+grant that would allow it. A plan can read these texts, so they say where a link leads only when the link itself lies
+inside a granted path; otherwise a plan could map a file system it may not see. Texts of a plan are quoted.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.authority.capability import AccessKind
+from cloister.authority.context import RuntimeContext, SecurityLevel
+from cloister.authority.decision import Decision, Reason
+from cloister.authority.policy import KERNEL_ROOTS, ResolvedPath, covering_root
+from cloister.authority.registry import unknown_message
+from cloister.errors import quoted
+
+_LISTED_MAX: Final = 5
+_GRANT_CHARS_MAX: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathQuestion:
+    """A path a call names.
+
+    Attributes:
+        context: What the run may do.
+        capability_id: Canonical id.
+        text: The path as the plan wrote it.
+        kind: Whether it is read or written.
+    """
+
+    context: RuntimeContext
+    capability_id: str
+    text: str
+    kind: AccessKind
+
+    @property
+    def lexical(self) -> str:
+        """The text with `.`, `..` and doubled slashes taken out as if there were no links; relative if the text is."""
+        plain = posixpath.normpath(self.text)
+        return "/" + plain.lstrip("/") if plain.startswith("/") else plain
+
+
+def denied_unknown(context: RuntimeContext, capability_id: str, hint: str) -> Decision:
+    """Refuse a capability that is not registered; no context allows it."""
+    return Decision(
+        allowed=False,
+        reason=Reason.UNKNOWN_CAPABILITY,
+        capability_id=quoted(capability_id),
+        context=context,
+        message=unknown_message(capability_id),
+        hint=hint,
+    )
+
+
+def denied_capability(context: RuntimeContext, capability_id: str) -> Decision:
+    """Refuse a registered capability that is not granted."""
+    if context.level is SecurityLevel.PURE:
+        reason, message = Reason.PURE, f'capability "{capability_id}" is not granted: the context is pure'
+    else:
+        reason, message = Reason.CAPABILITY, f'capability "{capability_id}" is not granted'
+    return _denied(context, capability_id, reason, message, f"--allow {capability_id}")
+
+
+def denied_computed(context: RuntimeContext) -> Decision:
+    """Refuse a program that computes capability ids."""
+    message = "the program computes the id of a capability at run time, which is not granted"
+    return _denied(context, "", Reason.COMPUTED, message, "--allow-computed")
+
+
+def denied_variable(context: RuntimeContext, capability_id: str, name: str) -> Decision:
+    """Refuse an environment variable."""
+    message = f'variable "{quoted(name)}" is not among the granted ones ({_listed(context.environment_names)})'
+    return _denied(context, capability_id, Reason.ENVIRONMENT, message, f"--env {_word(name)}")
+
+
+def denied_path(question: PathQuestion, reason: Reason, found: ResolvedPath | None = None) -> Decision:
+    """Refuse a path.
+
+    Args:
+        question: What was asked.
+        reason: One of the path reasons.
+        found: Where it leads, for `Reason.PATH`.
+    """
+    shown = f'path "{quoted(question.text)}"'
+    if reason is Reason.PATH and found is not None:
+        message, target = _outside(question, shown, found)
+        option = "--write" if question.kind is AccessKind.WRITE else "--read"
+        return _denied(question.context, question.capability_id, reason, message, f"{option} {_word(target)}")
+    message, hint = {
+        Reason.PATH_INVALID: (f"{shown} is empty or holds a NUL character", "name a file or directory"),
+        Reason.PATH_KERNEL: (
+            f"{shown} lies in a tree of the kernel ({', '.join(KERNEL_ROOTS)})",
+            "no grant opens these; a sandbox has its own",
+        ),
+    }.get(reason, (f"{shown} cannot be followed to where it leads", "check for links in a circle and permissions"))
+    return Decision(
+        allowed=False,
+        reason=reason,
+        capability_id=question.capability_id,
+        context=question.context,
+        message=message,
+        hint=hint,
+    )
+
+
+def _outside(question: PathQuestion, shown: str, found: ResolvedPath) -> tuple[str, str]:
+    """Return the message for a path outside the grants, and the path to grant."""
+    context, writing = question.context, question.kind is AccessKind.WRITE
+    roots = context.writable_paths if writing else context.readable_paths
+    readable = covering_root(question.lexical, context.readable_paths) is not None
+    if writing and covering_root(found.path, context.readable_paths) is not None:
+        return f"{shown} is granted for reading only", found.path
+    purpose = "paths granted for writing" if writing else "granted paths"
+    if readable and found.path != question.lexical:
+        return f'{shown} leads to "{quoted(found.path)}", which is outside the {purpose} ({_listed(roots)})', found.path
+    return f"{shown} is outside the {purpose} ({_listed(roots)})", question.lexical
+
+
+def _denied(context: RuntimeContext, capability_id: str, reason: Reason, message: str, grant: str) -> Decision:
+    return Decision(
+        allowed=False,
+        reason=reason,
+        capability_id=capability_id,
+        context=context,
+        message=message,
+        hint=f"grant it with {grant}",
+        denied_grants=(grant,),
+    )
+
+
+def _listed(items: Sequence[str]) -> str:
+    if not items:
+        return "none"
+    more = f" and {len(items) - _LISTED_MAX} more" if len(items) > _LISTED_MAX else ""
+    return ", ".join(quoted(item) for item in items[:_LISTED_MAX]) + more
+
+
+def _word(text: str) -> str:
+    return shlex.quote(quoted(text, _GRANT_CHARS_MAX))

@@ -1,0 +1,23 @@
+"""How strongly code is kept apart from the host.
+
+Owns the order of isolation levels. A provider declares the level it has evidence for; a context may demand a minimum.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class IsolationLevel(IntEnum):
+    """Isolation levels, weakest first; a larger number is a stronger wall."""
+
+    NONE = 0
+    """No wall: the mock provider, which never runs foreign code."""
+    PROCESS = 10
+    """Kernel namespaces and limits around an ordinary process."""
+    WASM = 20
+    """A memory-safe virtual machine without system calls of its own."""
+    USER_KERNEL = 30
+    """A kernel in user space between the program and the host's."""
+    MACHINE = 40
+    """A virtual machine with a kernel of its own."""

@@ -1,0 +1,128 @@
+"""Which capabilities there are, and under which names.
+
+Owns the one table from identifiers and aliases to specifications. Every check is made over canonical ids after aliases
+were resolved, so that no second name goes round a rule. A registry never changes after it was made.
+
+Source: CCOS system reference, section 9 point 5, for the trap of aliases that bypass a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
+
+from cloister.authority.capability import CapabilitySpec
+from cloister.errors import CapabilityDenied, ConfigError, quoted
+
+RESERVED_PREFIX: Final = "cloister."
+"""Ids of Cloister's own workloads, for example `cloister.exec`; no capability may take one."""
+_ID_CHARS_MAX: Final = 200
+
+
+class CapabilityRegistry:
+    """An unchanging set of capabilities.
+
+    Args:
+        specs: All of them; ids must differ.
+        aliases: Further names, each with the canonical id it stands for.
+
+    Raises:
+        ConfigError: `config.capability` for a name that is taken, reserved, or stands for nothing.
+    """
+
+    __slots__ = ("_by_name", "_names", "_specs")
+
+    def __init__(self, specs: Iterable[CapabilitySpec], *, aliases: Mapping[str, str] | None = None) -> None:
+        by_name: dict[str, CapabilitySpec] = {}
+        for spec in specs:
+            _claim(by_name, spec.id, spec)
+        self._specs = MappingProxyType(dict(by_name))
+        names = {capability_id: {capability_id} for capability_id in by_name}
+        for alias, capability_id in (aliases or {}).items():
+            if capability_id not in self._specs:
+                raise ConfigError(
+                    f'alias "{quoted(alias)}" stands for "{quoted(capability_id)}", which is not a capability',
+                    code="config.capability",
+                )
+            _claim(by_name, alias, self._specs[capability_id])
+            names[capability_id].add(alias)
+        self._by_name: Mapping[str, CapabilitySpec] = MappingProxyType(by_name)
+        self._names = {capability_id: frozenset(known) for capability_id, known in names.items()}
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __iter__(self) -> Iterator[CapabilitySpec]:
+        return iter(self._specs.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __repr__(self) -> str:
+        return f"CapabilityRegistry({len(self._specs)} capabilities, {len(self._by_name) - len(self._specs)} aliases)"
+
+    def find(self, name: str) -> CapabilitySpec | None:
+        """Return the specification behind an id or alias, or None when there is none."""
+        return self._by_name.get(name)
+
+    def require(self, name: str) -> CapabilitySpec:
+        """Return the specification behind an id or alias.
+
+        Raises:
+            CapabilityDenied: `denied.unknown-capability`, with the nearest name as a hint.
+        """
+        spec = self._by_name.get(name)
+        if spec is None:
+            raise CapabilityDenied(
+                unknown_message(name),
+                code="denied.unknown-capability",
+                kind="UnknownCapability",
+                hint=self.nearest_hint(name),
+                details={"operation": "capability_authorization", "capability": quoted(name)},
+            )
+        return spec
+
+    def names(self, capability_id: str) -> frozenset[str]:
+        """Return every name of a canonical id, itself included; empty when it is not one."""
+        return self._names.get(capability_id, frozenset())
+
+    def nearest_hint(self, name: str) -> str:
+        """Return a hint that names the capability most like a misspelt one."""
+        close = get_close_matches(name[:_ID_CHARS_MAX], self._by_name, 1)
+        return f"did you mean {close[0]}?" if close else "`cloister explain` lists what a plan calls"
+
+    def check_grants(self, names: Collection[str]) -> frozenset[str]:
+        """Return granted names as canonical ids, so that a misspelt grant is noticed and not just without effect.
+
+        Args:
+            names: Ids and aliases; reserved ids pass as they are.
+
+        Raises:
+            ConfigError: `config.capability` for a name that is not registered.
+        """
+        found = set()
+        for name in sorted(names):
+            spec = self._by_name.get(name)
+            if spec is None and not name.startswith(RESERVED_PREFIX):
+                raise ConfigError(
+                    f'grant "{quoted(name)}" names no capability',
+                    code="config.capability",
+                    hint=self.nearest_hint(name),
+                )
+            found.add(spec.id if spec else name)
+        return frozenset(found)
+
+
+def unknown_message(name: str) -> str:
+    """Return the sentence for an id that is not registered."""
+    return f'capability "{quoted(name)}" is not known'
+
+
+def _claim(by_name: dict[str, CapabilitySpec], name: str, spec: CapabilitySpec) -> None:
+    if not name or len(name) > _ID_CHARS_MAX or not name.isprintable() or name.startswith(RESERVED_PREFIX):
+        raise ConfigError(f'"{quoted(name)}" cannot be the id of a capability', code="config.capability")
+    if name in by_name:
+        raise ConfigError(f'capability "{quoted(name)}" is registered twice', code="config.capability")
+    by_name[name] = spec
