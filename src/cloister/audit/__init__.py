@@ -1,0 +1,1 @@
+"""The causal chain: what was attempted and what came of it, signed."""

@@ -1,0 +1,95 @@
+"""Records as rows for people: what `cloister audit show` prints.
+
+Owns the choice of what is worth a column. Pure; reads bodies tolerantly, because their shape belongs to the runtime and
+may have been written by another version. Texts of a plan are quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cloister.audit.event import Event, EventType, Record
+from cloister.canonical import Plain
+from cloister.errors import quoted
+
+_SUMMARY_CHARS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownRecord:
+    """One line of the table.
+
+    Attributes:
+        sequence: Position in the chain.
+        at: When.
+        run_id: Of which run.
+        event_type: What happened.
+        capability_id: The capability concerned, or None.
+        outcome: `allow`, `deny`, `ok`, `error`, or None where there is none to speak of.
+        summary: The most telling fact of the body, or nothing.
+    """
+
+    sequence: int
+    at: str
+    run_id: str
+    event_type: str
+    capability_id: str | None
+    outcome: str | None
+    summary: str
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """Return the columns as plain data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def shown(records: Iterable[Record]) -> Iterator[ShownRecord]:
+    """Yield one line for each record."""
+    for record in records:
+        event = record.event
+        yield ShownRecord(
+            sequence=event.sequence,
+            at=event.at,
+            run_id=event.run_id,
+            event_type=event.event_type.value,
+            capability_id=event.capability_id,
+            outcome=_outcome(event),
+            summary=_summary(event),
+        )
+
+
+def _outcome(event: Event) -> str | None:
+    match event.event_type:
+        case EventType.CALL_INTENT:
+            decision = event.body.get("decision")
+            return quoted(decision) if isinstance(decision, str) else None
+        case EventType.RUN_COMPLETED:
+            return "ok"
+        case EventType.RUN_FAILED:
+            return "error"
+        case EventType.RUN_REFUSED:
+            return "deny"
+        case _:
+            ok = event.body.get("ok")
+            return None if not isinstance(ok, bool) else "ok" if ok else "error"
+
+
+def _summary(event: Event) -> str:
+    body = event.body
+    error = body.get("error")
+    if isinstance(error, Mapping):
+        return _line(f"{error.get('code')}: {error.get('message')}")
+    for key in ("arguments", "name", "plan"):
+        value = body.get(key)
+        if isinstance(value, str):
+            return _line(_with_code(value, error))
+    size = body.get("result_bytes")
+    return f"{size} bytes" if isinstance(size, int) else ""
+
+
+def _with_code(text: str, error: Plain) -> str:
+    return f"{text} ({error})" if isinstance(error, str) else text
+
+
+def _line(text: str) -> str:
+    return quoted(text, _SUMMARY_CHARS_MAX)

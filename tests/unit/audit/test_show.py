@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloister.audit.event import EventType
+from cloister.audit.home import open_chain
+from cloister.audit.show import shown
+from cloister.clock import ManualClock
+
+
+def test_each_record_becomes_one_line(tmp_path: Path) -> None:
+    with open_chain(tmp_path / "home", ManualClock()) as chain:
+        chain.append(EventType.RUN_STARTED, run_id="r", body={"plan": "report.rtfs"})
+        chain.append(EventType.STEP_STARTED, run_id="r", body={"name": "list"})
+        chain.append(
+            EventType.CALL_INTENT, run_id="r", capability_id="c.a", body={"decision": "allow", "arguments": '"/a\x1b"'}
+        )
+        chain.append(EventType.CALL_OUTCOME, run_id="r", capability_id="c.a", body={"ok": True, "result_bytes": 12})
+        failed = {"ok": False, "error": {"code": "denied.path", "message": "no"}}
+        chain.append(EventType.CALL_OUTCOME, run_id="r", capability_id="c.a", body=failed)
+        chain.append(EventType.STEP_ENDED, run_id="r", body={"name": "list", "ok": False, "error": "denied.path"})
+        chain.append(EventType.RUN_REFUSED, run_id="r", body={"error": {"code": "denied.path", "message": "no"}})
+        chain.append(EventType.RUN_FAILED, run_id="r", body={})
+        chain.append(EventType.RUN_COMPLETED, run_id="r", body={"result_bytes": 3})
+        lines = list(shown(chain.records()))
+    assert [(line.outcome, line.summary) for line in lines] == [
+        (None, "report.rtfs"),
+        (None, "list"),
+        ("allow", '"/a\N{REPLACEMENT CHARACTER}"'),
+        ("ok", "12 bytes"),
+        ("error", "denied.path: no"),
+        ("error", "list (denied.path)"),
+        ("deny", "denied.path: no"),
+        ("error", ""),
+        ("ok", "3 bytes"),
+    ]
+    assert lines[2].to_dict()["capability_id"] == "c.a"
+    assert [line.sequence for line in lines] == list(range(9))
