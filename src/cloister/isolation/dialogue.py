@@ -1,0 +1,149 @@
+"""The host's side of a conversation with a guest, for every provider.
+
+Owns the order in which a guest may speak, the numbering of its calls, and which exception an execution ends with. The
+provider moves the bytes; this decides what they mean. What it is given comes from a guest that may have been taken
+over: every message must have passed `wire_messages.checked`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloister.errors import CloisterError, DeniedError, LimitExceeded, WireError, quoted
+from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
+from cloister.isolation.wire import value_bytes
+from cloister.isolation.wire_errors import GUEST_ERRORS, REPLY_CLASSES, reply_error, to_exception
+from cloister.isolation.wire_messages import Message
+from cloister.limits import ResourceLimits
+
+_NO_HOST: Final = "this execution has no host to call; it was started for pure code only"
+
+
+def start_message(workload: PlanProgram | GuestOperation, limits: ResourceLimits) -> Message:
+    """Return the message that tells a guest what to run.
+
+    Raises:
+        LimitExceeded: `limit.value` when the inputs or arguments are larger than one value may be.
+    """
+    if isinstance(workload, PlanProgram):
+        inputs = dict(workload.inputs)
+        body: Message = {"kind": "plan", "source": workload.source, "name": workload.name, "inputs": inputs}
+        require_value_size(inputs, limits, f"the inputs of {quoted(workload.name)}")
+    else:
+        body = {"kind": "operation", "name": workload.name, "arguments": dict(workload.arguments)}
+        require_value_size(body["arguments"], limits, f"the arguments of {quoted(workload.name)}")
+    return {"type": "start", "workload": body, "limits": limits.to_dict()}
+
+
+def require_value_size(value: WireValue, limits: ResourceLimits, what: str) -> None:
+    """Check the size of a value that is about to cross.
+
+    Raises:
+        LimitExceeded: `limit.value` when its JSON has more bytes than `limits.value_bytes`.
+    """
+    used = value_bytes(value)
+    if used > limits.value_bytes:
+        raise LimitExceeded(
+            f"{what}: {used} bytes as data; one value may have {limits.value_bytes}",
+            limit="value_bytes",
+            allowed=limits.value_bytes,
+            used=used,
+            unit="bytes",
+            hint="pass less at once, pass it in a file, or raise the limit value_bytes",
+        )
+
+
+class Dialogue:
+    """What one guest has said so far and what it is answered. For one execution and one thread.
+
+    Args:
+        host: Answers the calls of a plan; None when there may be none.
+        limits: Bounds of the execution.
+    """
+
+    def __init__(self, host: HostCalls | None, limits: ResourceLimits) -> None:
+        self._host = host
+        self._limits = limits
+        self._calls_count = 0
+        self._steps_open_count = 0
+        self._answered_errors: dict[int, CloisterError] = {}
+        self.is_ended = False
+        self.value: WireValue = None
+        self.steps_count: int | None = None
+
+    def __repr__(self) -> str:
+        state = "ended" if self.is_ended else "open"
+        return f"Dialogue({state}, calls={self._calls_count}, open steps={self._steps_open_count})"
+
+    def handle(self, message: Message) -> Message | None:
+        """Act on one message of the guest.
+
+        Returns:
+            The reply to send, or None when there is nothing to say. After a `result`, `is_ended` is true and `value`
+            and `steps_count` hold it.
+
+        Raises:
+            CloisterError: The guest reported that its work failed; for an uncaught error of a call it is the object
+                that `host.call` raised.
+            WireError: `provider.wire-order` when the guest may not say this now.
+            Exception: Whatever `host` raised that a plan cannot catch. The sandbox must be ended.
+        """
+        if self.is_ended:
+            raise _out_of_order("it went on after its result")
+        match message["type"]:
+            case "call":
+                return self._reply(message)
+            case "step":
+                self._note_step(message)
+            case "error":
+                self.is_ended = True
+                raise self._reported(message["error"])
+            case "result":
+                self.is_ended = True
+                require_value_size(message["value"], self._limits, "the result")
+                self.value, self.steps_count = message["value"], message["steps"]
+        return None
+
+    def _reply(self, message: Message) -> Message:
+        index = message["index"]
+        if index != self._calls_count:
+            raise _out_of_order(f"call {index} came where call {self._calls_count} was due")
+        self._calls_count += 1
+        try:
+            value = self._call(message["capability"], message["arguments"])
+        except REPLY_CLASSES as error:
+            self._answered_errors[index] = error
+            return {"type": "reply", "index": index, "error": reply_error(error)}
+        require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
+        return {"type": "reply", "index": index, "value": value}
+
+    def _call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
+        if self._host is None:
+            raise DeniedError(f"{quoted(capability_id)} was called, but {_NO_HOST}", code="denied.pure")
+        require_value_size(arguments, self._limits, f"the arguments of {quoted(capability_id)}")
+        return self._host.call(capability_id, arguments)
+
+    def _note_step(self, message: Message) -> None:
+        if message["event"] == "started":
+            self._steps_open_count += 1
+            if self._host is not None:
+                self._host.step_started(message["name"])
+            return
+        if self._steps_open_count == 0:
+            raise _out_of_order("a step ended that had not started")
+        self._steps_open_count -= 1
+        if self._host is not None:
+            self._host.step_ended(message["name"], message["error"])
+
+    def _reported(self, data: Message) -> CloisterError:
+        index = data.get("call_index")
+        if index is None:
+            return to_exception(data, GUEST_ERRORS)
+        try:
+            return self._answered_errors[index]
+        except KeyError:
+            return _out_of_order(f"it failed with the error of call {index}, which had none")
+
+
+def _out_of_order(what: str) -> WireError:
+    return WireError(f"the guest broke the protocol: {what}", code="provider.wire-order")

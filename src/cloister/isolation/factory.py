@@ -1,0 +1,131 @@
+"""Providers by name.
+
+Owns the names that users choose from, and the life of the providers that were chosen. Must not choose: what is missing
+is an error that names it, never another provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from cloister.authority.level import IsolationLevel
+from cloister.authority.token import TokenVerifier
+from cloister.errors import ConfigError, ProviderError, ProviderUnavailable, quoted
+from cloister.isolation.provider import IsolationProvider, ProbeReport
+
+_Create = Callable[[TokenVerifier], IsolationProvider]
+
+
+def _process(verifier: TokenVerifier) -> IsolationProvider:
+    # Imported on use: the launcher machinery is not needed to name a provider
+    from cloister.isolation.process.provider import ProcessProvider  # noqa: PLC0415
+
+    return ProcessProvider(verifier)
+
+
+def _mock(verifier: TokenVerifier) -> IsolationProvider:
+    from cloister.isolation.mock import MockProvider  # noqa: PLC0415
+
+    return MockProvider(verifier)
+
+
+_BUILT: Final[Mapping[str, _Create]] = {"process": _process, "mock": _mock}
+_NOT_BUILT: Final = ("wasm", "gvisor", "firecracker")
+_ALIASES: Final[Mapping[str, str]] = {"microvm": "firecracker"}
+
+NAMES: Final = (*_BUILT, *_NOT_BUILT)
+"""Every provider a user can name, aliases aside."""
+
+
+def canonical_name(name: str) -> str:
+    """Return the provider name that `name` means.
+
+    Raises:
+        ConfigError: `config.provider` when there is none, with the nearest name.
+    """
+    known = _ALIASES.get(name, name)
+    if known in NAMES:
+        return known
+    near = get_close_matches(name.lower(), (*NAMES, *_ALIASES), n=1)
+    raise ConfigError(
+        f'there is no isolation provider "{quoted(name, 60)}"',
+        code="config.provider",
+        hint=f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(NAMES)}",
+    )
+
+
+class ProviderFactory:
+    """Creates each provider when it is first asked for, and closes those it created.
+
+    Args:
+        verifier: Given to every provider, to check tokens with.
+    """
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+        self._created: dict[str, IsolationProvider] = {}
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"ProviderFactory(created={sorted(self._created)}{', closed' if self._is_closed else ''})"
+
+    def create(self, name: str) -> IsolationProvider:
+        """Return the provider of a name; the same one each time.
+
+        Raises:
+            ConfigError: `config.provider` for an unknown name.
+            ProviderUnavailable: `provider.not-built` for one that this version does not have; otherwise what the
+                provider itself finds missing.
+            ProviderError: `provider.closed` after `close`.
+        """
+        known = canonical_name(name)
+        if self._is_closed:
+            raise ProviderError("the provider factory is closed", code="provider.closed", hint="open a new runtime")
+        if known not in self._created:
+            self._created[known] = _creator(known)(self._verifier)
+        return self._created[known]
+
+    def probe_all(self) -> tuple[ProbeReport, ...]:
+        """Return what each provider proves on this machine, in the order of `NAMES`. Never raises for a missing one."""
+        return tuple(self._probe(name) for name in NAMES)
+
+    def _probe(self, name: str) -> ProbeReport:
+        try:
+            return self.create(name).probe()
+        except ProviderUnavailable as error:
+            return ProbeReport(
+                provider=name,
+                available=False,
+                level=IsolationLevel.NONE,
+                reason=error.message,
+                remedy=error.hint,
+            )
+
+    def close(self) -> None:
+        """Close every provider that was created, also when closing one fails. Idempotent.
+
+        Raises:
+            ProviderError: The first failure, after all were closed.
+        """
+        self._is_closed = True
+        failures: list[ProviderError] = []
+        while self._created:
+            _, provider = self._created.popitem()
+            try:
+                provider.close()
+            except ProviderError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+
+def _creator(name: str) -> _Create:
+    if name in _BUILT:
+        return _BUILT[name]
+    raise ProviderUnavailable(
+        f'the isolation provider "{name}" is not part of this version of Cloister',
+        code="provider.not-built",
+        hint=f"this version has {' and '.join(_BUILT)}; choose one with --provider",
+    )

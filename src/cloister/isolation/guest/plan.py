@@ -1,0 +1,111 @@
+"""Running a plan inside the sandbox.
+
+Owns the language's host over a link: calls and steps become messages, replies become values and errors. The program
+text comes from whoever wrote the plan; it is compiled here, inside, and nothing compiled elsewhere is trusted. Part of
+the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from cloister.errors import CloisterError, GuestError, WireError, quoted
+from cloister.isolation.guest.link import HostLost, Link, require_size, to_wire
+from cloister.isolation.wire_errors import HOST_ERRORS, to_exception
+from cloister.isolation.wire_messages import CAPABILITY_CHARS_MAX, STEP_NAME_CHARS_MAX, Message
+from cloister.lang.program import compile_program, run_program
+from cloister.lang.transport import decode, encode
+from cloister.lang.values import Value
+from cloister.limits import ResourceLimits
+
+_NO_ERROR: Final = None
+
+
+class LinkHost:
+    """The host as a running program sees it; implements `cloister.lang.host.Host`.
+
+    Args:
+        link: Connected to the host.
+        limits: Bounds of the execution.
+    """
+
+    def __init__(self, link: Link, limits: ResourceLimits) -> None:
+        self._link = link
+        self._limits = limits
+        self._calls_count = 0
+        self._call_of_error: WeakKeyDictionary[CloisterError, int] = WeakKeyDictionary()
+
+    def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
+        """Ask the host to execute a capability, and wait for its answer.
+
+        Raises:
+            CloisterError: What the host answered; a plan may catch it.
+            GuestError: `TypeError` when an argument cannot cross.
+            LimitExceeded: `limit.value` when the arguments are too large.
+        """
+        if len(capability_id) > CAPABILITY_CHARS_MAX:
+            raise GuestError(
+                f'"{quoted(capability_id)}" is longer than any capability id ({CAPABILITY_CHARS_MAX} characters)',
+                kind="InvalidArgument",
+            )
+        data = [encode(argument) for argument in arguments]
+        require_size(data, self._limits, f"the arguments of {quoted(capability_id)}")
+        index = self._calls_count
+        self._calls_count += 1
+        self._send({"type": "call", "index": index, "capability": capability_id, "arguments": data})
+        reply = self._reply(index)
+        if "error" not in reply:
+            return decode(reply["value"])
+        error = to_exception(reply["error"], HOST_ERRORS)
+        self._call_of_error[error] = index
+        raise error
+
+    def step_started(self, name: str) -> None:
+        """Tell the host that a step began."""
+        self._send({"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR})
+
+    def step_ended(self, name: str, error: CloisterError | None) -> None:
+        """Tell the host that the innermost open step ended."""
+        code = error.code if error is not None else _NO_ERROR
+        self._send({"type": "step", "event": "ended", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": code})
+
+    def call_index_of(self, error: CloisterError) -> int | None:
+        """Return which call answered with this very error, or None when it is not from a call."""
+        return self._call_of_error.get(error)
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._link.send(message)
+        except WireError as error:
+            raise HostLost(error.message) from error
+
+    def _reply(self, index: int) -> Message:
+        try:
+            reply = self._link.receive()
+        except WireError as error:
+            raise HostLost(error.message) from error
+        if reply is None or reply["type"] != "reply" or reply["index"] != index:
+            raise HostLost("the host did not answer the call")
+        return reply
+
+
+def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits) -> tuple[Any, int]:
+    """Compile and run a plan.
+
+    Args:
+        host: Where its calls and steps go.
+        workload: `source`, `name` and `inputs` of the start message.
+        limits: Bounds of the execution.
+
+    Returns:
+        The value as JSON data that may cross, and the steps it took.
+
+    Raises:
+        CloisterError: ReadError or CompileError for a text that is no program; otherwise why the program failed.
+    """
+    inputs = {name: decode(value) for name, value in workload["inputs"].items()}
+    program = compile_program(workload["source"], workload["name"], inputs)
+    outcome = run_program(program, host, limits, inputs)
+    return to_wire(outcome.value, limits, "the result"), outcome.steps_count

@@ -1,0 +1,281 @@
+"""The contract every isolation provider keeps.
+
+Owns what is handed to a provider (a workload with its mounts, environment, limits and permission token), what comes
+back (a value, bounded output, measured usage), and the protocol in between. Providers differ in how they isolate, never
+in meaning; `cloister.testing` holds the suite that all of them pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from cloister.authority.level import IsolationLevel
+from cloister.authority.token import PermissionToken
+from cloister.limits import ResourceLimits
+
+WireValue: TypeAlias = Any
+"""JSON data as `cloister.lang.transport.encode` makes it."""
+
+
+class MountMode(StrEnum):
+    """What may be done below a mount."""
+
+    READ_ONLY = "ro"
+    READ_WRITE = "rw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A host path made visible inside a sandbox.
+
+    Attributes:
+        source: Absolute host path without symbolic links, `.` or `..`; a file or a directory that exists.
+        target: Absolute path inside the sandbox.
+        mode: Read-only unless said otherwise.
+    """
+
+    source: str
+    target: str
+    mode: MountMode = MountMode.READ_ONLY
+
+
+class ScriptLanguage(StrEnum):
+    """Languages a script may be written in."""
+
+    PYTHON = "python"
+    SHELL = "shell"
+    JAVASCRIPT = "javascript"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanProgram:
+    """An RTFS program evaluated by the guest; its calls come back through `HostCalls`.
+
+    Attributes:
+        source: Program text; the guest compiles it again and trusts nothing compiled elsewhere.
+        name: Name for error messages: a path, or `<eval>`.
+        inputs: Values of the program's inputs by name.
+    """
+
+    source: str
+    name: str
+    inputs: Mapping[str, WireValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestOperation:
+    """One of the fixed operations of the guest, for example `read_file`; the table is `isolation.guest.operations`."""
+
+    name: str
+    arguments: Mapping[str, WireValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptSource:
+    """A script for an interpreter. It finds `arguments` as JSON on standard input; its standard output is the result.
+
+    Attributes:
+        language: Decides the interpreter.
+        source: Script text.
+        arguments: JSON data for the script.
+    """
+
+    language: ScriptLanguage
+    source: str
+    arguments: WireValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalProgram:
+    """Any executable with its arguments.
+
+    Attributes:
+        argv: Program and arguments; a program without `/` is looked up in the sandbox's PATH.
+        stdin: Bytes for standard input.
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+
+
+Workload: TypeAlias = PlanProgram | GuestOperation | ScriptSource | ExternalProgram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionContext:
+    """One execution: what to run, with what, within which limits, and the token that permits it.
+
+    Attributes:
+        execution_id: Unique in the process; appears in the causal chain.
+        capability_id: The capability on whose behalf this runs; `cloister.plan` for a plan's own pure code and
+            `cloister.exec` for a command given by the user.
+        workload: What to run.
+        token: Permission issued by the authority for exactly this execution; the provider checks it again.
+        limits: Bounds of this execution.
+        mounts: Everything of the host's files that is visible beside the interpreter's own.
+        environment: All environment variables visible beside the sandbox's fixed ones.
+        working_directory: Absolute path inside the sandbox; None for its private temporary directory.
+    """
+
+    execution_id: str
+    capability_id: str
+    workload: Workload
+    token: PermissionToken
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an execution used, as measured. A field that was not measured is None, never zero.
+
+    Attributes:
+        wall_us: Microseconds from request to result.
+        cpu_user_us: Processor microseconds in user mode, all processes of the sandbox.
+        cpu_system_us: Processor microseconds in the kernel on their behalf.
+        memory_peak_bytes: Largest resident size of one process of the sandbox.
+        steps_count: RTFS steps.
+        output_bytes: Bytes written to standard output and standard error.
+    """
+
+    wall_us: int | None = None
+    cpu_user_us: int | None = None
+    cpu_system_us: int | None = None
+    memory_peak_bytes: int | None = None
+    steps_count: int | None = None
+    output_bytes: int | None = None
+
+    def to_dict(self) -> dict[str, int | None]:
+        """Return the figures by field name; None where nothing was measured."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionResult:
+    """What came back from an execution that ended by itself.
+
+    Attributes:
+        value: Result of a plan or guest operation, as wire data; for scripts the parsed or plain output; None for
+            external programs.
+        stdout: Standard output, complete, within `output_bytes`.
+        stderr: Standard error, complete, within `output_bytes`.
+        exit_status: Exit status of an external program or script (0 for scripts, or an error was raised); None for
+            workloads without one.
+        usage: Measured figures.
+    """
+
+    value: WireValue
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_status: int | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+class HostCalls(Protocol):
+    """The host's side of a running plan. Every method may raise; see `IsolationProvider.execute`."""
+
+    def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
+        """Authorize, record and execute one capability call; return its result."""
+
+    def step_started(self, name: str) -> None:
+        """Note that a `step` form was entered."""
+
+    def step_ended(self, name: str, error_code: str | None) -> None:
+        """Note that the innermost open step ended; `error_code` is None when it succeeded."""
+
+
+OutputObserver: TypeAlias = Callable[[str, bytes], None]
+"""Called with `stdout` or `stderr` and each piece of output as it comes, in the calling thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One thing a probe attempted from inside, and what happened.
+
+    Attributes:
+        mechanism: What is being proved, for example `mount namespace`.
+        attempted: The forbidden act in words, for example `read /etc/shadow`.
+        observed: What the kernel answered, for example `ENOENT`.
+        holds: Whether the answer is the one that proves the mechanism.
+    """
+
+    mechanism: str
+    attempted: str
+    observed: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReport:
+    """Whether a provider works on this machine, and how we know.
+
+    Attributes:
+        provider: Its name.
+        available: Whether it may be used.
+        level: The isolation it has evidence for; NONE when unavailable.
+        reason: Why it is unavailable; None when it is available.
+        remedy: The command or step that would make it available; None when there is none or none is needed.
+        evidence: What was attempted.
+    """
+
+    provider: str
+    available: bool
+    level: IsolationLevel
+    reason: str | None = None
+    remedy: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class IsolationProvider(Protocol):
+    """Something that can run a workload apart from the host."""
+
+    @property
+    def name(self) -> str:
+        """The name users choose it by."""
+
+    @property
+    def level(self) -> IsolationLevel:
+        """The isolation it gives."""
+
+    def probe(self) -> ProbeReport:
+        """Attempt from inside what must not work, and report what happened. Never raises for a missing mechanism."""
+
+    def execute(
+        self,
+        context: ExecutionContext,
+        *,
+        host: HostCalls | None = None,
+        on_output: OutputObserver | None = None,
+    ) -> ExecutionResult:
+        """Run one workload and wait for its end.
+
+        A guest-visible error that `host.call` raises (DeniedError, GuestError, InputError, ProviderError) is given to
+        the plan, which may catch it; when it does not, the very same exception object is raised here. Any other
+        exception from `host`, `LimitExceeded` and `AuditError` among them, ends the sandbox at once and is raised here.
+
+        Args:
+            context: What to run. Its token is checked before anything else happens.
+            host: Needed for `PlanProgram` workloads that make calls.
+            on_output: Sees output as it comes.
+
+        Returns:
+            The result of a workload that ended by itself. An external program may have a non-zero exit status; a
+            script that exits with one raises instead.
+
+        Raises:
+            TokenRejected: The token does not cover this execution.
+            LimitExceeded: A limit was reached; everything of the execution is gone.
+            GuestError: The program failed by itself.
+            GuestCrashed: A process of the guest died in a way its program did not choose.
+            ProviderUnavailable: A mechanism is missing on this machine.
+            LaunchError: The sandbox could not be built or the program not started.
+            WireError: The guest broke the protocol.
+        """
+
+    def close(self) -> None:
+        """End everything the provider keeps running. Idempotent."""

@@ -1,0 +1,256 @@
+"""How messages cross the wall of a sandbox.
+
+Owns the frames (four bytes of length, big-endian, then a JSON object in UTF-8), their bounds, and the channel that
+sends and receives them. Every received byte is hostile until it has passed here and the table of `wire_messages`.
+Part of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from cloister.errors import WireError, quoted
+from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, Shape, checked
+from cloister.lang.transport import NESTING_MAX
+from cloister.limits import MIB, ResourceLimits
+
+HEADER_BYTES: Final = 4
+ENVELOPE_BYTES: Final = 4 * MIB
+"""Room in a frame beside its one value: program text, an error with its place and call stack."""
+FRAME_BYTES_MAX: Final = 2**31 - 1
+JSON_NESTING_MAX: Final = 3 * NESTING_MAX + 16
+"""Deepest JSON that is parsed: a tagged map takes three levels for one of its value. CPython's parser recurses in C, so
+that a raised recursion limit would let a deeper frame overflow the stack of the process that reads it."""
+RECEIVE_BYTES: Final = 256 * 1024
+
+
+def frame_bytes(limits: ResourceLimits) -> int:
+    """Return the largest frame that an execution with these limits needs."""
+    return min(limits.value_bytes + ENVELOPE_BYTES, FRAME_BYTES_MAX)
+
+
+_STRING_OR_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def pack(message: Message, bytes_max: int) -> bytes:
+    """Return a message as one frame.
+
+    Raises:
+        WireError: `provider.wire-oversize` when it is larger than `bytes_max`; `provider.wire-json` when it holds
+            something that JSON does not have: a non-finite float, text with half of a surrogate pair, nesting too deep.
+    """
+    body = _encoded(message)
+    if len(body) > bytes_max:
+        _refuse_size(len(body), bytes_max, "to be sent")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def _encoded(data: Any) -> bytes:
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WireError(
+            f"a message cannot be sent: {quoted(str(error))}",
+            code="provider.wire-json",
+            hint="values that cross the boundary are JSON data: finite numbers, whole characters, moderate nesting",
+        ) from error
+
+
+def value_bytes(value: Any) -> int:
+    """Return how many bytes a value has as it crosses: those of its JSON in UTF-8.
+
+    Raises:
+        WireError: `provider.wire-json` as `pack`.
+    """
+    return len(_encoded(value))
+
+
+def unpack(body: bytes) -> Message:
+    """Return the JSON object of one frame's body.
+
+    Raises:
+        WireError: `provider.wire-json` when it is not UTF-8, not JSON, nested deeper than `JSON_NESTING_MAX`, holds
+            non-finite numbers or half a surrogate pair, or is not an object.
+    """
+    if _nesting(body) > JSON_NESTING_MAX:
+        raise WireError(f"a frame nests deeper than {JSON_NESTING_MAX} levels", code="provider.wire-json")
+    try:
+        message = json.loads(body.decode("utf-8"), parse_constant=_refuse_number, parse_float=_finite)
+        if _SURROGATE_ESCAPE.search(body):
+            json.dumps(message, ensure_ascii=False).encode("utf-8")  # the escape may be plain text after a backslash
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a frame is not JSON: {quoted(str(error))}", code="provider.wire-json") from error
+    if not isinstance(message, dict):
+        raise WireError("a frame holds something else than an object", code="provider.wire-json")
+    return message
+
+
+def _nesting(body: bytes) -> int:
+    """Return how deep brackets nest, exactly only where it could matter."""
+    if body.count(b"[") + body.count(b"{") <= JSON_NESTING_MAX:
+        return 0
+    depth = deepest = 0
+    for match in _STRING_OR_BRACKET.finditer(body):
+        opening = body[match.start()]
+        if opening in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif opening in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large for a float")
+    return number
+
+
+def _refuse_size(length: int, allowed: int, what: str) -> NoReturn:
+    raise WireError(
+        f"a frame {what} has {length} bytes; at most {allowed} are allowed here",
+        code="provider.wire-oversize",
+        hint="raise the limit value_bytes, or pass the data in a file",
+        details={"allowed": allowed, "used": length},
+    )
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into messages, however it was chopped up. Holds at most one frame and one read.
+
+    Args:
+        bytes_max: Largest body that is accepted; a larger announcement is refused before its body is read.
+        accepts: The messages the other side may send.
+    """
+
+    def __init__(self, bytes_max: int, accepts: Mapping[str, Shape]) -> None:
+        self._bytes_max = bytes_max
+        self._accepts = accepts
+        self._buffer = bytearray()
+
+    def __repr__(self) -> str:
+        return f"FrameDecoder(pending={len(self._buffer)} bytes, bytes_max={self._bytes_max})"
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes as they were received."""
+        self._buffer += data
+
+    def next_message(self) -> Message | None:
+        """Return the next whole message, or None when more bytes are needed first.
+
+        Raises:
+            WireError: `provider.wire-oversize`, `provider.wire-json`, or `provider.wire-shape` when the message is not
+                one of those that are accepted.
+        """
+        if len(self._buffer) < HEADER_BYTES:
+            return None
+        length = int.from_bytes(self._buffer[:HEADER_BYTES], "big")
+        if length > self._bytes_max:
+            _refuse_size(length, self._bytes_max, "announced by the other side")
+        end = HEADER_BYTES + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[HEADER_BYTES:end])
+        del self._buffer[:end]
+        return checked(unpack(body), self._accepts)
+
+    def messages(self) -> Iterator[Message]:
+        """Yield every whole message that is pending."""
+        while (message := self.next_message()) is not None:
+            yield message
+
+    def finish(self) -> None:
+        """Accept the end of the stream.
+
+        Raises:
+            WireError: `provider.wire-truncated` when it ended inside a frame.
+        """
+        if self._buffer:
+            raise WireError(
+                f"the other side ended inside a frame, {len(self._buffer)} bytes after its start",
+                code="provider.wire-truncated",
+            )
+
+
+class Side(enum.Enum):
+    """Which end of the conversation a channel is."""
+
+    HOST = "host"
+    GUEST = "guest"
+
+
+@dataclass(slots=True)
+class Channel:
+    """One end of a conversation over a connected stream socket. Not for several threads at once.
+
+    Attributes:
+        socket: Owned by the caller, who closes it.
+        side: Decides which messages are sent and which are accepted.
+        bytes_max: Largest frame in either direction; see `frame_bytes`.
+    """
+
+    socket: socket.socket
+    side: Side
+    bytes_max: int
+    _decoder: FrameDecoder = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._decoder = FrameDecoder(self.bytes_max, GUEST_MESSAGES if self.side is Side.HOST else HOST_MESSAGES)
+
+    def send(self, message: Message) -> None:
+        """Send one message and wait until the kernel has taken all of it.
+
+        Raises:
+            WireError: `provider.wire-shape` or another when it is not a message of this side;
+                `provider.wire-closed` when the other side is gone.
+            TimeoutError: The socket has a timeout and it passed; the channel is then of no more use.
+        """
+        table = GUEST_MESSAGES if self.side is Side.GUEST else HOST_MESSAGES
+        frame = pack(checked(message, table), self.bytes_max)
+        try:
+            self.socket.sendall(frame)
+        except ConnectionError as error:
+            _refuse_closed(error)
+
+    def receive(self) -> Message | None:
+        """Wait for the next message.
+
+        Returns:
+            The message, or None when the other side ended the conversation between two frames.
+
+        Raises:
+            WireError: The bytes break the protocol; `provider.wire-truncated` when they end inside a frame;
+                `provider.wire-closed` when the connection broke.
+            TimeoutError: The socket has a timeout and it passed; nothing is lost and it may be tried again.
+        """
+        while (message := self._decoder.next_message()) is None:
+            try:
+                data = self.socket.recv(RECEIVE_BYTES)
+            except ConnectionError as error:
+                _refuse_closed(error)
+            if not data:
+                self._decoder.finish()
+                return None
+            self._decoder.feed(data)
+        return message
+
+
+def _refuse_closed(error: ConnectionError) -> NoReturn:
+    raise WireError(
+        f"the connection to the other side of the sandbox is gone: {error.strerror or type(error).__name__}",
+        code="provider.wire-closed",
+    ) from error

@@ -1,0 +1,33 @@
+"""The one conformance suite over every provider that this version has."""
+
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from cloister.authority.token import TokenVerifier
+from cloister.isolation.mock import MockProvider
+from cloister.isolation.provider import IsolationProvider
+from cloister.testing import ProviderConformance
+
+
+class TestMockProvider(ProviderConformance):
+    """The mock provider, whose host is a tree in memory."""
+
+    provider: MockProvider  # type: ignore[assignment]
+
+    def create_provider(self, verifier: TokenVerifier, files: Mapping[str, bytes]) -> IsolationProvider:
+        return MockProvider(verifier, files=files)
+
+    def host_file(self, path: str) -> bytes | None:
+        return self.provider.files.get(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process provider is Linux's; elsewhere it reports unavailable")
+class TestProcessProvider(ProviderConformance):
+    """The process provider. Where it is unavailable on Linux these tests fail, and say why: nothing else runs plans."""
+
+    def create_provider(self, verifier: TokenVerifier, files: Mapping[str, bytes]) -> IsolationProvider:
+        from cloister.isolation.process.provider import ProcessProvider  # noqa: PLC0415 - it imports on Linux only
+
+        return ProcessProvider(verifier)

@@ -1,0 +1,83 @@
+import errno
+import signal
+
+import pytest
+
+from cloister.errors import LaunchError, LimitExceeded, PathDenied, ProviderUnavailable
+from cloister.isolation.process import outcome
+from cloister.limits import ResourceLimits
+
+LIMITS = ResourceLimits()
+FAILED = 1 << 8
+
+
+@pytest.mark.parametrize(
+    ("record", "limit"),
+    [
+        ({"status": None, "killed_for": ["wall_ms", 30_001]}, "wall_ms"),
+        ({"status": int(signal.SIGXCPU)}, "cpu_ms"),
+        ({"status": int(signal.SIGXFSZ)}, "file_bytes"),
+        ({"status": int(signal.SIGKILL), "cpu_user_us": 40_000_000, "cpu_system_us": 0}, "cpu_ms"),
+        ({"status": FAILED, "memory_peak_bytes": LIMITS.memory_bytes}, "memory_bytes"),
+        ({"status": FAILED, "reported": {"private": {"free_bytes": 0, "free_inodes": 5}}}, "disk_bytes"),
+        ({"status": FAILED, "reported": {"private": {"free_bytes": 5, "free_inodes": 0}}}, "inodes_count"),
+    ],
+)
+def test_limits_that_ended_a_sandbox(record, limit) -> None:
+    error = outcome.limit_reached(record, LIMITS)
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.allowed) == (limit, getattr(LIMITS, limit))
+    assert limit in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"status": 0, "memory_peak_bytes": 2**40, "reported": {"private": {"free_bytes": 0, "free_inodes": 0}}},
+        {"status": FAILED, "reported": {"private": {"free_bytes": 1, "free_inodes": 1}}},
+        {"status": int(signal.SIGSEGV)},
+    ],
+)
+def test_ends_that_no_limit_explains(record) -> None:
+    assert outcome.limit_reached(record, LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("report", "error_class", "code", "words"),
+    [
+        ({"failed": "grant", "path": "/srv/x", "reason": "gone"}, PathDenied, "denied.path-changed", "/srv/x"),
+        ({"failed": "directory", "path": "/srv", "errno": errno.ENOENT}, LaunchError, "provider.directory", "ENOENT"),
+        ({"failed": "exec", "program": "lua", "errno": errno.ENOENT}, LaunchError, "provider.exec", "lua"),
+        (
+            {"failed": "mechanism", "step": "root file system", "errno": errno.ENOSYS, "detail": "fsopen"},
+            ProviderUnavailable, "provider.unavailable", "fsopen",
+        ),
+        (
+            {"failed": "mechanism", "step": "proc file system", "errno": errno.EPERM, "detail": "fsmount"},
+            ProviderUnavailable, "provider.unavailable", "/proc",
+        ),
+    ],
+)  # fmt: skip
+def test_sandboxes_that_were_not_completed(report, error_class, code, words) -> None:
+    error = outcome.set_up_failure({"reported": report})
+    assert type(error) is error_class
+    assert error.code == code
+    assert words in error.message
+    assert error.hint
+
+
+def test_completed_sandboxes_are_no_failure() -> None:
+    assert outcome.set_up_failure({"reported": {}}) is None
+
+
+def test_a_crash_names_the_signal_and_the_last_words() -> None:
+    error = outcome.crash({"status": int(signal.SIGABRT)}, b"first\nthe end\x1b[2J\n")
+    assert "SIGABRT" in error.message
+    assert "\x1b" not in error.message
+    assert error.details["signal"] == "SIGABRT"
+
+
+def test_a_failed_script_keeps_only_the_tail() -> None:
+    stderr = b"".join(b"line %d\n" % n for n in range(1000))
+    error = outcome.script_failed(2, stderr)
+    assert error.details["stderr"].splitlines() == [f"line {n}" for n in range(992, 1000)]

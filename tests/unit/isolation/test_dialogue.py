@@ -1,0 +1,141 @@
+"""The host's side of a conversation: order, numbering, and which exception an execution ends with."""
+
+from typing import Any
+
+import pytest
+
+from cloister.errors import AuditError, CapabilityDenied, DeniedError, GuestError, LimitExceeded, WireError
+from cloister.isolation.dialogue import Dialogue, start_message
+from cloister.isolation.provider import GuestOperation, PlanProgram
+from cloister.isolation.wire_messages import HOST_MESSAGES, checked
+from cloister.limits import ResourceLimits
+from cloister.testing import RecordingHost
+
+LIMITS = ResourceLimits(value_bytes=1_000)
+
+
+def call(index: int = 0, **other: Any) -> dict[str, Any]:
+    return {"type": "call", "index": index, "capability": "test.call", "arguments": []} | other
+
+
+def step(event: str, name: str = "s") -> dict[str, Any]:
+    return {"type": "step", "event": event, "name": name, "error": None}
+
+
+def error(**other: Any) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": "GuestError", "code": "guest.error", "message": "m"} | other}
+
+
+RESULT = {"type": "result", "value": 7, "steps": 5}
+
+
+def out_of_order(dialogue: Dialogue, message: dict[str, Any]) -> WireError:
+    with pytest.raises(WireError) as caught:
+        dialogue.handle(message)
+    assert caught.value.code == "provider.wire-order"
+    return caught.value
+
+
+def test_a_result_ends_it() -> None:
+    dialogue = Dialogue(None, LIMITS)
+    assert dialogue.handle(RESULT) is None
+    assert (dialogue.is_ended, dialogue.value, dialogue.steps_count) == (True, 7, 5)
+    for message in (RESULT, call(), step("started"), error()):
+        out_of_order(dialogue, message)
+
+
+def test_a_reported_error_ends_it() -> None:
+    dialogue = Dialogue(None, LIMITS)
+    with pytest.raises(GuestError, match="m"):
+        dialogue.handle(error())
+    out_of_order(dialogue, RESULT)
+
+
+def test_calls_are_numbered_without_gaps() -> None:
+    dialogue = Dialogue(RecordingHost({"test.call": 1}), LIMITS)
+    assert dialogue.handle(call(0)) == {"type": "reply", "index": 0, "value": 1}
+    for wrong in (0, 2):
+        out_of_order(dialogue, call(wrong))
+    assert dialogue.handle(call(1)) == {"type": "reply", "index": 1, "value": 1}
+
+
+def test_a_call_without_a_host_is_denied_and_catchable() -> None:
+    reply = Dialogue(None, LIMITS).handle(call())
+    assert reply is not None
+    assert reply["error"]["code"] == "denied.pure"
+    checked(reply, HOST_MESSAGES)
+
+
+def test_the_error_of_a_call_comes_back_as_itself() -> None:
+    denied = CapabilityDenied("no")
+    dialogue = Dialogue(RecordingHost({"test.call": denied}), LIMITS)
+    reply = dialogue.handle(call())
+    assert reply is not None
+    assert reply["error"]["type"] == "CapabilityDenied"
+    with pytest.raises(CapabilityDenied) as caught:
+        dialogue.handle(error(call_index=0))
+    assert caught.value is denied
+
+
+def test_a_guest_cannot_claim_an_error_that_no_call_had() -> None:
+    for index in (0, 1):
+        dialogue = Dialogue(RecordingHost({"test.call": 1}), LIMITS)
+        dialogue.handle(call())
+        out_of_order(dialogue, error(call_index=index))
+
+
+def test_a_guest_cannot_claim_a_denial_by_subclass() -> None:
+    with pytest.raises(WireError) as caught:
+        Dialogue(None, LIMITS).handle(error(type="CapabilityDenied"))
+    assert caught.value.code == "provider.wire-error"
+    with pytest.raises(DeniedError):
+        Dialogue(None, LIMITS).handle(error(type="DeniedError"))
+
+
+@pytest.mark.parametrize("fatal", [AuditError("a"), KeyboardInterrupt(), RuntimeError("r")])
+def test_what_a_plan_cannot_catch_ends_it(fatal: BaseException) -> None:
+    host = RecordingHost()
+    dialogue = Dialogue(RecordingHost({"test.call": fatal}), LIMITS)
+    with pytest.raises(type(fatal)) as caught:
+        dialogue.handle(call())
+    assert caught.value is fatal
+    assert host.calls == []
+
+
+@pytest.mark.parametrize("part", ["arguments", "answer", "result"])
+def test_values_are_bounded_in_every_direction(part: str) -> None:
+    for size, is_refused in ((2_000, True), (500, False)):
+        text = "x" * size
+        answer = text if part == "answer" else 1
+        dialogue = Dialogue(RecordingHost({"test.call": answer}), LIMITS)
+        message = (
+            RESULT | {"value": text} if part == "result" else call(arguments=[text] if part == "arguments" else [])
+        )
+        if is_refused:
+            with pytest.raises(LimitExceeded) as caught:
+                dialogue.handle(message)
+            assert (caught.value.limit, caught.value.allowed) == ("value_bytes", 1_000)
+        else:
+            dialogue.handle(message)
+
+
+def test_steps_are_passed_on_and_must_be_open() -> None:
+    host = RecordingHost()
+    dialogue = Dialogue(host, LIMITS)
+    out_of_order(dialogue, step("ended"))
+    dialogue.handle(step("started"))
+    dialogue.handle(step("ended") | {"error": "guest.error"})
+    out_of_order(dialogue, step("ended"))
+    assert host.steps == [("started", "s", None), ("ended", "s", "guest.error")]
+
+
+def test_the_start_message_is_one_and_is_bounded() -> None:
+    plan = PlanProgram(source="1" * 5_000, name="n", inputs={"a": 1})
+    checked(start_message(plan, LIMITS), HOST_MESSAGES)
+    checked(start_message(GuestOperation(name="n", arguments={"a": 1}), LIMITS), HOST_MESSAGES)
+    for large in (
+        PlanProgram(source="1", name="n", inputs={"a": "x" * 2_000}),
+        GuestOperation(name="n", arguments={"a": "x" * 2_000}),
+    ):
+        with pytest.raises(LimitExceeded):
+            start_message(large, LIMITS)
