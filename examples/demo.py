@@ -6,7 +6,6 @@ home directory of its own below `demo-output/`.
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sqlite3
@@ -20,6 +19,8 @@ HOME = OUTPUT / "home"
 PLAN = "examples/stdlib_report.rtfs"
 LIBRARY = sysconfig.get_paths()["stdlib"]
 REPORT = OUTPUT / "report.md"
+
+LINE_CHARS = 100
 
 GRANTS = {
     "list-dir": ["--allow", "ccos.io.list-dir"],
@@ -36,11 +37,18 @@ def say(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
+def shown(*words: str) -> str:
+    """Return a command as it would be typed, an option a line when it is long."""
+    line = shlex.join(words)
+    return line if len(line) < LINE_CHARS else line.replace(" --", " \\\n    --")
+
+
 def cloister(*arguments: str, home: Path = HOME, expect: int = 0) -> None:
     """Run one command, shown first, and stop the demo when its exit status is not the expected one."""
-    print("$ cloister " + shlex.join(arguments), flush=True)
+    arguments = (*arguments, "--home", str(home))
+    print("$ " + shown("cloister", *arguments), flush=True)
     command = [str(Path(sys.executable).with_name("cloister")), *arguments]
-    status = subprocess.run(command, env=os.environ | {"CLOISTER_HOME": str(home)}, check=False).returncode  # noqa: S603
+    status = subprocess.run(command, check=False).returncode  # noqa: S603
     if status != expect:
         sys.exit(f"demo: that ended with status {status}, not {expect}")
     if expect:
@@ -56,12 +64,11 @@ def tamper(copy: Path) -> int:
     """Copy the record and rewrite one line of it as an intruder would; return the sequence number of that line."""
     shutil.copytree(HOME, copy)
     with sqlite3.connect(copy / "chain.sqlite3") as database:
-        (sequence, event) = database.execute(
-            "SELECT sequence, event FROM records WHERE event LIKE '%ccos.io.write-file%' ORDER BY sequence LIMIT 1"
+        sequence, event = database.execute(
+            "SELECT sequence, event FROM records WHERE instr(CAST(event AS TEXT), '\"ccos.io.write-file\"') "
+            "AND instr(CAST(event AS TEXT), 'call.intent') LIMIT 1"
         ).fetchone()
-        forged = event.replace("ccos.io.write-file", "ccos.io.read-file") if isinstance(event, str) else None
-        if forged is None:
-            forged = bytes(event).replace(b"ccos.io.write-file", b"ccos.io.read-file")
+        forged = event.replace(b"ccos.io.write-file", b"ccos.io.read-file")
         database.execute("UPDATE records SET event = ? WHERE sequence = ?", (forged, sequence))
     database.close()
     return int(sequence)

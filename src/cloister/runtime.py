@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from cloister.audit.chain import CausalChain
+from cloister.audit.event import Record
 from cloister.audit.home import open_chain
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
@@ -227,6 +228,17 @@ class Runtime:
             on_output=on_output,
             working_directory=working_directory,
         )
+
+    def records(self, run_id: str | None = None) -> Iterator[Record]:
+        """Yield the records of the causal chain in order, each with its own hash and signature checked.
+
+        Args:
+            run_id: Only those of one run; None for all.
+
+        Raises:
+            ChainBroken: At the first record that was changed.
+        """
+        return self._parts.chain.records(run_id)
 
     def probe(self) -> tuple[ProbeReport, ...]:
         """Probe every provider: what works here, with the evidence."""

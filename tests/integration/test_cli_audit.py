@@ -67,4 +67,4 @@ def test_noted_head_finds_a_rollback(cloister: Cloister, plan: Plan, recorded: P
 def test_home_without_a_chain_is_not_verified(cloister: Cloister, tmp_path: Path) -> None:
     done = cloister("audit", "verify", "--home", tmp_path / "empty")
     assert done.status == 6
-    assert "error[audit." in done.err
+    assert "error[audit.absent]" in done.err

@@ -152,3 +152,10 @@ def test_timeout_ends_a_plan_that_runs_away(cloister: Cloister, plan: Plan) -> N
     done = cloister("run", plan("(loop [i 0] (recur (+ i 1)))"), "--timeout", "300ms")
     assert done.status == 4
     assert "error[limit." in done.err
+
+
+def test_misspelt_grant_is_an_error_not_just_without_effect(cloister: Cloister, plan: Plan) -> None:
+    done = cloister("run", plan("1"), "--allow", "ccos.io.read-fil")
+    assert done.status == 2
+    assert "did you mean ccos.io.read-file?" in done.err
+    assert cloister("run", plan("1"), "--allow", "ccos.io.read-file").status == 0

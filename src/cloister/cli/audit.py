@@ -35,9 +35,17 @@ LastOption = Annotated[int | None, typer.Option("--last", metavar="N", min=1, he
 
 def _audit_home(home: Path | None) -> AuditHome:
     from cloister.audit.home import AuditHome  # noqa: PLC0415
+    from cloister.errors import AuditError  # noqa: PLC0415
     from cloister.runtime import default_home  # noqa: PLC0415
 
-    return AuditHome(home or default_home())
+    place = AuditHome(home or default_home())
+    if not place.chain_path.exists():
+        raise AuditError(
+            f"there is no causal chain in {place.directory}",
+            code="audit.absent",
+            hint="name the directory with --home or CLOISTER_HOME; the first run makes one",
+        )
+    return place
 
 
 def _parse_head(text: str | None) -> Head | None:

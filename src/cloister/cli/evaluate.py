@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cloister.cli.options import InputOption, JsonOption, TimeoutOption
-from cloister.cli.output import echo, echo_json, reporting
+from cloister.cli.output import echo, echo_json, plain, reporting
 
 
 def evaluate(
@@ -26,6 +26,6 @@ def evaluate(
         value = evaluate_source(expression, limits=parse_limits(timeout, None), inputs=parse_inputs(inputs))
         text = to_text(from_python(value))
     if as_json:
-        echo_json({"ok": True, "value": value, "value_text": text})
+        echo_json({"ok": True, "value": plain(value), "value_text": text})
     else:
         echo(text)

@@ -7,6 +7,7 @@ exactly one JSON object on standard output, whatever happens.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from cloister.errors import CloisterError
+from cloister.lang.values import Keyword, Symbol
 
 EXIT_INTERRUPTED = 130
 
@@ -31,7 +33,23 @@ def note(text: str) -> None:
 
 def echo_json(data: Any) -> None:
     """Print one JSON object."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=repr))
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Return a plan's value as JSON data: keywords and symbols as their names, numbers JSON lacks as text.
+
+    The RTFS text beside it is exact; this is for programs that only want the data.
+    """
+    if isinstance(value, (Keyword, Symbol)):
+        return value.name
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    return value
 
 
 def error_lines(error: CloisterError) -> Iterator[str]:

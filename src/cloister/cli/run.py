@@ -22,7 +22,7 @@ from cloister.cli.options import (
     UnsafeOption,
     WriteOption,
 )
-from cloister.cli.output import echo, echo_json, note, reporting
+from cloister.cli.output import echo, echo_json, note, plain, reporting
 from cloister.cli.progress import choose_progress, duration_text
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(
 def _as_data(result: RunResult) -> dict[str, Any]:
     return {
         "ok": True,
-        "value": result.value,
+        "value": plain(result.value),
         "value_text": result.value_text,
         "run_id": result.run_id,
         "plan_sha256": result.plan_sha256,

@@ -90,7 +90,12 @@ class PlanRun:
     def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         """Authorize, record and execute one capability call."""
         values = [decode(argument) for argument in arguments]
-        decision = self.authorizer.authorize(self.context, capability_id, values)
+        try:
+            decision = self.authorizer.authorize(self.context, capability_id, values)
+        except GuestError as error:
+            intent = self.recorder.malformed_intent(capability_id, arguments)
+            self.recorder.call_failed(intent, capability_id, error)
+            raise
         intent = self.recorder.call_intent(decision, arguments)
         if not decision.allowed:
             self._refuse(decision, intent)
@@ -160,7 +165,8 @@ class PlanRun:
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
         self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
 
-    def abandon_steps(self, error_code: str) -> None:
-        """Close the steps that a run left open when it was ended from outside, innermost first."""
+    def fail(self, error: CloisterError) -> None:
+        """Record the end of a run that raised; the steps it left open are ended first, from the innermost."""
         while self._open_steps:
-            self.step_ended(self._open_steps[-1].name, error_code)
+            self.step_ended(self._open_steps[-1].name, error.code)
+        self.recorder.run_failed(self.started, error)

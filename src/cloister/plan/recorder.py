@@ -73,19 +73,25 @@ class RunRecorder:
 
     def call_intent(self, decision: Decision, arguments: Sequence[WireValue]) -> int:
         """Record what is about to be called, or was refused, and by which rule."""
-        digest, _ = wire_digest(list(arguments))
-        shown = " ".join(to_text(decode(argument)) for argument in arguments)
         body: dict[str, Plain] = {
             "decision": "allow" if decision.allowed else "deny",
             "reason": decision.reason.value,
-            "arguments": quoted(shown, ARGUMENT_CHARS_MAX),
-            "arguments_sha256": digest,
             "permissions": sorted(decision.permissions),
             "read_paths": list(decision.read_paths),
             "write_paths": list(decision.write_paths),
             "environment": list(decision.environment),
         }
-        return self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id).event.sequence
+        return self._intent(decision.capability_id, body, arguments)
+
+    def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue]) -> int:
+        """Record a call whose arguments did not fit, so that there was nothing to decide."""
+        return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments)
+
+    def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue]) -> int:
+        digest, _ = wire_digest(list(arguments))
+        shown = " ".join(to_text(decode(argument)) for argument in arguments)
+        body |= {"arguments": quoted(shown, ARGUMENT_CHARS_MAX), "arguments_sha256": digest}
+        return self._append(EventType.CALL_INTENT, body, capability_id=capability_id).event.sequence
 
     def call_succeeded(self, intent: int, capability_id: str, value: WireValue, usage: Usage | None) -> Record:
         """Record the result of a call; `usage` is None when nothing was executed in a sandbox."""

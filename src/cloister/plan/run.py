@@ -6,7 +6,8 @@ execute, record the end. Whatever is raised on the way is recorded before it lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,14 @@ from cloister.authority.context import RuntimeContext
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog
 from cloister.clock import Clock
-from cloister.errors import AuditError, CloisterError, DeniedError, InputError, IsolationUnavailable
+from cloister.errors import (
+    AuditError,
+    CloisterError,
+    DeniedError,
+    InputError,
+    InternalError,
+    IsolationUnavailable,
+)
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
@@ -72,9 +80,10 @@ def run_plan(
     observer: RunObserver,
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
+    parts.catalog.registry.check_grants(context.capabilities)
+    wire_inputs = {name: _input(name, value) for name, value in inputs.items()}
     run_id = parts.new_run_id()
     recorder = RunRecorder(parts.chain, run_id)
-    wire_inputs = {name: _input(name, value) for name, value in inputs.items()}
     started = recorder.run_started(
         {
             "plan": program.name,
@@ -84,38 +93,27 @@ def run_plan(
             "context": context.to_dict(),
         }
     )
-    try:
+    with _recorded(lambda error: recorder.run_refused(started, error)):
         require_level(provider, context)
         _admit(program, context, parts.authorizer, recorder)
-    except AuditError:
-        raise
-    except CloisterError as error:
-        recorder.run_refused(started, error)
-        raise
-    begun_ns = parts.clock.monotonic_ns()
-    port = SandboxPort(
-        provider=provider,
-        issuer=parts.issuer,
-        context=context,
-        time_left=lambda: context.limits.wall_ms - (parts.clock.monotonic_ns() - begun_ns) // 1_000_000,
-        run_id=run_id,
-    )
     run = PlanRun(
         context=context,
         catalog=parts.catalog,
         authorizer=parts.authorizer,
-        port=port,
+        port=_port(parts, run_id, context, provider),
         recorder=recorder,
         clock=parts.clock,
         observer=observer,
         started=started,
     )
-    result = _execute(program, run, provider, wire_inputs)
+    with _recorded(run.fail):
+        result = _execute(program, run, provider, wire_inputs)
+        value = decode(result.value)
+        shown = to_python(value), to_text(value)
     last = recorder.run_completed(started, result.value, result.usage)
-    value = decode(result.value)
     return RunResult(
-        value=to_python(value),
-        value_text=to_text(value),
+        value=shown[0],
+        value_text=shown[1],
         run_id=run_id,
         plan_sha256=program.sha256,
         provider=provider.name,
@@ -124,6 +122,35 @@ def run_plan(
         steps_count=run.steps_count,
         chain_sequence=last.event.sequence,
         chain_sha256=last.record_sha256,
+    )
+
+
+@contextmanager
+def _recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
+    """Record whatever is raised inside before it leaves; an interrupt and a defect too.
+
+    Only a failing record itself is not recorded: the chain is what failed.
+    """
+    try:
+        yield
+    except AuditError:
+        raise
+    except CloisterError as error:
+        record(error)
+        raise
+    except BaseException as error:
+        record(InternalError(f"the run was ended by {type(error).__name__}", code="internal.ended"))
+        raise
+
+
+def _port(parts: RunParts, run_id: str, context: RuntimeContext, provider: IsolationProvider) -> SandboxPort:
+    begun_ns = parts.clock.monotonic_ns()
+    return SandboxPort(
+        provider=provider,
+        issuer=parts.issuer,
+        context=context,
+        time_left=lambda: context.limits.wall_ms - (parts.clock.monotonic_ns() - begun_ns) // 1_000_000,
+        run_id=run_id,
     )
 
 
@@ -168,11 +195,4 @@ def _execute(
         token=token,
         limits=limits,
     )
-    try:
-        return provider.execute(execution, host=run)
-    except AuditError:
-        raise
-    except CloisterError as error:
-        run.abandon_steps(error.code)
-        run.recorder.run_failed(run.started, error)
-        raise
+    return provider.execute(execution, host=run)

@@ -1,0 +1,190 @@
+"""The Python interface: `Runtime`, what it returns, and that record and authority hold on every way out."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cloister
+from cloister.audit.event import EventType
+from cloister.audit.home import AuditHome
+from cloister.audit.signer import PublicKey
+from cloister.audit.verify import verify_chain
+from cloister.errors import AppendFailed, CapabilityDenied, IsolationUnavailable, PathDenied
+from cloister.plan.observer import SilentObserver
+
+ADD = cloister.RuntimeContext.controlled(capabilities=["ccos.math.add"])
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[cloister.Runtime]:
+    with cloister.Runtime.open(tmp_path / "home") as opened:
+        yield opened
+
+
+def recorded(home: Path) -> list[tuple[str, str | None]]:
+    """Return type and capability of each record, after verifying the chain."""
+    place = AuditHome(home)
+    verify_chain(place.chain_path, PublicKey.load(place.public_key_path))
+    with cloister.Runtime.open(home) as runtime:
+        records = list(runtime.records())
+    return [(record.event.event_type.value, record.event.capability_id) for record in records]
+
+
+@pytest.mark.parametrize("provider", ["process", "mock"])
+def test_value_comes_back_as_python_objects(runtime: cloister.Runtime, provider: str) -> None:
+    result = runtime.run('{:a [1 2.5 "x" nil true] "b" :k}', context=ADD, provider=provider)
+    assert result.value == {cloister.Keyword("a"): [1, 2.5, "x", None, True], "b": cloister.Keyword("k")}
+    assert result.value_text == '{:a [1 2.5 "x" nil true] "b" :k}'
+    assert result.provider == provider
+
+
+def test_inputs_are_values_of_the_plan(runtime: cloister.Runtime) -> None:
+    result = runtime.run("(get config :port)", context=ADD, inputs={"config": {cloister.Keyword("port"): 80}})
+    assert result.value == 80
+
+
+def test_calls_are_reported_with_their_decision(runtime: cloister.Runtime) -> None:
+    result = runtime.run("(call :ccos.math.add 1 (call :ccos.math.add 2 3))", context=ADD)
+    assert result.value == 6
+    assert [(call.capability_id, call.allowed, call.error_code) for call in result.calls] == [
+        ("ccos.math.add", True, None)
+    ] * 2
+
+
+def test_arun_gives_the_same(runtime: cloister.Runtime) -> None:
+    async def both() -> list[int]:
+        runs = [runtime.arun(f"(call :ccos.math.add {n} 1)", context=ADD) for n in (1, 2)]
+        return [result.value for result in await asyncio.gather(*runs)]
+
+    assert asyncio.run(both()) == [2, 3]
+
+
+def test_refused_call_can_be_caught_and_is_recorded(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    context = cloister.RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(tmp_path)])
+    plan = "(try (call :ccos.io.read-file path) (catch :SecurityViolation e (getMessage e)))"
+    result = runtime.run(plan, context=context, inputs={"path": "/etc/hostname"})
+    assert "outside the granted paths" in result.value
+    assert [call.allowed for call in result.calls] == [False]
+    runtime.close()
+    assert recorded(tmp_path / "home") == [
+        ("run.started", None),
+        ("call.intent", "ccos.io.read-file"),
+        ("call.outcome", "ccos.io.read-file"),
+        ("run.completed", None),
+    ]
+
+
+def test_uncaught_refusal_is_the_error_of_the_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    context = cloister.RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(tmp_path)])
+    with pytest.raises(PathDenied) as caught:
+        runtime.run("(call :ccos.io.read-file path)", context=context, inputs={"path": "/etc/hostname"})
+    assert caught.value.code == "denied.path"
+    assert caught.value.hint == "grant it with --read /etc/hostname"
+    runtime.close()
+    assert recorded(tmp_path / "home")[-1] == ("run.failed", None)
+
+
+def test_admission_names_every_missing_grant_at_once(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    plan = '(do (call :ccos.io.read-file "/etc/hostname")\n (call :ccos.io.log "x"))'
+    with pytest.raises(CapabilityDenied) as caught:
+        runtime.run(plan, context=ADD)
+    assert caught.value.span is not None
+    assert (caught.value.span.line, caught.value.span.column) == (1, 5)
+    (other,) = caught.value.details["also_refused"]
+    assert (other["hint"], other["span"]["line"]) == ("grant it with --allow ccos.io.log", 2)
+    runtime.close()
+    assert recorded(tmp_path / "home") == [
+        ("run.started", None),
+        ("call.intent", "ccos.io.read-file"),
+        ("call.outcome", "ccos.io.read-file"),
+        ("call.intent", "ccos.io.log"),
+        ("call.outcome", "ccos.io.log"),
+        ("run.refused", None),
+    ]
+
+
+def test_limit_is_not_caught_by_the_plan(runtime: cloister.Runtime) -> None:
+    limits = cloister.ResourceLimits(steps_count=1_000)
+    context = cloister.RuntimeContext.pure(limits=limits)
+    loop = "(try (loop [i 0] (if (< i {n}) (recur (+ i 1)) i)) (catch e :caught) (finally 1))"
+    with pytest.raises(cloister.LimitExceeded) as caught:
+        runtime.run(loop.format(n=100_000), context=context)
+    assert caught.value.limit == "steps_count"
+    assert runtime.run(loop.format(n=100), context=context).value == 100
+
+
+def test_weaker_provider_than_demanded_is_refused(runtime: cloister.Runtime) -> None:
+    demanding = cloister.RuntimeContext.pure(minimum_isolation=cloister.IsolationLevel.PROCESS)
+    with pytest.raises(IsolationUnavailable):
+        runtime.run("1", context=demanding, provider="mock")
+    assert runtime.run("1", context=demanding, provider="process").value == 1
+
+
+class BreakTheRecord(SilentObserver):
+    """An intruder who rewrites the end of the chain while the first call is on its way."""
+
+    def __init__(self, chain: Path) -> None:
+        self._chain = chain
+
+    def call_started(self, capability_id: str) -> None:
+        database = sqlite3.connect(self._chain)
+        with database:
+            database.execute("UPDATE records SET record_sha256 = ? WHERE sequence = 0", ("0" * 64,))
+            database.execute("DELETE FROM records WHERE sequence > 0")
+        database.close()
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_run_that_cannot_be_recorded_stops(runtime: cloister.Runtime, tmp_path: Path, broken: bool) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    context = cloister.RuntimeContext.controlled(
+        capabilities=["ccos.math.add", "ccos.io.write-file"], write=[str(work.resolve())]
+    )
+    plan = f'(do (try (call :ccos.math.add 1 2) (catch e 0)) (call :ccos.io.write-file "{work}/after" "x"))'
+    observer = BreakTheRecord(AuditHome(tmp_path / "home").chain_path) if broken else SilentObserver()
+    if broken:
+        with pytest.raises(AppendFailed):
+            runtime.run(plan, context=context, observer=observer)
+    else:
+        runtime.run(plan, context=context, observer=observer)
+    assert (work / "after").exists() is not broken
+
+
+def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    runtime.run('(step "s" (call :ccos.math.add 1 2))', context=ADD)
+    for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
+        with pytest.raises(cloister.CloisterError):
+            runtime.run(plan, context=ADD)
+    runtime.close()
+    assert {name for name, _ in recorded(tmp_path / "home")} == {member.value for member in EventType}
+
+
+def test_malformed_call_is_recorded_too(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    with pytest.raises(cloister.GuestError):
+        runtime.run("(call :ccos.math.add x)", context=ADD, inputs={"x": "text"})
+    runtime.close()
+    assert recorded(tmp_path / "home") == [
+        ("run.started", None),
+        ("call.intent", "ccos.math.add"),
+        ("call.outcome", "ccos.math.add"),
+        ("run.failed", None),
+    ]
+
+
+class Interrupt(SilentObserver):
+    def call_started(self, capability_id: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_interrupt_is_recorded_and_leaves(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run("(call :ccos.math.add 1 2)", context=ADD, observer=Interrupt())
+    assert runtime.run("(call :ccos.math.add 1 2)", context=ADD).value == 3
+    runtime.close()
+    assert ("run.failed", None) in recorded(tmp_path / "home")
