@@ -1,0 +1,60 @@
+"""How large a value may be when it leaves the program.
+
+Owns the check made before a value crosses a boundary. Values share their parts, so a few steps can build one whose
+written-out form would not fit anywhere; the check counts what would be written, and stops counting at the limit. Part
+of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloister.errors import GuestError, LimitExceeded
+from cloister.lang.transport import NESTING_MAX
+from cloister.lang.values import Map, Value
+
+SLOT_BYTES: Final = 8
+
+
+def check_crossing(value: Value, value_bytes: int) -> None:
+    """Check that a value can be written out.
+
+    Args:
+        value: Any value; functions count as one element, refusing them is up to the boundary.
+        value_bytes: Largest size: characters of texts, plus 8 for every element.
+
+    Raises:
+        LimitExceeded: `limit.value`.
+        GuestError: `TypeError` when it is nested deeper than can cross.
+
+    Cost:
+        Linear in the written-out size, at most `value_bytes`.
+    """
+    if not isinstance(value, (tuple, Map, str)):
+        return
+    used = 0
+    pending: list[tuple[Value, int]] = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        used += SLOT_BYTES
+        if isinstance(item, str):
+            used += len(item)
+        elif isinstance(item, (tuple, Map)):
+            if depth > NESTING_MAX:
+                message = f"a value nested deeper than {NESTING_MAX} levels cannot cross the boundary"
+                raise GuestError(message, kind="TypeError", code="guest.nesting")
+            # The elements count before they are looked at: together with the pending ones they bound the memory used.
+            if used + (len(pending) + len(item)) * SLOT_BYTES <= value_bytes:
+                parts = item if isinstance(item, tuple) else (*item.keys(), *item.values())
+                pending.extend((part, depth + 1) for part in parts)
+            else:
+                used = value_bytes + SLOT_BYTES
+        if used > value_bytes:
+            raise LimitExceeded(
+                f"a value larger than {value_bytes} bytes was about to leave the program",
+                limit="value_bytes",
+                allowed=value_bytes,
+                used=used,
+                unit="bytes",
+                hint="pass smaller pieces, or raise the limit value_bytes",
+            )

@@ -1,0 +1,137 @@
+"""Which capabilities a program can reach, found without running it.
+
+Owns the static analysis of effects. It is sound: whatever a run of the program asks the host for is covered by one of
+the effects reported here, the literal ones by their id, all others by an effect without an id. Part of the guest set:
+standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias
+
+from cloister.lang import core
+from cloister.lang.values import Keyword, Map, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An argument whose value is known before the program runs."""
+
+    value: Value
+
+
+class Unknown(Enum):
+    """An argument whose value only a run can tell."""
+
+    UNKNOWN = "unknown"
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+LiteralArgument: TypeAlias = Known | Unknown
+
+ELEMENTS_MAX: Final = 10_000
+"""Largest argument that is followed through names; a larger one is unknown."""
+
+_Sized: TypeAlias = tuple[LiteralArgument, int]
+"""A literal and how many elements it has when written out."""
+
+_NOTHING: Final[_Sized] = (UNKNOWN, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One place where a program asks the host for something.
+
+    Attributes:
+        capability_id: The id, or None when it is computed and may be any.
+        arguments: What is known of each argument; empty for computed ids used as values.
+        start: Offset of the place in the text.
+        end: Offset after it.
+    """
+
+    capability_id: str | None
+    arguments: tuple[LiteralArgument, ...]
+    start: int
+    end: int
+
+
+def find_effects(program: core.Node) -> tuple[Effect, ...]:
+    """Return every effect of a program in source order, code that never runs included.
+
+    Cost:
+        Linear in the size of the program.
+    """
+    constants: dict[core.Variable, _Sized] = {}
+    found = []
+    for node in core.walk(program):
+        match node:
+            case core.Define(variable=variable, value=value):
+                constants[variable] = _known(value, constants)
+            case core.Let(bindings=bindings):
+                for variable, value in bindings:
+                    constants[variable] = _known(value, constants)
+            case core.HostCall():
+                arguments = tuple(_known(argument, constants)[0] for argument in node.arguments)
+                found.append(
+                    Effect(
+                        capability_id=_literal_id(node.capability), arguments=arguments, start=node.start, end=node.end
+                    )
+                )
+            case core.HostFunction():
+                found.append(Effect(capability_id=None, arguments=(), start=node.start, end=node.end))
+    return tuple(sorted(found, key=lambda effect: (effect.start, effect.end)))
+
+
+def step_names(program: core.Node) -> tuple[str, ...]:
+    """Return the names of the steps that are named by a literal, in source order."""
+    found = [
+        (node.start, node.name.value)
+        for node in core.walk(program)
+        if isinstance(node, core.Step) and isinstance(node.name, core.Const)
+    ]
+    return tuple(name for _, name in sorted(found, key=lambda pair: pair[0]))
+
+
+def _literal_id(node: core.Node) -> str | None:
+    if isinstance(node, core.Const):
+        if isinstance(node.value, Keyword):
+            return node.value.name
+        if isinstance(node.value, str):
+            return node.value
+    return None
+
+
+def _known(node: core.Node, constants: Mapping[core.Variable, _Sized]) -> _Sized:
+    # A variable is assigned in one place only, and definitions are met before the code that reads them; loop variables
+    # and parameters are bound by other nodes, so they stay unknown.
+    match node:
+        case core.Const(value=value):
+            return Known(value), 1
+        case core.Local(variable=variable):
+            return constants.get(variable, _NOTHING)
+        case core.MakeVector(items=items):
+            parts = [_known(item, constants) for item in items]
+            values = tuple(part.value for part, _ in parts if isinstance(part, Known))
+            return _whole(values, parts)
+        case core.MakeMap(entries=entries):
+            parts = [_known(item, constants) for _, item in entries]
+            pairs = [
+                (key, part.value) for (key, _), (part, _) in zip(entries, parts, strict=True) if isinstance(part, Known)
+            ]
+            return _whole(Map(pairs), parts)
+    return _NOTHING
+
+
+def _whole(value: Value, parts: list[_Sized]) -> _Sized:
+    # Names share their values, so a few definitions can describe a value too large to write out.
+    size = 1 + sum(size for _, size in parts)
+    if size > ELEMENTS_MAX or any(part is UNKNOWN for part, _ in parts):
+        return _NOTHING
+    return Known(value), size

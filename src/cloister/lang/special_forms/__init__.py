@@ -1,0 +1,1 @@
+"""The special forms, one module per family."""

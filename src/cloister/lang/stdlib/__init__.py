@@ -1,0 +1,1 @@
+"""The standard library of RTFS: one module per topic, joined in `table`."""

@@ -1,0 +1,157 @@
+"""Builtins between JSON text and values.
+
+Owns both directions. JSON text often comes from outside: its nesting and numbers are checked here, because Python's
+parser recurses and knows no 64 bits. Part of the guest set: standard library only.
+
+Source: language reference, section 6.6; RFC 8259.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from cloister.errors import GuestError
+from cloister.lang.stdlib.budget import Budget, current
+from cloister.lang.stdlib.builtin import Topic, generic_error, require_text
+from cloister.lang.values import INT_MAX, INT_MIN, Keyword, Map, Value, type_name
+
+TOPIC: Final = Topic()
+_builtin = TOPIC.builtin
+
+NESTING_MAX: Final = 200
+"""Deepest nesting of JSON, as `transport.NESTING_MAX`."""
+
+_INT_DIGITS_MAX: Final = 19
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@_builtin("parse-json", 1, signature="(parse-json text)", also=("tool/parse-json",))
+def parse_json(text: Value) -> Value:
+    """Turn JSON text into values: objects become maps with string keys, arrays vectors.
+
+    Numbers without fraction that fit in 64 bits are integers, all others floats.
+    """
+    source = require_text("parse-json", text)
+    current().charge_scan(len(source))
+    _check_nesting(source)
+    try:
+        data = json.loads(source, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise generic_error(f"JSON is not valid: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    if _SURROGATE.search(source):
+        _refuse_half_pairs(data)
+    return _from_json(data, current())
+
+
+def _check_nesting(source: str) -> None:
+    if source.count("[") + source.count("{") <= NESTING_MAX:
+        return
+    depth = 0
+    for match in _STRUCTURE.finditer(source):
+        char = source[match.start()]
+        if char in "[{":
+            depth += 1
+            if depth > NESTING_MAX:
+                raise generic_error(f"JSON is nested deeper than {NESTING_MAX} levels")
+        elif char != '"':
+            depth -= 1
+
+
+def _integer(digits: str) -> int | float:
+    if len(digits.lstrip("-")) <= _INT_DIGITS_MAX and INT_MIN <= (number := int(digits)) <= INT_MAX:
+        return number
+    return _float(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isfinite(number):
+        return number
+    raise generic_error("JSON is not valid: a number is too large for a float")
+
+
+def _constant(name: str) -> Any:
+    raise generic_error(f"JSON is not valid: {name} is not a JSON number")
+
+
+def _refuse_half_pairs(data: Any) -> None:
+    # Python's parser lets half of a surrogate pair through; such a text could never be written anywhere.
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise generic_error("JSON is not valid: half a surrogate pair is no character") from None
+
+
+def _from_json(data: Any, budget: Budget) -> Value:
+    if isinstance(data, list):
+        budget.charge_elements(len(data))
+        return tuple([_from_json(item, budget) for item in data])
+    if isinstance(data, dict):
+        budget.charge_elements(len(data))
+        return Map((key, _from_json(item, budget)) for key, item in data.items())
+    return data
+
+
+@_builtin("serialize-json", 1, signature="(serialize-json x)", also=("tool/serialize-json",))
+def serialize_json(value: Value) -> Value:
+    """Turn a value into compact JSON text with sorted keys; keywords become strings without their colon."""
+    return _dump(value, indent=None)
+
+
+@_builtin("serialize-json-pretty", 1, signature="(serialize-json-pretty x)", also=("tool/serialize-json-pretty",))
+def serialize_json_pretty(value: Value) -> Value:
+    """Turn a value into JSON text with sorted keys, one entry on each line, indented by two."""
+    return _dump(value, indent=2)
+
+
+def _dump(value: Value, indent: int | None) -> str:
+    measured = _Measured(current())
+    data = measured.convert(value, 0)
+    separators = (",", ":") if indent is None else (",", ": ")
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=indent, separators=separators)
+    current().charge_value_bytes(len(text))
+    return text
+
+
+class _Measured:
+    """Converts a value to JSON data while its text would still fit; shared parts count as often as they are written."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._size = 0
+
+    def convert(self, value: Value, depth: int) -> Any:
+        if depth > NESTING_MAX:
+            raise generic_error(f"a value nested deeper than {NESTING_MAX} levels has no JSON form")
+        # Two characters are the least a node takes in the text: itself and what separates it from the next.
+        self._add(2 + (len(value) if isinstance(value, str) else 0))
+        if isinstance(value, Keyword):
+            return value.name
+        if isinstance(value, tuple):
+            return [self.convert(item, depth + 1) for item in value]
+        if isinstance(value, Map):
+            return {self._key(key): self.convert(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _no_json("an infinite number or NaN")
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise _no_json(f"a value of kind {type_name(value)}")
+
+    def _key(self, key: Value) -> str:
+        text = key.name if isinstance(key, Keyword) else str(key)
+        self._add(len(text))
+        return text
+
+    def _add(self, size: int) -> None:
+        self._size += size
+        self._budget.charge_steps(1)
+        if self._size > self._budget.value_bytes:
+            self._budget.charge_value_bytes(self._size)
+
+
+def _no_json(what: str) -> GuestError:
+    return generic_error(f"{what} has no JSON form", "turn it into a string first, for example with str")

@@ -1,0 +1,91 @@
+"""Effects found before a program runs."""
+
+from __future__ import annotations
+
+from cloister.lang.effects import UNKNOWN, Known
+from cloister.lang.program import compile_program
+from cloister.lang.values import Keyword, Map
+
+
+def ids(text: str) -> list[str | None]:
+    return [effect.capability_id for effect in compile_program(text, inputs=["given"]).effects]
+
+
+def arguments(text: str) -> tuple[object, ...]:
+    (effect,) = compile_program(text, inputs=["given"]).effects
+    return effect.arguments
+
+
+def test_a_pure_program_has_none() -> None:
+    assert ids("(map inc [1 2])") == []
+
+
+def test_literal_ids_as_keyword_and_string_in_source_order() -> None:
+    assert ids('(call :b) (defn f [] (call "a" (call :c))) (if false (call :d))') == ["b", "a", "c", "d"]
+
+
+def test_calls_are_found_wherever_they_hide() -> None:
+    text = """(let [{:keys [x] :or {:x (call :a)}} {}] x)
+      (try (call :b) (catch e (call :c)) (finally (call :d)))
+      (loop [i (call :e)] (if (call :f) (recur (call :g)) {:k [(call :h)]}))
+      (for [x (call :i)] (call :j)) (dotimes [n (call :k)] (call :l)) (step (call :m) (call :n))
+      (-> 1 (call :o)) (cond (call :p) (call :q)) (and 1 (call :r)) (throw (call :s)) #(call :t %)"""
+    # `->` puts the value first, where the id belongs: what is called there is computed.
+    assert [name for name in ids(text) if name] == list("abcdefghijklmnpqrst")
+    assert ids(text).count(None) == 1
+
+
+def test_computed_ids() -> None:
+    assert ids('(call (str "a" "b"))') == [None]
+    assert ids("(def id :a) (call id)") == [None]
+    assert ids("(map call [:a :b])") == [None]
+    assert ids("(let [f call] f)") == [None]
+    assert ids("(apply call [:a])") == [None]
+
+
+def test_a_shadowed_call_is_an_ordinary_function() -> None:
+    assert ids("(let [call inc] (call 1))") == []
+    assert ids("(defn f [] (call 1)) (def call inc) (f)") == []
+
+
+def test_a_quoted_call_is_data() -> None:
+    assert ids("'(call :a)") == []
+
+
+def test_literal_arguments_are_known() -> None:
+    assert arguments('(call :a "x" 1 [:k nil] {:p "/tmp"})') == (
+        Known("x"), Known(1), Known((Keyword("k"), None)), Known(Map({Keyword("p"): "/tmp"})),
+    )  # fmt: skip
+
+
+def test_names_of_literals_are_followed() -> None:
+    text = '(def dir "/srv") (def opts {:path dir}) (defn f [] (let [o opts] (call :a o dir)))'
+    assert arguments(text) == (Known(Map({Keyword("path"): "/srv"})), Known("/srv"))
+
+
+def test_everything_else_is_unknown() -> None:
+    assert arguments('(defn f [p] (call :a p given (str "a") [1 p]))') == (UNKNOWN,) * 4
+    assert arguments('(loop [p "/a"] (if (call :a p) (recur "/b") 1))') == (UNKNOWN,)
+    assert arguments('(for [p ["/a"]] (call :a p))') == (UNKNOWN,)
+
+
+def test_shared_literals_do_not_explode() -> None:
+    names = ["(def x0 [1 1])"] + [f"(def x{i} [x{i - 1} x{i - 1}])" for i in range(1, 60)]
+    assert arguments(" ".join(names) + " (call :a x59)") == (UNKNOWN,)
+    assert arguments(" ".join(names[:3]) + " (call :a x1)") == (Known(((1, 1), (1, 1))),)
+
+
+def test_effects_say_where() -> None:
+    program = compile_program("(do\n  (call :a))")
+    (effect,) = program.effects
+    assert str(program.source.span(effect.start, effect.end)) == "<eval>:2:3"
+
+
+def test_the_digest_names_text_and_inputs() -> None:
+    digests = {
+        compile_program("(+ 1 2)").sha256,
+        compile_program("(+ 1  2)").sha256,
+        compile_program("(+ 1 2)", inputs=["a"]).sha256,
+        compile_program("(+ 1 2)", name="other").sha256,
+    }
+    assert len(digests) == 3

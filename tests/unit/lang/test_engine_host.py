@@ -1,0 +1,173 @@
+"""What passes between a program and its host, on which thread, and how errors come back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cloister.errors import (
+    AuditError,
+    CapabilityDenied,
+    CloisterError,
+    GuestError,
+    InternalError,
+    LimitExceeded,
+    ProviderError,
+)
+from cloister.lang.evaluate import evaluate
+from cloister.lang.program import compile_program, run_program
+from cloister.lang.values import Keyword, Map, Value
+from cloister.limits import ResourceLimits
+
+
+class NotingHost:
+    """Notes everything; fails calls with the error it was given."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.notes: list[object] = []
+        self.threads: set[int] = set()
+
+    def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
+        self.threads.add(threading.get_ident())
+        self.notes.append((capability_id, arguments))
+        if self.error is not None:
+            raise self.error
+        return len(self.notes)
+
+    def step_started(self, name: str) -> None:
+        self.notes.append(f"start {name}")
+
+    def step_ended(self, name: str, error: CloisterError | None) -> None:
+        self.notes.append(f"end {name} {error.code if error else 'well'}")
+
+
+def run(text: str, host: NotingHost, **inputs: Value) -> Value:
+    return run_program(compile_program(text, inputs=inputs), host, ResourceLimits(), inputs).value
+
+
+def test_arguments_arrive_evaluated_and_in_order() -> None:
+    host = NotingHost()
+    assert run('(call :a.b/c (+ 1 2) {:k [1]}) (call "d")', host) == 2
+    assert host.notes == [("a.b/c", (3, Map({Keyword("k"): (1,)}))), ("d", ())]
+
+
+def test_the_host_is_called_on_the_thread_that_started_the_run() -> None:
+    host = NotingHost()
+    run("(map (fn [x] (call :a x)) [1 2])", host)
+    assert host.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize(
+    "error", [CapabilityDenied("no"), ProviderError("broken"), GuestError("bad", kind="IoError")], ids=lambda e: e.code
+)
+def test_errors_of_calls_that_programs_can_catch(error: CloisterError) -> None:
+    assert run("(try (call :a) (catch e [(error-kind e) (getMessage e)]))", NotingHost(error)) == (
+        error.kind,
+        error.message,
+    )
+
+
+def test_a_denial_is_a_security_violation_for_catch() -> None:
+    assert (
+        run("(try (call :a) (catch TypeError e 1) (catch SecurityViolation e 2))", NotingHost(CapabilityDenied("no")))
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AuditError("a"), InternalError("i"), LimitExceeded("l", limit="steps_count", allowed=1, unit="steps")],
+    ids=lambda e: e.code,
+)
+def test_errors_of_calls_that_programs_cannot_catch(error: CloisterError) -> None:
+    host = NotingHost(error)
+    with pytest.raises(type(error)) as caught:
+        run("(try (call :a) (catch e 1) (finally (call :b)))", host)
+    assert caught.value is error
+    assert [note[0] for note in host.notes if isinstance(note, tuple)] == ["a"]
+
+
+def test_a_defect_of_the_host_is_an_internal_error() -> None:
+    with pytest.raises(InternalError, match="KeyError"):
+        run("(try (call :a) (catch e 1))", NotingHost(KeyError("x")))
+
+
+def test_an_interrupt_of_the_caller_ends_the_run() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run('(step "s" (try (call :a) (catch e 1)))', NotingHost(KeyboardInterrupt()))
+
+
+def test_errors_get_the_place_of_the_call_and_the_guest_stack() -> None:
+    with pytest.raises(CapabilityDenied) as caught:
+        run("(defn send [x]\n  (call :mail x))\n(defn go [] (+ 1 (send 1)))\n(go)", NotingHost(CapabilityDenied("no")))
+    assert caught.value.span is not None
+    assert str(caught.value.span) == "<eval>:2:3"
+    assert caught.value.trace == ("send at <eval>:2:3", "go at <eval>:3:18", "program at <eval>:4:1")
+
+
+def test_steps_are_told_started_and_ended_also_when_they_fail() -> None:
+    host = NotingHost()
+    run('(step "a" (step "b" 1)) (try (step "c" (/ 1 0)) (catch e 1)) (step-parallel 1 2)', host)
+    assert host.notes == [
+        "start a", "start b", "end b well", "end a well", "start c", "end c guest.division",
+        "start step-parallel", "end step-parallel well",
+    ]  # fmt: skip
+
+
+def test_a_step_that_reaches_a_limit_is_told_ended() -> None:
+    host = NotingHost()
+    with pytest.raises(LimitExceeded):
+        run_program(compile_program('(step "a" (loop [] (recur)))'), host, ResourceLimits(steps_count=100), {})
+    assert host.notes == ["start a", "end a limit.steps"]
+
+
+def test_inputs_by_name_by_context_and_optionally() -> None:
+    assert run("[x @x (get :x) (get :y)]", NotingHost(), x=5) == (5, 5, 5, None)
+
+
+def test_a_missing_input_says_how_to_give_it() -> None:
+    with pytest.raises(GuestError) as caught:
+        run("@region", NotingHost())
+    assert caught.value.code == "guest.input"
+    assert "--input region=" in (caught.value.hint or "")
+
+
+def test_values_too_large_cannot_be_passed_to_a_call() -> None:
+    host = NotingHost()
+    program = compile_program("(call :a (loop [i 0 v [1]] (if (< i 40) (recur (+ i 1) [v v]) v)))")
+    with pytest.raises(LimitExceeded):
+        run_program(program, host, ResourceLimits(value_bytes=10_000), {})
+    assert host.notes == []
+
+
+def test_every_part_of_a_form_is_evaluated_once_and_in_order() -> None:
+    host = NotingHost()
+    run("(vector (call :a) (let [y (call :b)] y) (if (call :c) (do (def z 1) (call :d)) 0) {:k (call :e)})", host)
+    assert [note[0] for note in host.notes if isinstance(note, tuple)] == ["a", "b", "c", "d", "e"]
+
+
+def test_a_host_may_evaluate_other_programs() -> None:
+    class Nesting(NotingHost):
+        def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
+            return evaluate("(+ 1 x)", inputs={"x": arguments[0]})
+
+    assert run("(call :nested 4)", Nesting()) == 5
+
+
+def test_a_program_runs_again_from_the_start() -> None:
+    program = compile_program("(def x (call :n)) (defn f [] x) (f)")
+    host = NotingHost()
+    assert [run_program(program, host, ResourceLimits(), {}).value for _ in range(3)] == [1, 2, 3]
+
+
+def test_programs_run_at_once_on_several_threads() -> None:
+    results: list[Value] = []
+    text = "(defn f [n] (if (= n 0) 0 (+ 1 (f (- n 1))))) (f 3000)"
+    threads = [threading.Thread(target=lambda: results.append(run(text, NotingHost()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [3000] * 4

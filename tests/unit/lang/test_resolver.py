@@ -1,0 +1,105 @@
+"""Resolving: names, places, and the errors that say how to do it right."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloister.errors import CompileError
+from cloister.lang import core
+from cloister.lang.program import compile_program
+from cloister.lang.reader import read
+from cloister.lang.resolver import ERRORS_MAX, resolve
+from cloister.lang.source import Source
+
+
+def error_of(text: str) -> CompileError:
+    with pytest.raises(CompileError) as caught:
+        compile_program(text, "plan.rtfs")
+    return caught.value
+
+
+def core_of(text: str) -> core.Node:
+    source = Source("plan.rtfs", text)
+    return resolve(read(source), source)
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    error = error_of("(let [total 1]\n  (redcue + [totl 2]))")
+    assert error.code == "compile.unknown-name"
+    assert error.message == 'unknown name "redcue"; did you mean "reduce"?'
+    assert error.span is not None
+    assert (error.span.line, error.span.column) == (2, 4)
+    assert [more["message"] for more in error.details["more"]] == ['unknown name "totl"; did you mean "total"?']
+
+
+def test_unknown_name_without_a_near_one_says_how_to_pass_an_input() -> None:
+    error = error_of("qqqqxz")
+    assert error.message == 'unknown name "qqqqxz"'
+    assert "--input qqqqxz=" in (error.hint or "")
+
+
+def test_an_input_name_is_known() -> None:
+    assert compile_program("(+ qqqqxz 1)", inputs=["qqqqxz"]).inputs == {"qqqqxz"}
+
+
+def test_use_before_definition_names_the_line() -> None:
+    error = error_of("x\n(def x 1)")
+    assert error.message == '"x" is used before its definition on line 2'
+
+
+def test_all_problems_are_reported_in_source_order_and_bounded() -> None:
+    error = error_of("(if 1)\naaaa\n" + "zzzzqq\n" * 100)
+    assert error.code == "compile.arity"
+    assert len(error.details["more"]) == ERRORS_MAX - 1
+    assert error.details["more"][0]["span"]["line"] == 2
+
+
+def test_a_name_of_a_form_is_not_a_value() -> None:
+    error = error_of("(map when [1])")
+    assert error.code == "compile.form-as-value"
+
+
+def test_hints_show_the_right_shape() -> None:
+    assert error_of("(let [x] x)").hint == "write (let [name value ...] body ...)"
+    assert error_of("(dotimes [i] i)").hint == "write (dotimes [name count] body)"
+
+
+@pytest.mark.parametrize(
+    "form", ["match 1 1 2", "defmacro m [x] x", "quasiquote x", "module m", 'plan "p"', "import x"]
+)
+def test_absent_forms_are_refused_plainly(form: str) -> None:
+    error = error_of(f"({form})")
+    assert error.code == "compile.not-supported"
+    assert error.message == f"this version does not have `{form.split(maxsplit=1)[0]}`"
+
+
+def test_an_absent_form_may_be_a_function_of_the_program() -> None:
+    assert compile_program("(defn plan [x] x) (plan 1)").effects == ()
+
+
+def test_execution_metadata_is_refused_and_documentation_is_not() -> None:
+    assert error_of("^{:runtime.learning.retry 3} (+ 1 2)").code == "compile.not-supported"
+    assert compile_program('^{:doc "adds"} (+ 1 2)').steps == ()
+
+
+def test_nesting_of_blocks_is_bounded_per_function() -> None:
+    assert error_of("(loop [] " * 17 + "1" + ")" * 17).code == "compile.nesting"
+    assert compile_program("(loop [] " * 16 + "((fn [] (loop [] 1)))" + ")" * 16).effects == ()
+
+
+def test_a_checked_local_is_only_made_where_it_may_be_unassigned() -> None:
+    certain = core_of("(def x 1) (defn f [] x)")
+    uncertain = core_of("(defn f [] x) (def x 1)")
+    assert [node.checked for node in core.walk(certain) if isinstance(node, core.Local)] == [False]
+    assert [node.checked for node in core.walk(uncertain) if isinstance(node, core.Local)] == [True]
+
+
+def test_constant_collections_are_folded() -> None:
+    node = core_of("[1 {:a [2]}]")
+    assert isinstance(node, core.Sequence)
+    assert isinstance(node.items[0], core.Const)
+
+
+def test_steps_with_literal_names_are_listed() -> None:
+    program = compile_program('(step "a" (step "b" 1)) (step (str "c") 2) (step-if true 1)')
+    assert program.steps == ("a", "b", "step-if")
