@@ -1,0 +1,66 @@
+"""What a person at a terminal sees: the list of steps, colours, completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("cloister"))
+Plan = Callable[[str], Path]
+
+
+def spawned(home: Path, *arguments: str) -> str:
+    """Run the command on a terminal of its own and return everything it showed."""
+    environment = os.environ | {"CLOISTER_HOME": str(home), "TERM": "xterm-256color"}
+    child = pexpect.spawn(COMMAND, list(arguments), env=environment, dimensions=(40, 120), timeout=60)
+    shown = child.read().decode()
+    child.close()
+    return f"{shown}\n[status {child.exitstatus}]"
+
+
+def test_steps_are_a_live_list_with_marks_and_times(home: Path, plan: Plan) -> None:
+    text = '(do (step "gather" 1) (try (step "break" (/ 1 0)) (catch e 2)))'
+    shown = spawned(home, "run", str(plan(text)))
+    assert "✓" in shown
+    assert "✗" in shown
+    assert "gather" in shown
+    assert " ms" in shown or " µs" in shown
+    assert shown.endswith("[status 0]")
+
+
+def test_plan_text_cannot_draw_on_the_terminal(home: Path, plan: Plan) -> None:
+    shown = spawned(home, "run", str(plan('(step "a\x1b]0;title\x07b" 1)')))
+    assert "\x1b]0;" not in shown
+    assert shown.endswith("[status 0]")
+
+
+def test_errors_are_red_on_a_terminal_and_plain_elsewhere(home: Path, plan: Plan) -> None:
+    path = str(plan("(/ 1 0)"))
+    assert "\x1b[31m" in spawned(home, "run", path)
+    piped = subprocess.run(
+        [COMMAND, "run", path], env=os.environ | {"CLOISTER_HOME": str(home)}, capture_output=True, check=False
+    )
+    assert b"\x1b" not in piped.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_is_offered(home: Path, shell: str) -> None:
+    environment = os.environ | {"_CLOISTER_COMPLETE": f"source_{shell}"}
+    done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=False)
+    assert "cloister" in done.stdout
+
+
+def test_commands_complete(home: Path) -> None:
+    environment = os.environ | {
+        "_CLOISTER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "cloister e",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == {"eval", "exec", "explain"}
