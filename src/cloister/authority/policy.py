@@ -61,12 +61,10 @@ def covering_root(path: str, roots: Iterable[str]) -> str | None:
         path: A canonical path; anything else is covered by nothing.
         roots: Canonical paths.
     """
-    if not is_canonical(path):
-        return None
     for root in roots:
         # The slash makes this a comparison of components: /tmpfoo is not below /tmp
         if path == root or path.startswith(root + "/") or root == "/":
-            return root
+            return root if is_canonical(path) else None
     return None
 
 
