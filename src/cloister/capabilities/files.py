@@ -31,7 +31,7 @@ class _FileOperation:
     def __call__(self, call: Invocation) -> Value:
         path = (call.decision.write_paths if self.changes else call.decision.read_paths)[0]
         others = {name: encode(value) for name, value in call.arguments.items() if name != "path"}
-        mounts = entry_mounts(path) if self.changes else read_mounts(path)
+        mounts = entry_mounts(path, call.context.writable_paths) if self.changes else read_mounts(path)
         workload = GuestOperation(name=self.operation, arguments={"path": path, **others})
         return keyworded(decode(call.sandbox.execute(workload, mounts=mounts).value))
 

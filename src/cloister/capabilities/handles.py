@@ -52,7 +52,7 @@ def _open_for(call: Invocation, *, writable: bool) -> Value:
     if writable:
         path = call.decision.write_paths[0]
         workload = GuestOperation(name="write_file", arguments={"path": path, "content": ""})
-        call.sandbox.execute(workload, mounts=entry_mounts(path))
+        call.sandbox.execute(workload, mounts=entry_mounts(path, call.context.writable_paths))
     else:
         path = call.decision.read_paths[0]
         workload = GuestOperation(name="read_line", arguments={"path": path, "offset_bytes": 0})
@@ -91,7 +91,7 @@ def _write_line(call: Invocation) -> Value:
     if not handle.writable:
         raise GuestError(f"{handle.path} was opened for reading", kind="InvalidArgument", code="guest.handle")
     workload = GuestOperation(name="append_line", arguments={"path": handle.path, "line": call.arguments["line"]})
-    call.sandbox.under(handle.decision).execute(workload, mounts=entry_mounts(handle.path))
+    call.sandbox.under(handle.decision).execute(workload, mounts=entry_mounts(handle.path, call.context.writable_paths))
     return None
 
 
