@@ -1,0 +1,1 @@
+"""The process provider: kernel namespaces and limits around ordinary processes."""

@@ -1,0 +1,281 @@
+"""The file system of a sandbox, built by its first process.
+
+Owns every mount: the private root, what of the host is visible in it, and the private writable directory. A source is
+opened without following a single symbolic link and compared with what the host saw, so nothing swapped in between can
+be mounted; the opened object itself is cloned, never its path. Standard library only; part of the guest set.
+
+Source: mount_setattr(2), open_tree(2), fsopen(2), move_mount(2), openat2(2), pivot_root(2); numbers from
+include/uapi/linux/mount.h and include/uapi/linux/openat2.h. The youngest of these calls came with Linux 5.12.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from cloister.isolation.process import syscalls, view
+from cloister.isolation.process.spec import SCRIPT_PATH, Grant, SandboxSpec
+from cloister.isolation.process.view import HostView
+from cloister.limits import MIB, ResourceLimits
+
+OPEN_TREE_CLONE: Final = 1
+OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
+FSOPEN_CLOEXEC: Final = 1
+FSCONFIG_SET_STRING: Final = 1
+FSCONFIG_CMD_CREATE: Final = 6
+FSMOUNT_CLOEXEC: Final = 1
+MOUNT_ATTR_RDONLY: Final = 0x1
+MOUNT_ATTR_NOSUID: Final = 0x2
+MOUNT_ATTR_NODEV: Final = 0x4
+MOUNT_ATTR_NOEXEC: Final = 0x8
+MS_PRIVATE: Final = 1 << 18
+MNT_DETACH: Final = 2
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+
+PLAIN: Final = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+ROOT_BYTES: Final = 256 * MIB
+ROOT_INODES: Final = 4096
+"""Bounds of the root itself: mount points, a few small files and the script; read-only before the payload starts."""
+KERNEL_FILESYSTEMS: Final = frozenset(
+    {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "bpf", "mqueue"}
+)
+"""File systems that show the kernel or other processes; none may come in below a granted directory."""
+
+
+class GrantRefused(Exception):
+    """A granted path cannot be mounted as it was granted.
+
+    Args:
+        path: The host path, or the path inside.
+        reason: Why, for a person.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.reason = reason
+
+
+def make_filesystem(kind: str, attributes: int, **options: str) -> int:
+    """Return a descriptor of a new, detached mount.
+
+    Args:
+        kind: File system type.
+        attributes: MOUNT_ATTR_* flags.
+        **options: Its mount options.
+    """
+    context_fd = syscalls.fsopen(kind, FSOPEN_CLOEXEC)
+    try:
+        for key, value in options.items():
+            syscalls.fsconfig(context_fd, FSCONFIG_SET_STRING, key, value)
+        syscalls.fsconfig(context_fd, FSCONFIG_CMD_CREATE)
+        return syscalls.fsmount(context_fd, FSMOUNT_CLOEXEC, attributes)
+    finally:
+        os.close(context_fd)
+
+
+def make_proc() -> int:
+    """Return a detached /proc of the calling process's pid namespace: processes only, nothing of the system."""
+    return make_filesystem("proc", PLAIN | MOUNT_ATTR_NOEXEC, subset="pid")
+
+
+class Root:
+    """The root under construction: a tmpfs that is already attached, so that others can be attached below it."""
+
+    def __init__(self) -> None:
+        self._fd = make_filesystem("tmpfs", PLAIN, size=str(ROOT_BYTES), nr_inodes=str(ROOT_INODES), mode="0755")
+        # Over the old root, where a directory is sure to be; lookups from the old root do not meet it
+        syscalls.move_mount(self._fd, syscalls.AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
+        self._own_devices = {os.fstat(self._fd).st_dev}
+        self._made: set[str] = set()
+
+    def add_system(self, host_view: HostView, proc_fd: int) -> None:
+        """Add what every executed program sees: system files, /dev and /proc."""
+        for name in ("proc", "dev", "etc"):
+            self._make_directory(name)
+        for bind in host_view.binds:
+            self._bind(bind.source, bind.name, bind.is_directory)
+        for name, content in host_view.links:
+            self._make_parents(name)
+            os.symlink(content, name, dir_fd=self._fd)
+        for name, data in host_view.files:
+            self._make_parents(name)
+            self._write(name, data)
+        for name in view.DEVICES:
+            self._add_device(name)
+        for name, content in view.DEVICE_LINKS.items():
+            os.symlink(content, f"dev/{name}", dir_fd=self._fd)
+        syscalls.move_mount(proc_fd, self._fd, "proc", MOVE_MOUNT_F_EMPTY_PATH)
+
+    def add_payload(self, spec: SandboxSpec) -> None:
+        """Add what one executed program sees beside that: its interpreter, its script and its private directory."""
+        for path in spec.runtime:
+            self._bind(path, path[1:], _is_directory(path))
+        if spec.script is not None:
+            self._write(SCRIPT_PATH[1:], spec.script.encode("utf-8", "surrogatepass"))
+        self._add_private_directory(spec.limits)
+
+    def _add_private_directory(self, limits: ResourceLimits) -> None:
+        """Add /tmp: writable, with a quota, shared with /dev/shm, gone with the sandbox."""
+        private_fd = make_filesystem(
+            # Two inodes are its own: the root and the directory for shared memory
+            "tmpfs", PLAIN, size=str(limits.disk_bytes), nr_inodes=str(limits.inodes_count + 2), mode="1777"
+        )  # fmt: skip
+        os.mkdir(".shm", 0o1777, dir_fd=private_fd)
+        self._own_devices.add(os.fstat(private_fd).st_dev)
+        self._make_directory("tmp")
+        syscalls.move_mount(private_fd, self._fd, "tmp", MOVE_MOUNT_F_EMPTY_PATH)
+        os.close(private_fd)
+
+    def add_grants(self, granted: Sequence[Grant]) -> None:
+        """Add granted host paths, outer ones first.
+
+        Raises:
+            GrantRefused: When one is not what the host saw, or has no place inside.
+        """
+        grants = sorted(granted, key=lambda grant: grant.target.count("/"))
+        if grants:
+            _refuse_kernel_mounts([grant.source for grant in grants])
+        for grant in grants:
+            self._add_grant(grant)
+
+    def _add_grant(self, grant: Grant) -> None:
+        try:
+            source_fd = _open_source(grant.source)
+        except OSError as error:
+            raise GrantRefused(grant.source, _source_reason(error)) from error
+        try:
+            seen = os.fstat(source_fd)
+            if (seen.st_dev, seen.st_ino) != (grant.device, grant.inode):
+                raise GrantRefused(grant.source, "it was replaced by something else after it was granted")
+            self._make_target(grant)
+            attributes = PLAIN if grant.is_writable else PLAIN | MOUNT_ATTR_RDONLY
+            self._attach(source_fd, grant.target[1:], attributes)
+        finally:
+            os.close(source_fd)
+
+    def _make_target(self, grant: Grant) -> None:
+        """Make the place for a grant in the sandbox's own file systems, never in a granted directory of the host."""
+        parts = grant.target[1:].split("/")
+        for depth in range(1, len(parts) + 1):
+            path = "/".join(parts[:depth])
+            is_file = depth == len(parts) and not grant.is_directory
+            if self._is_there(path, grant):
+                continue
+            if os.stat(path.rpartition("/")[0] or ".", dir_fd=self._fd).st_dev not in self._own_devices:
+                raise GrantRefused(grant.target, "its place lies in another granted directory and is missing there")
+            self._make_file(path) if is_file else os.mkdir(path, 0o755, dir_fd=self._fd)
+
+    def _is_there(self, path: str, grant: Grant) -> bool:
+        try:
+            found = syscalls.openat2(
+                self._fd, path, os.O_PATH | os.O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH
+            )
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise GrantRefused(grant.target, "its place inside is behind a symbolic link or a file") from error
+        os.close(found)
+        return True
+
+    def finish(self) -> None:
+        """Make the root read-only, and the only thing there is."""
+        syscalls.mount_setattr(self._fd, 0, PLAIN | MOUNT_ATTR_RDONLY)
+        os.fchdir(self._fd)
+        os.close(self._fd)
+        syscalls.pivot_root(".", ".")
+        syscalls.umount2(".", MNT_DETACH)
+        os.chdir("/")
+
+    def _bind(self, source: str, name: str, is_directory: bool) -> None:
+        """Show a path of the system. It belongs to the system or to the interpreter, so nothing is compared."""
+        self._make_parents(name)
+        self._make_directory(name) if is_directory else self._make_file(name)
+        tree_fd = syscalls.open_tree(
+            syscalls.AT_FDCWD,
+            source,
+            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW | syscalls.AT_RECURSIVE,
+        )
+        self._attach_tree(tree_fd, name, PLAIN | MOUNT_ATTR_RDONLY)
+
+    def _add_device(self, name: str) -> None:
+        self._make_file(f"dev/{name}")
+        tree_fd = syscalls.open_tree(
+            syscalls.AT_FDCWD, f"/dev/{name}", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW
+        )
+        try:
+            syscalls.move_mount(tree_fd, self._fd, f"dev/{name}", MOVE_MOUNT_F_EMPTY_PATH)
+        finally:
+            os.close(tree_fd)
+
+    def _attach(self, source_fd: int, name: str, attributes: int) -> None:
+        # All submounts come along, because the kernel lets no one look under them
+        tree_fd = syscalls.open_tree(
+            source_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH | syscalls.AT_RECURSIVE
+        )
+        self._attach_tree(tree_fd, name, attributes)
+
+    def _attach_tree(self, tree_fd: int, name: str, attributes: int) -> None:
+        try:
+            # Private, so that nothing the host mounts there later appears inside
+            syscalls.mount_setattr(tree_fd, syscalls.AT_RECURSIVE, attributes, MS_PRIVATE)
+            syscalls.move_mount(tree_fd, self._fd, name, MOVE_MOUNT_F_EMPTY_PATH)
+        finally:
+            os.close(tree_fd)
+
+    def _make_parents(self, name: str) -> None:
+        parent = name.rpartition("/")[0]
+        if parent:
+            self._make_directory(parent)
+
+    def _make_directory(self, name: str) -> None:
+        if name in self._made:
+            return
+        self._make_parents(name)
+        os.mkdir(name, 0o755, dir_fd=self._fd)
+        self._made.add(name)
+
+    def _make_file(self, name: str) -> None:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd))
+
+    def _write(self, name: str, data: bytes) -> None:
+        descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(data)
+
+
+def _is_directory(path: str) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
+
+
+def _open_source(path: str) -> int:
+    return syscalls.openat2(
+        syscalls.AT_FDCWD, path, os.O_PATH | os.O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    )
+
+
+def _source_reason(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "a symbolic link is in its place"
+    return f"it cannot be opened ({os.strerror(error.errno or 0)})"
+
+
+def _refuse_kernel_mounts(sources: list[str]) -> None:
+    """Refuse sources that have the host's /proc or the like below them; those would come in with the rest.
+
+    Source: proc_pid_mountinfo(5): field 5 is the mount point, octal escapes in it; the type follows the lone hyphen.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:  # noqa: PTH123
+        for line in table:
+            fields = line.split(" ")
+            if fields[fields.index("-") + 1] not in KERNEL_FILESYSTEMS:
+                continue
+            for source in sources:
+                if fields[4].startswith(source.replace(" ", "\\040") + "/"):
+                    raise GrantRefused(source, f"{fields[4]} below it shows the host's kernel or processes")

@@ -1,0 +1,119 @@
+"""New namespaces for a sandbox, and who its user is in them.
+
+Owns which namespaces are made, the identity inside, and the explanation when the machine refuses. Runs in the launcher
+and, after the clone, in the first process of the sandbox. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Final
+
+from cloister.isolation.process import syscalls
+
+CLONE_FLAGS: Final = {
+    "user": 0x10000000,
+    "mount": 0x00020000,
+    "pid": 0x20000000,
+    "network": 0x40000000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
+    "cgroup": 0x02000000,
+}
+"""Source: CLONE_NEW* of include/uapi/linux/sched.h. All of them, for every sandbox."""
+
+INSIDE_ID: Final = 1000
+"""User and group of everything in a sandbox; outside they are those of the user who started it."""
+HOSTNAME: Final = "cloister"
+
+_ALL: Final = sum(CLONE_FLAGS.values())
+
+
+def clone() -> tuple[int, int]:
+    """Fork the first process of a new sandbox; see `syscalls.clone3`."""
+    return syscalls.clone3(_ALL, signal.SIGCHLD)
+
+
+def settle(user_id: int, group_id: int) -> None:
+    """Take the fixed identity and host name, and forbid nested user namespaces.
+
+    Args:
+        user_id: Effective user of the launcher, outside.
+        group_id: Its effective group, outside.
+
+    Source: user_namespaces(7): one line that maps the writer's own id, and setgroups denied before the group map.
+    """
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{INSIDE_ID} {user_id} 1")
+    _write("/proc/self/gid_map", f"{INSIDE_ID} {group_id} 1")
+    socket.sethostname(HOSTNAME)
+    _forbid_nesting()
+
+
+def _forbid_nesting() -> None:
+    """Set this namespace's own bound of child user namespaces to nothing.
+
+    A process that could make one would hold every capability in it, and with them a large part of the kernel to attack.
+    """
+    try:
+        _write("/proc/sys/user/max_user_namespaces", "0")
+    except OSError as error:
+        # Containers mount /proc/sys read-only. A nested namespace gains nothing on the host, so this is no condition.
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOENT):
+            raise
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def explain_refusal(code: int) -> tuple[str, str | None]:
+    """Say why user namespaces are refused on this machine.
+
+    Args:
+        code: The error number the kernel answered with.
+
+    Returns:
+        The reason, and the command or step that would fix it or None.
+    """
+    if _setting("/proc/sys/user/max_user_namespaces") == "0":
+        return "user namespaces are switched off (user.max_user_namespaces = 0)", _sysctl(
+            "user.max_user_namespaces", 15_000
+        )
+    if code in (errno.ENOSPC, errno.EUSERS):
+        return "the number of user namespaces is used up (user.max_user_namespaces)", _sysctl(
+            "user.max_user_namespaces", 15_000
+        )
+    if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return "user namespaces are for root only (kernel.unprivileged_userns_clone = 0)", _sysctl(
+            "kernel.unprivileged_userns_clone", 1
+        )
+    if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns = 1)", _sysctl(
+            "kernel.apparmor_restrict_unprivileged_userns", 0
+        )
+    if code == errno.ENOSYS:
+        return "the kernel or a seccomp filter knows no clone3", "Linux 5.12 or newer; in a container, " + _CONTAINER
+    return f"user namespaces are refused ({errno.errorcode.get(code, code)})", "in a container, " + _CONTAINER
+
+
+_CONTAINER: Final = "start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+
+
+def _sysctl(name: str, value: int) -> str:
+    return f"sudo sysctl -w {name}={value}"
+
+
+def _setting(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return None  # this kernel has no such setting

@@ -1,0 +1,207 @@
+"""What the end of a sandbox means to whoever asked for it.
+
+Owns the mapping from the launcher's record to the error tree. Pure: it looks at its arguments only. Text of the guest
+is shortened and cleaned before it is put in a message.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloister.errors import (
+    CloisterError,
+    GuestCrashed,
+    GuestError,
+    LaunchError,
+    LimitExceeded,
+    PathDenied,
+    ProviderUnavailable,
+    quoted,
+)
+from cloister.isolation.process.namespaces import explain_refusal
+from cloister.isolation.provider import Usage
+from cloister.limits import ResourceLimits
+
+TAIL_LINES: Final = 8
+LIMITS: Final = {
+    "wall_ms": ("ms", "it ran longer than allowed"),
+    "cpu_ms": ("ms", "it used more processor time than allowed"),
+    "memory_bytes": ("bytes", "it used more memory than allowed"),
+    "processes_count": ("count", "it had more processes and threads than allowed"),
+    "file_bytes": ("bytes", "it wrote a larger file than allowed"),
+    "disk_bytes": ("bytes", "it filled its private directory"),
+    "inodes_count": ("count", "it made more files in its private directory than allowed"),
+}
+"""Unit and words for each limit that is enforced around a sandbox."""
+
+KERNEL_LIMIT_SIGNALS: Final = {signal.SIGXCPU: "cpu_ms", signal.SIGXFSZ: "file_bytes"}
+"""Source: getrlimit(2), RLIMIT_CPU and RLIMIT_FSIZE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How the payload ended, out of a launcher's record.
+
+    Attributes:
+        status: Exit status, or the negative number of the signal that killed it; None when it is not known, because
+            the sandbox was killed as a whole.
+    """
+
+    status: int | None
+
+    @property
+    def signal_number(self) -> int | None:
+        """The signal that killed it, or None."""
+        return -self.status if self.status is not None and self.status < 0 else None
+
+
+def exit_of(record: dict[str, Any]) -> Exit:
+    """Return how the payload ended."""
+    status = record.get("status")
+    return Exit(status=None if status is None else os.waitstatus_to_exitcode(status))
+
+
+def usage_of(record: dict[str, Any], output_bytes: int, steps_count: int | None) -> Usage:
+    """Return the measured figures of a record."""
+    return Usage(
+        wall_us=record.get("wall_us"),
+        cpu_user_us=record.get("cpu_user_us"),
+        cpu_system_us=record.get("cpu_system_us"),
+        memory_peak_bytes=record.get("memory_peak_bytes"),
+        steps_count=steps_count,
+        output_bytes=output_bytes,
+    )
+
+
+def limit_reached(record: dict[str, Any], limits: ResourceLimits) -> LimitExceeded | None:
+    """Return the error for the limit that ended the sandbox, or None when none did."""
+    if record.get("killed_for"):
+        limit, used = record["killed_for"]
+        return _limit_error(limit, limits, used)
+    ended = exit_of(record)
+    if ended.status == 0:
+        return None
+    number = ended.signal_number
+    if number in KERNEL_LIMIT_SIGNALS:
+        return _limit_error(KERNEL_LIMIT_SIGNALS[signal.Signals(number)], limits, None)
+    cpu_ms = (record.get("cpu_user_us", 0) + record.get("cpu_system_us", 0)) // 1000
+    if number == signal.SIGKILL and cpu_ms > limits.cpu_ms:
+        return _limit_error("cpu_ms", limits, cpu_ms)
+    # It failed: a full private directory or a memory peak at the bound is why, whatever it made of the error itself
+    if record.get("memory_peak_bytes", 0) >= limits.memory_bytes:
+        return _limit_error("memory_bytes", limits, record["memory_peak_bytes"])
+    private = record.get("reported", {}).get("private", {})
+    if private.get("free_bytes", 1) <= 0:
+        return _limit_error("disk_bytes", limits, limits.disk_bytes)
+    if private.get("free_inodes", 1) <= 0:
+        return _limit_error("inodes_count", limits, limits.inodes_count)
+    return None
+
+
+def _limit_error(limit: str, limits: ResourceLimits, used: int | None) -> LimitExceeded:
+    unit, what = LIMITS[limit]
+    allowed = getattr(limits, limit)
+    unit_word = "" if unit == "count" else f" {unit}"
+    measured = "" if used is None else f", {used}{unit_word} measured"
+    return LimitExceeded(
+        f"the sandbox was ended: {what} ({allowed}{unit_word} allowed{measured})",
+        limit=limit,
+        allowed=allowed,
+        used=used,
+        unit=unit,
+        hint=f"do less at once, or raise the limit {limit}",
+    )
+
+
+def set_up_failure(record: dict[str, Any]) -> CloisterError | None:
+    """Return the error for a sandbox that was not completed or whose program did not start, or None."""
+    reported = record.get("reported", {})
+    match reported.get("failed"):
+        case None:
+            return None
+        case "grant":
+            return PathDenied(
+                f'the granted path "{quoted(reported["path"])}" was refused: {reported["reason"]}',
+                code="denied.path-changed",
+                hint="grant the path that is there now; a path that changes while it is used is not followed",
+            )
+        case "directory":
+            return LaunchError(
+                f'the working directory "{quoted(reported["path"])}" is not in the sandbox '
+                f"({_name(reported['errno'])})",
+                code="provider.directory",
+                hint="only the private /tmp and granted paths are visible; --read DIR or --write DIR makes one visible",
+            )
+        case "exec":
+            return LaunchError(
+                f'the program "{quoted(reported["program"])}" could not be started ({_name(reported["errno"])})',
+                code="provider.exec",
+                hint="only /usr, /bin, /lib and granted paths are visible inside; --read DIR makes one visible. "
+                "A script needs a first line that names its interpreter",
+            )
+        case _:
+            return _mechanism_missing(reported)
+
+
+def _mechanism_missing(reported: dict[str, Any]) -> ProviderUnavailable:
+    step, number = reported["step"], reported["errno"] or 0
+    if step == "namespaces":
+        reason, remedy = explain_refusal(number)
+    elif number == errno.ENOSYS:
+        reason, remedy = f"this kernel lacks a system call ({reported['detail']})", "run Linux 5.12 or newer"
+    elif step == "proc file system" and number == errno.EPERM:
+        reason = "a private /proc cannot be mounted, because parts of this container's own are masked"
+        remedy = "start the container with --security-opt systempaths=unconfined (Kubernetes: procMount: Unmasked)"
+    else:
+        reason, remedy = explain_refusal(number)
+        reason = f"{reported['detail']}; {reason}"
+    return ProviderUnavailable(f"no sandbox can be built here, at the {step}: {reason}", hint=remedy)
+
+
+def _name(number: int | None) -> str:
+    return f"{errno.errorcode.get(number or 0, str(number))}: {os.strerror(number or 0)}"
+
+
+def crash(record: dict[str, Any], stderr: bytes) -> GuestCrashed:
+    """Return the error for a payload that died of a signal or that ended without a result."""
+    ended = exit_of(record)
+    said = tail(stderr)
+    facts: dict[str, Any] = {"stderr": said} if said else {}
+    if ended.signal_number is None:
+        words = "ended without a result" + ("" if ended.status is None else f" (exit status {ended.status})")
+    else:
+        try:
+            name = signal.Signals(ended.signal_number).name
+        except ValueError:
+            name = f"real-time signal {ended.signal_number}"
+        words = f"was killed by {name}"
+        facts["signal"] = name
+    last = said.splitlines()[-1] if said else ""
+    return GuestCrashed(
+        f"the sandboxed program {words}" + (f": {quoted(last, 200)}" if last else ""),
+        details=facts,
+        hint="run it outside Cloister with the same input to see whether it fails there too",
+    )
+
+
+def script_failed(status: int, stderr: bytes) -> GuestError:
+    """Return the error for a script that ended with another status than 0."""
+    said = tail(stderr)
+    last = said.splitlines()[-1] if said else "it wrote nothing to standard error"
+    return GuestError(
+        f"the script ended with exit status {status}: {quoted(last, 300)}",
+        code="guest.script",
+        kind="ScriptError",
+        details={"exit_status": status, "stderr": said},
+        hint="the details hold the end of its standard error",
+    )
+
+
+def tail(stderr: bytes) -> str:
+    """Return the last lines of standard error, fit for a message."""
+    lines = stderr[-4096:].decode("utf-8", "replace").splitlines()
+    return "\n".join(quoted(line, 300) for line in lines[-TAIL_LINES:])

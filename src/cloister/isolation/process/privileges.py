@@ -1,0 +1,113 @@
+"""Giving up everything before foreign code runs.
+
+Owns capabilities, the no-new-privileges bit, resource limits of the kernel, and the signal state. Nothing here can be
+taken back by the process or its children. Standard library only; part of the guest set.
+
+Source: prctl(2), capabilities(7), getrlimit(2) of man-pages 6.x; numbers from include/uapi/linux/prctl.h and
+include/uapi/linux/securebits.h.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from typing import Final
+
+from cloister.isolation.process import syscalls
+from cloister.limits import MIB, ResourceLimits
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_DUMPABLE: Final = 4
+PR_CAPBSET_DROP: Final = 24
+PR_SET_SECUREBITS: Final = 28
+PR_SET_NO_NEW_PRIVS: Final = 38
+
+SECUREBITS_LOCKED: Final = 0b11_10_11_11
+"""NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE on, KEEP_CAPS off, each with its lock bit."""
+
+LAST_CAPABILITY_FALLBACK: Final = 40
+"""CAP_CHECKPOINT_RESTORE, include/uapi/linux/capability.h of Linux 5.9 and later."""
+
+OPEN_FILES_MIN: Final = 16
+DATA_SLACK_BYTES: Final = 256 * MIB
+
+
+def last_capability() -> int:
+    """Return the highest capability number of the running kernel."""
+    try:
+        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as setting:  # noqa: PTH123 - keeps pathlib out
+            return int(setting.read())
+    except OSError:
+        return LAST_CAPABILITY_FALLBACK
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the launcher ends."""
+    syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def narrow(last_capability_number: int) -> None:
+    """Make sure that nothing executed later can hold a capability, while keeping those that building needs.
+
+    The bounding set and the secure bits need CAP_SETPCAP, so this comes before `drop`.
+    """
+    for capability in range(last_capability_number + 1):
+        syscalls.prctl(PR_CAPBSET_DROP, capability)
+    syscalls.prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED)
+    syscalls.prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop() -> None:
+    """Give up every capability for good, and be opaque to siblings. Emptying the permitted set empties the ambient."""
+    syscalls.clear_capabilities()
+    set_dumpable(False)
+
+
+def set_dumpable(value: bool) -> None:
+    """Let others of the same user look into this process, or not. Only a dumpable one may write its own id maps."""
+    syscalls.prctl(PR_SET_DUMPABLE, int(value))
+
+
+def limit_resources(limits: ResourceLimits) -> None:
+    """Set the limits the kernel enforces by itself, as hard limits.
+
+    Several are backstops behind the supervisor, which measures finer and explains better: processor time is counted in
+    whole seconds here, processes of host user 0 are not counted at all, and private memory includes what was reserved
+    but never touched, which runtimes such as V8 do by the hundred megabytes.
+    """
+    cpu_s = limits.cpu_ms // 1000 + 2
+    table = {
+        resource.RLIMIT_CPU: cpu_s,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: max(limits.open_files_count, OPEN_FILES_MIN),
+        resource.RLIMIT_NPROC: 2 * limits.processes_count + 1,
+        resource.RLIMIT_DATA: 2 * limits.memory_bytes + DATA_SLACK_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_STACK: 8 * MIB,
+        resource.RLIMIT_MEMLOCK: 64 * 1024,
+        resource.RLIMIT_MSGQUEUE: 64 * 1024,
+    }
+    for which, wanted in table.items():
+        hard = resource.getrlimit(which)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(which, (value, value))
+
+
+CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+
+
+def reset_signals() -> None:
+    """Give every signal its default action and unblock all; Python ignores SIGPIPE and SIGXFSZ by itself."""
+    for each in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def volunteer_for_oom() -> None:
+    """Be the first the kernel kills when the machine runs out of memory. Raising one's own score is always allowed."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, b"1000")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,240 @@
+"""The process provider: every workload in kernel namespaces of its own, on any Linux, without root.
+
+Owns the way of one execution: check the token, describe the sandbox, have it launched, attend to it, and say how it
+ended. How the walls are built is the launcher's side of this package.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NoReturn, assert_never
+
+from cloister.authority.level import IsolationLevel
+from cloister.authority.token import TokenVerifier
+from cloister.errors import ConfigError, GuestError, InternalError, ProviderUnavailable
+from cloister.isolation.dialogue import Dialogue, require_value_size, start_message
+from cloister.isolation.permit import require_permit
+from cloister.isolation.process import outcome, probe
+from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
+from cloister.isolation.process.grants import grants_for
+from cloister.isolation.process.interpreters import Interpreter, interpreter_for
+from cloister.isolation.process.launcher import GUESTS, PROGRAMS, is_supported
+from cloister.isolation.process.nursery import Nursery
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    ExternalProgram,
+    GuestOperation,
+    HostCalls,
+    OutputObserver,
+    PlanProgram,
+    ProbeReport,
+    ScriptSource,
+    WireValue,
+    Workload,
+)
+
+_NO_ARGV: Final = Interpreter(argv=())
+
+
+class ProcessProvider:
+    """Runs workloads in sandboxed processes; implements `cloister.isolation.provider.IsolationProvider`.
+
+    May be used by several threads at once.
+
+    Args:
+        verifier: Checks the tokens of executions.
+    """
+
+    name: Final = "process"
+    level: Final = IsolationLevel.PROCESS
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+        self._guests = Nursery(GUESTS)
+        self._programs = Nursery(PROGRAMS)
+
+    def __repr__(self) -> str:
+        return f"ProcessProvider({self._guests!r}, {self._programs!r})"
+
+    @property
+    def launcher_pids(self) -> tuple[int, ...]:
+        """Process ids of the launchers that were started."""
+        return tuple(pid for pid in (self._guests.launcher_pid, self._programs.launcher_pid) if pid is not None)
+
+    def probe(self) -> ProbeReport:
+        """Attempt from inside what must not work, and report what happened."""
+        return probe.report(self.name, self.level, self._run)
+
+    def execute(
+        self,
+        context: ExecutionContext,
+        *,
+        host: HostCalls | None = None,
+        on_output: OutputObserver | None = None,
+    ) -> ExecutionResult:
+        """Run one workload and wait for its end. See `IsolationProvider.execute`.
+
+        Raises:
+            PathDenied: A mount names a path that cannot be shown to a sandbox, or that was replaced meanwhile.
+            ProviderError: `provider.closed` after `close`.
+        """
+        require_permit(self._verifier, context, self.level)
+        spec = _spec(context)
+        return self._run(context.workload, spec, host, on_output)
+
+    def _run(
+        self,
+        workload: Workload,
+        spec: SandboxSpec,
+        host: HostCalls | None = None,
+        on_output: OutputObserver | None = None,
+    ) -> ExecutionResult:
+        """Run a workload whose permission was checked."""
+        if not is_supported():
+            raise ProviderUnavailable("the process provider knows the system calls of x86_64 and aarch64 Linux only")
+        dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
+        start = start_message(workload, spec.limits) if isinstance(workload, (PlanProgram, GuestOperation)) else None
+        nursery = self._guests if spec.is_guest else self._programs
+        with nursery.launch(spec, _stdin(workload)) as running:
+            try:
+                ending = Conversation(running, spec.limits, dialogue, on_output).attend(start)
+            except LauncherLost as lost:
+                complaint = nursery.discard()
+                if complaint:
+                    lost.details["stderr"] = complaint
+                raise
+        _raise_failures(ending, spec)
+        match workload:
+            case PlanProgram() | GuestOperation():
+                return _guest_result(ending, dialogue)
+            case ScriptSource():
+                return _script_result(ending, spec)
+            case ExternalProgram():
+                return _program_result(ending)
+        assert_never(workload)
+
+    def close(self) -> None:
+        """End the launchers and whatever still runs. Idempotent."""
+        self._guests.close()
+        self._programs.close()
+
+
+def _spec(context: ExecutionContext) -> SandboxSpec:
+    interpreter, script = _interpreter(context.workload)
+    for name, value in context.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ConfigError("an environment variable has an empty name, or `=` or a NUL byte where none may be")
+    return SandboxSpec(
+        argv=interpreter.argv,
+        script=script,
+        grants=grants_for(context.mounts),
+        runtime=interpreter.runtime,
+        environment=dict(context.environment),
+        working_directory=context.working_directory or DEFAULT_DIRECTORY,
+        limits=context.limits,
+    )
+
+
+def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:
+    match workload:
+        case PlanProgram() | GuestOperation():
+            return _NO_ARGV, None
+        case ScriptSource():
+            return interpreter_for(workload.language), workload.source
+        case ExternalProgram():
+            if not workload.argv or not workload.argv[0] or any("\0" in word for word in workload.argv):
+                raise ConfigError("there is no program to run, or a NUL byte in its arguments", code="config.argv")
+            return Interpreter(argv=workload.argv), None
+    assert_never(workload)
+
+
+def _stdin(workload: Workload) -> bytes:
+    match workload:
+        case ScriptSource():
+            return json.dumps(workload.arguments).encode("ascii")
+        case ExternalProgram():
+            return workload.stdin
+        case _:
+            return b""
+
+
+def _raise_failures(ending: Ending, spec: SandboxSpec) -> None:
+    """Raise whatever went wrong. A limit the supervisor enforced explains a broken conversation, not the reverse."""
+    record = ending.record
+    failed = outcome.set_up_failure(record)
+    if failed is not None:
+        raise failed
+    reached = outcome.limit_reached(record, spec.limits)
+    if ending.failure is not None and (reached is None or not _is_about_the_guest(ending.failure)):
+        raise ending.failure
+    if reached is not None:
+        raise reached
+
+
+def _is_about_the_guest(failure: Exception) -> bool:
+    code = getattr(failure, "code", "")
+    return isinstance(code, str) and code.startswith("provider.wire")
+
+
+def _guest_result(ending: Ending, dialogue: Dialogue | None) -> ExecutionResult:
+    if dialogue is None:
+        raise InternalError("a guest ran without a dialogue")
+    if not dialogue.is_ended:
+        raise outcome.crash(ending.record, ending.stderr)
+    return _result(ending, dialogue.value, steps_count=dialogue.steps_count)
+
+
+def _script_result(ending: Ending, spec: SandboxSpec) -> ExecutionResult:
+    status = _exit_status(ending)
+    if status != 0:
+        raise outcome.script_failed(status, ending.stderr)
+    value = _script_value(ending.stdout)
+    require_value_size(value, spec.limits, "the output of the script")
+    return _result(ending, value, exit_status=status)
+
+
+def _program_result(ending: Ending) -> ExecutionResult:
+    return _result(ending, None, exit_status=_exit_status(ending))
+
+
+def _exit_status(ending: Ending) -> int:
+    status = outcome.exit_of(ending.record).status
+    if status is None or status < 0:
+        raise outcome.crash(ending.record, ending.stderr)
+    return status
+
+
+def _result(
+    ending: Ending, value: WireValue, *, exit_status: int | None = None, steps_count: int | None = None
+) -> ExecutionResult:
+    output_bytes = len(ending.stdout) + len(ending.stderr)
+    return ExecutionResult(
+        value=value,
+        stdout=ending.stdout,
+        stderr=ending.stderr,
+        exit_status=exit_status,
+        usage=outcome.usage_of(ending.record, output_bytes, steps_count),
+    )
+
+
+def _script_value(stdout: bytes) -> WireValue:
+    """Return what a script printed: JSON if it is JSON, else text."""
+    try:
+        text = stdout.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GuestError(
+            f"the output of the script is not text: byte {error.start} is not UTF-8",
+            code="guest.output",
+            kind="TypeError",
+            hint="print text or JSON; encode binary data as base64",
+        ) from error
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,308 @@
+"""Threat: a program that reaches for what is outside. Each reach fails, and its twin with the grant succeeds."""
+
+import os
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cloister.errors import GuestCrashed, GuestError, LaunchError, PathDenied, ProviderError, TokenRejected
+from cloister.isolation.provider import ExternalProgram
+
+READ = "import sys, json; print(open(json.load(sys.stdin)).read())"
+WRITE = "import sys, json; open(json.load(sys.stdin), 'w').write('new'); print('done')"
+
+
+@pytest.fixture
+def granted(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    place = (tmp_path / "granted").resolve()
+    place.mkdir()
+    (place / "file").write_text("inside")
+    (tmp_path / "secret").write_text("outside")
+    (place / "link").symlink_to(tmp_path / "secret")
+    return place
+
+
+def failed_with(name: str, act) -> None:
+    with pytest.raises(GuestError) as caught:
+        act()
+    assert caught.value.code in ("guest.script", "guest.io")
+    assert name in caught.value.message
+
+
+def test_reading(bench, granted) -> None:
+    secret = str(granted.parent / "secret")
+    failed_with("FileNotFoundError", lambda: bench.python(READ, secret, read=(granted,)))
+    assert bench.python(READ, secret, read=(granted.parent,)) == "outside\n"
+    failed_with("FileNotFoundError", lambda: bench.python(READ, str(granted / "file")))
+    assert bench.python(READ, str(granted / "file"), read=(granted,)) == "inside\n"
+
+
+def test_reading_by_a_guest_operation(bench, granted) -> None:
+    failed_with("ENOENT", lambda: bench.operate("read_file", {"path": "/etc/passwd"}))
+    arguments = {"path": str(granted / "file")}
+    assert bench.operate("read_file", arguments, read=(granted,)) == "inside"
+
+
+def test_writing(bench, granted) -> None:
+    target = granted / "file"
+    failed_with("Read-only file system", lambda: bench.python(WRITE, str(target), read=(granted,)))
+    assert target.read_text() == "inside"
+    assert bench.python(WRITE, str(target), write=(granted,)) == "done\n"
+    assert target.read_text() == "new"
+
+
+def test_a_link_inside_a_grant_does_not_lead_out(bench, granted) -> None:
+    failed_with("FileNotFoundError", lambda: bench.python(READ, str(granted / "link"), read=(granted,)))
+    assert bench.python(READ, str(granted / "link"), read=(granted, granted.parent)) == "outside\n"
+
+
+def test_a_link_in_place_of_a_grant_is_refused(bench, granted) -> None:
+    alias = granted.parent / "alias"
+    alias.symlink_to(granted)
+    with pytest.raises(PathDenied) as caught:
+        bench.program("true", read=(alias,))
+    assert caught.value.code == "denied.path-link"
+    assert bench.program("true", read=(granted,)).exit_status == 0
+
+
+def test_a_nested_writable_grant(bench, granted) -> None:
+    inner = granted / "inner"
+    inner.mkdir()
+    facts = {"read": (granted,), "write": (inner,)}
+    failed_with("Read-only", lambda: bench.python(WRITE, str(granted / "new"), **facts))
+    assert bench.python(WRITE, str(inner / "new"), **facts) == "done\n"
+    assert sorted(path.name for path in granted.iterdir()) == ["file", "inner", "link"]
+
+
+def test_a_single_file_may_be_granted(bench, granted) -> None:
+    assert bench.python(READ, str(granted / "file"), read=(granted / "file",)) == "inside\n"
+    failed_with("FileNotFoundError", lambda: bench.python(READ, str(granted / "link"), read=(granted / "file",)))
+
+
+@pytest.mark.parametrize("place", ["/new", "/usr/new", "/etc/new", "/dev/new"])
+def test_the_root_is_read_only_and_tmp_is_not(bench, place) -> None:
+    failed_with("Read-only", lambda: bench.python(WRITE, place))
+    assert bench.python(WRITE, "/tmp/new") == "done\n"
+
+
+def test_network(bench) -> None:
+    connect = "import sys, json, socket; socket.create_connection(tuple(json.load(sys.stdin)), 5); print('done')"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        failed_with("Network is unreachable", lambda: bench.python(connect, list(address)))
+        socket.create_connection(address, 5).close()
+
+
+def test_abstract_sockets_of_the_host_are_out_of_reach(bench) -> None:
+    name = f"\0cloister-test-{os.getpid()}"
+    source = "import sys, json, socket; socket.socket(socket.AF_UNIX).connect(json.load(sys.stdin)); print('done')"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(name)
+        listener.listen()
+        failed_with("Connection refused", lambda: bench.python(source, name))
+        client.connect(name)
+
+
+def test_environment(bench, monkeypatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_HOST", "value")
+    show = "import os, json; print(json.dumps(dict(os.environ)))"
+    seen = bench.python(show)
+    fixed = {"PATH", "HOME", "TMPDIR", "LANG", "TZ"}
+    assert set(seen) - {"LC_CTYPE"} == fixed
+    assert seen["HOME"] == "/tmp"
+    assert bench.python(show, environment={"SECRET_OF_THE_HOST": "value"})["SECRET_OF_THE_HOST"] == "value"
+
+
+def test_processes_and_kernel_settings_of_the_host(bench) -> None:
+    pids, has_sys, parent = bench.python(
+        "import os, json\npids = [n for n in os.listdir('/proc') if n.isdecimal()]\n"
+        "print(json.dumps([len(pids), os.path.exists('/proc/sys'), os.getppid()]))"
+    )
+    assert (pids, has_sys, parent) == (2, False, 1)
+
+
+def test_capabilities(bench) -> None:
+    status = dict(
+        line.split(":\t", 1) for line in bench.program("cat", "/proc/self/status").stdout.decode().splitlines()
+    )
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+    assert status["Uid"].split() == ["1000"] * 4
+
+
+def test_new_namespaces_are_refused(bench) -> None:
+    for argv in (("unshare", "-U", "true"), ("unshare", "-m", "true"), ("mount", "-t", "tmpfs", "none", "/tmp")):
+        assert bench.program(*argv).exit_status != 0, argv
+    assert bench.program("unshare", "--version").exit_status == 0
+
+
+def test_the_first_process_cannot_be_touched(bench) -> None:
+    attempt = "import os, json\n{}\nprint(json.dumps('done'))"
+    for act in ("open('/proc/1/mem', 'rb')", "os.readlink('/proc/1/cwd')", "open('/proc/1/environ')"):
+        failed_with("Permission denied", lambda act=act: bench.python(attempt.format(act)))
+        assert bench.python(attempt.format(act.replace("/1/", "/self/"))) == "done"
+    assert bench.python(attempt.format("os.kill(1, 9)")) == "done"
+
+
+def test_descriptors_of_the_host(bench) -> None:
+    with Path("/etc/hostname").open() as held:
+        os.set_inheritable(held.fileno(), True)
+        # One of the four is the listing's own
+        assert bench.python("import os; print(len(os.listdir('/proc/self/fd')))") == 4
+
+
+def test_fixed_identity(bench) -> None:
+    assert bench.program("sh", "-c", "hostname; id -un; pwd").stdout == b"cloister\ncloister\n/tmp\n"
+
+
+def test_a_program_that_is_not_there(bench) -> None:
+    with pytest.raises(LaunchError) as caught:
+        bench.program("/opt/nowhere/program")
+    assert caught.value.code == "provider.exec"
+    assert "/opt/nowhere/program" in caught.value.message
+    assert "--read" in caught.value.hint
+    assert bench.program("true").exit_status == 0
+
+
+def test_a_working_directory_that_is_not_granted(bench, granted) -> None:
+    with pytest.raises(LaunchError) as caught:
+        bench.program("pwd", working_directory=str(granted))
+    assert caught.value.code == "provider.directory"
+    result = bench.program("pwd", working_directory=str(granted), read=(granted,))
+    assert result.stdout.decode().strip() == str(granted)
+
+
+def test_a_crash_names_the_signal(bench) -> None:
+    with pytest.raises(GuestCrashed) as caught:
+        bench.program("sh", "-c", "kill -SEGV $$")
+    assert caught.value.code == "provider.crashed"
+    assert "SIGSEGV" in caught.value.message
+    assert bench.program("sh", "-c", "exit 7").exit_status == 7
+
+
+def test_a_failing_script_shows_its_last_words(bench) -> None:
+    with pytest.raises(GuestError) as caught:
+        bench.shell("echo about to fail >&2; exit 3")
+    assert (caught.value.code, caught.value.details["exit_status"]) == ("guest.script", 3)
+    assert "about to fail" in caught.value.message
+    assert bench.shell("echo about to fail >&2; exit 0") == ""
+
+
+def test_large_input_that_is_not_read_blocks_nobody(bench) -> None:
+    data = os.urandom(8 * 2**20)
+    assert bench.program("true", stdin=data).exit_status == 0
+    assert bench.program("wc", "-c", stdin=data).stdout.split() == [b"8388608"]
+
+
+def test_a_token_of_another_execution(bench) -> None:
+    permitted = bench.permitted(ExternalProgram(argv=("true",)))
+    with pytest.raises(TokenRejected) as caught:
+        bench.provider.execute(replace(permitted, execution_id="another"))
+    assert caught.value.code == "denied.token-subject"
+    assert bench.provider.launcher_pids == ()
+    assert bench.provider.execute(permitted).exit_status == 0
+
+
+class Stop(Exception):
+    """What an observer raises in these tests."""
+
+
+def test_an_observer_that_raises_ends_the_sandbox(bench, marker, leftovers) -> None:
+    stop = Stop()
+
+    def observe(stream: str, piece: bytes) -> None:
+        assert len(leftovers()) > 0
+        raise stop
+
+    with pytest.raises(Stop) as caught:
+        bench.program("sh", "-c", f"sleep {marker} & echo begun; wait", on_output=observe)
+    assert caught.value is stop
+    assert leftovers() == []
+    seen: list[tuple[str, bytes]] = []
+    bench.program("sh", "-c", "echo begun", on_output=lambda *piece: seen.append(piece))
+    assert seen == [("stdout", b"begun\n")]
+
+
+def test_an_interrupt_ends_the_sandbox(bench, marker, leftovers) -> None:
+    def observe(stream: str, piece: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.program("sh", "-c", f"sleep {marker} & echo begun; wait", on_output=observe)
+    assert leftovers() == []
+    assert bench.program("true").exit_status == 0
+
+
+def test_death_of_the_launcher(bench, marker, leftovers) -> None:
+    bench.program("true")
+    (launcher,) = bench.provider.launcher_pids
+
+    def observe(stream: str, piece: bytes) -> None:
+        os.kill(launcher, 9)
+
+    with pytest.raises(LaunchError) as caught:
+        bench.program("sh", "-c", f"sleep {marker} & echo begun; wait", on_output=observe)
+    assert caught.value.code == "provider.launcher"
+    assert bench.program("true").exit_status == 0
+    assert bench.provider.launcher_pids != (launcher,)
+    assert leftovers() == []
+
+
+def test_closing(bench) -> None:
+    bench.program("true")
+    (launcher,) = bench.provider.launcher_pids
+    assert Path(f"/proc/{launcher}").exists()
+    bench.provider.close()
+    assert not Path(f"/proc/{launcher}").exists()
+    with pytest.raises(ProviderError) as caught:
+        bench.program("true")
+    assert caught.value.code == "provider.closed"
+
+
+def test_many_at_once(bench) -> None:
+    results: dict[int, object] = {}
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            results[number * 4 + turn] = bench.python("import sys, json; print(json.load(sys.stdin) ** 2)", number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {number * 4 + turn: number**2 for number in range(6) for turn in range(4)}
+
+
+def test_nothing_is_left_open(bench) -> None:
+    def descriptors_of(pid: int | str) -> int:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    def state() -> tuple[int, list[int]]:
+        return descriptors_of("self"), [descriptors_of(pid) for pid in bench.provider.launcher_pids]
+
+    bench.program("true")
+    host_before, _ = state()
+    bench.program("true")
+    for _ in range(20):
+        bench.program("true")
+        with pytest.raises(LaunchError):
+            bench.program("nowhere")
+    host_after, launchers_after = state()
+    assert host_after == host_before
+    assert max(launchers_after) < 16
+
+
+def test_the_probe(bench) -> None:
+    report = bench.provider.probe()
+    assert report.available, (report.reason, report.remedy)
+    assert all(each.holds for each in report.evidence)
+    assert {"mount namespace", "network namespace", "pid namespace", "no capabilities"} <= {
+        each.mechanism for each in report.evidence
+    }
