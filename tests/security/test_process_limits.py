@@ -196,3 +196,26 @@ def test_usage_is_measured(bench) -> None:
     assert usage.cpu_user_us > 0
     assert usage.memory_peak_bytes > MIB
     assert (usage.output_bytes, usage.steps_count) == (5, None)
+
+
+def test_shared_memory_of_a_family_counts_once(bench) -> None:
+    family = """
+import os, time
+held = bytearray(b"x") * (40 * 2**20)
+children = []
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.3)
+        WRITE
+        time.sleep(0.5)
+        os._exit(0)
+    children.append(child)
+for child in children: os.waitpid(child, 0)
+print(1)
+"""
+    limits = ResourceLimits(memory_bytes=160 * MIB)
+    assert bench.python(family.replace("WRITE", "pass"), limits=limits) == 1
+    with pytest.raises(LimitExceeded) as caught:
+        bench.python(family.replace("WRITE", "held[:] = bytes(len(held))"), limits=limits)
+    assert caught.value.limit == "memory_bytes"

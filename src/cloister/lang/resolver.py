@@ -230,6 +230,8 @@ class Resolver:
             return core.Local(found.variable, found.checked, form.start, form.end)
         if form.name == "call":
             return core.HostFunction(form.start, form.end)
+        if form.name in BUILTINS and form.name in self.inputs:
+            self.report(self._ambiguous(form), form.start)
         if form.name in BUILTINS:
             return core.Global(form.name, form.start, form.end)
         if form.name in self.inputs:
@@ -286,6 +288,11 @@ class Resolver:
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(error)
             self.starts[id(error)] = start
+
+    def _ambiguous(self, form: SymbolForm) -> CompileError:
+        name = quoted(form.name, 60)
+        message = f'"{name}" is both a builtin function and an input of the run'
+        return self.error(form, "compile.ambiguous-name", message, f"write @{name}, or give the input another name")
 
     def _unknown(self, form: SymbolForm) -> CompileError:
         name = quoted(form.name, 60)

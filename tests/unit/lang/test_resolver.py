@@ -103,3 +103,12 @@ def test_constant_collections_are_folded() -> None:
 def test_steps_with_literal_names_are_listed() -> None:
     program = compile_program('(step "a" (step "b" 1)) (step (str "c") 2) (step-if true 1)')
     assert program.steps == ("a", "b", "step-if")
+
+
+def test_input_named_like_a_builtin_is_not_guessed() -> None:
+    with pytest.raises(CompileError) as caught:
+        compile_program("(str name)", inputs=["name"])
+    assert caught.value.code == "compile.ambiguous-name"
+    assert caught.value.hint == "write @name, or give the input another name"
+    for text in ("(str @name)", "(let [name 1] name)", "(map inc [1])"):
+        compile_program(text, inputs=["name"])

@@ -39,11 +39,16 @@ _AFTER_NAME: Final = 3
 
 @dataclass(slots=True, kw_only=True)
 class Sample:
-    """What all processes of a sandbox use at one moment; processor time is that of the busiest one."""
+    """What all processes of a sandbox use at one moment; processor time is that of the busiest one.
+
+    Memory is the sum of the resident sizes, which counts a shared page once for each process that has it; when that is
+    over the limit it is refined to the sum of the proportional sizes, which counts it once.
+    """
 
     memory_bytes: int = 0
     processes_count: int = 0
     cpu_ms: int = 0
+    is_refined: bool = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -128,6 +133,9 @@ class Sandbox:
             self.next_check_s = min(self.deadline_s, now_s + CHECK_NEAR_S) if not self._is_killed else float("inf")
             return
         sample = self._measure()
+        if sample.memory_bytes > self.limits.memory_bytes:
+            sample.memory_bytes = self._proportional_memory()
+            sample.is_refined = True
         for limit in ("processes_count", "memory_bytes", "cpu_ms"):
             used = getattr(sample, limit)
             if used > getattr(self.limits, limit):
@@ -136,6 +144,11 @@ class Sandbox:
 
     def _plan_next(self, now_s: float, sample: Sample) -> None:
         limits = self.limits
+        if sample.is_refined:
+            # It shares much, so every look at it is a long one; others wait for that
+            self._interval_s = CHECK_FAR_S
+            self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
+            return
         is_near = sample.memory_bytes * 3 > limits.memory_bytes or sample.processes_count * 2 > limits.processes_count
         self._interval_s = CHECK_NEAR_S if is_near else min(self._interval_s * 1.5, CHECK_FAR_S)
         self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
@@ -157,18 +170,41 @@ class Sandbox:
             sample.cpu_ms = max(sample.cpu_ms, ticks * TICK_MS)
         return sample
 
+    def _proportional_memory(self) -> int:
+        """Return the memory of all processes with shared pages counted once.
+
+        A process that does not let itself be looked into counts with everything resident.
+        Source: proc_pid_smaps(5); smaps_rollup since Linux 4.14.
+        """
+        total = 0
+        for name in (name for name in os.listdir(self._proc_fd) if name.isdecimal()):  # noqa: PTH208 - a descriptor
+            if name == "1" and not self.is_guest:
+                continue
+            text = self._read(f"{name}/smaps_rollup")
+            share = next((line for line in (text or b"").splitlines() if line.startswith(b"Pss:")), None)
+            if share is not None:
+                total += int(share.split()[1]) * 1024
+                continue
+            fields = self._stat(name)
+            total += int(fields[STAT_RSS - _AFTER_NAME]) * PAGE_BYTES if fields else 0
+        return total
+
     def _stat(self, name: str) -> list[bytes] | None:
+        text = self._read(f"{name}/stat")
+        return text[text.rindex(b")") + 2 :].split(b" ") if text else None
+
+    def _read(self, name: str) -> bytes | None:
+        """Return a file of the sandbox's /proc; None when its process has ended or may not be looked into."""
         try:
-            descriptor = os.open(f"{name}/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
-        except FileNotFoundError:
-            return None  # it ended since it was listed
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            return None
         try:
-            text = os.read(descriptor, 4096)
-        except ProcessLookupError:
+            return os.read(descriptor, 4096)
+        except (ProcessLookupError, PermissionError):
             return None
         finally:
             os.close(descriptor)
-        return text[text.rindex(b")") + 2 :].split(b" ")
 
     def finish(self) -> None:
         """Reap it, tell the host how it ended, and give back everything it held here."""
