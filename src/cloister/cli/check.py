@@ -81,7 +81,7 @@ def explain(
     if as_json:
         echo_json({"ok": True, "effects": [_as_data(item) for item in found], "needed": _needed(found)})
         return
-    _show(plan, found)
+    _show(plan, found, _names(inputs))
 
 
 def _as_data(item: Requirement) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _needed(found: Sequence[Requirement]) -> list[str]:
     return list(dict.fromkeys(grant for item in found for grant in item.needed))
 
 
-def _show(plan: Path, found: Sequence[Requirement]) -> None:
+def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str]) -> None:
     from cloister.plan.admission import argument_texts  # noqa: PLC0415
 
     terminal = sys.stdout.isatty()
@@ -118,6 +118,9 @@ def _show(plan: Path, found: Sequence[Requirement]) -> None:
         echo(f"           at line {item.span.line}, column {item.span.column}")
     needed = _needed(found)
     if needed:
-        echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *needed]))
+        given = [f"--input {shlex.quote(name)}=…" for name in inputs]
+        echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
     else:
-        echo("\nEvery place is granted. Paths that the plan computes are checked when it runs.")
+        echo("\nEvery place is granted as far as it is known.")
+    if any(item.arguments is None for item in found):
+        echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")

@@ -16,7 +16,7 @@ def evaluate(
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate a pure expression, within limits; it cannot call anything."""
+    """Evaluate a pure expression; it can call nothing."""
     from cloister.cli.options import parse_inputs, parse_limits  # noqa: PLC0415
     from cloister.lang.evaluate import evaluate as evaluate_source  # noqa: PLC0415
     from cloister.lang.printer import to_text  # noqa: PLC0415

@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 
 app.command("run", help="Run a plan; its calls are authorized, isolated and recorded.")(run)
-app.command("eval", help="Evaluate a pure expression, within limits; it cannot call anything.")(evaluate)
+app.command("eval", help="Evaluate a pure expression; it can call nothing.")(evaluate)
 app.command("exec", help="Run a command in a sandbox that sees nothing but what is granted.")(execute)
 app.command("check", help="Check plans without running them.")(check)
 app.command("explain", help="Show what a plan can touch and which grants it would need.")(explain)
