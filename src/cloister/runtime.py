@@ -16,16 +16,17 @@ from typing import Any, Self, TypeAlias
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import Record
 from cloister.audit.home import open_chain
-from cloister.authority.authorizer import SecurityAuthorizer
+from cloister.authority.authorizer import Reason, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
-from cloister.errors import PlanError
+from cloister.errors import InputError, PlanError
 from cloister.isolation.factory import ProviderFactory
 from cloister.isolation.host_paths import HostPathResolver
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
 from cloister.lang.program import Program, compile_program
+from cloister.lang.transport import from_python
 from cloister.plan.admission import Requirement, requirements
 from cloister.plan.command import run_command
 from cloister.plan.observer import RunObserver, SilentObserver
@@ -83,19 +84,58 @@ def load_plan(plan: Plan, inputs: Sequence[str] = ()) -> Program:
         ) from error
 
 
-def explain_plan(plan: Plan, *, context: RuntimeContext, inputs: Sequence[str] = ()) -> tuple[Requirement, ...]:
+def explain_plan(
+    plan: Plan, *, context: RuntimeContext, inputs: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> tuple[Requirement, ...]:
     """List every place where a plan touches the world, each with what the context says to it.
 
     Args:
         plan: As for `load_plan`.
         context: What it would be allowed.
         inputs: Names that the plan may use as inputs.
+        values: Values of inputs, as far as they are known.
     """
-    return requirements(load_plan(plan, inputs), context, _authorizer(builtin_catalog()))
+    known = {name: from_python(value) for name, value in (values or {}).items()}
+    program = load_plan(plan, sorted({*inputs, *known}))
+    return requirements(program, context, _authorizer(builtin_catalog()), known)
+
+
+def check_plan(plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
+    """Read and compile a plan, and look at its calls without regard to grants.
+
+    Raises:
+        PlanError, ReadError, CompileError: As `load_plan`.
+        CapabilityDenied: `denied.unknown-capability`.
+        GuestError: The arguments of a call cannot fit the capability.
+    """
+    program = load_plan(plan, inputs)
+    found = requirements(program, RuntimeContext.unsafe_everything(), _authorizer(builtin_catalog()))
+    for item in found:
+        if item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY:
+            raise item.error()
+    return program
+
+
+def probe_providers() -> tuple[ProbeReport, ...]:
+    """Probe every provider: what works here, with the evidence. Needs no home directory."""
+    clock = SystemClock()
+    providers = ProviderFactory(TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock).verifier())
+    try:
+        return providers.probe_all()
+    finally:
+        providers.close()
 
 
 def _authorizer(catalog: Catalog) -> SecurityAuthorizer:
-    return SecurityAuthorizer(catalog.registry, HostPathResolver(Path.cwd()))
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError(
+            "the directory this was started in is gone, so relative paths lead nowhere",
+            code="input.working-directory",
+            hint="change to a directory that exists",
+        ) from error
+    return SecurityAuthorizer(catalog.registry, HostPathResolver(here))
 
 
 class Runtime:

@@ -78,6 +78,8 @@ class ProviderConformance(ProviderHarness):
             require_equal(self.run(CATCH_ALL, host).value, "caught", f"catching {raised!r}")
             error = require_error(type(raised), partial(self.run, "(call :test.call)", host))
             require(error is raised, f"the uncaught {raised!r} is the host's own object")
+            place = error.span and (error.span.line, error.span.column)
+            require_equal(place, (1, 1), f"the place of the uncaught {raised!r}")
 
     def test_fatal_errors_of_the_host_are_not_catchable(self) -> None:
         """A limit or an unwritable record ends the plan at once; its twin, an ordinary error, is caught."""

@@ -66,7 +66,7 @@ def test_arun_gives_the_same(runtime: cloister.Runtime) -> None:
 
 def test_refused_call_can_be_caught_and_is_recorded(runtime: cloister.Runtime, tmp_path: Path) -> None:
     context = cloister.RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(tmp_path)])
-    plan = "(try (call :ccos.io.read-file path) (catch :SecurityViolation e (getMessage e)))"
+    plan = "(try (call :ccos.io.read-file (str path)) (catch :SecurityViolation e (getMessage e)))"
     result = runtime.run(plan, context=context, inputs={"path": "/etc/hostname"})
     assert "outside the granted paths" in result.value
     assert [call.allowed for call in result.calls] == [False]
@@ -82,7 +82,7 @@ def test_refused_call_can_be_caught_and_is_recorded(runtime: cloister.Runtime, t
 def test_uncaught_refusal_is_the_error_of_the_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
     context = cloister.RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(tmp_path)])
     with pytest.raises(PathDenied) as caught:
-        runtime.run("(call :ccos.io.read-file path)", context=context, inputs={"path": "/etc/hostname"})
+        runtime.run("(call :ccos.io.read-file (str path))", context=context, inputs={"path": "/etc/hostname"})
     assert caught.value.code == "denied.path"
     assert caught.value.hint == "grant it with --read /etc/hostname"
     runtime.close()
@@ -167,7 +167,7 @@ def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_pat
 
 def test_malformed_call_is_recorded_too(runtime: cloister.Runtime, tmp_path: Path) -> None:
     with pytest.raises(cloister.GuestError):
-        runtime.run("(call :ccos.math.add x)", context=ADD, inputs={"x": "text"})
+        runtime.run("(call :ccos.math.add (str x))", context=ADD, inputs={"x": "text"})
     runtime.close()
     assert recorded(tmp_path / "home") == [
         ("run.started", None),
@@ -187,4 +187,18 @@ def test_interrupt_is_recorded_and_leaves(runtime: cloister.Runtime, tmp_path: P
         runtime.run("(call :ccos.math.add 1 2)", context=ADD, observer=Interrupt())
     assert runtime.run("(call :ccos.math.add 1 2)", context=ADD).value == 3
     runtime.close()
-    assert ("run.failed", None) in recorded(tmp_path / "home")
+    call = [("run.started", None), ("call.intent", "ccos.math.add"), ("call.outcome", "ccos.math.add")]
+    assert recorded(tmp_path / "home") == [*call, ("run.failed", None), *call, ("run.completed", None)]
+
+
+def test_interrupted_command_has_its_outcome_on_record(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    def interrupt(stream: str, piece: bytes) -> None:
+        raise KeyboardInterrupt
+
+    context = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
+    with pytest.raises(KeyboardInterrupt):
+        runtime.execute(["echo", "x"], context=context, on_output=interrupt)
+    assert runtime.execute(["echo", "x"], context=context).stdout == b"x\n"
+    runtime.close()
+    call = [("run.started", None), ("call.intent", "cloister.exec"), ("call.outcome", "cloister.exec")]
+    assert recorded(tmp_path / "home") == [*call, ("run.failed", None), *call, ("run.completed", None)]

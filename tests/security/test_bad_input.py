@@ -66,6 +66,10 @@ def run(runtime: cloister.Runtime, place: Path) -> Run:
     return evaluate
 
 
+def place_of(error: cloister.CloisterError) -> tuple[int, int] | None:
+    return error.span and (error.span.line, error.span.column)
+
+
 @pytest.mark.parametrize(
     ("bad", "code", "column", "good"),
     [
@@ -119,6 +123,7 @@ def test_path_outside_the_grant(run: Run, place: Path, tried: str, literal: bool
     assert caught.value.code == "denied.path"
     assert caught.value.hint is not None
     assert "--read " in caught.value.hint
+    assert place_of(caught.value) == (1, 1)
     for inside in ("/data/file", "/data/in", "/data/../data/./file"):
         assert run(f'(call :ccos.io.read-file (str place "{inside}"))') == "data"
 
@@ -136,7 +141,9 @@ def test_relative_path_is_taken_from_where_the_run_started(
 
 def test_path_that_is_not_there(run: Run) -> None:
     with pytest.raises(GuestError) as caught:
-        run('(call :ccos.io.read-file (str place "/data/none"))')
+        run('(do 1\n  (call :ccos.io.read-file (str place "/data/none")))')
+    assert place_of(caught.value) == (2, 3)
+    assert caught.value.trace
     assert (caught.value.code, caught.value.kind) == ("guest.io", "IoError")
     assert caught.value.details["errno"] == "ENOENT"
 
@@ -194,6 +201,7 @@ def test_script_that(run: Run, bomb: str) -> None:
         run(f"(try {short} (catch e :caught))", code=code.replace(word, many))
     assert caught.value.limit == limit
     assert caught.value.hint
+    assert place_of(caught.value) == (1, 6)
     assert run(plan.replace("TIME", "14000"), code=code.replace(word, few)) == 1
 
 
@@ -203,6 +211,7 @@ def test_script_that_prints_binary(run: Run) -> None:
         run("(call :ccos.sandbox.python code)", code=code.replace("VALUES", "[255, 254, 0]"))
     assert caught.value.code == "guest.output"
     assert caught.value.hint
+    assert place_of(caught.value) == (1, 1)
     assert run("(call :ccos.sandbox.python code)", code=code.replace("VALUES", "[104, 105]")) == "hi"
 
 

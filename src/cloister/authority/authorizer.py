@@ -8,6 +8,7 @@ to be allowed is refused. Calls come from plans and are hostile; contexts come f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cloister.authority.capability import AccessKind, CapabilitySpec
@@ -25,6 +26,7 @@ from cloister.authority.permission import IMPLIED, Permission
 from cloister.authority.policy import PathResolver, ResolvedPath, covering_root, is_canonical, is_kernel_path
 from cloister.authority.registry import CapabilityRegistry
 from cloister.errors import GuestError, InternalError, quoted
+from cloister.lang.effects import UNKNOWN
 from cloister.lang.values import Value
 
 __all__ = ["Decision", "PathResolver", "Reason", "ResolvedPath", "SecurityAuthorizer"]
@@ -69,7 +71,9 @@ class SecurityAuthorizer:
             return denied_unknown(context, capability_id, self._registry.nearest_hint(capability_id))
         if not self._is_granted(context, spec.id):
             return denied_capability(context, spec.id)
-        bound = spec.bind(arguments)
+        return self._decide_bound(context, spec, spec.bind(arguments))
+
+    def _decide_bound(self, context: RuntimeContext, spec: CapabilitySpec, bound: dict[str, Value]) -> Decision:
         if spec.access:
             return self._decide_access(context, spec, bound)
         return Decision(
@@ -91,17 +95,26 @@ class SecurityAuthorizer:
         """
         return self.authorize(context, capability_id, arguments).require()
 
-    def authorize_capability(self, context: RuntimeContext, capability_id: str) -> Decision:
-        """Decide whether a capability is granted at all, before its arguments are known.
+    def foresee(self, context: RuntimeContext, capability_id: str, outline: Sequence[Value]) -> Decision:
+        """Decide a call before the run, from what is known of its arguments.
 
         An allowing decision carries no permissions: it is an answer for admission, not leave to execute anything.
+
+        Args:
+            context: What the run may do.
+            capability_id: As the plan wrote it.
+            outline: The arguments, with `UNKNOWN` in the place of each value, or part of one, that only the run has.
+
+        Raises:
+            GuestError: When the arguments cannot fit whatever the unknown ones are; also for one that is not granted.
         """
         spec = self._registry.find(capability_id)
         if spec is None:
             return denied_unknown(context, capability_id, self._registry.nearest_hint(capability_id))
+        bound = spec.bind(outline, partly=True)
         if not self._is_granted(context, spec.id):
             return denied_capability(context, spec.id)
-        return Decision(allowed=True, reason=_allowing(context), capability_id=spec.id, context=context)
+        return replace(self._decide_bound(context, spec, _known_only(bound)), permissions=frozenset())
 
     def authorize_computed(self, context: RuntimeContext) -> Decision:
         """Decide whether a program may compute capability ids at run time. Each computed id is still checked."""
@@ -215,6 +228,15 @@ class SecurityAuthorizer:
 
 def _allowing(context: RuntimeContext) -> Reason:
     return Reason.ALLOWED_UNSAFE if context.is_unsafe else Reason.ALLOWED
+
+
+def _known_only(bound: dict[str, Value]) -> dict[str, Value]:
+    """Return the arguments of which something is known, without the unknown parts of vectors."""
+    return {
+        name: tuple(item for item in value if item is not UNKNOWN) if isinstance(value, tuple) else value
+        for name, value in bound.items()
+        if value is not UNKNOWN
+    }
 
 
 def _texts(spec: CapabilitySpec, parameter: str, bound: dict[str, Value]) -> Iterator[str]:

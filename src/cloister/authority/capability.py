@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from cloister.authority.effect import effect_label
 from cloister.authority.permission import IMPLIED, Permission
 from cloister.errors import ConfigError, GuestError, quoted
+from cloister.lang.effects import UNKNOWN
 from cloister.lang.values import Keyword, List, Map, Value, type_name
 
 
@@ -144,12 +145,16 @@ class CapabilitySpec:
             self._check_access(access)
         object.__setattr__(self, "permissions", self._carried())
 
-    def bind(self, arguments: Sequence[Value]) -> dict[str, Value]:
+    def bind(self, arguments: Sequence[Value], *, partly: bool = False) -> dict[str, Value]:
         """Give a call's arguments to the parameters.
 
         Arguments are taken in order, or from one map whose keyword or text keys name parameters. One map is read that
         way when the first parameter cannot take a map itself; when it can, only if at least two parameters are required
         and the map names all of these and nothing unknown, so that data never turns into arguments by its shape.
+
+        Args:
+            arguments: The call's values.
+            partly: Take `UNKNOWN` for any value, and say only what is certain whatever stands in its place.
 
         Returns:
             Values by parameter name; absent optional ones, and optional ones given as nil, are missing.
@@ -158,6 +163,8 @@ class CapabilitySpec:
             GuestError: `ArityMismatch`, `TypeError` or `InvalidArgument`, naming capability, parameter, what was
                 expected and what came.
         """
+        if partly and len(arguments) == 1 and arguments[0] is UNKNOWN:
+            return {}  # it may be a map that names the parameters
         if len(arguments) == 1 and type(arguments[0]) is Map and self._is_named(arguments[0]):
             given = self._by_name(arguments[0])
         else:
@@ -169,7 +176,8 @@ class CapabilitySpec:
                 if parameter.required:
                     raise self._arity(f"parameter {parameter.name}", "nothing for it")
                 continue
-            self._check_value(parameter, value)
+            if not (partly and _holds_unknown(value)):
+                self._check_value(parameter, value)
             bound[parameter.name] = value
         return bound
 
@@ -261,6 +269,10 @@ class CapabilitySpec:
             close = get_close_matches(_key_name(key)[:100], known, 1)
         hint = f"did you mean {close[0]}?" if close else f"call it as {self.usage()}"
         return GuestError(message, kind="InvalidArgument", code="guest.argument", hint=hint)
+
+
+def _holds_unknown(value: Value) -> bool:
+    return value is UNKNOWN or (isinstance(value, tuple) and UNKNOWN in value)
 
 
 def _key_name(key: Value) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from cloister.errors import CloisterError, DeniedError, LimitExceeded, WireError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
 from cloister.isolation.wire import value_bytes
-from cloister.isolation.wire_errors import GUEST_ERRORS, REPLY_CLASSES, reply_error, to_exception
+from cloister.isolation.wire_errors import GUEST_ERRORS, REPLY_CLASSES, add_place, reply_error, to_exception
 from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
@@ -59,6 +59,10 @@ class Dialogue:
     Args:
         host: Answers the calls of a plan; None when there may be none.
         limits: Bounds of the execution.
+
+    Attributes:
+        fatal: The limit that a call of the plan reached. The guest is told, so that it reports the place; whatever else
+            it does then, the execution ends with this error.
     """
 
     def __init__(self, host: HostCalls | None, limits: ResourceLimits) -> None:
@@ -67,6 +71,7 @@ class Dialogue:
         self._calls_count = 0
         self._steps_open_count = 0
         self._answered_errors: dict[int, CloisterError] = {}
+        self.fatal: LimitExceeded | None = None
         self.is_ended = False
         self.value: WireValue = None
         self.steps_count: int | None = None
@@ -90,6 +95,8 @@ class Dialogue:
         """
         if self.is_ended:
             raise _out_of_order("it went on after its result")
+        if self.fatal is not None and not _is_farewell(message):
+            raise self.fatal
         match message["type"]:
             case "call":
                 return self._reply(message)
@@ -109,10 +116,13 @@ class Dialogue:
         if index != self._calls_count:
             raise _out_of_order(f"call {index} came where call {self._calls_count} was due")
         self._calls_count += 1
+        # A guest checks this before it sends; one that did not has been taken over and gets no answer
+        require_value_size(message["arguments"], self._limits, f"the arguments of {quoted(message['capability'])}")
         try:
             value = self._call(message["capability"], message["arguments"])
-        except REPLY_CLASSES as error:
+        except (*REPLY_CLASSES, LimitExceeded) as error:
             self._answered_errors[index] = error
+            self.fatal = error if isinstance(error, LimitExceeded) else None
             return {"type": "reply", "index": index, "error": reply_error(error)}
         require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}
@@ -120,7 +130,6 @@ class Dialogue:
     def _call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         if self._host is None:
             raise DeniedError(f"{quoted(capability_id)} was called, but {_NO_HOST}", code="denied.pure")
-        require_value_size(arguments, self._limits, f"the arguments of {quoted(capability_id)}")
         return self._host.call(capability_id, arguments)
 
     def _note_step(self, message: Message) -> None:
@@ -136,13 +145,22 @@ class Dialogue:
             self._host.step_ended(message["name"], message["error"])
 
     def _reported(self, data: Message) -> CloisterError:
+        if self.fatal is not None:
+            add_place(self.fatal, data)
+            return self.fatal
         index = data.get("call_index")
         if index is None:
             return to_exception(data, GUEST_ERRORS)
-        try:
-            return self._answered_errors[index]
-        except KeyError:
+        error = self._answered_errors.get(index)
+        if error is None:
             return _out_of_order(f"it failed with the error of call {index}, which had none")
+        add_place(error, data)
+        return error
+
+
+def _is_farewell(message: Message) -> bool:
+    """Return whether a guest may say this after it was told of a limit: that steps ended, and that it failed."""
+    return message["type"] == "error" or (message["type"], message.get("event")) == ("step", "ended")
 
 
 def _out_of_order(what: str) -> WireError:

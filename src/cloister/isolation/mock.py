@@ -161,6 +161,8 @@ class MockProvider:
         dialogue = Dialogue(host, limits)
         bridge = _Bridge(start_message(workload, limits), dialogue, frame_bytes(limits))
         main.run(bridge, limits)
+        if dialogue.fatal is not None:
+            raise dialogue.fatal
         if bridge.ending is not None:
             raise bridge.ending
         return dialogue.value, dialogue.steps_count

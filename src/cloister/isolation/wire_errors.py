@@ -58,9 +58,9 @@ GUEST_ERRORS: Final = _by_name(*_BOTH, LimitExceeded, InternalError)
 
 HOST_ERRORS: Final = _by_name(
     *_BOTH, PlanError, ConfigError, CapabilityDenied, PathDenied, EgressDenied, IsolationUnavailable, TokenRejected,
-    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError,
+    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError, LimitExceeded,
 )  # fmt: skip
-"""What a host may answer a call with: the errors that a plan can catch. Others end the sandbox instead."""
+"""What a host may answer a call with: the errors that a plan can catch, and a limit, which it cannot."""
 
 REPLY_CLASSES: Final = (InputError, DeniedError, GuestError, ProviderError)
 """The roots of the errors that a plan may see and catch."""
@@ -70,7 +70,8 @@ def reply_error(error: CloisterError) -> dict[str, Any]:
     """Return an error of a call as a reply carries it: what a plan may know, without places and facts of the host.
 
     Args:
-        error: An instance of one of `REPLY_CLASSES`. A class outside `HOST_ERRORS` goes as its nearest ancestor in it.
+        error: An instance of one of `REPLY_CLASSES`, or a limit. A class outside `HOST_ERRORS` goes as its
+            nearest ancestor in it.
     """
     shown: dict[str, Any] = {
         "type": _nearest_name(error, HOST_ERRORS),
@@ -81,6 +82,8 @@ def reply_error(error: CloisterError) -> dict[str, Any]:
         shown["kind"] = quoted(error.kind, KIND_CHARS_MAX)
     if error.hint is not None:
         shown["hint"] = quoted(error.hint, MESSAGE_CHARS_MAX)
+    if isinstance(error, LimitExceeded):
+        shown["details"] = error.details  # which limit it was is what the class stands for
     return shown
 
 
@@ -151,6 +154,13 @@ def _limit_exceeded(data: Mapping[str, Any]) -> LimitExceeded:
         hint=None if hint is None else quoted(hint, MESSAGE_CHARS_MAX),
         trace=_trace(data),
     )
+
+
+def add_place(error: CloisterError, data: Mapping[str, Any]) -> None:
+    """Give an error of a call the place and the call stack that a guest reports for it, when it has none yet."""
+    if error.span is None:
+        error.span = _span(data)
+    error.trace = error.trace or _trace(data)
 
 
 def _span(data: Mapping[str, Any]) -> Span | None:

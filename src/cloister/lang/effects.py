@@ -34,10 +34,28 @@ class Unknown(Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 
-LiteralArgument: TypeAlias = Known | Unknown
+
+@dataclass(frozen=True, slots=True)
+class InputNamed:
+    """Stands inside an outline for the value of one of the run's inputs."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """An argument of which a part is known: `UNKNOWN` and `InputNamed` stand in the places of the rest."""
+
+    value: Value
+
+
+LiteralArgument: TypeAlias = Known | Outline | Unknown
 
 ELEMENTS_MAX: Final = 10_000
 """Largest argument that is followed through names; a larger one is unknown."""
+
+TOTAL_ELEMENTS_MAX: Final = 100_000
+"""All arguments of a program together. A small text can name one large value many times; what comes after is unknown."""
 
 _Sized: TypeAlias = tuple[LiteralArgument, int]
 """A literal and how many elements it has when written out."""
@@ -70,6 +88,7 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
     """
     constants: dict[core.Variable, _Sized] = {}
     found = []
+    left = TOTAL_ELEMENTS_MAX
     for node in core.walk(program):
         match node:
             case core.Define(variable=variable, value=value):
@@ -78,7 +97,9 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
                 for variable, value in bindings:
                     constants[variable] = _known(value, constants)
             case core.HostCall():
-                arguments = tuple(_known(argument, constants)[0] for argument in node.arguments)
+                sized = [_known(argument, constants) for argument in node.arguments]
+                left -= sum(size for _, size in sized)
+                arguments = tuple(argument if left >= 0 else UNKNOWN for argument, _ in sized)
                 found.append(
                     Effect(
                         capability_id=_literal_id(node.capability), arguments=arguments, start=node.start, end=node.end
@@ -113,25 +134,39 @@ def _known(node: core.Node, constants: Mapping[core.Variable, _Sized]) -> _Sized
     # and parameters are bound by other nodes, so they stay unknown.
     match node:
         case core.Const(value=value):
-            return Known(value), 1
+            return Known(value), _elements_count(value)
+        case core.Input(name=name):
+            return Outline(InputNamed(name)), 1
         case core.Local(variable=variable):
             return constants.get(variable, _NOTHING)
         case core.MakeVector(items=items):
             parts = [_known(item, constants) for item in items]
-            values = tuple(part.value for part, _ in parts if isinstance(part, Known))
-            return _whole(values, parts)
+            return _whole(tuple(_shown(part) for part, _ in parts), parts)
         case core.MakeMap(entries=entries):
             parts = [_known(item, constants) for _, item in entries]
-            pairs = [
-                (key, part.value) for (key, _), (part, _) in zip(entries, parts, strict=True) if isinstance(part, Known)
-            ]
+            pairs = ((key, _shown(part)) for (key, _), (part, _) in zip(entries, parts, strict=True))
             return _whole(Map(pairs), parts)
     return _NOTHING
+
+
+def _elements_count(value: Value) -> int:
+    """Return how many elements a literal has. It was written out in the text, so it is a tree and not large."""
+    count, pending = 0, [value]
+    while pending:
+        item = pending.pop()
+        count += 1
+        if isinstance(item, (tuple, Map)):
+            pending.extend(item.values() if isinstance(item, Map) else item)
+    return count
+
+
+def _shown(part: LiteralArgument) -> Value:
+    return UNKNOWN if isinstance(part, Unknown) else part.value
 
 
 def _whole(value: Value, parts: list[_Sized]) -> _Sized:
     # Names share their values, so a few definitions can describe a value too large to write out.
     size = 1 + sum(size for _, size in parts)
-    if size > ELEMENTS_MAX or any(part is UNKNOWN for part, _ in parts):
+    if size > ELEMENTS_MAX:
         return _NOTHING
-    return Known(value), size
+    return Known(value) if all(isinstance(part, Known) for part, _ in parts) else Outline(value), size

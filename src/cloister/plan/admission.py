@@ -8,17 +8,18 @@ recording and raising are the caller's.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from cloister.authority.authorizer import Decision, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.authority.policy import covering_root
-from cloister.errors import DeniedError, GuestError, Span, quoted
-from cloister.lang.effects import Effect, Known
+from cloister.errors import CloisterError, GuestError, Span, quoted
+from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Unknown
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
-from cloister.lang.values import Value
+from cloister.lang.values import Map, Symbol, Value
 
 ARGUMENT_CHARS_SHOWN: Final = 60
 
@@ -29,87 +30,111 @@ class Requirement:
 
     Attributes:
         effect: What the program can do there.
-        decision: What the context says to it.
-        arguments: The arguments, when all of them are known before the run; otherwise None.
+        decision: What the context says to it; for a misshapen call, to the capability alone.
+        problem: Why the call cannot succeed whatever the unknown parts are: its arguments do not fit. Usually None.
+        outline: The arguments, with `UNKNOWN` for what only the run will know.
         span: Where it stands in the plan.
         needed: Every grant that is missing for it, as command-line options, as far as the arguments are known.
     """
 
     effect: Effect
     decision: Decision
-    arguments: tuple[Value, ...] | None
+    problem: GuestError | None
+    outline: tuple[Value, ...]
     span: Span
     needed: tuple[str, ...]
 
-    def error(self) -> DeniedError:
-        """Return the refusal as an error that points into the plan."""
-        error = self.decision.error()
+    @property
+    def is_admissible(self) -> bool:
+        """Whether nothing speaks against it before the run."""
+        return self.decision.allowed and self.problem is None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every argument is known as a whole."""
+        return all(_is_known(part) for part in self.outline)
+
+    def error(self) -> CloisterError:
+        """Return what speaks against it as an error that points into the plan."""
+        error = self.problem or self.decision.error()
         error.span = self.span
         return error
 
 
-def known_arguments(effect: Effect) -> tuple[Value, ...] | None:
-    """Return the argument values when every one of them is known before the run, else None."""
-    values = tuple(argument.value for argument in effect.arguments if isinstance(argument, Known))
-    return values if len(values) == len(effect.arguments) else None
-
-
-def requirements(program: Program, context: RuntimeContext, authorizer: SecurityAuthorizer) -> tuple[Requirement, ...]:
+def requirements(
+    program: Program,
+    context: RuntimeContext,
+    authorizer: SecurityAuthorizer,
+    inputs: Mapping[str, Value] | None = None,
+) -> tuple[Requirement, ...]:
     """Decide every effect of a program, in the order of the text.
 
     Args:
         program: What is to run.
         context: What it may do.
         authorizer: Decides.
-
-    Raises:
-        GuestError: Arguments that are known before the run do not fit the capability; it points into the plan.
+        inputs: Values of the program's inputs as far as they are known.
     """
-    found = []
-    for effect in program.effects:
-        span = program.source.span(effect.start, effect.end)
-        arguments = known_arguments(effect)
+    return tuple(_requirement(effect, program, context, authorizer, inputs or {}) for effect in program.effects)
+
+
+def _requirement(
+    effect: Effect,
+    program: Program,
+    context: RuntimeContext,
+    authorizer: SecurityAuthorizer,
+    inputs: Mapping[str, Value],
+) -> Requirement:
+    outline = tuple(_filled(argument, lambda name: inputs.get(name, UNKNOWN)) for argument in _outline(effect))
+    problem: GuestError | None = None
+    needed: tuple[str, ...] = ()
+    capability_id = effect.capability_id
+    if capability_id is None:
+        decision = authorizer.authorize_computed(context)
+    else:
         try:
-            decision = _decide(effect, arguments, context, authorizer)
-            needed = decision.denied_grants + _needed_places(effect, arguments, context, authorizer)
+            decision = authorizer.foresee(context, capability_id, outline)
+            needed = _needed_places(authorizer.foresee(_EVERYTHING, capability_id, outline), context)
         except GuestError as error:
-            error.span = span
-            raise
-        found.append(
-            Requirement(
-                effect=effect,
-                decision=decision,
-                arguments=arguments,
-                span=span,
-                needed=tuple(dict.fromkeys(needed)),
-            )
-        )
-    return tuple(found)
+            problem, decision = error, authorizer.foresee(context, capability_id, (UNKNOWN,))
+    return Requirement(
+        effect=effect,
+        decision=decision,
+        problem=problem,
+        outline=outline,
+        span=program.source.span(effect.start, effect.end),
+        needed=tuple(dict.fromkeys(decision.denied_grants + needed)),
+    )
 
 
-def _decide(
-    effect: Effect,
-    arguments: tuple[Value, ...] | None,
-    context: RuntimeContext,
-    authorizer: SecurityAuthorizer,
-) -> Decision:
-    if effect.capability_id is None:
-        return authorizer.authorize_computed(context)
-    if arguments is None:
-        return authorizer.authorize_capability(context, effect.capability_id)
-    return authorizer.authorize(context, effect.capability_id, arguments)
+_EVERYTHING: Final = RuntimeContext.unsafe_everything()
 
 
-def _needed_places(
-    effect: Effect,
-    arguments: tuple[Value, ...] | None,
-    context: RuntimeContext,
-    authorizer: SecurityAuthorizer,
-) -> tuple[str, ...]:
+def _outline(effect: Effect) -> tuple[Value, ...]:
+    return tuple(UNKNOWN if isinstance(argument, Unknown) else argument.value for argument in effect.arguments)
+
+
+def _filled(value: Value, name_to_value: Callable[[str], Value]) -> Value:
+    """Return an outline with the inputs replaced."""
+    if isinstance(value, InputNamed):
+        return name_to_value(value.name)
+    if type(value) is tuple:
+        return tuple(_filled(item, name_to_value) for item in value)
+    if isinstance(value, Map):
+        return Map((key, _filled(item, name_to_value)) for key, item in value.items())
+    return value
+
+
+def _is_known(value: Value) -> bool:
+    if isinstance(value, (tuple, Map)):
+        return all(_is_known(item) for item in (value.values() if isinstance(value, Map) else value))
+    return value is not UNKNOWN
+
+
+def _needed_places(asked: Decision, context: RuntimeContext) -> tuple[str, ...]:
     """Return the path and variable grants a call would still need once its capability is granted."""
-    if effect.capability_id is None or arguments is None or context.is_unsafe:
+    if context.is_unsafe:
         return ()
-    asked = authorizer.authorize(RuntimeContext.unsafe_everything(), effect.capability_id, arguments)
     writes = tuple(path for path in asked.write_paths if covering_root(path, context.writable_paths) is None)
     reads = tuple(path for path in asked.read_paths if covering_root(path, context.readable_paths) is None)
     names = tuple(name for name in asked.environment if name not in context.environment_names)
@@ -121,18 +146,24 @@ def _needed_places(
 
 
 def argument_texts(effect: Effect) -> tuple[str, ...]:
-    """Return each argument as RTFS text, shortened; `…` stands for one that only the run will know."""
-    return tuple(
-        quoted(to_text(argument.value), ARGUMENT_CHARS_SHOWN) if isinstance(argument, Known) else "…"
-        for argument in effect.arguments
-    )
+    """Return each argument as RTFS text, shortened; inputs by name, and `…` for what only the run will know."""
+    shown = (_filled(argument, Symbol) for argument in _outline(effect))
+    return tuple(quoted(to_text(_with_gaps(argument)), ARGUMENT_CHARS_SHOWN) for argument in shown)
+
+
+def _with_gaps(value: Value) -> Value:
+    if value is UNKNOWN:
+        return Symbol("…")
+    if type(value) is tuple:
+        return tuple(map(_with_gaps, value))
+    return Map((key, _with_gaps(item)) for key, item in value.items()) if isinstance(value, Map) else value
 
 
 def refusals(found: tuple[Requirement, ...]) -> tuple[Requirement, ...]:
-    """Return the requirements that are not allowed, in the order of the text, one for each missing grant."""
-    distinct: dict[tuple[str, str, tuple[str, ...]], Requirement] = {}
+    """Return the requirements that are not admissible, in the order of the text, one for each missing grant."""
+    distinct: dict[tuple[object, ...], Requirement] = {}
     for item in found:
-        if not item.decision.allowed:
-            key = (item.decision.capability_id, item.decision.reason.value, item.decision.denied_grants)
+        if not item.is_admissible:
+            key = (item.problem, item.decision.capability_id, item.decision.reason, item.decision.denied_grants)
             distinct.setdefault(key, item)
     return tuple(distinct.values())

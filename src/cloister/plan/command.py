@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cloister.authority.context import RuntimeContext
 from cloister.capabilities.mounts import tree_mounts
-from cloister.errors import AuditError, CloisterError, InputError
+from cloister.errors import CloisterError, InputError
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
@@ -15,7 +15,7 @@ from cloister.isolation.provider import (
     IsolationProvider,
     OutputObserver,
 )
-from cloister.plan.recorder import RunRecorder
+from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.run import RunParts, require_level
 
 EXEC_CAPABILITY = "cloister.exec"
@@ -35,34 +35,30 @@ def run_command(
     if not argv or not argv[0]:
         raise InputError("there is no program to run", code="input.argv", hint="name it after --")
     decision = parts.authorizer.authorize_workload(context, EXEC_CAPABILITY)
-    execution_id = parts.new_run_id()
-    recorder = RunRecorder(parts.chain, execution_id)
+    run_id = parts.new_run_id()
+    recorder = RunRecorder(parts.chain, run_id)
+    started = recorder.run_started({"plan": None, "provider": provider.name, "context": context.to_dict()})
     intent = recorder.call_intent(decision, list(argv))
-    try:
-        if not decision.allowed:
-            raise decision.error()
+
+    def fail(error: CloisterError) -> None:
+        recorder.call_failed(intent, EXEC_CAPABILITY, error)
+        recorder.run_failed(started, error)
+
+    with recorded(fail):
+        decision.require()
         require_level(provider, context)
-        token = parts.issuer.issue(
-            decision,
-            execution_id=execution_id,
-            limits=context.limits,
-            minimum_isolation=context.minimum_isolation,
-        )
         execution = ExecutionContext(
-            execution_id=execution_id,
+            execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
             workload=ExternalProgram(argv=argv, stdin=stdin),
-            token=token,
+            token=parts.issuer.issue(decision, execution_id=run_id),
             limits=context.limits,
             mounts=tree_mounts(decision.read_paths, decision.write_paths),
             environment=dict(context.environment),
             working_directory=working_directory,
         )
         result = provider.execute(execution, on_output=on_output)
-    except AuditError:
-        raise
-    except CloisterError as error:
-        recorder.call_failed(intent, EXEC_CAPABILITY, error)
-        raise
-    recorder.call_succeeded(intent, EXEC_CAPABILITY, {"exit_status": result.exit_status}, result.usage)
+    outcome = {"exit_status": result.exit_status}
+    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage)
+    recorder.run_completed(started, outcome, result.usage)
     return result

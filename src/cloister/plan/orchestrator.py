@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloister.capabilities.capability import Invocation
-from cloister.errors import AuditError, CloisterError, GuestError, InputError
+from cloister.errors import CloisterError, GuestError, InputError
 from cloister.lang.transport import decode, encode
+from cloister.plan.recorder import recorded
 from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
 
 if TYPE_CHECKING:
@@ -97,28 +98,19 @@ class PlanRun:
             self.recorder.call_failed(intent, capability_id, error)
             raise
         intent = self.recorder.call_intent(decision, arguments)
-        if not decision.allowed:
-            self._refuse(decision, intent)
-        self.observer.call_started(decision.capability_id)
         sandbox = DecidedSandbox(self.port, decision)
-        try:
+        with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
+            decision.require()
+            self.observer.call_started(decision.capability_id)
             result = encode(self._perform(decision, sandbox))
-        except AuditError:
-            raise
-        except CloisterError as error:
-            self.recorder.call_failed(intent, decision.capability_id, error)
-            self._note(decision, intent, error.code, total(sandbox.usages))
-            raise
         usage = total(sandbox.usages)
         self.recorder.call_succeeded(intent, decision.capability_id, result, usage)
         self._note(decision, intent, None, usage)
         return result
 
-    def _refuse(self, decision: Decision, intent: int) -> None:
-        error = decision.error()
+    def _fail_call(self, decision: Decision, intent: int, error: CloisterError, sandbox: DecidedSandbox) -> None:
         self.recorder.call_failed(intent, decision.capability_id, error)
-        self._note(decision, intent, error.code, None)
-        raise error
+        self._note(decision, intent, error.code, total(sandbox.usages))
 
     def _perform(self, decision: Decision, sandbox: DecidedSandbox) -> Value:
         capability = self.catalog.capabilities[decision.capability_id]

@@ -8,14 +8,15 @@ them; results as digest and size only, because they may be large or private. An 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import EventType, Record
 from cloister.authority.authorizer import Decision
 from cloister.canonical import Plain, sha256_hex
-from cloister.errors import CloisterError, quoted
+from cloister.errors import AuditError, CloisterError, InternalError, quoted
 from cloister.isolation.provider import Usage, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.transport import decode
@@ -83,6 +84,16 @@ class RunRecorder:
         }
         return self._intent(decision.capability_id, body, arguments)
 
+    def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError) -> None:
+        """Record a call that admission refused: its intent with what is known of the arguments, and the refusal."""
+        body: dict[str, Plain] = {
+            "decision": "deny",
+            "reason": error.code,
+            "arguments": quoted(" ".join(arguments), ARGUMENT_CHARS_MAX),
+        }
+        intent = self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id).event.sequence
+        self.call_failed(intent, decision.capability_id, error)
+
     def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue]) -> int:
         """Record a call whose arguments did not fit, so that there was nothing to decide."""
         return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments)
@@ -113,6 +124,27 @@ class RunRecorder:
         """Record that a step ended; `error_code` is None when it succeeded."""
         body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}
         return self._append(EventType.STEP_ENDED, body, parent=parent)
+
+
+@contextmanager
+def recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
+    """Record whatever is raised inside before it leaves: errors, an interrupt, a defect.
+
+    Only a failing record itself is not recorded: then the chain is what failed.
+    """
+    try:
+        yield
+    except AuditError:
+        raise
+    except CloisterError as error:
+        record(error)
+        raise
+    except KeyboardInterrupt:
+        record(CloisterError("it was interrupted from outside", code="run.interrupted"))
+        raise
+    except BaseException as error:
+        record(InternalError(f"it was ended by {type(error).__name__}", code="internal.ended"))
+        raise
 
 
 def _error_body(error: CloisterError) -> dict[str, Plain]:

@@ -6,8 +6,7 @@ execute, record the end. Whatever is raised on the way is recorded before it lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +17,19 @@ from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog
 from cloister.clock import Clock
 from cloister.errors import (
-    AuditError,
     CloisterError,
-    DeniedError,
     InputError,
-    InternalError,
     IsolationUnavailable,
 )
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
 from cloister.lang.transport import decode, encode, from_python, to_python
-from cloister.plan.admission import refusals, requirements
+from cloister.lang.values import Value
+from cloister.plan.admission import argument_texts, refusals, requirements
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
-from cloister.plan.recorder import RunRecorder
+from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.sandbox import SandboxPort
 
@@ -81,7 +78,8 @@ def run_plan(
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
-    wire_inputs = {name: _input(name, value) for name, value in inputs.items()}
+    values = {name: _input(name, value) for name, value in inputs.items()}
+    wire_inputs = {name: encode(value) for name, value in values.items()}
     run_id = parts.new_run_id()
     recorder = RunRecorder(parts.chain, run_id)
     started = recorder.run_started(
@@ -93,9 +91,9 @@ def run_plan(
             "context": context.to_dict(),
         }
     )
-    with _recorded(lambda error: recorder.run_refused(started, error)):
+    with recorded(lambda error: recorder.run_refused(started, error)):
         require_level(provider, context)
-        _admit(program, context, parts.authorizer, recorder)
+        _admit(program, context, parts.authorizer, recorder, values)
     run = PlanRun(
         context=context,
         catalog=parts.catalog,
@@ -106,7 +104,7 @@ def run_plan(
         observer=observer,
         started=started,
     )
-    with _recorded(run.fail):
+    with recorded(run.fail):
         result = _execute(program, run, provider, wire_inputs)
         value = decode(result.value)
         shown = to_python(value), to_text(value)
@@ -125,24 +123,6 @@ def run_plan(
     )
 
 
-@contextmanager
-def _recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
-    """Record whatever is raised inside before it leaves; an interrupt and a defect too.
-
-    Only a failing record itself is not recorded: the chain is what failed.
-    """
-    try:
-        yield
-    except AuditError:
-        raise
-    except CloisterError as error:
-        record(error)
-        raise
-    except BaseException as error:
-        record(InternalError(f"the run was ended by {type(error).__name__}", code="internal.ended"))
-        raise
-
-
 def _port(parts: RunParts, run_id: str, context: RuntimeContext, provider: IsolationProvider) -> SandboxPort:
     begun_ns = parts.clock.monotonic_ns()
     return SandboxPort(
@@ -154,27 +134,29 @@ def _port(parts: RunParts, run_id: str, context: RuntimeContext, provider: Isola
     )
 
 
-def _input(name: str, value: Any) -> WireValue:
+def _input(name: str, value: Any) -> Value:
     try:
-        return encode(from_python(value))
+        return from_python(value)
     except InputError as error:
         raise InputError(f"input {name}: {error.message}", code="input.value", hint=error.hint) from error
 
 
-def _admit(program: Program, context: RuntimeContext, authorizer: SecurityAuthorizer, recorder: RunRecorder) -> None:
-    refused = refusals(requirements(program, context, authorizer))
-    if not refused:
-        return
-    errors: list[DeniedError] = []
-    for requirement in refused:
-        error = requirement.error()
-        arguments = [encode(argument) for argument in requirement.arguments or ()]
-        intent = recorder.call_intent(requirement.decision, arguments)
-        recorder.call_failed(intent, requirement.decision.capability_id, error)
+def _admit(
+    program: Program,
+    context: RuntimeContext,
+    authorizer: SecurityAuthorizer,
+    recorder: RunRecorder,
+    inputs: Mapping[str, Value],
+) -> None:
+    errors: list[CloisterError] = []
+    for refused in refusals(requirements(program, context, authorizer, inputs)):
+        error = refused.error()
+        recorder.call_refused(refused.decision, argument_texts(refused.effect), error)
         errors.append(error)
-    first, *others = errors
-    first.details["also_refused"] = [error.to_dict() for error in others]
-    raise first
+    if errors:
+        first, *others = errors
+        first.details["also_refused"] = [error.to_dict() for error in others]
+        raise first
 
 
 def _execute(

@@ -10,6 +10,8 @@ from cloister.authority.context import RuntimeContext
 from cloister.authority.policy import ResolvedPath
 from cloister.canonical import encode
 from cloister.errors import CapabilityDenied, GuestError, InternalError, PathDenied
+from cloister.lang.effects import UNKNOWN
+from cloister.lang.values import Keyword, Map
 
 from .specs import REGISTRY, TableResolver, authorizer
 
@@ -134,10 +136,33 @@ def test_a_script_without_paths_gets_no_file_permission() -> None:
 
 
 def test_before_the_arguments_are_known_only_the_capability_is_decided() -> None:
-    allowed = authorizer().authorize_capability(READ, "ccos.fs.read")
+    allowed = authorizer().foresee(READ, "ccos.fs.read", [UNKNOWN])
     assert (allowed.allowed, allowed.capability_id, allowed.permissions) == (True, "ccos.io.read-file", frozenset())
-    assert authorizer().authorize_capability(READ, "ccos.io.write-file").reason is Reason.CAPABILITY
-    assert authorizer().authorize_capability(READ, "nonsense").reason is Reason.UNKNOWN_CAPABILITY
+    assert authorizer().foresee(READ, "ccos.io.write-file", [UNKNOWN]).reason is Reason.CAPABILITY
+    assert authorizer().foresee(READ, "nonsense", [UNKNOWN]).reason is Reason.UNKNOWN_CAPABILITY
+
+
+def test_what_is_known_of_the_arguments_is_decided_before_the_run() -> None:
+    context = RuntimeContext.controlled(capabilities=["ccos.io.write-file"], write=["/srv/data"])
+
+    def foresee(path: str) -> Any:
+        named = Map({Keyword("path"): path, Keyword("content"): UNKNOWN})
+        return authorizer().foresee(context, "ccos.io.write-file", [named])
+
+    assert foresee("/etc/passwd").reason is Reason.PATH
+    assert foresee("/srv/data/new").allowed
+    assert authorizer().foresee(context, "ccos.io.write-file", [UNKNOWN, UNKNOWN]).allowed
+
+
+def test_a_call_that_cannot_fit_is_known_before_the_run() -> None:
+    for outline in ([], [UNKNOWN] * 3, [Map({Keyword("pth"): UNKNOWN})]):
+        with pytest.raises(GuestError):
+            authorizer().foresee(READ, "ccos.io.write-file", outline)
+
+
+def test_unknown_values_are_refused_in_a_run() -> None:
+    with pytest.raises(GuestError):
+        authorizer().authorize(READ, "ccos.io.read-file", [UNKNOWN])
 
 
 def test_computed_ids_need_their_own_grant() -> None:

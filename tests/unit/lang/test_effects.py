@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloister.lang.effects import UNKNOWN, Known
+from cloister.lang.effects import ELEMENTS_MAX, TOTAL_ELEMENTS_MAX, UNKNOWN, InputNamed, Known, Outline
 from cloister.lang.program import compile_program
 from cloister.lang.values import Keyword, Map
 
@@ -64,14 +64,23 @@ def test_names_of_literals_are_followed() -> None:
 
 
 def test_everything_else_is_unknown() -> None:
-    assert arguments('(defn f [p] (call :a p given (str "a") [1 p]))') == (UNKNOWN,) * 4
+    assert arguments('(defn f [p] (call :a p (str "a")))') == (UNKNOWN,) * 2
+
+
+def test_what_is_known_of_an_argument_is_its_outline() -> None:
+    assert arguments("(defn f [p] (call :a given [1 p] {:k p :l given}))") == (
+        Outline(InputNamed("given")),
+        Outline((1, UNKNOWN)),
+        Outline(Map({Keyword("k"): UNKNOWN, Keyword("l"): InputNamed("given")})),
+    )
     assert arguments('(loop [p "/a"] (if (call :a p) (recur "/b") 1))') == (UNKNOWN,)
     assert arguments('(for [p ["/a"]] (call :a p))') == (UNKNOWN,)
 
 
 def test_shared_literals_do_not_explode() -> None:
     names = ["(def x0 [1 1])"] + [f"(def x{i} [x{i - 1} x{i - 1}])" for i in range(1, 60)]
-    assert arguments(" ".join(names) + " (call :a x59)") == (UNKNOWN,)
+    (large,) = arguments(" ".join(names) + " (call :a x59)")
+    assert 0 < str(large).count("UNKNOWN") <= ELEMENTS_MAX
     assert arguments(" ".join(names[:3]) + " (call :a x1)") == (Known(((1, 1), (1, 1))),)
 
 
@@ -89,3 +98,12 @@ def test_the_digest_names_text_and_inputs() -> None:
         compile_program("(+ 1 2)", name="other").sha256,
     }
     assert len(digests) == 3
+
+
+def test_what_all_arguments_describe_together_is_bounded() -> None:
+    one = "(def x [" + "1 " * 5_000 + "])"
+    calls = 30
+    effects = compile_program(one + "(call :a x)" * calls).effects
+    known = [effect for effect in effects if effect.arguments != (UNKNOWN,)]
+    assert len(effects) == calls
+    assert 0 < len(known) <= TOTAL_ELEMENTS_MAX // 5_000

@@ -105,6 +105,8 @@ class ProcessProvider:
                 if complaint:
                     lost.details["stderr"] = complaint
                 raise
+        if dialogue is not None and dialogue.fatal is not None:
+            raise dialogue.fatal
         _raise_failures(ending, spec)
         match workload:
             case PlanProgram() | GuestOperation():
