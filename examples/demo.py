@@ -16,9 +16,10 @@ from pathlib import Path
 
 OUTPUT = Path("demo-output")
 HOME = OUTPUT / "home"
+REPORTS = OUTPUT / "reports"
 PLAN = "examples/stdlib_report.rtfs"
 LIBRARY = sysconfig.get_paths()["stdlib"]
-REPORT = OUTPUT / "report.md"
+REPORT = REPORTS / "report.md"
 
 LINE_CHARS = 100
 
@@ -27,7 +28,7 @@ GRANTS = {
     "python": ["--allow", "ccos.sandbox.python"],
     "write-file": ["--allow", "ccos.io.write-file"],
     "library": ["--read", LIBRARY],
-    "report": ["--write", str(OUTPUT)],
+    "report": ["--write", str(REPORTS)],
 }
 INPUTS = ["--input", f"library={LIBRARY}", "--input", f"report={REPORT}"]
 
@@ -77,7 +78,7 @@ def tamper(copy: Path) -> int:
 def main() -> None:
     """Run the four scenes."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir()
+    REPORTS.mkdir(parents=True)
 
     say("1. A plan reports on the Python standard library, in sandboxes that see that library and nothing else")
     cloister("run", PLAN, *INPUTS, *grants())

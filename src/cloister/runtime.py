@@ -126,7 +126,7 @@ def probe_providers() -> tuple[ProbeReport, ...]:
         providers.close()
 
 
-def _authorizer(catalog: Catalog) -> SecurityAuthorizer:
+def _authorizer(catalog: Catalog, *, protected: tuple[str, ...] = ()) -> SecurityAuthorizer:
     try:
         here = Path.cwd()
     except FileNotFoundError as error:
@@ -135,7 +135,7 @@ def _authorizer(catalog: Catalog) -> SecurityAuthorizer:
             code="input.working-directory",
             hint="change to a directory that exists",
         ) from error
-    return SecurityAuthorizer(catalog.registry, HostPathResolver(here))
+    return SecurityAuthorizer(catalog.registry, HostPathResolver(here), protected=protected)
 
 
 class Runtime:
@@ -145,18 +145,19 @@ class Runtime:
 
     Args:
         chain: Where runs are recorded.
+        home: The directory of the chain and its keys; no grant opens it.
         clock: Time and randomness.
         catalog: What plans can call.
     """
 
-    def __init__(self, chain: CausalChain, *, clock: Clock, catalog: Catalog) -> None:
+    def __init__(self, chain: CausalChain, *, home: Path, clock: Clock, catalog: Catalog) -> None:
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
         self._providers = ProviderFactory(issuer.verifier())
         self._parts = RunParts(
             chain=chain,
             clock=clock,
             catalog=catalog,
-            authorizer=_authorizer(catalog),
+            authorizer=_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
         )
 
@@ -174,7 +175,7 @@ class Runtime:
         """
         clock = clock or SystemClock()
         directory = Path(home) if home is not None else default_home()
-        return cls(open_chain(directory, clock), clock=clock, catalog=builtin_catalog())
+        return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=builtin_catalog())
 
     def check(self, plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
         """Read and compile a plan without running it; see `load_plan`."""

@@ -14,7 +14,7 @@ def test_demo_runs_refuses_verifies_and_finds_the_forgery(tmp_path: Path) -> Non
         [sys.executable, "examples/demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    report = (tmp_path / "demo-output" / "report.md").read_text(encoding="utf-8")
+    report = (tmp_path / "demo-output" / "reports" / "report.md").read_text(encoding="utf-8")
     assert "# The Python standard library on this machine" in report
     assert "top-level modules" in report
     assert "grant it with --allow ccos.io.write-file" in done.stderr

@@ -5,6 +5,10 @@ Owns the names of the files and the order in which they are made. Several proces
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from cloister.audit.chain import CausalChain
 from cloister.audit.signer import Signer
 from cloister.audit.store import ChainStore
 from cloister.clock import Clock
-from cloister.errors import AuditError, KeyUnavailable
+from cloister.errors import AuditError, ChainBroken, KeyUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +54,52 @@ def open_chain(directory: Path, clock: Clock) -> CausalChain:
 
     Raises:
         KeyUnavailable: When the key cannot be used, or is gone although there is a chain signed with it.
-        ChainBroken: When the end of the chain was tampered with, or another key signed it.
+        ChainBroken: When the end of the chain was tampered with, another key signed it, or it is gone although there
+            is its key.
         AuditError: `audit.store` when the file cannot be opened or is not a chain.
     """
     home = AuditHome(directory)
-    if home.chain_path.exists() and not home.key_path.exists():
+    with _locked(directory):
+        _require_pair(home)
+        signer = Signer.open(home.key_path)
+        store = ChainStore.open(home.chain_path)
+        try:
+            return CausalChain(store, signer, clock)
+        except BaseException:
+            store.close()
+            raise
+
+
+def _require_pair(home: AuditHome) -> None:
+    """Refuse a key without its chain and a chain without its key: one of them was taken away."""
+    has_chain, has_key = home.chain_path.exists(), home.key_path.exists()
+    if has_chain and not has_key:
         raise KeyUnavailable(
             f"the signing key {home.key_path} is missing, but there is a chain",
             hint="restore the key, or choose another home directory; a new key cannot continue an old chain",
         )
+    if has_key and not has_chain:
+        raise ChainBroken(
+            f"the chain {home.chain_path} is missing, but there is its signing key",
+            details={"sequence": 0, "reason": "truncated"},
+            hint="restore the chain; to start a new one, choose another home directory or move the keys away",
+        )
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Make the home when it is missing, and keep other processes out of it while key and chain are made."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise AuditError(
-            f"cannot make the home directory {directory}: {error.strerror}",
+            f"cannot use the home directory {directory}: {error.strerror}",
             code="audit.store",
             hint="choose another one with --home or CLOISTER_HOME",
         ) from error
-    signer = Signer.open(home.key_path)
-    store = ChainStore.open(home.chain_path)
     try:
-        return CausalChain(store, signer, clock)
-    except BaseException:
-        store.close()
-        raise
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -70,12 +70,14 @@ class StoredHead(NamedTuple):
 class ChainStore:
     """An open chain file. Get one with `open` or `open_readonly`; not safe for use by two threads at once."""
 
-    __slots__ = ("_connection", "_process", "path")
+    __slots__ = ("_connection", "_identity", "_process", "path")
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
         self._process = os.getpid()
+        facts = path.stat()
+        self._identity = (facts.st_dev, facts.st_ino)
 
     def __repr__(self) -> str:
         return f"ChainStore({str(self.path)!r}, {'open' if self._connection else 'closed'})"
@@ -135,6 +137,7 @@ class ChainStore:
     def transaction(self) -> Iterator[None]:
         """Hold the one write lock; what was done inside is kept as a whole at the end, or not at all."""
         connection = self._live()
+        self._require_in_place()
         with _errors(self.path, "append to"):
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -144,6 +147,15 @@ class ChainStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _require_in_place(self) -> None:
+        """Refuse to append to a file that was deleted or replaced since it was opened: nobody would find the record."""
+        try:
+            facts = self.path.stat()
+        except OSError as error:
+            raise AuditError(f"the chain {self.path} is gone: {error.strerror}", code="audit.store") from error
+        if (facts.st_dev, facts.st_ino) != self._identity:
+            raise AuditError(f"the chain {self.path} was replaced by another file", code="audit.store")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

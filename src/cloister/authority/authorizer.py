@@ -7,7 +7,7 @@ to be allowed is refused. Calls come from plans and are hostile; contexts come f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,7 +23,7 @@ from cloister.authority.denials import (
     denied_variable,
 )
 from cloister.authority.permission import IMPLIED, Permission
-from cloister.authority.policy import PathResolver, ResolvedPath, covering_root, is_canonical, is_kernel_path
+from cloister.authority.policy import PathResolver, ResolvedPath, covering_root, is_canonical, is_kernel_path, touches
 from cloister.authority.registry import CapabilityRegistry
 from cloister.errors import GuestError, InternalError, quoted
 from cloister.lang.effects import UNKNOWN
@@ -43,13 +43,17 @@ class SecurityAuthorizer:
     Args:
         registry: The capabilities there are.
         resolver: Says where paths lead.
+        protected: Canonical paths of trees that no grant opens, nor any tree around them: the record and its keys.
     """
 
-    __slots__ = ("_registry", "_resolver")
+    __slots__ = ("_protected", "_registry", "_resolver")
 
-    def __init__(self, registry: CapabilityRegistry, resolver: PathResolver) -> None:
+    def __init__(
+        self, registry: CapabilityRegistry, resolver: PathResolver, *, protected: Collection[str] = ()
+    ) -> None:
         self._registry = registry
         self._resolver = resolver
+        self._protected = tuple(protected)
 
     def authorize(self, context: RuntimeContext, capability_id: str, arguments: Sequence[Value]) -> Decision:
         """Decide one call.
@@ -145,6 +149,10 @@ class SecurityAuthorizer:
             raise InternalError(f'there is no workload "{quoted(kind)}"')
         if not self._is_granted(context, kind):
             return denied_capability(context, kind)
+        for path in (*context.read_paths, *context.write_paths):
+            if touches(path, self._protected):
+                question = PathQuestion(context=context, capability_id=kind, text=path, kind=AccessKind.READ)
+                return denied_path(question, Reason.PATH_PROTECTED)
         return Decision(
             allowed=True,
             reason=_allowing(context),
@@ -212,13 +220,16 @@ class SecurityAuthorizer:
             return denied_path(question, Reason.PATH_KERNEL)
         try:
             # POSIX leaves the meaning of two leading slashes open, and Python keeps them; on Linux they are one
-            found = self._resolver.resolve("/" + text.lstrip("/") if text.startswith("//") else text)
+            plain = "/" + text.lstrip("/") if text.startswith("//") else text
+            found = self._resolver.resolve(plain, context.readable_paths)
         except (OSError, ValueError):
             return denied_path(question, Reason.PATH_UNRESOLVED)
         if not is_canonical(found.path):
             raise InternalError(f'the path resolver answered "{quoted(found.path)}", which is not canonical')
         if is_kernel_path(found.path):
             return denied_path(question, Reason.PATH_KERNEL)
+        if touches(found.path, self._protected):
+            return denied_path(question, Reason.PATH_PROTECTED)
         roots = context.writable_paths if kind is AccessKind.WRITE else context.readable_paths
         # A new file is decided by its own path: below a granted root its parent is too, and a granted path may be made
         if covering_root(found.path, roots) is None:

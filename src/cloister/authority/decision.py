@@ -35,6 +35,8 @@ class Reason(StrEnum):
     """The path lies outside the grants, or is granted for reading only."""
     PATH_KERNEL = "denied.path-kernel"
     """The path lies in a tree of the kernel."""
+    PATH_PROTECTED = "denied.path-protected"
+    """The path lies in, or holds, a tree that no grant opens: the record and its keys."""
     PATH_INVALID = "denied.path-invalid"
     """The text is not an absolute path."""
     PATH_UNRESOLVED = "denied.path-unresolved"
@@ -43,7 +45,9 @@ class Reason(StrEnum):
     """The variable is not granted."""
 
 
-_PATH_REASONS = frozenset({Reason.PATH, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED})
+_PATH_REASONS = frozenset(
+    {Reason.PATH, Reason.PATH_PROTECTED, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

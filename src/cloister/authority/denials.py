@@ -95,6 +95,10 @@ def denied_path(question: PathQuestion, reason: Reason, found: ResolvedPath | No
         return _denied(question.context, question.capability_id, reason, message, f"{option} {_word(target)}")
     message, hint = {
         Reason.PATH_INVALID: (f"{shown} is empty or holds a NUL character", "name a file or directory"),
+        Reason.PATH_PROTECTED: (
+            f"{shown} holds or lies in the directory of the causal chain and its keys",
+            "name paths beside it, or keep the record elsewhere with --home",
+        ),
         Reason.PATH_KERNEL: (
             f"{shown} lies in a tree of the kernel ({', '.join(KERNEL_ROOTS)})",
             "no grant opens these; a sandbox has its own",
@@ -114,13 +118,13 @@ def _outside(question: PathQuestion, shown: str, found: ResolvedPath) -> tuple[s
     """Return the message for a path outside the grants, and the path to grant."""
     context, writing = question.context, question.kind is AccessKind.WRITE
     roots = context.writable_paths if writing else context.readable_paths
-    readable = covering_root(question.lexical, context.readable_paths) is not None
+    readable = covering_root(found.asked, context.readable_paths) is not None
     if writing and covering_root(found.path, context.readable_paths) is not None:
         return f"{shown} is granted for reading only", found.path
     purpose = "paths granted for writing" if writing else "granted paths"
-    if readable and found.path != question.lexical:
+    if readable and found.path != found.asked:
         return f'{shown} leads to "{quoted(found.path)}", which is outside the {purpose} ({_listed(roots)})', found.path
-    return f"{shown} is outside the {purpose} ({_listed(roots)})", question.lexical
+    return f"{shown} is outside the {purpose} ({_listed(roots)})", found.asked
 
 
 def _denied(context: RuntimeContext, capability_id: str, reason: Reason, message: str, grant: str) -> Decision:

@@ -24,11 +24,13 @@ class ResolvedPath:
     """Where a path leads.
 
     Attributes:
+        asked: The path that was asked for, absolute and without `..`, links not followed.
         path: Canonical path with every link followed; the parts that do not exist yet are kept as they are.
         exists: Whether there is something at that place.
         is_directory: Whether that something is a directory.
     """
 
+    asked: str
     path: str
     exists: bool
     is_directory: bool
@@ -37,11 +39,16 @@ class ResolvedPath:
 class PathResolver(Protocol):
     """The authority's only view of the file system."""
 
-    def resolve(self, path: str) -> ResolvedPath:
+    def resolve(self, path: str, roots: Collection[str]) -> ResolvedPath:
         """Return where a path leads.
+
+        `..` is taken out of the text before any link is followed. A link that lies inside the roots may have been made
+        by the code that is being confined, so what it leads to is looked at only as far as that lies inside the roots
+        or on the way to one: the answer must not tell anything about the rest of the file system.
 
         Args:
             path: Text of a plan: not empty, without NUL, otherwise anything. A relative path starts where the run did.
+            roots: Canonical paths of what is granted.
 
         Raises:
             OSError: When the links on it cannot be followed; the call is then refused.
@@ -81,6 +88,11 @@ def is_within(path: str, root: str) -> bool:
         root: The granted path, links already followed.
     """
     return is_canonical(root) and covering_root(path, (root,)) is not None
+
+
+def touches(path: str, protected: Iterable[str]) -> bool:
+    """Return whether a canonical path lies in one of the protected trees, or holds one of them."""
+    return any(is_within(path, tree) or is_within(tree, path) for tree in protected)
 
 
 def is_kernel_path(path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
@@ -68,11 +68,11 @@ class TableResolver:
         self.links = dict(links or {})
         self.failing = failing
 
-    def resolve(self, path: str) -> ResolvedPath:
+    def resolve(self, path: str, roots: Collection[str]) -> ResolvedPath:
         if path in self.failing:
             raise OSError(40, "Too many levels of symbolic links")
         plain = posixpath.normpath(posixpath.join("/start", path))
-        return ResolvedPath(path=self.links.get(plain, plain), exists=True, is_directory=False)
+        return ResolvedPath(asked=plain, path=self.links.get(plain, plain), exists=True, is_directory=False)
 
 
 def authorizer(resolver: TableResolver | None = None) -> SecurityAuthorizer:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -221,8 +222,8 @@ def test_a_path_that_cannot_be_followed_is_refused() -> None:
 @pytest.mark.parametrize("answer", ["relative", "/srv/data/../x", "/srv/data/", ""])
 def test_a_resolver_that_breaks_its_promise_is_not_believed(answer: str) -> None:
     class Careless:
-        def resolve(self, path: str) -> ResolvedPath:
-            return ResolvedPath(path=answer, exists=True, is_directory=False)
+        def resolve(self, path: str, roots: Collection[str]) -> ResolvedPath:
+            return ResolvedPath(asked=path, path=answer, exists=True, is_directory=False)
 
     with pytest.raises(InternalError):
         SecurityAuthorizer(REGISTRY, Careless()).authorize(READ, "ccos.io.read-file", ("/srv/data/x",))
