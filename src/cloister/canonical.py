@@ -1,7 +1,8 @@
 """One byte encoding for everything that is hashed or signed.
 
-Owns the mapping from plain data to bytes: the subset of RFC 8785 (JSON Canonicalization Scheme) without floating point.
-Floats are refused rather than rounded, because two programs may print one number two ways; durations and sizes are
+Owns the mapping from plain data to bytes: JSON with sorted keys, no blanks and ASCII only. It resembles RFC 8785 (JSON
+Canonicalization Scheme) but is not it: keys are sorted by code point, all non-ASCII text is escaped, and integers have 64
+bits. Floats are refused rather than rounded, because two programs may print one number two ways; durations and sizes are
 integers in named units. Must not interpret what it encodes.
 """
 
@@ -47,7 +48,7 @@ def encode(data: Plain) -> bytes:
         InternalError: On floats, larger integers, other types or non-text keys.
 
     Source:
-        RFC 8785, sections 3.2.2 and 3.2.3, restricted as the module says; escapes all non-ASCII.
+        RFC 8259 for the syntax; the choices are the module's, and `docs/audit-format.md` states them.
     """
     _refuse_unstable(data, "$")
     try:

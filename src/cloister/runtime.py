@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
-from cloister.errors import InputError, PlanError
+from cloister.errors import InputError, PlanError, quoted
 from cloister.isolation.factory import ProviderFactory
 from cloister.isolation.host_paths import HostPathResolver
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
@@ -68,17 +70,33 @@ def load_plan(plan: Plan, inputs: Sequence[str] = ()) -> Program:
         return plan
     if isinstance(plan, str):
         return compile_program(plan, "<plan>", inputs)
+    if not isinstance(plan, Path):
+        raise InputError(
+            f"a plan is a path, a text or a program, not {type(plan).__name__}",
+            code="input.plan",
+            hint="pass pathlib.Path(...) for a file",
+        )
+    return compile_program(_plan_text(plan), str(plan), inputs)
+
+
+def _plan_text(plan: Path) -> str:
+    hint = "name a file with RTFS text"
     try:
-        if plan.stat().st_size > PLAN_BYTES_MAX:
-            raise PlanError(f"plan {plan} is larger than {PLAN_BYTES_MAX} bytes", code="plan.size")
-        return compile_program(plan.read_text(encoding="utf-8"), str(plan), inputs)
+        # Not blocking, because the file may turn out to be a pipe that nobody writes to
+        with os.fdopen(os.open(plan, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PlanError(f"plan {quoted(str(plan))} is not a regular file", code="plan.unreadable", hint=hint)
+            data = file.read(PLAN_BYTES_MAX + 1)
     except OSError as error:
-        raise PlanError(
-            f"cannot read plan {plan}: {error.strerror}", code="plan.unreadable", hint="name a file with RTFS text"
-        ) from error
+        message = f"cannot read plan {quoted(str(plan))}: {error.strerror}"
+        raise PlanError(message, code="plan.unreadable", hint=hint) from error
+    if len(data) > PLAN_BYTES_MAX:
+        raise PlanError(f"plan {quoted(str(plan))} is larger than {PLAN_BYTES_MAX} bytes", code="plan.size")
+    try:
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PlanError(
-            f"plan {plan} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}",
+            f"plan {quoted(str(plan))} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
             code="plan.encoding",
             hint="save it as UTF-8",
         ) from error
@@ -152,6 +170,9 @@ class Runtime:
 
     def __init__(self, chain: CausalChain, *, home: Path, clock: Clock, catalog: Catalog) -> None:
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
+        self._home = home
+        self._process = os.getpid()
+        self._is_open = True
         self._providers = ProviderFactory(issuer.verifier())
         self._parts = RunParts(
             chain=chain,
@@ -210,6 +231,7 @@ class Runtime:
             ProviderError: The provider could not do its work (5).
             AuditError: The run could not be recorded, so it was stopped (6).
         """
+        self._require_open()
         program = load_plan(plan, sorted(inputs or {}))
         return run_plan(
             self._parts,
@@ -260,6 +282,11 @@ class Runtime:
         Raises:
             DeniedError, LimitExceeded, GuestCrashed, ProviderError, AuditError: As `run`.
         """
+        if isinstance(argv, str):
+            raise InputError(
+                "a command is a list of words, not one text", code="input.argv", hint='write ["echo", "hi"]'
+            )
+        self._require_open()
         return run_command(
             self._parts,
             tuple(argv),
@@ -279,6 +306,7 @@ class Runtime:
         Raises:
             ChainBroken: At the first record that was changed.
         """
+        self._require_open()
         return self._parts.chain.records(run_id)
 
     def probe(self) -> tuple[ProbeReport, ...]:
@@ -287,10 +315,30 @@ class Runtime:
 
     def close(self) -> None:
         """End the providers' processes and close the chain. Idempotent."""
+        self._is_open = False
         self._providers.close()
         self._parts.chain.close()
 
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise InputError("this runtime is closed", code="input.closed", hint="open another one with Runtime.open")
+        if self._process != os.getpid():
+            raise InputError(
+                "this runtime belongs to the process this one was forked from",
+                code="input.forked",
+                hint="open one with Runtime.open in each process",
+            )
+
+    def __repr__(self) -> str:
+        return f"Runtime({str(self._home)!r}, {'open' if self._is_open else 'closed'})"
+
+    def __del__(self) -> None:
+        if getattr(self, "_is_open", False) and self._process == os.getpid():
+            warnings.warn(f"{self!r} was not closed; use it in a with statement", ResourceWarning, stacklevel=2)
+            self.close()
+
     def __enter__(self) -> Self:
+        self._require_open()
         return self
 
     def __exit__(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +205,70 @@ def test_interrupted_command_has_its_outcome_on_record(runtime: cloister.Runtime
     runtime.close()
     call = [("run.started", None), ("call.intent", "cloister.exec"), ("call.outcome", "cloister.exec")]
     assert recorded(tmp_path / "home") == [*call, ("run.failed", None), *call, ("run.completed", None)]
+
+
+def test_run_ends_at_its_deadline_though_it_only_waits(runtime: cloister.Runtime) -> None:
+    limits = cloister.ResourceLimits(wall_ms=400)
+    context = cloister.RuntimeContext.controlled(capabilities=["ccos.system.sleep-ms"], limits=limits)
+    with pytest.raises(cloister.LimitExceeded) as caught:
+        runtime.run("(do (call :ccos.system.sleep-ms 30000) 1)", context=context)
+    assert caught.value.limit == "wall_ms"
+    assert runtime.run("(do (call :ccos.system.sleep-ms 1) 1)", context=context).value == 1
+
+
+def test_what_a_plan_prints_is_bounded(runtime: cloister.Runtime) -> None:
+    limits = cloister.ResourceLimits(output_bytes=1_000)
+    context = cloister.RuntimeContext.controlled(capabilities=["ccos.io.println"], limits=limits)
+    plan = '(dotimes [i {n}] (call :ccos.io.println "123456789"))'
+    with pytest.raises(cloister.LimitExceeded) as caught:
+        runtime.run(plan.format(n=101), context=context)
+    assert caught.value.limit == "output_bytes"
+    runtime.run(plan.format(n=100), context=context)
+
+
+def test_plan_that_is_no_file_is_refused_and_not_waited_for(runtime: cloister.Runtime, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(cloister.InputError) as caught:
+            runtime.run(path, context=ADD)
+        assert caught.value.code == "plan.unreadable"
+    (tmp_path / "file").write_text("1", encoding="utf-8")
+    assert runtime.run(tmp_path / "file", context=ADD).value == 1
+
+
+def test_closed_runtime_says_so(tmp_path: Path) -> None:
+    runtime = cloister.Runtime.open(tmp_path / "home")
+    assert repr(runtime).endswith("open)")
+    runtime.close()
+    runtime.close()
+    for act in (lambda: runtime.run("1", context=ADD), runtime.records, runtime.__enter__):
+        with pytest.raises(cloister.InputError) as caught:
+            act()
+        assert caught.value.code == "input.closed"
+
+
+def test_forgotten_runtime_is_named(tmp_path: Path) -> None:
+    runtime = cloister.Runtime.open(tmp_path / "home")
+    with pytest.warns(ResourceWarning, match="Runtime"):
+        del runtime
+
+
+@pytest.mark.parametrize(("argv", "code"), [("echo hi", "input.argv"), ([], "input.argv"), (["echo", "hi"], None)])
+def test_command_is_a_list_of_words(runtime: cloister.Runtime, argv: list[str], code: str | None) -> None:
+    context = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
+    if code is None:
+        assert runtime.execute(argv, context=context).stdout == b"hi\n"
+        return
+    with pytest.raises(cloister.InputError) as caught:
+        runtime.execute(argv, context=context)
+    assert caught.value.code == code
+
+
+def test_misspelt_public_name_is_found_by_a_type_checker(tmp_path: Path) -> None:
+    for name, status in (("Runtime", 0), ("Runtme", 1)):
+        program = tmp_path / f"{name}.py"
+        program.write_text(f"import cloister\ncloister.{name}.open().close()\n", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--strict", program], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout

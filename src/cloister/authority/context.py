@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from os import PathLike, fspath
+from typing import Any, Final, TypeVar
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.policy import granted_path, intersect_roots, outermost
@@ -64,8 +65,8 @@ class RuntimeContext:
         put = object.__setattr__
         put(self, "level", SecurityLevel(self.level))
         put(self, "capabilities", frozenset(_checked_id(capability) for capability in _items(self.capabilities)))
-        put(self, "read_paths", outermost(granted_path(path) for path in _items(self.read_paths)))
-        put(self, "write_paths", outermost(granted_path(path) for path in _items(self.write_paths)))
+        put(self, "read_paths", outermost(_granted(self.read_paths)))
+        put(self, "write_paths", outermost(_granted(self.write_paths)))
         put(self, "environment", _checked_environment(self.environment))
         put(self, "minimum_isolation", IsolationLevel(self.minimum_isolation))
         if self.level is SecurityLevel.PURE and (self.capabilities or self._has_places() or self.allow_computed):
@@ -95,8 +96,8 @@ class RuntimeContext:
         cls,
         *,
         capabilities: Collection[str] = (),
-        read: Collection[str] = (),
-        write: Collection[str] = (),
+        read: Collection[str | PathLike[str]] = (),
+        write: Collection[str | PathLike[str]] = (),
         environment: Mapping[str, str] | None = None,
         limits: ResourceLimits | None = None,
         minimum_isolation: IsolationLevel = IsolationLevel.NONE,
@@ -119,8 +120,8 @@ class RuntimeContext:
         return cls(
             level=SecurityLevel.CONTROLLED,
             capabilities=frozenset(_items(capabilities)),
-            read_paths=tuple(_items(read)),
-            write_paths=tuple(_items(write)),
+            read_paths=tuple(_granted(read)),
+            write_paths=tuple(_granted(write)),
             environment=tuple((environment or {}).items()),
             limits=limits or ResourceLimits(),
             minimum_isolation=minimum_isolation,
@@ -243,11 +244,19 @@ class RuntimeContext:
         return intersect_roots((granted_path(path) for path in _items(wanted)), held)
 
 
-def _items(given: Iterable[str]) -> Iterable[str]:
+def _granted(given: Iterable[str | PathLike[str]]) -> Iterable[str]:
+    """Return paths in canonical form; a path object counts as its text."""
+    return (granted_path(fspath(path)) for path in _items(given))
+
+
+_Item = TypeVar("_Item")
+
+
+def _items(given: Iterable[_Item]) -> Iterable[_Item]:
     """Refuse a single text where a collection belongs: its characters would be taken for grants (`/` among them)."""
-    if isinstance(given, (str, bytes)):
+    if isinstance(given, (str, bytes, PathLike)):
         raise ConfigError(
-            f'grants are given as a list; got the single text "{quoted(str(given))}"',
+            f'grants are given as a list; got the single item "{quoted(str(given))}"',
             code="config.context",
             hint="write [...] around it",
         )

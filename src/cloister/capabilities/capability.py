@@ -53,7 +53,18 @@ class RunState(Protocol):
         """Open handles by number."""
 
     def console(self, text: str) -> None:
-        """Show text that the plan prints, one call a line."""
+        """Show text that the plan prints, one call a line.
+
+        Raises:
+            LimitExceeded: `limit.output` when the run prints more than its limit in all.
+        """
+
+    def time_left_ms(self) -> int:
+        """Return how long the run may still take, at least 1.
+
+        Raises:
+            LimitExceeded: `limit.wall` when its time is over.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

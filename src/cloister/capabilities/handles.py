@@ -16,7 +16,7 @@ from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Pa
 from cloister.capabilities.capability import Capability, Invocation
 from cloister.capabilities.files import FILE_PERMISSION
 from cloister.capabilities.mounts import entry_mounts, read_mounts
-from cloister.errors import GuestError
+from cloister.errors import GuestError, quoted
 from cloister.isolation.provider import GuestOperation
 from cloister.lang.values import Value
 
@@ -78,7 +78,7 @@ def _handle(call: Invocation) -> tuple[int, FileHandle]:
 def _read_line(call: Invocation) -> Value:
     number, handle = _handle(call)
     if handle.writable:
-        raise GuestError(f"{handle.path} was opened for writing", kind="InvalidArgument", code="guest.handle")
+        raise GuestError(f"{quoted(handle.path)} was opened for writing", kind="InvalidArgument", code="guest.handle")
     workload = GuestOperation(name="read_line", arguments={"path": handle.path, "offset_bytes": handle.offset_bytes})
     answer = call.sandbox.under(handle.decision).execute(workload, mounts=read_mounts(handle.path)).value
     call.state.handles[number] = replace(handle, offset_bytes=answer["next_offset_bytes"])
@@ -89,7 +89,7 @@ def _read_line(call: Invocation) -> Value:
 def _write_line(call: Invocation) -> Value:
     _, handle = _handle(call)
     if not handle.writable:
-        raise GuestError(f"{handle.path} was opened for reading", kind="InvalidArgument", code="guest.handle")
+        raise GuestError(f"{quoted(handle.path)} was opened for reading", kind="InvalidArgument", code="guest.handle")
     workload = GuestOperation(name="append_line", arguments={"path": handle.path, "line": call.arguments["line"]})
     call.sandbox.under(handle.decision).execute(workload, mounts=entry_mounts(handle.path, call.context.writable_paths))
     return None

@@ -37,14 +37,15 @@ def _current_timestamp_ms(call: Invocation) -> Value:
 
 def _sleep_ms(call: Invocation) -> Value:
     milliseconds = call.arguments["milliseconds"]
-    allowed = min(SLEEP_MS_MAX, call.context.limits.wall_ms)
-    if not 0 <= milliseconds <= allowed:
+    if not 0 <= milliseconds <= SLEEP_MS_MAX:
         raise GuestError(
-            f"cannot sleep for {milliseconds} ms; between 0 and {allowed} ms is allowed here",
+            f"cannot sleep for {milliseconds} ms; between 0 and {SLEEP_MS_MAX} ms is allowed",
             kind="InvalidArgument",
             code="guest.argument",
+            hint="sleep several times",
         )
-    call.clock.pause_ms(milliseconds)
+    call.clock.pause_ms(min(milliseconds, call.state.time_left_ms()))
+    call.state.time_left_ms()
     return None
 
 

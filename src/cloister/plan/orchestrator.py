@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloister.capabilities.capability import Invocation
-from cloister.errors import CloisterError, GuestError, InputError
+from cloister.errors import CloisterError, GuestError, InputError, LimitExceeded
 from cloister.lang.transport import decode, encode
 from cloister.plan.recorder import recorded
 from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
@@ -69,6 +69,8 @@ class PlanRun:
         started: Sequence number of the run's first record.
         calls: What was called so far.
         handles: Open files of the run.
+        steps_count: How many steps were entered.
+        printed_bytes: How much the plan printed.
     """
 
     context: RuntimeContext
@@ -82,14 +84,31 @@ class PlanRun:
     calls: list[CallRecord] = field(default_factory=list)
     handles: dict[int, object] = field(default_factory=dict)
     steps_count: int = 0
+    printed_bytes: int = 0
     _open_steps: list[_OpenStep] = field(default_factory=list)
 
     def console(self, text: str) -> None:
-        """Show a printed line to the observer."""
+        """Show a printed line to the observer, within the limit of the whole run."""
+        self.printed_bytes += len(text.encode()) + 1
+        allowed = self.context.limits.output_bytes
+        if self.printed_bytes > allowed:
+            raise LimitExceeded(
+                f"the plan printed more than {allowed} bytes",
+                limit="output_bytes",
+                allowed=allowed,
+                used=self.printed_bytes,
+                unit="bytes",
+                hint="print less, or write it to a file",
+            )
         self.observer.printed(text)
+
+    def time_left_ms(self) -> int:
+        """Return how long the run may still take; see `RunState.time_left_ms`."""
+        return self.port.require_time_ms()
 
     def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         """Authorize, record and execute one capability call."""
+        self.port.require_time_ms()
         values = [decode(argument) for argument in arguments]
         try:
             decision = self.authorizer.authorize(self.context, capability_id, values)

@@ -49,6 +49,25 @@ class SandboxPort:
     run_id: str
     executions_count: int = 0
 
+    def require_time_ms(self) -> int:
+        """Return how long the run may still take, at least 1.
+
+        Raises:
+            LimitExceeded: `limit.wall` when its time is over.
+        """
+        left = self.time_left()
+        if left < 1:
+            allowed = self.context.limits.wall_ms
+            raise LimitExceeded(
+                f"the run took longer than {allowed} ms",
+                limit="wall_ms",
+                allowed=allowed,
+                used=allowed - left,
+                unit="ms",
+                hint="give it more time, or do less in one run",
+            )
+        return left
+
     def next_execution_id(self) -> str:
         """Return an identifier that is unique in the run."""
         self.executions_count += 1
@@ -110,15 +129,7 @@ class DecidedSandbox:
         for name, asked in (("timeout-ms", wall_ms), ("memory-mib", memory_bytes)):
             if asked is not None and asked < 1:
                 raise GuestError(f"{name} must be at least 1", kind="InvalidArgument", code="guest.argument")
-        left = self.port.time_left()
-        if left < 1:
-            raise LimitExceeded(
-                f"the run took longer than {granted.wall_ms} ms",
-                limit="wall_ms",
-                allowed=granted.wall_ms,
-                unit="ms",
-                hint="raise it with --timeout",
-            )
+        left = self.port.require_time_ms()
         return replace(
             granted,
             wall_ms=min(granted.wall_ms, wall_ms or granted.wall_ms, left),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -127,3 +128,11 @@ def test_narrowing_unsafe_everything_needs_the_capabilities() -> None:
     assert (small.level, small.capabilities) == (SecurityLevel.CONTROLLED, {"a"})
     assert (small.read_paths, small.write_paths) == (("/r",), ())
     assert everything.narrow(limits=ResourceLimits(wall_ms=1)).is_unsafe
+
+
+def test_paths_may_be_path_objects_in_a_list() -> None:
+    context = RuntimeContext.controlled(read=[PurePosixPath("/srv/data")], write=["/srv/out"])
+    assert (context.read_paths, context.write_paths) == (("/srv/data",), ("/srv/out",))
+    with pytest.raises(ConfigError) as caught:
+        RuntimeContext.controlled(read=PurePosixPath("/srv/data"))  # type: ignore[arg-type]
+    assert caught.value.code == "config.context"
