@@ -1,9 +1,9 @@
 """One byte encoding for everything that is hashed or signed.
 
 Owns the mapping from plain data to bytes: JSON with sorted keys, no blanks and ASCII only. It resembles RFC 8785 (JSON
-Canonicalization Scheme) but is not it: keys are sorted by code point, all non-ASCII text is escaped, and integers have 64
-bits. Floats are refused rather than rounded, because two programs may print one number two ways; durations and sizes are
-integers in named units. Must not interpret what it encodes.
+Canonicalization Scheme) but is not it: keys are sorted by code point, all non-ASCII text is escaped, and integers have
+64 bits. Floats are refused rather than rounded, because two programs may print one number two ways; durations and sizes
+are integers in named units. Must not interpret what it encodes.
 """
 
 from __future__ import annotations
