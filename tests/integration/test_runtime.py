@@ -272,3 +272,16 @@ def test_misspelt_public_name_is_found_by_a_type_checker(tmp_path: Path) -> None
             [sys.executable, "-m", "mypy", "--strict", program], capture_output=True, text=True, check=False
         )
         assert done.returncode == status, done.stdout
+
+
+def test_records_say_in_which_step_a_call_was_made(runtime: cloister.Runtime) -> None:
+    runtime.run('(step "outer" (step "inner" (call :ccos.math.add 1 2)))', context=ADD)
+    parents = [(record.event.event_type.value, record.event.parent) for record in runtime.records()]
+    assert parents[:4] == [("run.started", None), ("step.started", 0), ("step.started", 1), ("call.intent", 2)]
+
+
+def test_exit_status_of_a_command_is_on_record(runtime: cloister.Runtime) -> None:
+    context = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
+    runtime.execute(["sh", "-c", "exit 7"], context=context)
+    outcomes = [record.event.body for record in runtime.records() if record.event.event_type == "call.outcome"]
+    assert [(body["ok"], body["exit_status"]) for body in outcomes] == [(True, 7)]

@@ -38,7 +38,7 @@ def run_command(
     run_id = parts.new_run_id()
     recorder = RunRecorder(parts.chain, run_id)
     started = recorder.run_started({"plan": None, "provider": provider.name, "context": context.to_dict()})
-    intent = recorder.call_intent(decision, list(argv))
+    intent = recorder.call_intent(decision, list(argv), started)
 
     def fail(error: CloisterError) -> None:
         recorder.call_failed(intent, EXEC_CAPABILITY, error)
@@ -59,6 +59,6 @@ def run_command(
         )
         result = provider.execute(execution, on_output=on_output)
     outcome = {"exit_status": result.exit_status}
-    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage)
+    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result

@@ -113,10 +113,10 @@ class PlanRun:
         try:
             decision = self.authorizer.authorize(self.context, capability_id, values)
         except GuestError as error:
-            intent = self.recorder.malformed_intent(capability_id, arguments)
+            intent = self.recorder.malformed_intent(capability_id, arguments, self._around)
             self.recorder.call_failed(intent, capability_id, error)
             raise
-        intent = self.recorder.call_intent(decision, arguments)
+        intent = self.recorder.call_intent(decision, arguments, self._around)
         sandbox = DecidedSandbox(self.port, decision)
         with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
             decision.require()
@@ -160,9 +160,14 @@ class PlanRun:
         )
         self.observer.call_ended(decision.capability_id, error_code)
 
+    @property
+    def _around(self) -> int:
+        """The record of the innermost open step, or of the run."""
+        return self._open_steps[-1].sequence if self._open_steps else self.started
+
     def step_started(self, name: str) -> None:
         """Record and show that a step was entered."""
-        sequence = self.recorder.step_started(name, self.started)
+        sequence = self.recorder.step_started(name, self._around)
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence))
         self.steps_count += 1

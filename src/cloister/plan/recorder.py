@@ -72,8 +72,8 @@ class RunRecorder:
         """Record the end of a run that raised."""
         return self._append(EventType.RUN_FAILED, _error_body(error), parent=parent)
 
-    def call_intent(self, decision: Decision, arguments: Sequence[WireValue]) -> int:
-        """Record what is about to be called, or was refused, and by which rule."""
+    def call_intent(self, decision: Decision, arguments: Sequence[WireValue], parent: int) -> int:
+        """Record what is to be called, or was refused, and by which rule; `parent` is the step or run around it."""
         body: dict[str, Plain] = {
             "decision": "allow" if decision.allowed else "deny",
             "reason": decision.reason.value,
@@ -82,33 +82,51 @@ class RunRecorder:
             "write_paths": list(decision.write_paths),
             "environment": list(decision.environment),
         }
-        return self._intent(decision.capability_id, body, arguments)
+        return self._intent(decision.capability_id, body, arguments, parent)
 
-    def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError) -> None:
+    def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError, parent: int) -> None:
         """Record a call that admission refused: its intent with what is known of the arguments, and the refusal."""
         body: dict[str, Plain] = {
             "decision": "deny",
             "reason": error.code,
             "arguments": quoted(" ".join(arguments), ARGUMENT_CHARS_MAX),
         }
-        intent = self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id).event.sequence
-        self.call_failed(intent, decision.capability_id, error)
+        record = self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id, parent=parent)
+        self.call_failed(record.event.sequence, decision.capability_id, error)
 
-    def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue]) -> int:
+    def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue], parent: int) -> int:
         """Record a call whose arguments did not fit, so that there was nothing to decide."""
-        return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments)
+        return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments, parent)
 
-    def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue]) -> int:
+    def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue], parent: int) -> int:
         digest, _ = wire_digest(list(arguments))
         shown = " ".join(to_text(decode(argument)) for argument in arguments)
         body |= {"arguments": quoted(shown, ARGUMENT_CHARS_MAX), "arguments_sha256": digest}
-        return self._append(EventType.CALL_INTENT, body, capability_id=capability_id).event.sequence
+        return self._append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
 
-    def call_succeeded(self, intent: int, capability_id: str, value: WireValue, usage: Usage | None) -> Record:
-        """Record the result of a call; `usage` is None when nothing was executed in a sandbox."""
+    def call_succeeded(
+        self,
+        intent: int,
+        capability_id: str,
+        value: WireValue,
+        usage: Usage | None,
+        *,
+        exit_status: int | None = None,
+    ) -> Record:
+        """Record the result of a call.
+
+        Args:
+            intent: Its intent record.
+            capability_id: What was called.
+            value: What it returned.
+            usage: What its sandboxes used; None when nothing was executed in one.
+            exit_status: Of a command, which may be other than 0 and is still a result.
+        """
         digest, size = wire_digest(value)
         figures: Plain = usage.to_dict() if usage else None
         body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
+        if exit_status is not None:
+            body["exit_status"] = exit_status
         return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
 
     def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:

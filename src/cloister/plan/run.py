@@ -6,12 +6,13 @@ execute, record the end. Whatever is raised on the way is recorded before it lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cloister.audit.chain import CausalChain
-from cloister.authority.authorizer import SecurityAuthorizer
+from cloister.authority.authorizer import Decision, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog
@@ -93,7 +94,7 @@ def run_plan(
     )
     with recorded(lambda error: recorder.run_refused(started, error)):
         require_level(provider, context)
-        _admit(program, context, parts.authorizer, recorder, values)
+        _admit(program, context, parts.authorizer, values, partial(recorder.call_refused, parent=started))
     run = PlanRun(
         context=context,
         catalog=parts.catalog,
@@ -145,13 +146,13 @@ def _admit(
     program: Program,
     context: RuntimeContext,
     authorizer: SecurityAuthorizer,
-    recorder: RunRecorder,
     inputs: Mapping[str, Value],
+    record: Callable[[Decision, Sequence[str], CloisterError], None],
 ) -> None:
     errors: list[CloisterError] = []
     for refused in refusals(requirements(program, context, authorizer, inputs)):
         error = refused.error()
-        recorder.call_refused(refused.decision, argument_texts(refused.effect), error)
+        record(refused.decision, argument_texts(refused.effect), error)
         errors.append(error)
     if errors:
         first, *others = errors
