@@ -68,3 +68,27 @@ def test_home_without_a_chain_is_not_verified(cloister: Cloister, tmp_path: Path
     done = cloister("audit", "verify", "--home", tmp_path / "empty")
     assert done.status == 6
     assert "error[audit.absent]" in done.err
+
+
+def test_unknown_run_is_named(cloister: Cloister, recorded: Path) -> None:
+    done = cloister("audit", "show", "--run", "run-0000")
+    assert (done.status, done.out) == (6, "")
+    assert done.err.startswith("error[audit.run]: there is no record of a run run-0000\n")
+    known = cloister("audit", "show", "--json").data["records"][0]["run"]
+    shown = cloister("audit", "show", "--run", known, "--json")
+    assert shown.status == 0
+    assert {row["run"] for row in shown.data["records"]} == {known}
+    assert len(shown.data["records"]) == 4
+    assert cloister("audit", "show", "--run", known, "--last", "1", "--json").data["records"] == [
+        shown.data["records"][-1]
+    ]
+
+
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_missing_public_key_says_where_to_get_it(cloister: Cloister, recorded: Path, command: str) -> None:
+    (recorded / "keys" / "chain.pub").rename(recorded / "elsewhere.pub")
+    done = cloister("audit", command)
+    assert done.status == 7
+    assert "chain.pub" in done.err
+    assert "  help: restore it" in done.err
+    assert cloister("audit", "verify", "--key", recorded / "elsewhere.pub").status == 0

@@ -56,8 +56,10 @@ def test_unknown_program_is_named_with_the_grant(cloister: Cloister) -> None:
 
 
 def test_starts_in_the_current_directory_when_it_is_granted(cloister: Cloister, tmp_path: Path) -> None:
-    assert cloister("exec", "--read", tmp_path, "--", "pwd", cwd=tmp_path).out == f"{tmp_path.resolve()}\n"
-    assert cloister("exec", "--", "pwd", cwd=tmp_path).out == "/tmp\n"
+    here = tmp_path / "here"
+    here.mkdir()
+    assert cloister("exec", "--read", here, "--", "pwd", cwd=here).out == f"{here.resolve()}\n"
+    assert cloister("exec", "--", "pwd", cwd=here).out == "/tmp\n"
 
 
 def test_deadline_ends_the_whole_tree(cloister: Cloister) -> None:

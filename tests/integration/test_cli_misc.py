@@ -71,8 +71,69 @@ def test_doctor_shows_evidence_for_the_process_provider(cloister: Cloister) -> N
     assert cloister("doctor").status == 0
 
 
-@pytest.mark.parametrize("command", ["run", "eval", "exec", "check", "explain", "doctor", "audit"])
+@pytest.mark.parametrize("command", ["run", "eval", "exec", "check", "explain", "doctor", "audit", "capabilities"])
 def test_every_command_has_help(cloister: Cloister, command: str) -> None:
     done = cloister(command, "--help")
     assert done.status == 0
     assert "Usage: cloister " + command in done.out
+
+
+def test_doctor_needs_no_home_and_makes_none(cloister: Cloister, home: Path) -> None:
+    assert cloister("doctor").status == 0
+    assert not home.exists()
+    home.write_text("not a directory", encoding="utf-8")
+    assert cloister("doctor").status == 0
+
+
+def test_doctor_says_that_the_mock_isolates_nothing(cloister: Cloister) -> None:
+    shown = cloister("doctor").out
+    assert "mock: available, isolates nothing\n" in shown
+    assert "process: available, level process\n" in shown
+    assert "BROKEN" not in shown
+
+
+def test_explain_names_what_no_grant_can_help(cloister: Cloister, plan: Plan) -> None:
+    unknown = cloister("explain", plan('(call :ccos.io.read-fil "/srv/x")'), "--allow", "ccos.io.read-file")
+    assert unknown.status == 3
+    assert "did you mean ccos.io.read-file?" in unknown.out
+    assert "Every place is granted" not in unknown.out
+    misshapen = cloister("explain", plan('(call :ccos.io.read-file "/srv/x" 2 3)'), "--allow", "ccos.io.read-file")
+    assert misshapen.status == 1
+    assert "call it as ccos.io.read-file path" in misshapen.out
+    assert "Every place is granted" not in misshapen.out
+
+
+def test_explain_says_granted_only_when_all_is(cloister: Cloister, plan: Plan) -> None:
+    path = plan('(call :ccos.io.println "x")')
+    granted = cloister("explain", path, "--allow", "ccos.io.println")
+    assert (granted.status, "Every place is granted" in granted.out) == (0, True)
+    missing = cloister("explain", path)
+    assert (missing.status, "Every place is granted" in missing.out) == (0, False)
+    assert "grant it with --allow ccos.io.println" in missing.out
+    kernel = cloister("explain", plan('(call :ccos.io.read-file "/proc/1/mem")'), "--allow", "ccos.io.read-file")
+    assert "Every place is granted" not in kernel.out
+
+
+def test_explain_takes_the_value_of_an_input(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x", encoding="utf-8")
+    path = plan("(call :ccos.io.read-file file)")
+    assert f"--read {tmp_path}/f" in cloister("explain", path, "--input", f"file={tmp_path}/f").out
+    assert "--read" not in cloister("explain", "--json", path, "--input", "file").data["needed"]
+
+
+def test_explain_json_has_the_error_that_decides_the_status(cloister: Cloister, plan: Plan) -> None:
+    done = cloister("explain", "--json", plan('(call :ccos.io.read-fil "/srv/x")'))
+    assert done.status == 3
+    assert (done.data["ok"], done.data["error"]["code"]) == (False, "denied.unknown-capability")
+    assert done.data["error"]["span"]["line"] == 1
+    assert cloister("explain", "--json", plan("(call :ccos.echo 1)")).data["ok"] is True
+
+
+def test_check_refuses_calls_that_cannot_succeed(cloister: Cloister, plan: Plan) -> None:
+    unknown = cloister("check", plan('(call :ccos.io.read-fil "x")'))
+    assert unknown.status == 3
+    assert "did you mean ccos.io.read-file?" in unknown.err
+    misshapen = cloister("check", plan('(call :ccos.io.read-file "x" 1 2)'))
+    assert misshapen.status == 1
+    assert "call it as ccos.io.read-file path" in misshapen.err
+    assert cloister("check", plan('(call :ccos.io.read-file "x")')).status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,26 @@ def test_misspelt_grant_is_an_error_not_just_without_effect(cloister: Cloister, 
     assert done.status == 2
     assert "did you mean ccos.io.read-file?" in done.err
     assert cloister("run", plan("1"), "--allow", "ccos.io.read-file").status == 0
+
+
+def test_total_usage_adds_the_calls_to_the_plan(cloister: Cloister, plan: Plan) -> None:
+    text = plan('(do (call :ccos.sandbox.python "x = bytearray(150_000_000)") (call :ccos.sandbox.shell "echo 1"))')
+    grants = ["--allow", "ccos.sandbox.python", "--allow", "ccos.sandbox.shell"]
+    data = cloister("run", "--json", text, *grants).data
+    parts = [data["usage"], *(call["usage"] for call in data["calls"])]
+    assert len(parts) == 3
+    for name in ("wall_us", "cpu_user_us", "cpu_system_us", "output_bytes"):
+        assert data["usage_total"][name] == sum(part[name] for part in parts), name
+    peak = max(part["memory_peak_bytes"] for part in parts)
+    assert data["usage_total"]["memory_peak_bytes"] == peak > data["usage"]["memory_peak_bytes"]
+    assert data["usage_total"]["steps_count"] == data["usage"]["steps_count"]
+    shown = re.search(r"peak memory (\d+) MiB", cloister("run", text, *grants).err)
+    assert shown is not None
+    assert int(shown[1]) >= 143
+
+
+def test_total_usage_is_unknown_where_a_part_is(cloister: Cloister, plan: Plan) -> None:
+    data = cloister("run", "--json", "--provider", "mock", plan("1")).data
+    assert data["usage"]["memory_peak_bytes"] is None
+    assert data["usage_total"] == data["usage"]
+    assert "peak memory" not in cloister("run", "--provider", "mock", plan("1")).err

@@ -64,3 +64,39 @@ def test_commands_complete(home: Path) -> None:
     }
     done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=False)
     assert set(done.stdout.split()) == {"eval", "exec", "explain"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("run p.rtfs --allow ccos.math.", {"ccos.math.add"}),
+        ("run p.rtfs --provider fi", {"firecracker"}),
+        ("exec --isolation ", {"none", "process", "wasm", "user-kernel", "machine"}),
+        ("eval --limit va", {"value-bytes="}),
+        ("capabilities ccos.string", {"ccos.string.concat"}),
+    ],
+)
+def test_values_complete(home: Path, words: str, expected: set[str]) -> None:
+    environment = os.environ | {
+        "_CLOISTER_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"cloister {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == expected
+
+
+def test_completing_loads_nothing_that_is_not_completed() -> None:
+    check = "import sys, cloister.cli.complete; print(any('catalog' in name for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_printed_lines_go_to_the_file_that_holds_the_result(home: Path, plan: Plan, tmp_path: Path) -> None:
+    text = plan('(do (step "a" (call :ccos.io.println "printed")) (call :ccos.io.println "after") 2)')
+    line = f"{COMMAND} run {text} --allow ccos.io.println > {tmp_path}/out"
+    environment = os.environ | {"CLOISTER_HOME": str(home), "TERM": "xterm-256color"}
+    shown = pexpect.run(f"sh -c '{line}'", env=environment, timeout=60).decode()
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "printed\nafter\n2\n"
+    assert "printed" not in shown
+    assert "✓" in shown

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 README = Path("README.md").read_text(encoding="utf-8")
 Cloister = Callable[..., Any]
@@ -34,15 +38,90 @@ def test_python_example_prints_what_the_readme_says(home: Path, tmp_path: Path) 
 
 
 def test_console_examples_print_what_the_readme_says(cloister: Cloister) -> None:
-    (shown,) = fenced("console")
-    command, _, promised = shown.partition("\n")
-    done = cloister(*shlex.split(command.removeprefix("$ cloister ")))
-    assert done.out + done.err == promised
+    assert fenced("console")
+    for shown in fenced("console"):
+        command, _, promised = shown.partition("\n")
+        done = cloister(*shlex.split(command.removeprefix("$ cloister ")))
+        assert done.out + done.err == promised
+
+
+def shell_commands() -> list[str]:
+    """Return every command of the shell blocks, continuation lines joined."""
+    return [line for block in fenced("sh") for line in block.replace("\\\n", " ").splitlines() if line]
+
+
+def test_every_shell_command_is_one_that_is_run_here() -> None:
+    assert [command.split()[0] for command in shell_commands()] == ["make", ".", "cloister"]
+
+
+def test_make_targets_do_what_the_readme_says() -> None:
+    for target, last in (("demo", "examples/demo.py"), ("test", "-m pytest")):
+        assert f"make {target}" in README
+        # Only shown: the demo has a test of its own, and this is the other one
+        done = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, check=True)
+        assert done.stdout.rstrip().endswith(last)
+
+
+def test_the_environment_that_make_fills_gives_the_command() -> None:
+    activate = next(command for command in shell_commands() if command.startswith(". "))
+    assert activate == ". .venv/bin/activate"
+    here = activate.replace(".venv", shlex.quote(sys.prefix))
+    script = f"{here} && command -v cloister && cloister --version"
+    done = subprocess.run(
+        ["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [str(Path(sys.prefix) / "bin" / "cloister"), f"cloister {cloister_version()}"]
+
+
+def cloister_version() -> str:
+    return importlib.metadata.version("cloister")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A directory with the examples, apart from the record."""
+    place = tmp_path / "here"
+    place.mkdir()
+    (place / "examples").symlink_to(Path("examples").absolute())
+    return place
+
+
+def test_the_long_example_writes_its_report(cloister: Cloister, here: Path) -> None:
+    example = next(command for command in shell_commands() if command.startswith("cloister run"))
+    if not Path("/usr/lib/python3.11").is_dir():
+        example = example.replace("/usr/lib/python3.11", sysconfig.get_path("stdlib"))
+    done = cloister(*shlex.split(example)[1:], cwd=here)
+    assert done.status == 0, done.err
+    assert re.fullmatch(r"\{:modules \d+ :lines \d+ :functions \d+\}\n", done.out)
+    assert "step write the report: ok" in done.err
+    report = (here / "report.md").read_text(encoding="utf-8")
+    assert report.startswith("# The Python standard library on this machine\n")
+
+
+MEANT = {
+    "PLAN…": "examples/hello.rtfs",
+    "PLAN": "examples/hello.rtfs",
+    "NAME": "who",
+    "[ID]": "ccos.echo",
+    "EXPR": "'(+ 1 2)'",
+    "CMD…": "true",
+}
+"""What the placeholders of the table stand for."""
+
+
+def test_every_row_of_the_table_is_a_command_that_works(cloister: Cloister, here: Path) -> None:
+    rows = re.findall(r"^\| `cloister (.+?)` \|", README, re.MULTILINE)
+    assert len(rows) >= 8
+    for row in rows:
+        words = [MEANT.get(word, word) for word in row.split()]
+        inputs = ["--input", "who=Ada"] if words[0] == "run" else []
+        done = cloister(*shlex.split(" ".join(words)), *inputs, cwd=here)
+        assert done.status == 0, f"{row}: {done.err}"
 
 
 def test_every_command_in_the_table_exists(cloister: Cloister) -> None:
     listed = set(re.findall(r"`cloister (\w+)", README)) - {"run"}
-    assert listed >= {"explain", "check", "eval", "exec", "doctor", "audit"}
+    assert listed >= {"explain", "check", "eval", "exec", "capabilities", "doctor", "audit"}
     help_text = cloister("--help").out
     for command in listed:
         assert re.search(rf"^\W*{command}\b", help_text, re.MULTILINE), command

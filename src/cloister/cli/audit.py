@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ from cloister.cli.progress import paint
 if TYPE_CHECKING:
     from cloister.audit.event import Head, Record
     from cloister.audit.home import AuditHome
+    from cloister.audit.signer import PublicKey
+    from cloister.errors import AuditError
 
 audit_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,6 +51,28 @@ def _audit_home(home: Path | None) -> AuditHome:
     return place
 
 
+def _home_key(place: AuditHome) -> PublicKey:
+    """Return the public key that lies beside a chain."""
+    from cloister.audit.signer import PublicKey  # noqa: PLC0415
+    from cloister.errors import KeyUnavailable  # noqa: PLC0415
+
+    try:
+        return PublicKey.load(place.public_key_path)
+    except KeyUnavailable as error:
+        error.hint = error.hint or "restore it from where it was kept, or name a copy of it: audit verify --key FILE"
+        raise
+
+
+def _unknown_run(run: str) -> AuditError:
+    from cloister.errors import AuditError, quoted  # noqa: PLC0415
+
+    return AuditError(
+        f"there is no record of a run {quoted(run)}",
+        code="audit.run",
+        hint="`cloister audit show` lists every run there is",
+    )
+
+
 def _parse_head(text: str | None) -> Head | None:
     from cloister.audit.event import Head  # noqa: PLC0415
     from cloister.errors import InputError, quoted  # noqa: PLC0415
@@ -74,7 +99,7 @@ def verify(
 
     with reporting(as_json=as_json):
         place = _audit_home(home)
-        public_key = PublicKey.load(key or place.public_key_path)
+        public_key = PublicKey.load(key) if key is not None else _home_key(place)
         report = verify_chain(place.chain_path, public_key, expected=_parse_head(expect))
     if as_json:
         echo_json(
@@ -97,14 +122,17 @@ def verify(
 @contextmanager
 def _checked_records(place: AuditHome, run: str | None, last: int | None) -> Iterator[Iterator[Record]]:
     """Yield the records of a chain, each with its own digest and signature checked."""
-    from cloister.audit.signer import PublicKey  # noqa: PLC0415
     from cloister.audit.store import ChainStore  # noqa: PLC0415
     from cloister.audit.verify import check_row  # noqa: PLC0415
 
-    public_key = PublicKey.load(place.public_key_path)
+    public_key = _home_key(place)
     store = ChainStore.open_readonly(place.chain_path)
     try:
-        yield (check_row(row, public_key) for row in store.rows(run, newest_count=last))
+        rows = store.rows(run, newest_count=last)
+        first = next(rows, None)
+        if first is None and run is not None:
+            raise _unknown_run(run)
+        yield (check_row(row, public_key) for row in chain(() if first is None else (first,), rows))
     finally:
         store.close()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloister.cli.options import AllowComputedOption, AllowOption, EnvOption, JsonOption, ReadOption, WriteOption
-from cloister.cli.output import echo, echo_json, error_lines, note, reporting
+from cloister.cli.output import echo, echo_json, error_data, reporting, show_error
 from cloister.cli.progress import paint
 from cloister.errors import CloisterError
 
@@ -27,29 +27,34 @@ def _names(inputs: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(item.partition("=")[0] for item in inputs or ())
 
 
+def _values(inputs: Sequence[str] | None) -> dict[str, str]:
+    """Return the inputs that were given with a value."""
+    pairs = (item.partition("=") for item in inputs or ())
+    return {name: value for name, separator, value in pairs if separator}
+
+
 def check(
     plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Files with plans.", show_default=False)],
     inputs: InputNames = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check plans without running them."""
-    from cloister.runtime import load_plan  # noqa: PLC0415
+    from cloister.runtime import check_plan  # noqa: PLC0415
 
     failures: list[tuple[Path, CloisterError]] = []
     for plan in plans:
         try:
-            program = load_plan(plan, _names(inputs))
+            program = check_plan(plan, inputs=_names(inputs))
         except CloisterError as refused:
             failures.append((plan, refused))
             continue
         if not as_json:
             echo(f"{plan}: ok ({program.sha256[:12]})")
     if as_json:
-        errors = [{"plan": str(plan), **error.to_dict()} for plan, error in failures]
+        errors = [{"plan": str(plan), **error_data(error)} for plan, error in failures]
         echo_json({"ok": not failures, "plans": len(plans), "errors": errors})
     for _, error in () if as_json else failures:
-        for text in error_lines(error):
-            note(text)
+        show_error(error, as_json=False)
     if failures:
         raise typer.Exit(failures[0][1].exit_status)
 
@@ -65,7 +70,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a plan can touch and which grants it would need."""
-    from cloister.cli.options import build_context, parse_limits  # noqa: PLC0415
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context  # noqa: PLC0415
     from cloister.runtime import explain_plan  # noqa: PLC0415
 
     with reporting(as_json=as_json):
@@ -77,11 +83,22 @@ def explain(
             env=env,
             limits=parse_limits(None, None),
         )
-        found = explain_plan(plan, context=context, inputs=_names(inputs))
+        found = explain_plan(plan, context=context, inputs=_names(inputs), values=_values(inputs))
+    impossible = [item.error() for item in found if _is_impossible(item)]
     if as_json:
-        echo_json({"ok": True, "effects": [_as_data(item) for item in found], "needed": _needed(found)})
-        return
-    _show(plan, found, _names(inputs))
+        facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
+        echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
+    else:
+        _show(plan, found, _names(inputs))
+    if impossible:
+        raise typer.Exit(impossible[0].exit_status)
+
+
+def _is_impossible(item: Requirement) -> bool:
+    """Say whether no grant could make a call succeed."""
+    from cloister.authority.authorizer import Reason  # noqa: PLC0415
+
+    return item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY
 
 
 def _as_data(item: Requirement) -> dict[str, Any]:
@@ -94,6 +111,7 @@ def _as_data(item: Requirement) -> dict[str, Any]:
         "allowed": item.decision.allowed,
         "reason": item.decision.reason.value,
         "hint": item.decision.hint,
+        "problem": error_data(item.problem) if item.problem else None,
     }
 
 
@@ -110,17 +128,31 @@ def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str]) -> No
         return
     echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
     for item in found:
-        mark = paint("granted", "green", stream_is_terminal=terminal)
-        if item.needed or not item.decision.allowed:
-            mark = paint("missing", "red", stream_is_terminal=terminal)
+        word, color = _mark(item)
         name = item.effect.capability_id or "(computed capability)"
-        echo(f"  {mark}  {name} {' '.join(argument_texts(item.effect))}".rstrip())
+        shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
+        echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
         echo(f"           at line {item.span.line}, column {item.span.column}")
+        if not item.is_admissible:
+            error = item.error()
+            echo(f"           {error.message}")
+            if error.hint:
+                echo(f"           help: {error.hint}")
     needed = _needed(found)
     if needed:
         given = [f"--input {shlex.quote(name)}=…" for name in inputs]
         echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
-    else:
+    if any(not item.is_admissible and not item.decision.denied_grants for item in found):
+        echo("\nNot every place can be granted; change those that are marked as refused.")
+    elif not needed and all(item.is_admissible for item in found):
         echo("\nEvery place is granted as far as it is known.")
-    if any(item.arguments is None for item in found):
+    if any(not item.is_known for item in found):
         echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")
+
+
+def _mark(item: Requirement) -> tuple[str, str]:
+    if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
+        return "refused", "red"
+    if item.needed or not item.decision.allowed:
+        return "missing", "red"
+    return "granted", "green"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cloister.cli.options import HomeOption, JsonOption
+from cloister.cli.options import JsonOption
 from cloister.cli.output import echo, echo_json, reporting
 from cloister.cli.progress import paint
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 EXIT_UNAVAILABLE = 5
 
 
-def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Probe each isolation provider: what works here, and the evidence."""
-    from cloister.runtime import Runtime  # noqa: PLC0415
+def doctor(as_json: JsonOption = False) -> None:
+    """Probe each isolation provider and show the evidence."""
+    from cloister.runtime import probe_providers  # noqa: PLC0415
 
-    with reporting(as_json=as_json), Runtime.open(home) as runtime:
-        reports = runtime.probe()
+    with reporting(as_json=as_json):
+        reports = probe_providers()
     if as_json:
         echo_json({"ok": _is_usable(reports), "providers": [_as_data(report) for report in reports]})
     else:
@@ -55,7 +55,9 @@ def _show(report: ProbeReport) -> None:
     terminal = sys.stdout.isatty()
     word, color = ("available", "green") if report.available else ("unavailable", "yellow")
     level = f", level {report.level.name.lower()}" if report.available else ""
-    echo(f"{report.provider}: {paint(word, color, stream_is_terminal=terminal)}{level}")
+    nothing = report.available and report.level == 0
+    isolation = ", isolates nothing" if nothing else level
+    echo(f"{report.provider}: {paint(word, color, stream_is_terminal=terminal)}{isolation}")
     if report.reason:
         echo(f"  because  {report.reason}")
     if report.remedy:
@@ -63,5 +65,6 @@ def _show(report: ProbeReport) -> None:
     for item in report.evidence:
         mark = paint("holds ", "green", stream_is_terminal=terminal)
         if not item.holds:
-            mark = paint("BROKEN", "red", stream_is_terminal=terminal)
+            # A provider that claims no wall has none to break
+            mark = "none  " if nothing else paint("BROKEN", "red", stream_is_terminal=terminal)
         echo(f"  {mark}   {item.mechanism}: tried to {item.attempted}: {item.observed}")

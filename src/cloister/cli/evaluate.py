@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cloister.cli.options import InputOption, JsonOption, TimeoutOption
+from cloister.cli.options import InputOption, JsonOption, LimitOption, TimeoutOption
 from cloister.cli.output import echo, echo_json, plain, reporting
 
 
@@ -14,16 +14,18 @@ def evaluate(
     expression: Annotated[str, typer.Argument(metavar="EXPR", help="For example '(+ 1 2)'.", show_default=False)],
     inputs: InputOption = None,
     timeout: TimeoutOption = None,
+    limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a pure expression; it can call nothing."""
-    from cloister.cli.options import parse_inputs, parse_limits  # noqa: PLC0415
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import parse_inputs  # noqa: PLC0415
     from cloister.lang.evaluate import evaluate as evaluate_source  # noqa: PLC0415
     from cloister.lang.printer import to_text  # noqa: PLC0415
     from cloister.lang.transport import from_python  # noqa: PLC0415
 
     with reporting(as_json=as_json):
-        value = evaluate_source(expression, limits=parse_limits(timeout, None), inputs=parse_inputs(inputs))
+        value = evaluate_source(expression, limits=parse_limits(timeout, None, limit), inputs=parse_inputs(inputs))
         text = to_text(from_python(value))
     if as_json:
         echo_json({"ok": True, "value": plain(value), "value_text": text})

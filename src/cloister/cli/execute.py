@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from cloister.cli.options import (
     HomeOption,
     IsolationOption,
     JsonOption,
+    LimitOption,
     MemoryOption,
     ProviderOption,
     ReadOption,
@@ -33,25 +35,30 @@ def execute(
     read: ReadOption = None,
     write: WriteOption = None,
     env: EnvOption = None,
-    stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Pass standard input on, up to 16 MiB.")] = False,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", "-i", help="Pass standard input on, up to 16 MiB; otherwise none is read.")
+    ] = False,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
     memory: MemoryOption = None,
+    limit: LimitOption = None,
     isolation: IsolationOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a command in a sandbox that sees nothing but what is granted."""
-    from cloister.cli.options import build_context, parse_limits, resolved  # noqa: PLC0415
+    """Run a command in a sandbox that sees only what is granted."""
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context, resolved  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
     with reporting(as_json=as_json):
+        _require_separator(command)
         context = build_context(
             allow=("cloister.exec",),
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(timeout, memory),
+            limits=parse_limits(timeout, memory, limit),
             isolation=isolation,
         )
         with Runtime.open(home) as runtime:
@@ -74,9 +81,32 @@ def _pass_on(stream: str, piece: bytes) -> None:
     target.buffer.flush()
 
 
-def _standard_input() -> bytes:
-    from cloister.errors import LimitExceeded  # noqa: PLC0415
+def _require_separator(command: list[str]) -> None:
+    """Refuse options that may be meant for the command or for Cloister.
 
+    Everything from the first plain word on is the command, so it is the end of this process's arguments.
+
+    Raises:
+        InputError: `input.argv`.
+    """
+    from cloister.errors import InputError, quoted  # noqa: PLC0415
+
+    before = sys.argv[: len(sys.argv) - len(command)]
+    if before[-1:] != ["--"] and any(word.startswith("-") for word in command):
+        raise InputError(
+            f"options of the command {quoted(command[0])} go after --, those of cloister before it",
+            code="input.argv",
+            hint=f"for example cloister exec -- {quoted(shlex.join(command), 200)}",
+        )
+
+
+def _standard_input() -> bytes:
+    from cloister.errors import InputError, LimitExceeded  # noqa: PLC0415
+
+    if sys.stdin is None:
+        raise InputError(
+            "standard input is closed, so it cannot be passed on", code="input.stdin", hint="leave --stdin out"
+        )
     data = sys.stdin.buffer.read(STDIN_BYTES_MAX + 1)
     if len(data) > STDIN_BYTES_MAX:
         raise LimitExceeded(
@@ -90,8 +120,19 @@ def _standard_input() -> bytes:
 
 
 def _working_directory(granted: tuple[str, ...]) -> str | None:
-    """Start where the user is, when that place is visible in the sandbox."""
-    here = Path.cwd()
+    """Start where the user is, when that place is visible in the sandbox.
+
+    Raises:
+        InputError: `input.working-directory` when that place does not exist any more.
+    """
+    from cloister.cli.options import working_directory_gone  # noqa: PLC0415
+
+    if not granted:
+        return None
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise working_directory_gone() from None
     inside = any(here.is_relative_to(path) and Path(path).is_dir() for path in granted)
     return str(here) if inside else None
 

@@ -6,21 +6,24 @@ run, so that `cloister --help` loads nothing of the runtime.
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from cloister.cli.audit import audit_app
+from cloister.cli.capabilities import capabilities
 from cloister.cli.check import check, explain
 from cloister.cli.doctor import doctor
 from cloister.cli.evaluate import evaluate
 from cloister.cli.execute import execute
+from cloister.cli.guard import guarded
 from cloister.cli.run import run
 from cloister.version import VERSION
 
 EXIT_STATUSES = """
 Exit status: 0 success · 1 the program failed · 2 unusable input · 3 denied · 4 limit reached · 5 provider ·
-6 record · 7 attestation · 70 defect in cloister.
+6 record · 7 attestation · 70 defect in cloister · 74 output cannot be written · 128+N ended by signal N.
 """
 
 app = typer.Typer(
@@ -35,10 +38,15 @@ app = typer.Typer(
 
 app.command("run", help="Run a plan; its calls are authorized, isolated and recorded.")(run)
 app.command("eval", help="Evaluate a pure expression; it can call nothing.")(evaluate)
-app.command("exec", help="Run a command in a sandbox that sees nothing but what is granted.")(execute)
+app.command(
+    "exec",
+    help="Run a command in a sandbox that sees only what is granted.",
+    context_settings={"allow_interspersed_args": False},
+)(execute)
 app.command("check", help="Check plans without running them.")(check)
 app.command("explain", help="Show what a plan can touch and which grants it would need.")(explain)
-app.command("doctor", help="Probe each isolation provider: what works here, and the evidence.")(doctor)
+app.command("capabilities", help="List what plans can call; with an ID, how it is called.")(capabilities)
+app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
 
 
@@ -58,5 +66,5 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line and leave with its exit status."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))

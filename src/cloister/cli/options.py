@@ -7,15 +7,15 @@ command was started in; what is granted is the place a path leads to now.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
+from cloister.cli.complete import capabilities, levels, limits, providers
 from cloister.errors import ConfigError, InputError, quoted
 from cloister.limits import ResourceLimits
 
@@ -25,10 +25,22 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, errors too.")]
 ProviderOption = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="Isolation provider; `cloister doctor` lists them.")
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Isolation provider; `cloister doctor` lists them.",
+        autocompletion=providers,
+    ),
 ]
 AllowOption = Annotated[
-    list[str] | None, typer.Option("--allow", metavar="CAPABILITY", help="Grant a capability. Repeat for more.")
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="CAPABILITY",
+        help="Grant a capability; `cloister capabilities` lists them. Repeat for more.",
+        autocompletion=capabilities,
+    ),
 ]
 AllowComputedOption = Annotated[
     bool,
@@ -49,52 +61,34 @@ InputOption = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Give the plan an input, as text.")
 ]
 TimeoutOption = Annotated[
-    str | None, typer.Option("--timeout", metavar="TIME", help="Limit the whole run, for example 500ms, 30s, 2m.")
+    str | None,
+    typer.Option("--timeout", metavar="TIME", help="Limit the whole run: 500ms, 30s, 2m; a bare number is seconds."),
 ]
 MemoryOption = Annotated[
     str | None, typer.Option("--memory", metavar="SIZE", help="Limit the memory of each sandbox, for example 256MiB.")
 ]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=N",
+        help="Set any limit, for example value-bytes=32MiB. Repeat for more.",
+        autocompletion=limits,
+    ),
+]
 IsolationOption = Annotated[
     str | None,
-    typer.Option("--isolation", metavar="LEVEL", help="Refuse providers that isolate less: process, wasm, machine …"),
+    typer.Option(
+        "--isolation",
+        metavar="LEVEL",
+        help="Refuse providers that isolate less: process, wasm, machine …",
+        autocompletion=levels,
+    ),
 ]
 UnsafeOption = Annotated[
     bool,
     typer.Option("--unsafe-everything", help="Grant every capability and path (UnsafeEverything); it is recorded."),
 ]
-
-_TIME_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "": 1_000}
-_SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def _measure(text: str, option: str, units: dict[str, int], example: str) -> int:
-    parts = re.fullmatch(r"([0-9]{1,15})\s*([A-Za-z]*)", text)
-    if not parts or parts[2] not in units:
-        known = ", ".join(unit for unit in units if unit)
-        raise ConfigError(
-            f"{option} {quoted(text)} is not a number with one of the units {known}",
-            code="config.limit",
-            hint=f"for example {option} {example}",
-        )
-    return int(parts[1]) * units[parts[2]]
-
-
-def parse_limits(timeout: str | None, memory: str | None) -> ResourceLimits:
-    """Return the default limits with the given ones in their place.
-
-    Args:
-        timeout: A whole number with `ms`, `s` or `m`; without a unit, seconds.
-        memory: A whole number with `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`; without a unit, bytes.
-
-    Raises:
-        ConfigError: `config.limit`.
-    """
-    given = {}
-    if timeout is not None:
-        given["wall_ms"] = given["cpu_ms"] = _measure(timeout, "--timeout", _TIME_UNITS_MS, "30s")
-    if memory is not None:
-        given["memory_bytes"] = _measure(memory, "--memory", _SIZE_UNITS, "256MiB")
-    return ResourceLimits(**given)
 
 
 def parse_isolation(level: str | None) -> IsolationLevel:
@@ -140,8 +134,34 @@ def parse_environment(items: Sequence[str] | None) -> dict[str, str]:
 
 
 def resolved(paths: Sequence[Path] | None) -> tuple[str, ...]:
-    """Return the canonical absolute path of each, symbolic links followed."""
-    return tuple(str(path.expanduser().resolve()) for path in paths or ())
+    """Return the canonical absolute path of each, symbolic links followed.
+
+    Raises:
+        InputError: `input.working-directory` for a relative path in a directory that was deleted; `input.path` for a
+            path whose links go in a circle or that begins with the home of nobody.
+    """
+    return tuple(_resolved(path) for path in paths or ())
+
+
+def _resolved(path: Path) -> str:
+    try:
+        return str(path.expanduser().resolve())
+    except FileNotFoundError:
+        # A missing target is no error to resolve(); only the directory to start from can be what is not there
+        raise working_directory_gone() from None
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f'path "{quoted(str(path))}" leads nowhere: {error}', code="input.path", hint="name a path that exists"
+        ) from error
+
+
+def working_directory_gone() -> InputError:
+    """Return the error for a current directory that does not exist any more."""
+    return InputError(
+        "the directory this was started in is gone, so relative paths lead nowhere",
+        code="input.working-directory",
+        hint="change to a directory that exists",
+    )
 
 
 def build_context(

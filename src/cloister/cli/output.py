@@ -1,6 +1,6 @@
 """How commands speak: results on standard output, everything else on standard error.
 
-Owns printing of values, tables, JSON and errors, and the exit status of an error. With `--json` a command prints
+Owns printing of values, JSON and errors, and the exit status of an error. With `--json` a command prints
 exactly one JSON object on standard output, whatever happens.
 """
 
@@ -8,32 +8,41 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 
-from cloister.errors import CloisterError
+from cloister.cli.error_text import error_text
+from cloister.cli.limits import with_option
+from cloister.errors import CloisterError, InternalError, quoted
 from cloister.lang.values import Keyword, Symbol
 
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted; everything that was running was ended"
+DEBUG_VARIABLE = "CLOISTER_DEBUG"
 
 
 def echo(text: str) -> None:
     """Print a line of result."""
-    typer.echo(text)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Print a line that is not a result."""
-    typer.echo(text, err=True)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def echo_json(data: Any) -> None:
-    """Print one JSON object."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON object; in an encoding other than UTF-8, in ASCII."""
+    is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    echo(json.dumps(data, indent=2, ensure_ascii=not is_utf8, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
@@ -52,34 +61,43 @@ def plain(value: Any) -> Any:
     return value
 
 
-def error_lines(error: CloisterError) -> Iterator[str]:
-    """Yield an error and the further refusals it carries, as a person reads them."""
-    yield error.render()
-    for other in error.details.get("also_refused", ()):
-        span = other.get("span")
-        place = f"  --> {span['source']}:{span['line']}:{span['column']}\n" if span else ""
-        hint = f"  help: {other['hint']}" if other.get("hint") else ""
-        yield f"error[{other['code']}]: {other['message']}\n{place}{hint}"
+def error_data(error: CloisterError) -> dict[str, Any]:
+    """Return an error as plain data, with the words of the command line in its hint."""
+    return with_option(error.to_dict())
 
 
-def _colored(text: str) -> str:
-    head, separator, rest = text.partition("]: ")
-    return typer.style(head + separator.rstrip(), fg=typer.colors.RED, bold=True) + " " + rest if separator else text
+def show_error(error: CloisterError, *, as_json: bool) -> int:
+    """Show an error and return its exit status."""
+    if as_json:
+        echo_json({"ok": False, "error": error_data(error)})
+    else:
+        note(error_text(error_data(error), _red if sys.stderr.isatty() else str))
+    return error.exit_status
+
+
+def _red(text: str) -> str:
+    return typer.style(text, fg=typer.colors.RED, bold=True)
+
+
+def unexpected(error: Exception) -> InternalError:
+    """Return what an exception that nobody expected is for the user: a defect. With CLOISTER_DEBUG=1 it is traced."""
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        note("".join(traceback.format_exception(error)).rstrip())
+    said = quoted(str(error), 300)
+    return InternalError(
+        f"unexpected {type(error).__name__}" + (f": {said}" if said else ""),
+        hint=f"this is a defect of cloister; please report it with what {DEBUG_VARIABLE}=1 shows",
+    )
 
 
 def fail(error: CloisterError, *, as_json: bool) -> NoReturn:
     """Show an error and leave with its exit status."""
-    if as_json:
-        echo_json({"ok": False, "error": error.to_dict()})
-    else:
-        for text in error_lines(error):
-            note(_colored(text) if sys.stderr.isatty() else text)
-    raise typer.Exit(error.exit_status)
+    raise typer.Exit(show_error(error, as_json=as_json))
 
 
 @contextmanager
 def reporting(*, as_json: bool, on_leave: Callable[[], None] | None = None) -> Iterator[None]:
-    """Turn a `CloisterError` raised inside into its message and exit status.
+    """Turn whatever is raised inside into its message and exit status.
 
     Args:
         as_json: Show it as JSON.
@@ -93,6 +111,14 @@ def reporting(*, as_json: bool, on_leave: Callable[[], None] | None = None) -> I
                 on_leave()
     except CloisterError as error:
         fail(error, as_json=as_json)
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
-        note("interrupted; everything that was running was ended")
+        if as_json:
+            facts = {"type": "KeyboardInterrupt", "code": "interrupted", "message": INTERRUPTED}
+            echo_json({"ok": False, "error": facts})
+        else:
+            note(INTERRUPTED)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001 - what nobody expected is shown as a defect
+        fail(unexpected(error), as_json=as_json)

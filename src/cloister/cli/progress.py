@@ -88,7 +88,13 @@ class LiveProgress:
         self._lines: list[_Line] = []
         self._open: list[_Line] = []
         self._console = Console(stderr=True)
-        self._live: Live = Live(console=self._console, refresh_per_second=12, get_renderable=self._table)
+        self._live: Live = Live(
+            console=self._console,
+            refresh_per_second=12,
+            get_renderable=self._table,
+            # Standard output that goes elsewhere must not be drawn above the list
+            redirect_stdout=sys.stdout.isatty(),
+        )
         self._started = False
 
     def _table(self) -> Table:
@@ -130,8 +136,11 @@ class LiveProgress:
             self._open[-1].doing = ""
 
     def printed(self, text: str) -> None:
-        """Show what the plan printed, above the list."""
-        self._live.console.print(text, markup=False, highlight=False)
+        """Show what the plan printed: above the list when both are on the terminal, else on standard output."""
+        if sys.stdout.isatty():
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            echo(text)
 
     def stop(self) -> None:
         """Draw the final state and leave the terminal as it was."""

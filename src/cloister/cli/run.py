@@ -15,6 +15,7 @@ from cloister.cli.options import (
     InputOption,
     IsolationOption,
     JsonOption,
+    LimitOption,
     MemoryOption,
     ProviderOption,
     ReadOption,
@@ -26,6 +27,7 @@ from cloister.cli.output import echo, echo_json, note, plain, reporting
 from cloister.cli.progress import choose_progress, duration_text
 
 if TYPE_CHECKING:
+    from cloister.isolation.provider import Usage
     from cloister.plan.result import RunResult
 
 
@@ -39,6 +41,7 @@ def run(
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
     memory: MemoryOption = None,
+    limit: LimitOption = None,
     isolation: IsolationOption = None,
     allow_computed: AllowComputedOption = False,
     unsafe_everything: UnsafeOption = False,
@@ -46,7 +49,8 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan; its calls are authorized, isolated and recorded."""
-    from cloister.cli.options import build_context, parse_inputs, parse_limits  # noqa: PLC0415
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_inputs  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
     progress = choose_progress(as_json=as_json)
@@ -57,7 +61,7 @@ def run(
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(timeout, memory),
+            limits=parse_limits(timeout, memory, limit),
             isolation=isolation,
             unsafe_everything=unsafe_everything,
         )
@@ -83,6 +87,7 @@ def _as_data(result: RunResult) -> dict[str, Any]:
         "plan_sha256": result.plan_sha256,
         "provider": result.provider,
         "usage": result.usage.to_dict(),
+        "usage_total": _total(result).to_dict(),
         "steps": result.steps_count,
         "calls": [
             {
@@ -99,10 +104,22 @@ def _as_data(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _total(result: RunResult) -> Usage:
+    """Return what the plan and its calls used together; a figure that any of them did not measure is None.
+
+    Only the plan takes RTFS steps.
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from cloister.plan.sandbox import total  # noqa: PLC0415
+
+    whole = total([result.usage, *(call.usage for call in result.calls if call.usage is not None)])
+    return replace(whole or result.usage, steps_count=result.usage.steps_count)
+
+
 def _summary(result: RunResult) -> str:
     wall = duration_text(result.usage.wall_us) if result.usage.wall_us is not None else "time not measured"
-    peaks = [usage.memory_peak_bytes for usage in (result.usage, *(call.usage for call in result.calls)) if usage]
-    known = [peak for peak in peaks if peak is not None]
-    memory = f", peak memory {max(known) // 2**20} MiB" if known else ""
+    peak = _total(result).memory_peak_bytes
+    memory = f", peak memory {peak // 2**20} MiB" if peak is not None else ""
     calls = f"{len(result.calls)} call{'' if len(result.calls) == 1 else 's'}"
     return f"{result.run_id}: {calls}, {wall}{memory}; record {result.chain_sequence}"

@@ -1,0 +1,40 @@
+"""What the shell proposes for the values of options.
+
+Owns the lists; each is imported when it is asked for, so that completing a command's name stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def _starting(values: Iterable[str], incomplete: str) -> list[str]:
+    return [value for value in values if value.startswith(incomplete)]
+
+
+def capabilities(incomplete: str) -> list[str]:
+    """Return the ids of capabilities."""
+    from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
+
+    return _starting(sorted(builtin_catalog().capabilities), incomplete)
+
+
+def providers(incomplete: str) -> list[str]:
+    """Return the names of isolation providers."""
+    from cloister.isolation.factory import NAMES  # noqa: PLC0415
+
+    return _starting(NAMES, incomplete)
+
+
+def levels(incomplete: str) -> list[str]:
+    """Return the names of isolation levels, weakest first."""
+    from cloister.authority.level import IsolationLevel  # noqa: PLC0415
+
+    return _starting((level.name.lower().replace("_", "-") for level in IsolationLevel), incomplete)
+
+
+def limits(incomplete: str) -> list[str]:
+    """Return the names of limits, each ready for its value."""
+    from cloister.cli.limits import limit_names  # noqa: PLC0415
+
+    return _starting((f"{name}=" for name in limit_names()), incomplete)
