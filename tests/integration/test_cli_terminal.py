@@ -100,3 +100,15 @@ def test_printed_lines_go_to_the_file_that_holds_the_result(home: Path, plan: Pl
     assert (tmp_path / "out").read_text(encoding="utf-8") == "printed\nafter\n2\n"
     assert "printed" not in shown
     assert "✓" in shown
+
+
+def test_printed_text_cannot_draw_on_the_terminal_but_reaches_a_pipe_unchanged(home: Path, plan: Plan) -> None:
+    path = str(plan('(call :ccos.io.println "a\x1b]0;title\x07b\ttab")'))
+    arguments = ["run", path, "--allow", "ccos.io.println"]
+    shown = spawned(home, *arguments)
+    assert "\x1b]0;" not in shown
+    assert "a\\u{1b}]0;title\\u{7}b" in shown
+    piped = subprocess.run(
+        [COMMAND, *arguments], env=os.environ | {"CLOISTER_HOME": str(home)}, capture_output=True, check=False
+    )
+    assert piped.stdout.startswith(b"a\x1b]0;title\x07b\ttab\n")

@@ -31,6 +31,11 @@ def duration_text(microseconds: int) -> str:
     return f"{microseconds / 1_000_000:.1f} s"
 
 
+def for_terminal(text: str) -> str:
+    """Return a plan's text so that a terminal only shows it: line breaks and tabs stay, other controls are named."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)
+
+
 class PlainProgress:
     """One line when a step ends and when a call is refused; for pipes, logs and `--json`.
 
@@ -41,7 +46,7 @@ class PlainProgress:
 
     def __init__(self, *, quiet: bool = False, console_on_stderr: bool = False) -> None:
         self._quiet = quiet
-        self._print = note if console_on_stderr else echo
+        self._console_on_stderr = console_on_stderr
 
     def step_started(self, name: str, depth: int) -> None:
         """Show nothing: the line comes when the step ends."""
@@ -61,8 +66,9 @@ class PlainProgress:
             note(f"call {capability_id}: {error_code}")
 
     def printed(self, text: str) -> None:
-        """Show what the plan printed."""
-        self._print(text)
+        """Show what the plan printed; on a terminal without what would draw on it."""
+        stream, show = (sys.stderr, note) if self._console_on_stderr else (sys.stdout, echo)
+        show(for_terminal(text) if stream.isatty() else text)
 
     def stop(self) -> None:
         """End the display."""
@@ -138,7 +144,7 @@ class LiveProgress:
     def printed(self, text: str) -> None:
         """Show what the plan printed: above the list when both are on the terminal, else on standard output."""
         if sys.stdout.isatty():
-            self._live.console.print(text, markup=False, highlight=False)
+            self._live.console.print(for_terminal(text), markup=False, highlight=False)
         else:
             echo(text)
 
