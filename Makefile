@@ -51,5 +51,8 @@ types: $(DEV_INSTALLED) ## Check the types.
 bench: $(DEV_INSTALLED) ## Measure, beside the peers that are installed, and write benchmarks/results.
 	@$(BIN)/python -m benchmarks
 
+docs: $(INSTALLED) ## Write the generated parts of docs/: help texts and the table of builtins.
+	@$(BIN)/python scripts/write_docs.py
+
 clean: ## Remove what the targets created.
 	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

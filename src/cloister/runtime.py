@@ -8,152 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import Record
-from cloister.audit.home import open_chain
-from cloister.authority.authorizer import Reason, SecurityAuthorizer
+from cloister.audit.home import default_home, open_chain
 from cloister.authority.context import RuntimeContext
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
-from cloister.errors import InputError, PlanError, quoted
+from cloister.errors import InputError
 from cloister.isolation.factory import ProviderFactory
-from cloister.isolation.host_paths import HostPathResolver
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
-from cloister.lang.program import Program, compile_program
-from cloister.lang.transport import from_python
-from cloister.plan.admission import Requirement, requirements
+from cloister.lang.program import Program
 from cloister.plan.command import run_command
+from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
 from cloister.plan.result import RunResult
 from cloister.plan.run import RunParts, run_plan
+from cloister.plan.survey import make_authorizer
 
-Plan: TypeAlias = Program | Path | str
-"""A compiled program, the path of a plan file, or the text of a plan."""
-
-PLAN_BYTES_MAX = 4 * 1024 * 1024
 TOKEN_KEY_BYTES = 32
-
-
-def default_home() -> Path:
-    """Return where chain and keys live: `$CLOISTER_HOME`, else `cloister` below the user's state directory.
-
-    Source: XDG Base Directory Specification 0.8 for `$XDG_STATE_HOME` and its default `~/.local/state`.
-    """
-    chosen = os.environ.get("CLOISTER_HOME")
-    if chosen:
-        return Path(chosen)
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "cloister"
-
-
-def load_plan(plan: Plan, inputs: Sequence[str] = ()) -> Program:
-    """Read and compile a plan.
-
-    Args:
-        plan: A program is returned as it is; a path is read; any other text is compiled.
-        inputs: Names that the plan may use as inputs.
-
-    Raises:
-        PlanError: The file cannot be read, is too large, or is not UTF-8 text.
-        ReadError: It is not RTFS.
-        CompileError: It is not a program.
-    """
-    if isinstance(plan, Program):
-        return plan
-    if isinstance(plan, str):
-        return compile_program(plan, "<plan>", inputs)
-    if not isinstance(plan, Path):
-        raise InputError(
-            f"a plan is a path, a text or a program, not {type(plan).__name__}",
-            code="input.plan",
-            hint="pass pathlib.Path(...) for a file",
-        )
-    return compile_program(_plan_text(plan), str(plan), inputs)
-
-
-def _plan_text(plan: Path) -> str:
-    hint = "name a file with RTFS text"
-    try:
-        # Not blocking, because the file may turn out to be a pipe that nobody writes to
-        with os.fdopen(os.open(plan, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PlanError(f"plan {quoted(str(plan))} is not a regular file", code="plan.unreadable", hint=hint)
-            data = file.read(PLAN_BYTES_MAX + 1)
-    except OSError as error:
-        message = f"cannot read plan {quoted(str(plan))}: {error.strerror}"
-        raise PlanError(message, code="plan.unreadable", hint=hint) from error
-    if len(data) > PLAN_BYTES_MAX:
-        raise PlanError(f"plan {quoted(str(plan))} is larger than {PLAN_BYTES_MAX} bytes", code="plan.size")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise PlanError(
-            f"plan {quoted(str(plan))} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
-            code="plan.encoding",
-            hint="save it as UTF-8",
-        ) from error
-
-
-def explain_plan(
-    plan: Plan, *, context: RuntimeContext, inputs: Sequence[str] = (), values: Mapping[str, Any] | None = None
-) -> tuple[Requirement, ...]:
-    """List every place where a plan touches the world, each with what the context says to it.
-
-    Args:
-        plan: As for `load_plan`.
-        context: What it would be allowed.
-        inputs: Names that the plan may use as inputs.
-        values: Values of inputs, as far as they are known.
-    """
-    known = {name: from_python(value) for name, value in (values or {}).items()}
-    program = load_plan(plan, sorted({*inputs, *known}))
-    return requirements(program, context, _authorizer(builtin_catalog()), known)
-
-
-def check_plan(plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
-    """Read and compile a plan, and look at its calls without regard to grants.
-
-    Raises:
-        PlanError, ReadError, CompileError: As `load_plan`.
-        CapabilityDenied: `denied.unknown-capability`.
-        GuestError: The arguments of a call cannot fit the capability.
-    """
-    program = load_plan(plan, inputs)
-    found = requirements(program, RuntimeContext.unsafe_everything(), _authorizer(builtin_catalog()))
-    for item in found:
-        if item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY:
-            raise item.error()
-    return program
-
-
-def probe_providers() -> tuple[ProbeReport, ...]:
-    """Probe every provider: what works here, with the evidence. Needs no home directory."""
-    clock = SystemClock()
-    providers = ProviderFactory(TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock).verifier())
-    try:
-        return providers.probe_all()
-    finally:
-        providers.close()
-
-
-def _authorizer(catalog: Catalog, *, protected: tuple[str, ...] = ()) -> SecurityAuthorizer:
-    try:
-        here = Path.cwd()
-    except FileNotFoundError as error:
-        raise InputError(
-            "the directory this was started in is gone, so relative paths lead nowhere",
-            code="input.working-directory",
-            hint="change to a directory that exists",
-        ) from error
-    return SecurityAuthorizer(catalog.registry, HostPathResolver(here), protected=protected)
 
 
 class Runtime:
@@ -178,17 +57,20 @@ class Runtime:
             chain=chain,
             clock=clock,
             catalog=catalog,
-            authorizer=_authorizer(catalog, protected=(os.path.realpath(home),)),
+            authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
         )
 
     @classmethod
-    def open(cls, home: str | Path | None = None, *, clock: Clock | None = None) -> Self:
+    def open(
+        cls, home: str | Path | None = None, *, clock: Clock | None = None, catalog: Catalog | None = None
+    ) -> Self:
         """Open the runtime whose chain and keys live in a directory; they are made when missing.
 
         Args:
             home: The directory; `default_home()` when left out.
             clock: Time and randomness; the system's when left out.
+            catalog: What plans can call; the built-in capabilities when left out.
 
         Raises:
             AuditError: The chain there is not one of ours, or cannot be opened.
@@ -196,7 +78,7 @@ class Runtime:
         """
         clock = clock or SystemClock()
         directory = Path(home) if home is not None else default_home()
-        return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=builtin_catalog())
+        return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=catalog or builtin_catalog())
 
     def check(self, plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
         """Read and compile a plan without running it; see `load_plan`."""

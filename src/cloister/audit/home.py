@@ -45,6 +45,18 @@ class AuditHome:
         return self.directory / "keys" / "chain.pub"
 
 
+def default_home() -> Path:
+    """Return where chain and keys live: `$CLOISTER_HOME`, else `cloister` below the user's state directory.
+
+    Source: XDG Base Directory Specification 0.8 for `$XDG_STATE_HOME` and its default `~/.local/state`.
+    """
+    chosen = os.environ.get("CLOISTER_HOME")
+    if chosen:
+        return Path(chosen)
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "cloister"
+
+
 def open_chain(directory: Path, clock: Clock) -> CausalChain:
     """Open the chain of a home directory; directory, key and chain are made on first use.
 

@@ -37,9 +37,8 @@ LastOption = Annotated[int | None, typer.Option("--last", metavar="N", min=1, he
 
 
 def _audit_home(home: Path | None) -> AuditHome:
-    from cloister.audit.home import AuditHome  # noqa: PLC0415
+    from cloister.audit.home import AuditHome, default_home  # noqa: PLC0415
     from cloister.errors import AuditError  # noqa: PLC0415
-    from cloister.runtime import default_home  # noqa: PLC0415
 
     place = AuditHome(home or default_home())
     if not place.chain_path.exists():

@@ -39,7 +39,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check plans without running them."""
-    from cloister.runtime import check_plan  # noqa: PLC0415
+    from cloister.plan.survey import check_plan  # noqa: PLC0415
 
     failures: list[tuple[Path, CloisterError]] = []
     for plan in plans:
@@ -72,7 +72,7 @@ def explain(
     """Show what a plan can touch and which grants it would need."""
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
-    from cloister.runtime import explain_plan  # noqa: PLC0415
+    from cloister.plan.survey import explain_plan  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         context = build_context(

@@ -19,7 +19,7 @@ EXIT_UNAVAILABLE = 5
 
 def doctor(as_json: JsonOption = False) -> None:
     """Probe each isolation provider and show the evidence."""
-    from cloister.runtime import probe_providers  # noqa: PLC0415
+    from cloister.isolation.factory import probe_providers  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         reports = probe_providers()

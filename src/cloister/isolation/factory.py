@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from cloister.authority.level import IsolationLevel
-from cloister.authority.token import TokenVerifier
+from cloister.authority.token import KEY_BYTES_MIN, TokenIssuer, TokenVerifier
+from cloister.clock import SystemClock
 from cloister.errors import ConfigError, ProviderError, ProviderUnavailable, quoted
 from cloister.isolation.provider import IsolationProvider, ProbeReport
 
@@ -129,3 +130,13 @@ def _creator(name: str) -> _Create:
         code="provider.not-built",
         hint=f"this version has {' and '.join(_BUILT)}; choose one with --provider",
     )
+
+
+def probe_providers() -> tuple[ProbeReport, ...]:
+    """Probe every provider: what works here, with the evidence. Needs no home directory."""
+    clock = SystemClock()
+    providers = ProviderFactory(TokenIssuer(clock.random_bytes(KEY_BYTES_MIN), clock).verifier())
+    try:
+        return providers.probe_all()
+    finally:
+        providers.close()
