@@ -1,11 +1,17 @@
 """Threat: a program that takes more than it was given. Each attempt ends at its limit; its modest twin succeeds."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from cloister.errors import GuestError, LimitExceeded
-from cloister.isolation.provider import PlanProgram
+from cloister.isolation.process import cgroup, privileges
+from cloister.isolation.provider import PlanProgram, ScriptLanguage, ScriptSource
 from cloister.limits import MIB, ResourceLimits
 
+CAP_SYS_RESOURCE = 24
 FORK_BOMB = "import os\nwhile True:\n    os.fork()"
 SPAWN = (
     "import os, json\nfor _ in range({count}):\n    if os.fork() == 0:\n        os.read(0, 0)\n        os._exit(0)\n"
@@ -30,6 +36,59 @@ def test_fork_bomb_is_ended_and_a_few_processes_are_not(bench) -> None:
     assert (error.limit, error.code, error.allowed) == ("processes_count", "limit.processes", 20)
     assert error.used > 20
     assert bench.shell("true | true | true | echo 1", limits=limits) == 1
+
+
+needs_groups = pytest.mark.skipif(
+    cgroup.own_group() is None or not os.access(cgroup.own_group() or "", os.W_OK), reason="needs control groups"
+)
+
+
+@needs_groups
+def test_the_kernel_bounds_processes_too(bench) -> None:
+    """Root's processes are not counted by RLIMIT_NPROC, and a burst is faster than any look at it."""
+    source = (
+        "import os\ncount = 1\ntry:\n    while count < {goal}:\n        if os.fork() == 0: os._exit(0)\n"
+        "        count += 1\nexcept BlockingIOError: pass\nprint(count)"
+    )
+    own = Path(cgroup.own_group())
+    limits = ResourceLimits(processes_count=20, wall_ms=20_000)
+    assert bench.python("print(open('/proc/self/cgroup').read().count('cloister-'))", limits=limits) == 1
+    (launcher,) = bench.provider.launcher_pids
+    groups = own / f"{cgroup.PREFIX}{launcher}"
+    seen: list[int] = []
+
+    def look(stream: str, piece: bytes) -> None:
+        seen.extend(int(text) for path in groups.iterdir() if path.is_dir()
+                    for text in [(path / "pids.max").read_text().strip()] if text != "max")  # fmt: skip
+
+    bench.shell("echo begun", limits=limits, on_output=look)
+    assert seen == [privileges.processes_max(limits)]
+    assert bench.python(source.format(goal=10), limits=limits) == 10
+    bench.provider.close()
+    assert not groups.exists()
+
+
+def may_bind_scores() -> bool:
+    words = Path("/proc/self/status").read_text().split()
+    return os.geteuid() == 0 and bool(int(words[words.index("CapEff:") + 1], 16) >> CAP_SYS_RESOURCE & 1)
+
+
+@pytest.mark.skipif(not may_bind_scores(), reason="needs root with CAP_SYS_RESOURCE")
+def test_a_sandbox_cannot_make_others_die_before_it(bench) -> None:
+    source = "import os\nos.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'{}')\nprint('done')"
+    with pytest.raises(GuestError) as caught:
+        bench.python(source.format(0))
+    assert "Permission denied" in caught.value.message
+    assert bench.python(source.format(1000)) == "done\n"
+
+
+def test_a_sandbox_comes_first_when_memory_runs_out(bench) -> None:
+    assert bench.program("cat", "/proc/self/oom_score_adj").stdout == b"1000\n"
+    assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
+
+
+def test_a_sandbox_stands_back_from_the_processor(bench) -> None:
+    assert int(bench.program("nice").stdout) == os.nice(0) + privileges.NICENESS
 
 
 def test_threads_count_as_processes(bench) -> None:
@@ -105,17 +164,71 @@ def test_shared_memory_counts_as_disk(bench) -> None:
     [
         ("os.memfd_create('held')", "os.open('/tmp/held', os.O_CREAT)"),
         ("ctypes.CDLL(None, use_errno=True).shmget(0, 4096, 0o1600) < 0 and os.strerror(no())", "os.getpid()"),
+        ("ctypes.CDLL(None, use_errno=True).msgget(0, 0o1600) < 0 and no()", "os.pipe()"),
+        ("ctypes.CDLL(None, use_errno=True).semget(0, 1, 0o1600) < 0 and no()", "os.pipe()"),
+        (
+            "socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 24)",
+            "socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)",
+        ),
     ],
 )
 def test_memory_that_no_limit_counts_is_refused(bench, hidden, counted) -> None:
     source = (
-        "import ctypes, os\ndef no(): raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n"
+        "import ctypes, os, socket\ndef no(): raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n"
         "{}\nprint('done')"
     )
     with pytest.raises(GuestError) as caught:
         bench.python(source.format(hidden))
     assert "Operation not permitted" in caught.value.message
     assert bench.python(source.format(counted)) == "done\n"
+
+
+DROPPED = """
+import mmap, time
+held = []
+for _ in range({count}):
+    area = mmap.mmap(-1, 64 * 2**20)
+    for part in range(0, len(area), 8 * 2**20):
+        for offset in range(part, part + 8 * 2**20, 4096): area[offset] = 1
+        area.madvise(mmap.MADV_DONTNEED, part, 8 * 2**20)
+    held.append(area)
+time.sleep({hold})
+print(len(held))
+"""
+
+
+def test_shared_memory_that_was_dropped_from_the_resident_size(bench) -> None:
+    limits = ResourceLimits(memory_bytes=192 * MIB, wall_ms=20_000)
+    assert refused(lambda: bench.python(DROPPED.format(count=8, hold=60), limits=limits)).limit == "memory_bytes"
+    assert bench.python(DROPPED.format(count=1, hold=0.1), limits=limits) == 1
+
+
+TABLES = """
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+place = libc.mmap(None, {count} << 21, 1, 0x4022, -1, 0)  # PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+assert place not in (None, 2**64 - 1)
+for number in range({count}): ctypes.c_char.from_address(place + (number << 21)).value
+time.sleep({hold})
+print({count})
+"""
+
+
+def test_page_tables_are_memory(bench) -> None:
+    limits = ResourceLimits(memory_bytes=64 * MIB, wall_ms=20_000)
+    assert refused(lambda: bench.python(TABLES.format(count=30_000, hold=60), limits=limits)).limit == "memory_bytes"
+    assert bench.python(TABLES.format(count=1_000, hold=0.1), limits=limits) == 1_000
+
+
+def test_a_runtime_that_reserves_much_and_uses_little(bench) -> None:
+    source = "import mmap, time\nheld = mmap.mmap(-1, 2 * 2**30, mmap.MAP_PRIVATE)\ntime.sleep(0.2)\nprint(len(held))"
+    limits = ResourceLimits(memory_bytes=1024 * MIB)
+    assert bench.python(source, limits=limits) == 2 * 2**30
+    if shutil.which("node"):
+        script = ScriptSource(language=ScriptLanguage.JAVASCRIPT, source="setTimeout(() => console.log(7), 200)")
+        assert bench.execute(script, limits=ResourceLimits(memory_bytes=256 * MIB)).value == 7
 
 
 def test_inodes_of_the_private_directory(bench) -> None:

@@ -1,15 +1,19 @@
 """Threat: a program that reaches for what is outside. Each reach fails, and its twin with the grant succeeds."""
 
 import os
+import platform
+import shutil
 import socket
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloister.errors import GuestCrashed, GuestError, LaunchError, PathDenied, ProviderError, TokenRejected
-from cloister.isolation.provider import ExternalProgram
+from cloister.isolation.provider import ExternalProgram, ScriptLanguage, ScriptSource
+from cloister.limits import ResourceLimits
 
 READ = "import sys, json; print(open(json.load(sys.stdin)).read())"
 WRITE = "import sys, json; open(json.load(sys.stdin), 'w').write('new'); print('done')"
@@ -105,8 +109,94 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(bench) -> None:
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind(name)
         listener.listen()
-        failed_with("Connection refused", lambda: bench.python(source, name))
+        failed_with("Address family not supported", lambda: bench.python(source, name))
         client.connect(name)
+
+
+def test_a_socket_below_a_read_grant_is_out_of_reach(bench, granted) -> None:
+    stream = "import sys, json, socket; socket.socket(socket.AF_UNIX).connect(json.load(sys.stdin)); print('done')"
+    # Half of a datagram pair needs no connection of its own to send somewhere else
+    datagram = "import sys, json, socket; a, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+    datagram += "a.sendto(b'hello', json.load(sys.stdin)); print('done')"
+    place = granted / "socket"
+    for kind, source, word in (
+        (socket.SOCK_STREAM, stream, "Address family not supported"),
+        (socket.SOCK_DGRAM, datagram, "Operation not permitted"),
+    ):
+        with socket.socket(socket.AF_UNIX, kind) as server, socket.socket(socket.AF_UNIX, kind) as client:
+            server.bind(os.path.relpath(place))  # the name of a socket has 108 bytes at most
+            if kind == socket.SOCK_STREAM:
+                server.listen()
+            failed_with(word, lambda source=source: bench.python(source, str(place), read=(granted,)))
+            client.connect(os.path.relpath(place))
+        place.unlink()
+
+
+@pytest.mark.parametrize("family", ["AF_VSOCK", "AF_ALG", "AF_PACKET", "AF_UNIX"])
+def test_sockets_of_other_families_are_refused(bench, family) -> None:
+    source = "import socket; socket.socket(socket.{}, socket.{}).close(); print('done')"
+    failed_with("Address family not supported", lambda: bench.python(source.format(family, "SOCK_SEQPACKET")))
+    for mine in ("AF_INET", "AF_INET6"):
+        assert bench.python(source.format(mine, "SOCK_STREAM")) == "done\n"
+
+
+def test_talking_within_a_sandbox(bench) -> None:
+    source = (
+        "import socket, multiprocessing as mp, os\na, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\n"
+        "if __name__ == '__main__':\n    there, here = mp.Pipe()\n"
+        "    child = mp.get_context('fork').Process(target=there.send, args=(7,))\n"
+        "    child.start(); print(here.recv()); child.join()"
+    )
+    assert bench.python(source) == 7
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code of x86_64")
+@pytest.mark.parametrize(
+    ("getpid", "answer"),
+    [
+        ("b8 27 00 00 00 0f 05 c3", True),  # mov eax, 39; syscall; ret
+        ("b8 27 00 00 40 0f 05 c3", False),  # the same number in the x32 convention
+        ("b8 14 00 00 00 cd 80 c3", None),  # mov eax, 20; int 0x80: the convention of 32 bits
+    ],
+)
+def test_calling_conventions(bench, getpid, answer) -> None:
+    source = (
+        "import ctypes, mmap, os, json\ncode = mmap.mmap(-1, 4096, prot=7)\n"
+        f"code.write(bytes.fromhex('{getpid}'))\n"
+        "call = ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)))\n"
+        "print(json.dumps(call() == os.getpid()))"
+    )
+    if answer is None:
+        with pytest.raises(GuestCrashed) as caught:
+            bench.python(source)
+        assert "SIGSYS" in caught.value.message
+    else:
+        assert bench.python(source) is answer
+
+
+CHANGE = "import os, sys, json\npath = json.load(sys.stdin)\n{}\nprint('done')"
+
+
+@pytest.mark.parametrize("name", ["null", "zero", "full", "random", "urandom"])
+def test_nodes_of_the_host_keep_their_mode_and_times(bench, granted, name) -> None:
+    node = Path("/dev") / name
+    before = node.stat()
+    # To what they already are, so that a hole would do no harm here
+    acts = (
+        "os.chmod(path, os.stat(path).st_mode & 0o7777)",
+        "now = os.stat(path); os.utime(path, ns=(now.st_atime_ns, now.st_mtime_ns))",
+    )
+    for act in acts:
+        failed_with("Read-only file system", lambda act=act: bench.python(CHANGE.format(act), str(node)))
+        mine = bench.python("open('/tmp/own', 'w').close()\n" + CHANGE.format(act), "/tmp/own")
+        assert mine == "done\n"
+    after = node.stat()
+    assert (after.st_mode, after.st_uid, after.st_mtime_ns) == (before.st_mode, before.st_uid, before.st_mtime_ns)
+
+
+def test_nodes_of_the_host_work(bench) -> None:
+    assert bench.shell("echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 9 /dev/urandom > /tmp/x") == 3
+    assert bench.shell("(echo full > /dev/full) 2>/dev/null || echo 28") == 28
 
 
 def test_environment(bench, monkeypatch) -> None:
@@ -194,6 +284,75 @@ def test_a_failing_script_shows_its_last_words(bench) -> None:
     assert bench.shell("echo about to fail >&2; exit 0") == ""
 
 
+@pytest.mark.parametrize(
+    ("language", "fails", "said"),
+    [
+        (ScriptLanguage.PYTHON, "raise ValueError('seven')", "ValueError: seven"),
+        (ScriptLanguage.JAVASCRIPT, "throw new RangeError('seven')", "RangeError: seven"),
+        (ScriptLanguage.SHELL, "seven", "seven: not found"),
+    ],
+)
+def test_a_failing_script_is_told_by_its_error(bench, language, fails, said) -> None:
+    if language is ScriptLanguage.JAVASCRIPT and shutil.which("node") is None:
+        pytest.skip("needs node")
+    with pytest.raises(GuestError) as caught:
+        bench.execute(ScriptSource(language=language, source=fails))
+    assert (caught.value.code, caught.value.details["exit_status"] != 0) == ("guest.script", True)
+    assert said in caught.value.message
+    assert caught.value.details["stderr"]
+    assert ":read" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        (ScriptLanguage.PYTHON, "print(open('{}').read())"),
+        (ScriptLanguage.JAVASCRIPT, "console.log(require('fs').readFileSync('{}', 'utf8'))"),
+        (ScriptLanguage.SHELL, "cat '{}'"),
+    ],
+)
+def test_a_file_that_was_not_granted_has_a_hint_of_its_own(bench, granted, language, source) -> None:
+    if language is ScriptLanguage.JAVASCRIPT and shutil.which("node") is None:
+        pytest.skip("needs node")
+    script = ScriptSource(language=language, source=source.format(granted / "file"))
+    with pytest.raises(GuestError) as caught:
+        bench.execute(script)
+    assert "only the paths named in its :read and :write" in caught.value.hint
+    assert bench.execute(script, read=(granted,)).value.strip() == "inside"
+
+
+def test_a_file_that_is_not_executable(bench, granted) -> None:
+    program = granted / "a.txt"
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o644)
+    facts = {"read": (granted,), "working_directory": str(granted)}
+    with pytest.raises(LaunchError) as caught:
+        bench.program("./a.txt", **facts)
+    assert (caught.value.code, "EACCES" in caught.value.message) == ("provider.exec", True)
+    assert "chmod +x" in caught.value.hint
+    program.chmod(0o755)
+    assert bench.program("./a.txt", **facts).stdout == b"ran\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look behind what is another user's")
+def test_what_is_another_users_and_closed_to_others(bench, granted) -> None:
+    for path in (granted / "file", granted):
+        os.chown(path, 4711, 4711)
+    granted.chmod(0o700)
+    argv = ("cat", str(granted / "file"))
+    words = "without the right to override permissions"
+    with pytest.raises(PathDenied) as caught:
+        bench.program(*argv, read=(granted / "file",))
+    assert (caught.value.code, words in caught.value.message) == ("denied.path-unresolved", True)
+    with pytest.raises(LaunchError) as caught:
+        bench.program(*argv, read=(granted,), working_directory=str(granted))
+    assert (caught.value.code, words in caught.value.message) == ("provider.directory", True)
+    assert bench.program(*argv, read=(granted,)).exit_status != 0
+    os.chown(granted, 0, 0)
+    for place in (granted, granted / "file"):
+        assert bench.program(*argv, read=(place,)).stdout == b"inside"
+
+
 def test_large_input_that_is_not_read_blocks_nobody(bench) -> None:
     data = os.urandom(8 * 2**20)
     assert bench.program("true", stdin=data).exit_status == 0
@@ -252,6 +411,31 @@ def test_death_of_the_launcher(bench, marker, leftovers) -> None:
     assert bench.program("true").exit_status == 0
     assert bench.provider.launcher_pids != (launcher,)
     assert leftovers() == []
+
+
+def test_a_copy_of_its_output_keeps_nobody_waiting(bench, marker, leftovers) -> None:
+    held: list[int] = []
+
+    def hold(stream: str, piece: bytes) -> None:
+        held.extend(os.open(f"/proc/{pid}/fd/1", os.O_WRONLY) for pid in leftovers())
+
+    def work(on_output) -> tuple[bytes, float]:
+        began_s = time.monotonic()
+        argv = ("sh", "-c", f"timeout 0.2 sleep {marker} & echo begun; wait; echo ended")
+        stdout = bench.program(*argv, limits=ResourceLimits(wall_ms=5_000), on_output=on_output).stdout
+        return stdout, time.monotonic() - began_s
+
+    assert work(None)[0] == b"begun\nended\n"
+    (launcher,) = bench.provider.launcher_pids
+    try:
+        stdout, duration_s = work(hold)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+    assert held
+    assert stdout == b"begun\nended\n"
+    assert duration_s < 5
+    assert bench.provider.launcher_pids == (launcher,)
 
 
 def test_closing(bench) -> None:

@@ -7,10 +7,14 @@ except the record of the end, which is the launcher's.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import select
 import socket
+import termios
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,6 +89,7 @@ class Conversation:
             descriptor: _Stream(name, descriptor)
             for name, descriptor in (("stdout", running.stdout), ("stderr", running.stderr))
         }
+        self._open = set(self._streams)
         self._poll = select.poll()
 
     def attend(self, start: Message | None) -> Ending:
@@ -97,27 +102,52 @@ class Conversation:
             LauncherLost: There will be no record of the end.
         """
         control, channel = self._running.control, self._running.channel
+        patience_s = (self._limits.wall_ms + GRACE_MS) / 1000
         for descriptor in (control.fileno(), *self._streams):
             self._poll.register(descriptor, select.POLLIN)
         if channel is not None and start is not None:
+            self._open.add(channel.fileno())
             self._poll.register(channel.fileno(), select.POLLIN)
+            channel.settimeout(patience_s)  # someone else may hold the guest's end, and never read
             self._say(channel, start)
-        open_streams = dict(self._streams)
-        while self._record is None or open_streams:
-            ready = self._poll.poll(self._limits.wall_ms + GRACE_MS)
-            if not ready:
+        deadline_s = time.monotonic() + patience_s
+        while self._record is None:
+            # Absolute: a guest that keeps talking must not put it off
+            ready = self._poll.poll(max(0, (deadline_s - time.monotonic()) * 1000))
+            descriptors = [descriptor for descriptor, _ in ready]
+            if time.monotonic() >= deadline_s and control.fileno() not in descriptors:
                 raise LauncherLost("the launcher of sandboxes did not report the end of one in time")
-            for descriptor, _ in ready:
-                if descriptor == control.fileno():
-                    self._take_record(control)
-                elif descriptor in open_streams:
-                    if not self._take_output(open_streams[descriptor]):
-                        self._poll.unregister(descriptor)
-                        del open_streams[descriptor]
-                elif channel is not None:
-                    self._take_messages(channel)
+            for descriptor in descriptors:
+                self._attend_to(descriptor)
+        self._drain()
         stdout, stderr = (bytes(stream.data) for stream in self._streams.values())
         return Ending(record=self._record, stdout=stdout, stderr=stderr, failure=self._failure)
+
+    def _attend_to(self, descriptor: int) -> int:
+        """Take what is there from one descriptor; return how many bytes, 0 when there will be no more."""
+        if descriptor == self._running.control.fileno():
+            taken = self._take_record(self._running.control)
+        elif descriptor in self._streams:
+            taken = self._take_output(self._streams[descriptor])
+        else:
+            taken = self._take_messages()
+        if taken == 0:
+            self._poll.unregister(descriptor)
+            self._open.discard(descriptor)
+        return taken
+
+    def _drain(self) -> None:
+        """Take what is in the pipes and the channel at this moment, and wait for no more.
+
+        Nothing of the sandbox is left, so all it wrote is there. A copy of the other end that it gave away may stay
+        open for as long as its holder likes, and may go on writing; that is not waited for.
+        """
+        for descriptor in sorted(self._open):
+            remaining = _readable_bytes(descriptor)
+            while remaining > 0:
+                remaining -= self._attend_to(descriptor) or remaining
+        if self._running.channel is not None and self._running.channel.fileno() in self._open:
+            self._end_of_messages()
 
     def _fail(self, failure: Exception) -> None:
         """Remember the first failure and have the sandbox killed; its record is still awaited, so nothing is left."""
@@ -125,20 +155,18 @@ class Conversation:
             self._failure = failure
         self._running.kill()
 
-    def _take_record(self, control: socket.socket) -> None:
+    def _take_record(self, control: socket.socket) -> int:
         try:
             data = control.recv(RECORD_BYTES_MAX)
         except ConnectionError:
             data = b""
         if not data:
             raise LauncherLost("the launcher of sandboxes ended while a sandbox ran")
-        self._poll.unregister(control)
         self._record = json.loads(data)
+        return len(data)
 
-    def _take_output(self, stream: _Stream) -> bool:
+    def _take_output(self, stream: _Stream) -> int:
         piece = os.read(stream.descriptor, READ_BYTES)
-        if not piece:
-            return False
         room = self._limits.output_bytes - len(stream.data)
         shown = piece[:room] if room > 0 else b""
         stream.data += shown
@@ -146,7 +174,7 @@ class Conversation:
             self._observe(stream.name, shown)
         if len(piece) > room and not isinstance(self._failure, LimitExceeded):
             self._fail(_too_much(stream, self._limits))
-        return True
+        return len(piece)
 
     def _observe(self, name: str, piece: bytes) -> None:
         try:
@@ -155,22 +183,30 @@ class Conversation:
         except Exception as error:  # noqa: BLE001 - the caller's own error, raised to it after the sandbox has ended
             self._fail(error)
 
-    def _take_messages(self, channel: socket.socket) -> None:
+    def _take_messages(self) -> int:
+        channel = self._running.channel
+        assert channel is not None  # noqa: S101 - for the type checker
         try:
             data = channel.recv(READ_BYTES)
         except ConnectionError:
             data = b""
+        if not data:
+            self._end_of_messages()
+            return 0
         try:
-            if not data:
-                self._poll.unregister(channel)
-                self._decoder.finish()
-                return
             self._decoder.feed(data)
             for message in self._decoder.messages():
                 if self._failure is not None:
-                    return
+                    break
                 self._answer(channel, message)
         except Exception as error:  # noqa: BLE001 - whatever the host's side raised; it is raised again after the end
+            self._fail(error)
+        return len(data)
+
+    def _end_of_messages(self) -> None:
+        try:
+            self._decoder.finish()
+        except WireError as error:
             self._fail(error)
 
     def _answer(self, channel: socket.socket, message: Message) -> None:
@@ -182,10 +218,17 @@ class Conversation:
     def _say(self, channel: socket.socket, message: Message) -> None:
         try:
             channel.sendall(pack(checked(message, HOST_MESSAGES), frame_bytes(self._limits)))
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return  # the guest is gone; the record says why
         except WireError as error:
             self._fail(error)
+
+
+def _readable_bytes(descriptor: int) -> int:
+    """Return how many bytes can be read from a pipe or a stream socket now. Source: pipe(7) and unix(7), FIONREAD."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
 
 
 def _too_much(stream: _Stream, limits: ResourceLimits) -> LimitExceeded:

@@ -10,25 +10,23 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
-import json
 import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Final, NoReturn
 
-from cloister.isolation.process import mounts, namespaces, privileges, syscall_filter, syscalls
+from cloister.isolation.process import mounts, namespaces, privileges, reports, syscall_filter, syscalls
+from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.view import HostView
 
 REPORT_FD: Final = 3
-PARKED_FD_MIN: Final = 64
+PARKED_FD_MIN: Final = REPORT_FD + 1
 LAST_FD: Final = 0x7FFFFFFF
 ORDER: Final = b"order"
 ORDER_FDS_MAX: Final = 5
 """The spec, standard input, output and error; a fifth is the channel of a forked guest."""
-
-Report: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +91,12 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except mounts.GrantRefused as refused:
-        raise _Failure({"failed": "grant", "path": refused.path, "reason": refused.reason}) from None
+        raise _Failure(
+            reports.failure("grant", path=refused.path, reason=refused.reason, errno=refused.errno)
+        ) from None
     except OSError as error:
         detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise _Failure({"failed": "mechanism", "step": name, "errno": error.errno, "detail": detail}) from None
+        raise _Failure(reports.failure("mechanism", step=name, errno=error.errno, detail=detail)) from None
 
 
 def _prepare(machine: Machine) -> tuple[mounts.Root, int]:
@@ -149,8 +149,9 @@ def _complete(spec: SandboxSpec, root: mounts.Root, report: socket.socket, proc_
     try:
         os.chdir("/" if spec.is_guest else spec.working_directory)
     except OSError as error:
-        raise _Failure({"failed": "directory", "path": spec.working_directory, "errno": error.errno}) from None
+        raise _Failure(reports.failure("directory", path=spec.working_directory, errno=error.errno)) from None
     with _step("privileges"):
+        privileges.step_back()
         privileges.drop()
         privileges.limit_resources(spec.limits)
         privileges.reset_signals()
@@ -185,7 +186,7 @@ def _execute(spec: SandboxSpec, report: socket.socket) -> int:
             program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS
         )  # fmt: skip
     except OSError as error:
-        raise _Failure({"failed": "exec", "program": spec.argv[0], "errno": error.errno}) from None
+        raise _Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
     for descriptor in (0, 1, 2):
         os.close(descriptor)
     while (ended := os.wait())[0] != child:
@@ -210,4 +211,4 @@ def _private_space() -> dict[str, int]:
 
 
 def _send(report: socket.socket, message: Report) -> None:
-    report.send(json.dumps(message).encode("ascii"))
+    report.send(reports.to_bytes(message))

@@ -9,28 +9,37 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
+import functools
 import gc
-import json
 import os
+import resource
 import select
-import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from cloister.isolation.process import first_process, namespaces, privileges, syscalls, view
+from cloister.isolation.process import privileges, reports, syscalls, view
+from cloister.isolation.process.cgroup import Groups, own_group
+from cloister.isolation.process.clones import Clones
 from cloister.isolation.process.first_process import Machine
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supervision import Sandbox
 
 REQUEST_FDS_MAX: Final = 6
 REQUEST_FDS_MIN: Final = 5
-"""Spec, control, standard input, output and error; a sixth is the channel of a forked guest."""
+"""Control, spec, standard input, output and error; a sixth is the channel of a forked guest."""
 REQUEST_BYTES: Final = 16
 READY: Final = b"ready"
 LEISURE_AFTER_S: Final = 0.020
+FDS_FOR_WORK: Final = 40
+"""Open files the launcher itself needs at a time: its own, a request, the sandbox that waits, and those of a look."""
+FDS_PER_SANDBOX: Final = 4
+"""Control, report, pidfd and /proc."""
+DESCRIPTORS: Final = "descriptors"
+"""The step that is named when there are too few."""
 GUESTS: Final = "guests"
 PROGRAMS: Final = "programs"
 
@@ -54,12 +63,15 @@ def main(request_fd: int, kind: str) -> None:
     launcher.stand_by()
     requests.send(READY)
     launcher.run()
+    launcher.close()
 
 
 def _prepare(kind: str) -> None:
     """Load what guests run, so that no sandbox has to, and keep the collector's hands off the shared pages."""
     if kind == GUESTS:
         import cloister.isolation.guest.main  # noqa: F401, PLC0415 - for its effect: it is loaded in every fork
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
     if os.geteuid() == 0:
@@ -67,35 +79,6 @@ def _prepare(kind: str) -> None:
             os.setgroups([])
     gc.collect()
     gc.freeze()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Clone:
-    """The first process of a sandbox that waits for its order, or will."""
-
-    pid: int
-    pidfd: int
-    report: socket.socket
-
-    def order(self, descriptors: list[int]) -> None:
-        """Tell it what to run."""
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        with contextlib.suppress(ConnectionError):  # it failed meanwhile, and has reported why
-            self.report.sendmsg([first_process.ORDER], rights)
-
-    def is_dead(self) -> bool:
-        """Return whether it has ended."""
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def discard(self) -> None:
-        """End it and give back what it holds here."""
-        self.report.close()
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        os.close(self.pidfd)
 
 
 class Launcher:
@@ -108,22 +91,18 @@ class Launcher:
 
     def __init__(self, requests: socket.socket, machine: Machine) -> None:
         self._requests = requests
-        self._machine = machine
         self._poll = select.poll()
         self._poll.register(requests, select.POLLIN)
         self._actions: dict[int, Callable[[], None]] = {}
         self._sandboxes: set[Sandbox] = set()
+        self._sandboxes_max = sandboxes_max(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._is_open = True
-        self._prepared: _Clone | None = None
-        self._mount_table = open("/proc/self/mountinfo", "rb")  # noqa: PTH123, SIM115 - open as long as this process
-        self._mount_changes = select.poll()
-        self._mount_changes.register(self._mount_table, select.POLLPRI)
+        self._groups = Groups(own_group())
+        self._clones = Clones(machine, self._groups)
 
     def stand_by(self) -> None:
         """Have the next sandbox built as far as it is the same for all, while there is nothing else to do."""
-        if self._prepared is None:
-            with contextlib.suppress(OSError):  # whoever asks for a sandbox will be told
-                self._prepared = self._clone()
+        self._clones.prepare()
 
     def run(self) -> None:
         """Serve until the host closes the connection."""
@@ -138,9 +117,17 @@ class Launcher:
             if self._has_leisure():
                 self.stand_by()
 
+    def close(self) -> None:
+        """End what still runs, and remove its control groups."""
+        self._clones.close()
+        for sandbox in self._sandboxes:
+            sandbox.kill()
+            _contained(sandbox, sandbox.finish)
+        self._groups.close()
+
     def _has_leisure(self) -> bool:
         """Return whether a clone now would make no one wait: nothing runs, or only what has been running for long."""
-        if self._prepared is not None:
+        if self._clones.is_ready:
             return False
         youngest_s = max((sandbox.started_s for sandbox in self._sandboxes), default=0.0)
         return time.monotonic() - youngest_s > LEISURE_AFTER_S
@@ -157,70 +144,67 @@ class Launcher:
         now_s = time.monotonic()
         for sandbox in self._sandboxes:
             if sandbox.next_check_s <= now_s:
-                sandbox.check(now_s)
+                _contained(sandbox, functools.partial(sandbox.check, now_s))
 
     def _take_request(self) -> None:
         started_s = time.monotonic()
         space = socket.CMSG_SPACE(REQUEST_FDS_MAX * array.array("i").itemsize)
-        message, ancillary, _, _ = self._requests.recvmsg(REQUEST_BYTES, space, socket.MSG_CMSG_CLOEXEC)
-        if not message:
-            self._is_open = False
-            return
+        try:
+            message, ancillary, flags, _ = self._requests.recvmsg(REQUEST_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            message, ancillary, flags = b"", [], 0
         descriptors = array.array("i")
         for _, _, rights in ancillary:
             descriptors.frombytes(rights)
-        if len(descriptors) < REQUEST_FDS_MIN:
-            raise RuntimeError(f"a request came with {len(descriptors)} descriptors, too few to answer it")
-        self._launch(list(descriptors), started_s)
+        if not message:
+            self._is_open = False
+        elif descriptors:
+            is_short = len(descriptors) < REQUEST_FDS_MIN or bool(flags & socket.MSG_CTRUNC)
+            self._serve(list(descriptors), started_s, is_short)
 
-    def _launch(self, descriptors: list[int], started_s: float) -> None:
-        spec_fd, control_fd, *streams = descriptors
+    def _serve(self, descriptors: list[int], started_s: float, is_short: bool) -> None:
+        """Launch what a request asks for, or answer why not. One bad request must not end the sandboxes of others."""
+        control_fd, *rest = descriptors
         control = socket.socket(fileno=control_fd)
-        spec = SandboxSpec.from_bytes(os.pread(spec_fd, os.fstat(spec_fd).st_size, 0))
         try:
-            clone = self._take_prepared() or self._clone()
-        except OSError as error:
-            failure = {"failed": "mechanism", "step": "namespaces", "errno": error.errno, "detail": str(error)}
-            control.send(json.dumps({"reported": failure}).encode("ascii"))
+            if is_short or len(self._sandboxes) >= self._sandboxes_max:
+                raise OSError(errno.EMFILE, f"{len(self._sandboxes)} of {self._sandboxes_max} run")  # noqa: TRY301
+            self._launch(control, rest, started_s)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the host is told, and the loop goes on
+            code = error.errno if isinstance(error, OSError) else 0
+            is_short = code in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
+            step = DESCRIPTORS if is_short else "namespaces" if code else "request"
+            failure = reports.failure("mechanism", step=step, errno=code, detail=getattr(error, "strerror", str(error)))
+            with contextlib.suppress(OSError):  # the host is gone
+                control.send(reports.to_bytes({"reported": failure}))
             control.close()
-        else:
-            clone.order([spec_fd, *streams])
-            self._watch(
-                Sandbox(
-                    pid=clone.pid,
-                    pidfd=clone.pidfd,
-                    control=control,
-                    report=clone.report,
-                    limits=spec.limits,
-                    is_guest=spec.is_guest,
-                    started_s=started_s,
-                )
-            )
         finally:
-            for each in (spec_fd, *streams):
+            for each in rest:
                 os.close(each)
 
-    def _clone(self) -> _Clone:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _launch(self, control: socket.socket, descriptors: list[int], started_s: float) -> None:
+        spec_fd = descriptors[0]
+        spec = SandboxSpec.from_bytes(os.pread(spec_fd, os.fstat(spec_fd).st_size, 0))
+        clone = self._clones.take()
         try:
-            pid, pidfd = namespaces.clone()
-            if pid == 0:
-                first_process.run(self._machine, theirs.fileno())
+            if clone.group is not None:
+                clone.group.limit(privileges.processes_max(spec.limits))
+            clone.order(descriptors)
         except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return _Clone(pid=pid, pidfd=pidfd, report=ours)
-
-    def _take_prepared(self) -> _Clone | None:
-        """Return the sandbox that waits, unless it has failed or the host's mounts have changed since it was cloned."""
-        clone, self._prepared = self._prepared, None
-        is_stale = bool(self._mount_changes.poll(0))
-        if clone is not None and (is_stale or clone.is_dead()):
             clone.discard()
-            return None
-        return clone
+            raise
+        self._watch(
+            Sandbox(
+                pid=clone.pid,
+                pidfd=clone.pidfd,
+                control=control,
+                report=clone.report,
+                limits=spec.limits,
+                is_guest=spec.is_guest,
+                started_s=started_s,
+                group=clone.group,
+            )
+        )
 
     def _watch(self, sandbox: Sandbox) -> None:
         self._sandboxes.add(sandbox)
@@ -241,12 +225,30 @@ class Launcher:
             sandbox.finish()
 
         for descriptor, action in ((control_fd, kill), (report_fd, take_report), (pidfd, finish)):
-            self._actions[descriptor] = action
+            self._actions[descriptor] = functools.partial(_contained, sandbox, action)
             self._poll.register(descriptor, select.POLLIN)
 
     def _forget(self, descriptor: int) -> None:
         if self._actions.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
+
+
+def _contained(sandbox: Sandbox, action: Callable[[], None]) -> None:
+    """Do something for one sandbox; what goes wrong ends that one and no other."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - whatever it was
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the host keeps it
+        sandbox.fail(error)
+
+
+def sandboxes_max(open_files_max: int) -> int:
+    """Return how many sandboxes can be watched at once.
+
+    Args:
+        open_files_max: The limit of open files of the launcher.
+    """
+    return max(1, (open_files_max - FDS_FOR_WORK) // FDS_PER_SANDBOX)
 
 
 def is_supported() -> bool:

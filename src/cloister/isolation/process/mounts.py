@@ -39,6 +39,8 @@ RESOLVE_NO_SYMLINKS: Final = 0x04
 RESOLVE_BENEATH: Final = 0x08
 
 PLAIN: Final = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+DEVICE: Final = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
+"""For a node of the host. Read-only keeps its mode and times as they are; reading and writing the device still work."""
 ROOT_BYTES: Final = 256 * MIB
 ROOT_INODES: Final = 4096
 """Bounds of the root itself: mount points, a few small files and the script; read-only before the payload starts."""
@@ -54,12 +56,14 @@ class GrantRefused(Exception):
     Args:
         path: The host path, or the path inside.
         reason: Why, for a person.
+        code: The error number of the kernel, or 0.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, code: int = 0) -> None:
         super().__init__(reason)
         self.path = path
         self.reason = reason
+        self.errno = code
 
 
 def make_filesystem(kind: str, attributes: int, **options: str) -> int:
@@ -149,7 +153,7 @@ class Root:
         try:
             source_fd = _open_source(grant.source)
         except OSError as error:
-            raise GrantRefused(grant.source, _source_reason(error)) from error
+            raise GrantRefused(grant.source, _source_reason(error), error.errno or 0) from error
         try:
             seen = os.fstat(source_fd)
             if (seen.st_dev, seen.st_ino) != (grant.device, grant.inode):
@@ -209,10 +213,7 @@ class Root:
         tree_fd = syscalls.open_tree(
             syscalls.AT_FDCWD, f"/dev/{name}", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW
         )
-        try:
-            syscalls.move_mount(tree_fd, self._fd, f"dev/{name}", MOVE_MOUNT_F_EMPTY_PATH)
-        finally:
-            os.close(tree_fd)
+        self._attach_tree(tree_fd, f"dev/{name}", DEVICE)
 
     def _attach(self, source_fd: int, name: str, attributes: int) -> None:
         # All submounts come along, because the kernel lets no one look under them

@@ -100,6 +100,10 @@ def explain_refusal(code: int) -> tuple[str, str | None]:
         return "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns = 1)", _sysctl(
             "kernel.apparmor_restrict_unprivileged_userns", 0
         )
+    if code in (errno.EAGAIN, errno.ENOMEM):
+        return f"the machine has no room for another process ({errno.errorcode[code]})", (
+            "run fewer executions at once, or raise the limits of processes and memory of this user (ulimit -u)"
+        )
     if code == errno.ENOSYS:
         return "the kernel or a seccomp filter knows no clone3", "Linux 5.12 or newer; in a container, " + _CONTAINER
     return f"user namespaces are refused ({errno.errorcode.get(code, code)})", "in a container, " + _CONTAINER

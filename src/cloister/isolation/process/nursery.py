@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
-import fcntl
+import errno
 import os
 import socket
 import subprocess
@@ -22,7 +22,9 @@ from typing import Final, Self
 
 import cloister
 from cloister.errors import LaunchError, ProviderError, ProviderUnavailable, quoted
+from cloister.isolation.process import descriptors
 from cloister.isolation.process.launcher import READY
+from cloister.isolation.process.outcome import too_few_descriptors
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT, SandboxSpec
 
 START_TIMEOUT_S: Final = 30.0
@@ -30,7 +32,6 @@ END_TIMEOUT_S: Final = 5.0
 RECORD_BYTES_MAX: Final = 64 * 1024
 REQUEST: Final = b"launch"
 COMPLAINT_BYTES: Final = 2_000
-_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 _BOOTSTRAP: Final = """\
 import sys
@@ -186,30 +187,39 @@ class Nursery:
                 read it blocks nobody.
 
         Raises:
-            LaunchError: `provider.launcher` when the launcher does not start.
+            LaunchError: `provider.launcher` when the launcher does not start, or too many files are open here.
             ProviderError: `provider.closed` after `close`.
         """
-        control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
-        stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        channel, their_channel = socket.socketpair() if spec.is_guest else (None, None)
-        running = RunningSandbox(control=control, stdout=stdout, stderr=stderr, channel=channel)
-        sent = [_sealed(spec.to_bytes()), their_control.fileno(), _input(stdin), their_stdout, their_stderr]
-        if their_channel is not None:
-            sent.append(their_channel.fileno())
         try:
-            self._request(sent)
-        except BaseException:
-            their_control.close()  # nobody else has it; leaving must not wait for it
-            running.__exit__(None, None, None)
-            raise
-        finally:
-            their_control.close()
+            return self._launch(spec, stdin)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS):
+                raise
+            raise too_few_descriptors(f"{error.strerror}, in this process") from error
+
+    def _launch(self, spec: SandboxSpec, stdin: bytes) -> RunningSandbox:
+        # What is theirs is closed first: leaving a sandbox waits until nobody else has its connection
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            control, their_control = descriptors.connection(socket.SOCK_SEQPACKET, ours, theirs)
+            stdout, their_stdout = descriptors.pipe(ours, theirs)
+            stderr, their_stderr = descriptors.pipe(ours, theirs)
+            channel, their_channel = (
+                descriptors.connection(socket.SOCK_STREAM, ours, theirs) if spec.is_guest else (None, None)
+            )
+            running = RunningSandbox(control=control, stdout=stdout, stderr=stderr, channel=channel)
+            ours.pop_all()  # they are closed with it from here on
+            ours.push(running)
+            sent = [
+                their_control.fileno(),
+                descriptors.held(descriptors.sealed(spec.to_bytes()), theirs),
+                descriptors.held(descriptors.input_file(stdin), theirs),
+            ]
+            sent += [their_stdout, their_stderr]
             if their_channel is not None:
-                their_channel.close()
-            for descriptor in (sent[0], sent[2], their_stdout, their_stderr):
-                os.close(descriptor)
-        return running
+                sent.append(their_channel.fileno())
+            self._request(sent)
+            ours.pop_all()
+            return running
 
     def _request(self, descriptors: list[int]) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
@@ -264,17 +274,3 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
-
-
-def _sealed(data: bytes) -> int:
-    """Return a file in memory that nobody can change, at its start."""
-    descriptor = os.memfd_create("cloister", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(data)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def _input(data: bytes) -> int:
-    return _sealed(data) if data else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,7 @@ from cloister.errors import (
     LaunchError,
     LimitExceeded,
     PathDenied,
+    ProviderError,
     ProviderUnavailable,
     quoted,
 )
@@ -27,6 +29,13 @@ from cloister.isolation.provider import Usage
 from cloister.limits import ResourceLimits
 
 TAIL_LINES: Final = 8
+TAIL_BYTES: Final = 4096
+SILENT: Final = "it wrote nothing to standard error"
+LAUNCHER_STEPS: Final = frozenset({"supervision", "request"})
+"""Where the launcher itself gives a sandbox up; the other steps are the building of one."""
+ERROR_LINE: Final = re.compile(r"\b\w*(?:Error|Exception)\b")
+"""What the line of an uncaught error has in Python, in JavaScript and in most other languages."""
+MISSING_FILE: Final = ("ENOENT", "FileNotFoundError", "No such file")
 LIMITS: Final = {
     "wall_ms": ("ms", "it ran longer than allowed"),
     "cpu_ms": ("ms", "it used more processor time than allowed"),
@@ -123,11 +132,26 @@ def set_up_failure(record: dict[str, Any]) -> CloisterError | None:
     match reported.get("failed"):
         case None:
             return None
+        case "grant" if reported["errno"] in (errno.EACCES, errno.EPERM):
+            return PathDenied(
+                f'the granted path "{quoted(reported["path"])}" cannot be opened ({_name(reported["errno"])}): '
+                "the sandbox runs as you, without the right to override permissions that root has outside",
+                code="denied.path-unresolved",
+                hint="give yourself access to it and to every directory above it (chmod, chown), or run Cloister as "
+                "its owner",
+            )
         case "grant":
             return PathDenied(
                 f'the granted path "{quoted(reported["path"])}" was refused: {reported["reason"]}',
                 code="denied.path-changed",
                 hint="grant the path that is there now; a path that changes while it is used is not followed",
+            )
+        case "directory" if reported["errno"] == errno.EACCES:
+            return LaunchError(
+                f'the working directory "{quoted(reported["path"])}" is closed to the sandbox (EACCES): '
+                "it runs as you, without the right to override permissions that root has outside",
+                code="provider.directory",
+                hint="give yourself access to it (chmod, chown), or run Cloister as its owner",
             )
         case "directory":
             return LaunchError(
@@ -140,15 +164,25 @@ def set_up_failure(record: dict[str, Any]) -> CloisterError | None:
             return LaunchError(
                 f'the program "{quoted(reported["program"])}" could not be started ({_name(reported["errno"])})',
                 code="provider.exec",
-                hint="only /usr, /bin, /lib and granted paths are visible inside; --read DIR makes one visible. "
+                hint="it is not executable for this user: chmod +x it, or name its interpreter before it"
+                if reported["errno"] == errno.EACCES
+                else "only /usr, /bin, /lib and granted paths are visible inside; --read DIR makes one visible. "
                 "A script needs a first line that names its interpreter",
             )
         case _:
             return _mechanism_missing(reported)
 
 
-def _mechanism_missing(reported: dict[str, Any]) -> ProviderUnavailable:
+def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:
     step, number = reported["step"], reported["errno"] or 0
+    if number in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS):
+        return too_few_descriptors(reported["detail"])
+    if step in LAUNCHER_STEPS:
+        return LaunchError(
+            f"the sandbox was given up at the {step}: {quoted(reported['detail'], 300)}",
+            code="provider.launcher",
+            hint="try again; if it happens again, report it",
+        )
     if step == "namespaces":
         reason, remedy = explain_refusal(number)
     elif number == errno.ENOSYS:
@@ -160,6 +194,15 @@ def _mechanism_missing(reported: dict[str, Any]) -> ProviderUnavailable:
         reason, remedy = explain_refusal(number)
         reason = f"{reported['detail']}; {reason}"
     return ProviderUnavailable(f"no sandbox can be built here, at the {step}: {reason}", hint=remedy)
+
+
+def too_few_descriptors(detail: str) -> LaunchError:
+    """Return the error for an execution that the limit of open files leaves no room for."""
+    return LaunchError(
+        f"too many sandboxes at once for the limit of open files ({quoted(detail, 300)})",
+        code="provider.launcher",
+        hint="run fewer executions at once, or raise the limit of open files: ulimit -n (in a unit file, LimitNOFILE)",
+    )
 
 
 def _name(number: int | None) -> str:
@@ -191,17 +234,25 @@ def crash(record: dict[str, Any], stderr: bytes) -> GuestCrashed:
 def script_failed(status: int, stderr: bytes) -> GuestError:
     """Return the error for a script that ended with another status than 0."""
     said = tail(stderr)
-    last = said.splitlines()[-1] if said else "it wrote nothing to standard error"
+    lines = _last_lines(stderr)
+    # What comes last need not say it: node ends with a stack and its version
+    telling = next((line for line in reversed(lines) if ERROR_LINE.search(line)), lines[-1] if lines else SILENT)
+    hint = "the details hold the end of its standard error"
+    if any(word in line for word in MISSING_FILE for line in lines):
+        hint = f"a script sees only the paths named in its :read and :write; {hint}"
     return GuestError(
-        f"the script ended with exit status {status}: {quoted(last, 300)}",
+        f"the script ended with exit status {status}: {quoted(telling.strip(), 300)}",
         code="guest.script",
         kind="ScriptError",
         details={"exit_status": status, "stderr": said},
-        hint="the details hold the end of its standard error",
+        hint=hint,
     )
 
 
 def tail(stderr: bytes) -> str:
     """Return the last lines of standard error, fit for a message."""
-    lines = stderr[-4096:].decode("utf-8", "replace").splitlines()
-    return "\n".join(quoted(line, 300) for line in lines[-TAIL_LINES:])
+    return "\n".join(quoted(line, 300) for line in _last_lines(stderr)[-TAIL_LINES:])
+
+
+def _last_lines(stderr: bytes) -> list[str]:
+    return stderr[-TAIL_BYTES:].decode("utf-8", "replace").splitlines()

@@ -30,6 +30,7 @@ LAST_CAPABILITY_FALLBACK: Final = 40
 """CAP_CHECKPOINT_RESTORE, include/uapi/linux/capability.h of Linux 5.9 and later."""
 
 OPEN_FILES_MIN: Final = 16
+NICENESS: Final = 5
 DATA_SLACK_BYTES: Final = 256 * MIB
 
 
@@ -69,6 +70,16 @@ def set_dumpable(value: bool) -> None:
     syscalls.prctl(PR_SET_DUMPABLE, int(value))
 
 
+def processes_max(limits: ResourceLimits) -> int:
+    """Return how many processes the kernel lets there be: more than allowed, so that the supervisor sees the excess."""
+    return 2 * limits.processes_count + 1
+
+
+def step_back() -> None:
+    """Leave the processor to the supervisor when both want it. Only lowering one's priority is always allowed."""
+    os.nice(NICENESS)
+
+
 def limit_resources(limits: ResourceLimits) -> None:
     """Set the limits the kernel enforces by itself, as hard limits.
 
@@ -81,7 +92,7 @@ def limit_resources(limits: ResourceLimits) -> None:
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NOFILE: max(limits.open_files_count, OPEN_FILES_MIN),
-        resource.RLIMIT_NPROC: 2 * limits.processes_count + 1,
+        resource.RLIMIT_NPROC: processes_max(limits),
         resource.RLIMIT_DATA: 2 * limits.memory_bytes + DATA_SLACK_BYTES,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_STACK: 8 * MIB,
@@ -104,9 +115,21 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def volunteer_for_oom() -> None:
-    """Be the first the kernel kills when the machine runs out of memory. Raising one's own score is always allowed."""
-    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+def volunteer_for_oom(pid: int | None = None) -> None:
+    """Have the kernel kill a process and all it will start first when the machine runs out of memory.
+
+    A process may raise its own score and lower it again, so its own wish binds no one. Done for it by a process with
+    CAP_SYS_RESOURCE on the host, say a launcher of root, it becomes the least the score can be.
+
+    Args:
+        pid: The process; None for the calling one.
+
+    Raises:
+        OSError: It has ended, or may not be told.
+
+    Source: proc_pid_oom_score_adj(5); `oom_score_adj_min` in fs/proc/base.c.
+    """
+    descriptor = os.open(f"/proc/{pid or 'self'}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, b"1000")
     finally:

@@ -45,7 +45,14 @@ def test_ends_that_no_limit_explains(record) -> None:
 @pytest.mark.parametrize(
     ("report", "error_class", "code", "words"),
     [
-        ({"failed": "grant", "path": "/srv/x", "reason": "gone"}, PathDenied, "denied.path-changed", "/srv/x"),
+        (
+            {"failed": "grant", "path": "/srv/x", "reason": "gone", "errno": 0},
+            PathDenied, "denied.path-changed", "/srv/x",
+        ),
+        (
+            {"failed": "grant", "path": "/srv/x", "reason": "no", "errno": errno.EACCES},
+            PathDenied, "denied.path-unresolved", "the sandbox runs as you",
+        ),
         ({"failed": "directory", "path": "/srv", "errno": errno.ENOENT}, LaunchError, "provider.directory", "ENOENT"),
         ({"failed": "exec", "program": "lua", "errno": errno.ENOENT}, LaunchError, "provider.exec", "lua"),
         (
@@ -56,6 +63,18 @@ def test_ends_that_no_limit_explains(record) -> None:
             {"failed": "mechanism", "step": "proc file system", "errno": errno.EPERM, "detail": "fsmount"},
             ProviderUnavailable, "provider.unavailable", "/proc",
         ),
+        (
+            {"failed": "mechanism", "step": "namespaces", "errno": errno.EMFILE, "detail": "socketpair"},
+            LaunchError, "provider.launcher", "limit of open files",
+        ),
+        (
+            {"failed": "mechanism", "step": "namespaces", "errno": errno.EAGAIN, "detail": "clone3"},
+            ProviderUnavailable, "provider.unavailable", "room for another process",
+        ),
+        (
+            {"failed": "mechanism", "step": "supervision", "errno": 0, "detail": "IndexError"},
+            LaunchError, "provider.launcher", "supervision",
+        ),
     ],
 )  # fmt: skip
 def test_sandboxes_that_were_not_completed(report, error_class, code, words) -> None:
@@ -64,6 +83,39 @@ def test_sandboxes_that_were_not_completed(report, error_class, code, words) -> 
     assert error.code == code
     assert words in error.message
     assert error.hint
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.EACCES, "chmod +x"), (errno.ENOENT, "visible inside")])
+def test_the_hint_fits_the_reason_a_program_did_not_start(number, words) -> None:
+    error = outcome.set_up_failure({"reported": {"failed": "exec", "program": "./a.txt", "errno": number}})
+    assert words in error.hint
+
+
+@pytest.mark.parametrize(
+    ("stderr", "line"),
+    [
+        (b"Traceback (most recent call last):\n  at x\nValueError: seven\n", "ValueError: seven"),
+        (b"/script:1\n\nTypeError: seven\n    at f\n\nNode.js v18.1.0\n", "TypeError: seven"),
+        (b"  Uncaught DOMException: seven\nNode.js v18.1.0\n", "Uncaught DOMException: seven"),
+        (b"sh: 1: seven: not found\n", "sh: 1: seven: not found"),
+        (b"Errors happen\nseven\n", "seven"),
+        (b"", "it wrote nothing to standard error"),
+    ],
+)
+def test_a_failed_script_is_told_by_its_error(stderr, line) -> None:
+    error = outcome.script_failed(1, stderr)
+    assert error.message == f"the script ended with exit status 1: {line}"
+    assert ":read" not in error.hint
+
+
+def test_a_file_that_is_missing_inside_has_its_own_hint() -> None:
+    for words in (
+        b"FileNotFoundError: [Errno 2]",
+        b"Error: ENOENT: no such file",
+        b"cat: x: No such file or directory",
+    ):
+        error = outcome.script_failed(1, words)
+        assert "only the paths named in its :read and :write" in error.hint
 
 
 def test_completed_sandboxes_are_no_failure() -> None:

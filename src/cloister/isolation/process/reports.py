@@ -1,0 +1,88 @@
+"""What the first process of a sandbox may say to the launcher, and the check of it.
+
+Owns the shapes of those messages. A first process that was taken over may send anything, so whatever has not exactly
+one of the shapes is nothing. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Final, TypeAlias
+
+Report: TypeAlias = dict[str, Any]
+
+TEXT_CHARS_MAX: Final = 4096
+REPORT_BYTES_MAX: Final = 32 * 1024
+"""Room for the longest path in JSON, where a byte that is no text takes six."""
+
+_FAILURES: Final[dict[str, dict[str, type]]] = {
+    "grant": {"path": str, "reason": str, "errno": int},
+    "directory": {"path": str, "errno": int},
+    "exec": {"program": str, "errno": int},
+    "mechanism": {"step": str, "errno": int, "detail": str},
+}
+_PRIVATE: Final[dict[str, type]] = {"free_bytes": int, "free_inodes": int}
+_INT_MAX: Final = 2**63
+
+
+def failure(kind: str, **facts: str | int | None) -> Report:
+    """Return the message for a sandbox that was not completed, with texts shortened and absent numbers as 0.
+
+    Args:
+        kind: One of `grant`, `directory`, `exec` and `mechanism`.
+        **facts: What its shape asks for.
+    """
+    shape = _FAILURES[kind]
+    return {"failed": kind} | {name: _bounded(facts.get(name), kind) for name, kind in shape.items()}
+
+
+def _bounded(value: str | int | None, kind: type) -> str | int:
+    if kind is str:
+        return str(value or "")[:TEXT_CHARS_MAX]
+    return value if isinstance(value, int) else 0
+
+
+def to_bytes(report: Report) -> bytes:
+    """Return a message as it is sent."""
+    # ASCII with escapes keeps file names that are not UTF-8 (surrogate escapes) as they are
+    return json.dumps(report, ensure_ascii=True).encode("ascii")
+
+
+def from_bytes(data: bytes) -> Report | None:
+    """Return a message, or None when it is none that a first process of ours would send."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if message == {}:
+        return {}
+    if not isinstance(message, dict):
+        return None
+    return message if _is_end(message) or _is_failure(message) else None
+
+
+def _is_end(message: Report) -> bool:
+    if message.keys() != {"status", "private"} or not _has_shape(message["private"], _PRIVATE):
+        return False
+    status = message["status"]
+    return _is_number(status) and status < 2**16 and (os.WIFEXITED(status) or os.WIFSIGNALED(status))
+
+
+def _is_failure(message: Report) -> bool:
+    kind = message.get("failed")
+    shape = _FAILURES.get(kind) if isinstance(kind, str) else None
+    return shape is not None and _has_shape({k: v for k, v in message.items() if k != "failed"}, shape)
+
+
+def _has_shape(value: object, shape: dict[str, type]) -> bool:
+    if not isinstance(value, dict) or value.keys() != shape.keys():
+        return False
+    return all(
+        _is_number(value[name]) if kind is int else isinstance(value[name], str) and len(value[name]) <= TEXT_CHARS_MAX
+        for name, kind in shape.items()
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _INT_MAX
