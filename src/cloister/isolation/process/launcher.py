@@ -12,6 +12,7 @@ import contextlib
 import errno
 import functools
 import gc
+import json
 import os
 import resource
 import select
@@ -25,13 +26,13 @@ from cloister.isolation.process import privileges, reports, syscalls, view
 from cloister.isolation.process.cgroup import Groups, own_group
 from cloister.isolation.process.clones import Clones
 from cloister.isolation.process.first_process import Machine
-from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supervision import Sandbox
+from cloister.limits import ResourceLimits
 
 REQUEST_FDS_MAX: Final = 6
 REQUEST_FDS_MIN: Final = 5
 """Control, spec, standard input, output and error; a sixth is the channel of a forked guest."""
-REQUEST_BYTES: Final = 16
+REQUEST_BYTES: Final = 4096
 READY: Final = b"ready"
 LEISURE_AFTER_S: Final = 0.020
 FDS_FOR_WORK: Final = 40
@@ -160,16 +161,16 @@ class Launcher:
             self._is_open = False
         elif descriptors:
             is_short = len(descriptors) < REQUEST_FDS_MIN or bool(flags & socket.MSG_CTRUNC)
-            self._serve(list(descriptors), started_s, is_short)
+            self._serve(message, list(descriptors), started_s, is_short)
 
-    def _serve(self, descriptors: list[int], started_s: float, is_short: bool) -> None:
+    def _serve(self, message: bytes, descriptors: list[int], started_s: float, is_short: bool) -> None:
         """Launch what a request asks for, or answer why not. One bad request must not end the sandboxes of others."""
         control_fd, *rest = descriptors
         control = socket.socket(fileno=control_fd)
         try:
             if is_short or len(self._sandboxes) >= self._sandboxes_max:
                 raise OSError(errno.EMFILE, f"{len(self._sandboxes)} of {self._sandboxes_max} run")  # noqa: TRY301
-            self._launch(control, rest, started_s)
+            self._launch(message, control, rest, started_s)
         except Exception as error:  # noqa: BLE001 - whatever it was, the host is told, and the loop goes on
             code = error.errno if isinstance(error, OSError) else 0
             is_short = code in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
@@ -182,13 +183,13 @@ class Launcher:
             for each in rest:
                 os.close(each)
 
-    def _launch(self, control: socket.socket, descriptors: list[int], started_s: float) -> None:
-        spec_fd = descriptors[0]
-        spec = SandboxSpec.from_bytes(os.pread(spec_fd, os.fstat(spec_fd).st_size, 0))
+    def _launch(self, message: bytes, control: socket.socket, descriptors: list[int], started_s: float) -> None:
+        request = json.loads(message)
+        limits = ResourceLimits(**request["limits"])
         clone = self._clones.take()
         try:
             if clone.group is not None:
-                clone.group.limit(privileges.processes_max(spec.limits))
+                clone.group.limit(privileges.processes_max(limits))
             clone.order(descriptors)
         except OSError:
             clone.discard()
@@ -199,8 +200,8 @@ class Launcher:
                 pidfd=clone.pidfd,
                 control=control,
                 report=clone.report,
-                limits=spec.limits,
-                is_guest=spec.is_guest,
+                limits=limits,
+                is_guest=request["is_guest"],
                 started_s=started_s,
                 group=clone.group,
             )

@@ -30,7 +30,6 @@ from cloister.isolation.process.spec import FIXED_ENVIRONMENT, SandboxSpec
 START_TIMEOUT_S: Final = 30.0
 END_TIMEOUT_S: Final = 5.0
 RECORD_BYTES_MAX: Final = 64 * 1024
-REQUEST: Final = b"launch"
 COMPLAINT_BYTES: Final = 2_000
 
 _BOOTSTRAP: Final = """\
@@ -217,19 +216,19 @@ class Nursery:
             sent += [their_stdout, their_stderr]
             if their_channel is not None:
                 sent.append(their_channel.fileno())
-            self._request(sent)
+            self._request(spec.request(), sent)
             ours.pop_all()
             return running
 
-    def _request(self, descriptors: list[int]) -> None:
+    def _request(self, message: bytes, descriptors: list[int]) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         launcher = self._ready_launcher()
         try:
-            launcher.requests.sendmsg([REQUEST], rights)
+            launcher.requests.sendmsg([message], rights)
         except OSError:
             # It died since its last work. Nothing of this request was begun, so a new one may be asked.
             self.discard(launcher)
-            self._ready_launcher().requests.sendmsg([REQUEST], rights)
+            self._ready_launcher().requests.sendmsg([message], rights)
 
     def _ready_launcher(self) -> _Launcher:
         with self._lock:

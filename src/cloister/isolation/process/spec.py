@@ -76,8 +76,15 @@ class SandboxSpec:
         """Return every variable the payload sees."""
         return FIXED_ENVIRONMENT | self.environment
 
+    def request(self) -> bytes:
+        """Return what the launcher itself needs to know: how to watch it, and nothing of what runs in it.
+
+        The launcher is cloned for every sandbox, so what it reads here its later sandboxes would find in their memory.
+        """
+        return json.dumps({"is_guest": self.is_guest, "limits": self.limits.to_dict()}).encode("ascii")
+
     def to_bytes(self) -> bytes:
-        """Return the request as it is sent."""
+        """Return the whole, for the first process of the sandbox."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         fields["grants"] = [asdict(grant) for grant in self.grants]
         fields["limits"] = self.limits.to_dict()

@@ -16,7 +16,7 @@ import pytest
 from cloister.errors import LaunchError
 from cloister.isolation.process import launcher, outcome
 from cloister.isolation.process.launcher import PROGRAMS
-from cloister.isolation.process.nursery import REQUEST, Nursery, RunningSandbox
+from cloister.isolation.process.nursery import Nursery, RunningSandbox
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.limits import ResourceLimits
 
@@ -95,7 +95,7 @@ def test_requests_that_are_none(nursery, sent) -> None:
     with ours, theirs, Path(os.devnull).open("rb") as null:
         descriptors = [theirs.fileno(), *[null.fileno()] * 4][:sent]
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if sent else []
-        nursery._launcher.requests.sendmsg([REQUEST], rights)
+        nursery._launcher.requests.sendmsg([b"launch"], rights)
         theirs.close()
         ours.settimeout(30)
         if sent:
