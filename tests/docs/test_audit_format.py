@@ -121,7 +121,7 @@ TAMPERINGS = {
     "misfiled": ("UPDATE records SET run_id = 'run-0' WHERE sequence = 0",),
     "signature": ("UPDATE records SET signature = zeroblob(64) WHERE sequence = 0",),
     "text as signature": ("UPDATE records SET signature = 'text' WHERE sequence = 0",),
-    "digest": ("UPDATE records SET record_sha256 = replace(record_sha256, 'a', 'b') WHERE sequence = 1",),
+    "digest": ("UPDATE records SET record_sha256 = printf('%064d', 0) WHERE sequence = 1",),
     "key": ("UPDATE records SET key_id = '0000000000000000' WHERE sequence = 0",),
     "head count": ("UPDATE head SET count = count - 1",),
     "no head": ("DELETE FROM head",),
