@@ -30,6 +30,9 @@ class ResourceLimits:
         steps_count: Function calls and loop turns of RTFS code.
         depth_count: Nested RTFS calls.
         value_bytes: Size of one value that crosses the sandbox boundary, or of one text built by RTFS code.
+        value_elements_count: Elements of all collections of one value that crosses the sandbox boundary or is read
+            from JSON or written to it; an empty collection counts as one, a text however long is one element. A few
+            bytes of data can be an object of a hundred in memory, so bytes alone would not bound that.
     """
 
     wall_ms: int = 30_000
@@ -44,6 +47,7 @@ class ResourceLimits:
     steps_count: int = 50_000_000
     depth_count: int = 10_000
     value_bytes: int = 16 * MIB
+    value_elements_count: int = 250_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -122,8 +122,16 @@ def shape(form: Form) -> object:
 @example((5e-324, -0.0, 1.7976931348623157e308))
 @example(List((Symbol("-"), Symbol("+a"), -1)))
 def test_printed_values_read_back_identical(value: Value) -> None:
-    (form,) = read(Source("plan", to_text(value)))
+    text = to_text(value)
+    assert text.isprintable()
+    (form,) = read(Source("plan", text))
     assert identical(value_of(form), value)
+
+
+@given(VALUES, st.integers(1, 60))
+def test_a_bounded_text_is_the_beginning_of_the_whole(value: Value, chars_max: int) -> None:
+    whole, cut = to_text(value), to_text(value, chars_max)
+    assert cut == (whole if len(whole) <= chars_max else whole[: chars_max - 1] + "…")
 
 
 def check_read_error(error: ReadError) -> None:

@@ -11,9 +11,9 @@ from typing import Final
 
 from cloister.errors import CloisterError, DeniedError, LimitExceeded, WireError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
-from cloister.isolation.wire import value_bytes
+from cloister.isolation.wire import check_value_size
 from cloister.isolation.wire_errors import GUEST_ERRORS, REPLY_CLASSES, add_place, reply_error, to_exception
-from cloister.isolation.wire_messages import Message
+from cloister.isolation.wire_messages import STEPS_MAX, STEPS_OPEN_MAX, Message
 from cloister.limits import ResourceLimits
 
 _NO_HOST: Final = "this execution has no host to call; it was started for pure code only"
@@ -39,18 +39,9 @@ def require_value_size(value: WireValue, limits: ResourceLimits, what: str) -> N
     """Check the size of a value that is about to cross.
 
     Raises:
-        LimitExceeded: `limit.value` when its JSON has more bytes than `limits.value_bytes`.
+        LimitExceeded: `limit.value` or `limit.value-elements` when it is larger than one value may be.
     """
-    used = value_bytes(value)
-    if used > limits.value_bytes:
-        raise LimitExceeded(
-            f"{what}: {used} bytes as data; one value may have {limits.value_bytes}",
-            limit="value_bytes",
-            allowed=limits.value_bytes,
-            used=used,
-            unit="bytes",
-            hint="pass less at once, pass it in a file, or raise the limit value_bytes",
-        )
+    check_value_size(value, limits, what)
 
 
 class Dialogue:
@@ -70,6 +61,7 @@ class Dialogue:
         self._limits = limits
         self._calls_count = 0
         self._steps_open_count = 0
+        self._steps_begun_count = 0
         self._answered_errors: dict[int, CloisterError] = {}
         self.fatal: LimitExceeded | None = None
         self.is_ended = False
@@ -134,7 +126,13 @@ class Dialogue:
 
     def _note_step(self, message: Message) -> None:
         if message["event"] == "started":
+            # A guest refuses these itself, as errors of the plan; one that did not has been taken over
             self._steps_open_count += 1
+            self._steps_begun_count += 1
+            if self._steps_open_count > STEPS_OPEN_MAX:
+                raise _out_of_order(f"more than {STEPS_OPEN_MAX} steps are inside one another")
+            if self._steps_begun_count > STEPS_MAX:
+                raise _out_of_order(f"it began more than {STEPS_MAX} steps")
             if self._host is not None:
                 self._host.step_started(message["name"])
             return

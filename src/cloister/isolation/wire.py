@@ -16,18 +16,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from cloister.errors import WireError, quoted
+from cloister.errors import LimitExceeded, WireError, quoted
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, Shape, checked
-from cloister.lang.transport import NESTING_MAX
+from cloister.lang.json_bounds import JSON_NESTING_MAX, has_more_elements, nesting
+from cloister.lang.stdlib.budget import elements_error
 from cloister.limits import MIB, ResourceLimits
 
 HEADER_BYTES: Final = 4
 ENVELOPE_BYTES: Final = 4 * MIB
 """Room in a frame beside its one value: program text, an error with its place and call stack."""
 FRAME_BYTES_MAX: Final = 2**31 - 1
-JSON_NESTING_MAX: Final = 3 * NESTING_MAX + 16
-"""Deepest JSON that is parsed: a tagged map takes three levels for one of its value. CPython's parser recurses in C, so
-that a raised recursion limit would let a deeper frame overflow the stack of the process that reads it."""
+ENVELOPE_ELEMENTS: Final = 1_000
+"""Room in a frame beside the elements of its value: fields of a message, an error with its place and call stack."""
 RECEIVE_BYTES: Final = 256 * 1024
 
 
@@ -36,7 +36,14 @@ def frame_bytes(limits: ResourceLimits) -> int:
     return min(limits.value_bytes + ENVELOPE_BYTES, FRAME_BYTES_MAX)
 
 
-_STRING_OR_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+def frame_elements(limits: ResourceLimits) -> int:
+    """Return the most elements that a frame of an execution with these limits needs."""
+    return limits.value_elements_count + ENVELOPE_ELEMENTS
+
+
+FRAME_ELEMENTS_MAX: Final = frame_elements(ResourceLimits())
+"""What is accepted from the other side where nobody names another bound."""
+
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -65,6 +72,33 @@ def _encoded(data: Any) -> bytes:
         ) from error
 
 
+def check_value_size(value: Any, limits: ResourceLimits, what: str) -> None:
+    """Check the size of a value that is about to cross.
+
+    Args:
+        value: JSON data.
+        limits: `value_bytes` bounds its JSON, `value_elements_count` its elements.
+        what: Names it in the error.
+
+    Raises:
+        LimitExceeded: `limit.value`, `limit.value-elements`.
+        WireError: `provider.wire-json` as `pack`.
+    """
+    body = _encoded(value)
+    used = len(body)
+    if used > limits.value_bytes:
+        raise LimitExceeded(
+            f"{what}: {used} bytes as data; one value that crosses the boundary may have {limits.value_bytes}",
+            limit="value_bytes",
+            allowed=limits.value_bytes,
+            used=used,
+            unit="bytes",
+            hint="pass less at once, pass it in a file, or raise the limit value_bytes",
+        )
+    if has_more_elements(body, limits.value_elements_count):
+        raise elements_error(limits.value_elements_count, what)
+
+
 def value_bytes(value: Any) -> int:
     """Return how many bytes a value has as it crosses: those of its JSON in UTF-8.
 
@@ -74,14 +108,22 @@ def value_bytes(value: Any) -> int:
     return len(_encoded(value))
 
 
-def unpack(body: bytes) -> Message:
+def unpack(body: bytes, elements_max: int = FRAME_ELEMENTS_MAX) -> Message:
     """Return the JSON object of one frame's body.
 
     Raises:
-        WireError: `provider.wire-json` when it is not UTF-8, not JSON, nested deeper than `JSON_NESTING_MAX`, holds
-            non-finite numbers or half a surrogate pair, or is not an object.
+        WireError: `provider.wire-oversize` when it has more elements than `elements_max`; `provider.wire-json` when it
+            is not UTF-8, not JSON, nested deeper than `JSON_NESTING_MAX`, holds non-finite numbers or half a surrogate
+            pair, or is not an object.
     """
-    if _nesting(body) > JSON_NESTING_MAX:
+    if has_more_elements(body, elements_max):
+        raise WireError(
+            f"a frame has more than {elements_max} elements",
+            code="provider.wire-oversize",
+            hint="raise the limit value_elements_count, or pass the data in a file",
+            details={"allowed": elements_max},
+        )
+    if nesting(body) > JSON_NESTING_MAX:
         raise WireError(f"a frame nests deeper than {JSON_NESTING_MAX} levels", code="provider.wire-json")
     try:
         message = json.loads(body.decode("utf-8"), parse_constant=_refuse_number, parse_float=_finite)
@@ -92,21 +134,6 @@ def unpack(body: bytes) -> Message:
     if not isinstance(message, dict):
         raise WireError("a frame holds something else than an object", code="provider.wire-json")
     return message
-
-
-def _nesting(body: bytes) -> int:
-    """Return how deep brackets nest, exactly only where it could matter."""
-    if body.count(b"[") + body.count(b"{") <= JSON_NESTING_MAX:
-        return 0
-    depth = deepest = 0
-    for match in _STRING_OR_BRACKET.finditer(body):
-        opening = body[match.start()]
-        if opening in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif opening in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _refuse_number(name: str) -> NoReturn:
@@ -135,11 +162,13 @@ class FrameDecoder:
     Args:
         bytes_max: Largest body that is accepted; a larger announcement is refused before its body is read.
         accepts: The messages the other side may send.
+        elements_max: Most elements of one message; see `frame_elements`.
     """
 
-    def __init__(self, bytes_max: int, accepts: Mapping[str, Shape]) -> None:
+    def __init__(self, bytes_max: int, accepts: Mapping[str, Shape], elements_max: int = FRAME_ELEMENTS_MAX) -> None:
         self._bytes_max = bytes_max
         self._accepts = accepts
+        self._elements_max = elements_max
         self._buffer = bytearray()
 
     def __repr__(self) -> str:
@@ -166,7 +195,7 @@ class FrameDecoder:
             return None
         body = bytes(self._buffer[HEADER_BYTES:end])
         del self._buffer[:end]
-        return checked(unpack(body), self._accepts)
+        return checked(unpack(body, self._elements_max), self._accepts)
 
     def messages(self) -> Iterator[Message]:
         """Yield every whole message that is pending."""
@@ -201,15 +230,18 @@ class Channel:
         socket: Owned by the caller, who closes it.
         side: Decides which messages are sent and which are accepted.
         bytes_max: Largest frame in either direction; see `frame_bytes`.
+        elements_max: Most elements of one received message; see `frame_elements`.
     """
 
     socket: socket.socket
     side: Side
     bytes_max: int
+    elements_max: int = FRAME_ELEMENTS_MAX
     _decoder: FrameDecoder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._decoder = FrameDecoder(self.bytes_max, GUEST_MESSAGES if self.side is Side.HOST else HOST_MESSAGES)
+        accepted = GUEST_MESSAGES if self.side is Side.HOST else HOST_MESSAGES
+        self._decoder = FrameDecoder(self.bytes_max, accepted, self.elements_max)
 
     def send(self, message: Message) -> None:
         """Send one message and wait until the kernel has taken all of it.

@@ -1,7 +1,8 @@
 """Errors as they cross the wall of a sandbox, in both directions.
 
-Owns which classes of the error tree each side may send, and how a received error becomes an exception again. Text from
-the other side is hostile: it is cut and stripped of control characters here, before it can reach a terminal or a log.
+Owns which classes of the error tree each side may send, with which codes, and how a received error becomes an exception
+again. Text from the other side is hostile: it is cut and stripped of control characters here, wherever in the error it
+stands, before it can reach a terminal or a log. Nothing a guest sends may look like something its host says.
 Part of the guest set: standard library only.
 """
 
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeGuard
 
 from cloister.errors import (
+    QUOTED_CHARS_MAX,
     CapabilityDenied,
     CloisterError,
     CompileError,
@@ -43,6 +46,19 @@ ErrorClasses = Mapping[str, type[CloisterError]]
 MESSAGE_CHARS_MAX: Final = 2_000
 SPAN_TEXT_CHARS_MAX: Final = 1_000
 TRACE_LINES_MAX: Final = 50
+GUEST_HINT_CHARS_MAX: Final = 300
+DETAILS_MAX: Final = 100
+"""Values kept of the details of an error, those inside others included."""
+
+DETAILS_DEPTH_MAX: Final = 4
+DETAIL_KEY_CHARS_MAX: Final = 60
+HOST_DETAILS: Final = frozenset({"also_refused", "more"})
+"""Details whose content the host shows as errors of its own."""
+
+UNSAFE_OPTION: Final = "--unsafe"
+"""No guest may advise to take its walls down."""
+
+_UNITS: Final = frozenset({"bytes", "ms", "count", "steps"})
 
 _LIMITS: Final = frozenset(each.name for each in fields(ResourceLimits))
 
@@ -55,6 +71,12 @@ _BOTH: Final = (InputError, ReadError, CompileError, DeniedError, GuestError)
 
 GUEST_ERRORS: Final = _by_name(*_BOTH, LimitExceeded, InternalError)
 """What a guest may report as its own failure. It cannot speak for the provider, the chain or an attestation."""
+
+_GUEST_CODES: Final = {
+    "InputError": "input.", "ReadError": "read.", "CompileError": "compile.", "DeniedError": "denied.pure",
+    "GuestError": "guest.", "InternalError": "internal.",
+}  # fmt: skip
+"""How the code of an error begins that a guest reports as its own. The code of a limit follows from its name."""
 
 HOST_ERRORS: Final = _by_name(
     *_BOTH, PlanError, ConfigError, CapabilityDenied, PathDenied, EgressDenied, IsolationUnavailable, TokenRejected,
@@ -124,36 +146,79 @@ def to_exception(data: Mapping[str, Any], known: ErrorClasses) -> CloisterError:
     error_class = known.get(data["type"])
     if error_class is None:
         raise _refused(f"an error of type {quoted(data['type'], 60)} may not come from there")
+    from_guest = known is GUEST_ERRORS
     if error_class is LimitExceeded:
-        return _limit_exceeded(data)
-    hint, kind = data.get("hint"), data.get("kind")
+        return _limit_exceeded(data, from_guest=from_guest)
+    kind, code = data.get("kind"), data["code"]
+    if from_guest and not code.startswith(_GUEST_CODES[data["type"]]):
+        error_class, code = GuestError, GuestError.default_code
     return error_class(
-        quoted(data["message"], MESSAGE_CHARS_MAX),
-        code=data["code"],
-        kind=None if kind is None else quoted(kind, KIND_CHARS_MAX),
+        _clean(data["message"], MESSAGE_CHARS_MAX),
+        code=code,
+        kind=None if kind is None else _clean(kind, KIND_CHARS_MAX),
         span=_span(data),
-        hint=None if hint is None else quoted(hint, MESSAGE_CHARS_MAX),
-        details=data.get("details"),
+        hint=_hint(data, from_guest=from_guest),
+        details=_details(data),
         trace=_trace(data),
     )
 
 
-def _limit_exceeded(data: Mapping[str, Any]) -> LimitExceeded:
+def _limit_exceeded(data: Mapping[str, Any], *, from_guest: bool) -> LimitExceeded:
     facts = data.get("details") or {}
-    limit, allowed, used = facts.get("limit"), facts.get("allowed"), facts.get("used")
-    if not isinstance(limit, str) or limit not in _LIMITS or type(allowed) is not int:
+    limit, allowed, used, unit = facts.get("limit"), facts.get("allowed"), facts.get("used"), facts.get("unit")
+    if not isinstance(limit, str) or limit not in _LIMITS or not _is_count(allowed):
         raise _refused("it reports a limit that does not exist")
-    hint = data.get("hint")
     return LimitExceeded(
-        quoted(data["message"], MESSAGE_CHARS_MAX),
+        _clean(data["message"], MESSAGE_CHARS_MAX),
         limit=limit,
         allowed=allowed,
-        used=used if type(used) is int else None,
-        unit=quoted(str(facts.get("unit")), 20),
+        used=used if _is_count(used) else None,
+        unit=unit if isinstance(unit, str) and unit in _UNITS else "count",
         span=_span(data),
-        hint=None if hint is None else quoted(hint, MESSAGE_CHARS_MAX),
+        hint=_hint(data, from_guest=from_guest),
         trace=_trace(data),
     )
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _clean(text: str, chars_max: int) -> str:
+    """Return text of the other side fit to be shown; cut first, for it may be as long as a frame."""
+    return quoted(text[: chars_max + 1], chars_max)
+
+
+def _hint(data: Mapping[str, Any], *, from_guest: bool) -> str | None:
+    hint = data.get("hint")
+    if hint is None:
+        return None
+    shown = _clean(hint, GUEST_HINT_CHARS_MAX if from_guest else MESSAGE_CHARS_MAX)
+    return None if from_guest and UNSAFE_OPTION in shown.lower() else shown
+
+
+def _details(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the details of an error as far as they can be shown; whatever they are, this does not fail."""
+    left = DETAILS_MAX
+
+    def cleaned(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if isinstance(value, str):
+            return _clean(value, MESSAGE_CHARS_MAX)
+        if isinstance(value, list) and depth < DETAILS_DEPTH_MAX:
+            return [cleaned(item, depth + 1) for item in value[: max(0, left)] if left > 0]
+        if isinstance(value, dict) and depth < DETAILS_DEPTH_MAX:
+            names = [name for name in islice(value, max(0, left)) if name not in HOST_DETAILS]
+            return {_clean(name, DETAIL_KEY_CHARS_MAX): cleaned(value[name], depth + 1) for name in names if left > 0}
+        return value if value is None or isinstance(value, (bool, float)) or _is_small(value) else None
+
+    found: dict[str, Any] = cleaned(data.get("details") or {}, 0)
+    return found
+
+
+def _is_small(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**63
 
 
 def add_place(error: CloisterError, data: Mapping[str, Any]) -> None:
@@ -167,13 +232,14 @@ def _span(data: Mapping[str, Any]) -> Span | None:
     span = data.get("span")
     if span is None:
         return None
-    shown = span | {"source": quoted(span["source"]), "text": span["text"][:SPAN_TEXT_CHARS_MAX]}
-    return Span(**shown)
+    # Columns count characters of this text: each is kept or replaced, and a tab is drawn as a blank anyway
+    text = quoted(span["text"][:SPAN_TEXT_CHARS_MAX].replace("\t", " "), SPAN_TEXT_CHARS_MAX)
+    return Span(**(span | {"source": _clean(span["source"], QUOTED_CHARS_MAX), "text": text}))
 
 
 def _trace(data: Mapping[str, Any]) -> tuple[str, ...]:
     lines = data.get("trace") or []
-    return tuple(quoted(line, MESSAGE_CHARS_MAX) for line in lines[:TRACE_LINES_MAX])
+    return tuple(_clean(line, MESSAGE_CHARS_MAX) for line in lines[:TRACE_LINES_MAX])
 
 
 def _refused(why: str) -> WireError:

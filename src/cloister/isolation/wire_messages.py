@@ -20,6 +20,11 @@ Message: TypeAlias = dict[str, Any]
 CAPABILITY_CHARS_MAX: Final = 200
 STEP_NAME_CHARS_MAX: Final = 200
 KIND_CHARS_MAX: Final = 200
+STEPS_OPEN_MAX: Final = 256
+"""Steps of a plan inside one another."""
+
+STEPS_MAX: Final = 100_000
+"""Steps of one execution. Each is a record of the host that stays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,23 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.errors import GuestError, LimitExceeded
+from cloister.lang.stdlib.budget import elements_error
 from cloister.lang.transport import NESTING_MAX
 from cloister.lang.values import Map, Value
+from cloister.limits import ResourceLimits
 
 SLOT_BYTES: Final = 8
 
 
-def check_crossing(value: Value, value_bytes: int) -> None:
+def check_crossing(value: Value, limits: ResourceLimits) -> None:
     """Check that a value can be written out.
 
     Args:
         value: Any value; functions count as one element, refusing them is up to the boundary.
-        value_bytes: Largest size: characters of texts, plus 8 for every element.
+        limits: `value_bytes` bounds characters of texts plus 8 for every element, `value_elements_count` the elements.
 
     Raises:
-        LimitExceeded: `limit.value`.
+        LimitExceeded: `limit.value`, `limit.value-elements`.
         GuestError: `TypeError` when it is nested deeper than can cross.
 
     Cost:
@@ -32,7 +34,8 @@ def check_crossing(value: Value, value_bytes: int) -> None:
     """
     if not isinstance(value, (tuple, Map, str)):
         return
-    used = 0
+    value_bytes = limits.value_bytes
+    used = elements = 0
     pending: list[tuple[Value, int]] = [(value, 0)]
     while pending:
         item, depth = pending.pop()
@@ -43,6 +46,9 @@ def check_crossing(value: Value, value_bytes: int) -> None:
             if depth > NESTING_MAX:
                 message = f"a value nested deeper than {NESTING_MAX} levels cannot cross the boundary"
                 raise GuestError(message, kind="TypeError", code="guest.nesting")
+            elements += len(item) or 1
+            if elements > limits.value_elements_count:
+                raise elements_error(limits.value_elements_count, "a value that was about to leave the program")
             # The elements count before they are looked at: together with the pending ones they bound the memory used.
             if used + (len(pending) + len(item)) * SLOT_BYTES <= value_bytes:
                 parts = item if isinstance(item, tuple) else (*item.keys(), *item.values())

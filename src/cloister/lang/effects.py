@@ -55,7 +55,7 @@ ELEMENTS_MAX: Final = 10_000
 """Largest argument that is followed through names; a larger one is unknown."""
 
 TOTAL_ELEMENTS_MAX: Final = 100_000
-"""All arguments of a program together. A small text can name one large value many times; what comes after is unknown."""
+"""All arguments of a program together. A small text can name a large value many times; what comes after is unknown."""
 
 _Sized: TypeAlias = tuple[LiteralArgument, int]
 """A literal and how many elements it has when written out."""

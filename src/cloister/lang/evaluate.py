@@ -1,6 +1,8 @@
 """Evaluating a piece of pure RTFS from Python.
 
-Owns the public one-call entry. There are no capabilities here; plans run through `cloister.Runtime`.
+Owns the public one-call entry. There are no capabilities here; plans run through `cloister.Runtime`. Everything happens
+in the caller's process: `wall_ms` counts from the first look at the text, and what cannot be interrupted, reading and
+generating code, is kept short by the bounds of `ReadLimits` and `program_size`.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def evaluate(
         raise InputError(
             f'unknown engine "{quoted(engine)}"', code="input.engine", hint=f"this version has: {', '.join(ENGINES)}"
         )
+    bounds, monotonic_ns = limits or ResourceLimits(), SystemClock().monotonic_ns
+    began_ns = monotonic_ns()
     values = {name: from_python(value) for name, value in (inputs or {}).items()}
     program = compile_program(source, inputs=values.keys())
-    outcome = run_program(program, PureHost(), limits or ResourceLimits(), values, SystemClock().monotonic_ns)
-    return to_python(outcome.value)
+    outcome = run_program(program, PureHost(), bounds, values, monotonic_ns, began_ns=began_ns)
+    return to_python(outcome.value, bounds)

@@ -1,16 +1,18 @@
-"""Text to tokens: every atom as a finished form, every delimiter and prefix as a mark.
+r"""Text to tokens: every atom as a finished form, every delimiter and prefix as a mark.
 
 Owns the characters: which belong to a name, what a number looks like, where a word ends. A word always runs to the
 next blank, comma, delimiter or string, so `1a` is one wrong number and never a number and a name. Must not know
 nesting; that is the reader's. Handles plan text, which is hostile. Part of the guest set: standard library only.
 
-Source: language reference, sections 1.1 to 1.4, and section 9 rows 2 and 54 (commas, word boundaries).
+Source: language reference, sections 1.1 to 1.4, and section 9 rows 2 and 54 (commas, word boundaries). The escape
+`\u{HEX}` is an addition of ours: without it there is no way to write a control character that can be seen.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
@@ -55,7 +57,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|(.))", re.DOTALL)
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"'}
 _NAMED_VALUES: Final[dict[str, LiteralValue]] = {"true": True, "false": False, "nil": None}
 _SPECIAL_NUMBERS: Final = {"##Inf": math.inf, "##-Inf": -math.inf, "##NaN": math.nan}
@@ -66,6 +68,12 @@ _KEYWORD: Final = re.compile(rf"{_NAME}(?!.)", re.DOTALL)
 def is_keyword_name(name: str) -> bool:
     """Say whether `:name` would be read as a keyword of that name."""
     return _KEYWORD.match(name) is not None
+
+
+def is_symbol_name(name: str) -> bool:
+    """Say whether `name` would be read as a symbol of that name."""
+    match = _TOKEN.match(name)
+    return match is not None and match.lastgroup == "symbol" and match.end() == len(name) and name not in _NAMED_VALUES
 
 
 def tokens(source: Source) -> Iterator[Token]:
@@ -132,15 +140,21 @@ def _string(source: Source, text: str, start: int) -> str:
         return body
 
     def unescape(match: re.Match[str]) -> str:
-        known = _ESCAPES.get(match.group(1))
+        digits, letter = match.groups()
+        known = _ESCAPES.get(letter) if digits is None else _character(int(digits, 16))
         if known is not None:
             return known
         at = start + 1 + match.start()
-        hint = 'the escapes are \\n \\t \\r \\\\ and \\"; other characters are written as they are'
+        hint = 'the escapes are \\n \\t \\r \\\\ \\" and \\u{HEX}; other characters are written as they are'
         message = f"unknown escape {quoted(match.group())} in a string"
-        raise _error(source, (at, at + 2), "read.escape", message, hint)
+        raise _error(source, (at, at + len(match.group())), "read.escape", message, hint)
 
     return _ESCAPE.sub(unescape, body)
+
+
+def _character(code: int) -> str | None:
+    """Return a character by its number, or None when there is none: half a surrogate pair, or beyond Unicode."""
+    return chr(code) if code <= sys.maxunicode and not 0xD800 <= code <= 0xDFFF else None
 
 
 def _context(text: str, start: int, end: int) -> SymbolForm | ListForm:
@@ -169,6 +183,8 @@ def bad_text(source: Source, start: int) -> ReadError:
     if word[0] == "^":
         message = "metadata must be a map or :delegation"
         return _error(source, (start, end), "read.metadata", message, "write ^{:key value} before the form")
+    if word[-1] == "'" and text[start - 1 : start] == "'":
+        return _error(source, (start - 1, end), "read.character", "a text stands in single quotes", _TEXT_QUOTES)
     for pattern, code, message, hint in _WRONG_WORDS:
         if pattern.match(word):
             return _error(source, (start, end), code, f"{quoted(word, 40)} {message}", hint)
@@ -215,6 +231,7 @@ _WRONG_WORDS: Final = tuple(
         (r"\.", "read.symbol", "is not a name", "after the first dot comes a letter, as in (.getMessage e)"),
     )
 )  # fmt: skip
+_TEXT_QUOTES: Final = 'strings are written in double quotes, such as "text"'
 _LOOKALIKES: Final = {
     "\N{NO-BREAK SPACE}": "this is a no-break space; write an ordinary one",
     "\N{LEFT DOUBLE QUOTATION MARK}": 'strings are written in straight quotes: "',
@@ -223,7 +240,7 @@ _LOOKALIKES: Final = {
     "\N{RIGHT SINGLE QUOTATION MARK}": "a form is quoted with a straight quote: '",
     "\N{EN DASH}": "write an ordinary hyphen: -",
     "\N{EM DASH}": "write an ordinary hyphen: -",
-    "'": "a quote stands before a form, not inside a name",
+    "'": f"a quote stands before a form, not inside a name; {_TEXT_QUOTES}",
     "|": "a block comment is written #| like this |#",
     "#": "# starts only #( ) functions, #| |# comments and ##Inf, ##-Inf, ##NaN",
     "&": "& stands alone, before the name that takes the rest",

@@ -28,10 +28,12 @@ class ReadLimits:
     Attributes:
         text_chars: Longest text, in characters.
         depth_count: Deepest nesting of delimiters and prefixes.
+        forms_count: Most forms: every name, literal, list, vector and map is one.
     """
 
     text_chars: int = 1024 * 1024
     depth_count: int = 200
+    forms_count: int = 200_000
 
 
 DEFAULT_LIMITS: Final = ReadLimits()
@@ -111,6 +113,7 @@ class _Reader:
         self._limits = limits
         self._stack = [_Frame("", 0, 0)]
         self._function: _Parameters | None = None
+        self._forms_count = 0
 
     def mark(self, mark: Mark) -> None:
         if mark.text in _CLOSERS or mark.text in _PREFIXES:
@@ -121,6 +124,11 @@ class _Reader:
     def add(self, form: Form) -> None:
         if self._function is not None and type(form) is SymbolForm and form.name[0] == "%":
             form = self._function.note(self._source, form)
+        self._forms_count += 1
+        if self._forms_count > self._limits.forms_count:
+            message = f"the text has more than {self._limits.forms_count} forms"
+            hint = "split the plan, or read data from a file instead of writing it in the plan"
+            raise self._error(form.start, form.end, "read.size", message, hint)
         frame = self._stack[-1]
         frame.items.append(form)
         while frame.awaited:

@@ -7,22 +7,29 @@ hostile text; whatever they are, the outcome is core or a `CompileError`. Part o
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 from cloister.errors import CompileError, quoted
 from cloister.lang import core
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
-from cloister.lang.scope import Scope
+from cloister.lang.program_size import too_large
+from cloister.lang.scope import Found, Scope
 from cloister.lang.source import Source
 from cloister.lang.special_forms.form import SpecialForm, unwrap_metadata
 from cloister.lang.special_forms.table import SPECIAL_FORMS
 from cloister.lang.stdlib.table import BUILTINS
+from cloister.lang.suggestions import NAME_CHARS_MAX, unknown_name
 from cloister.lang.values import Map
 
 ERRORS_MAX = 20
+"""Problems reported at once; nothing after them is looked at."""
+
+LOOKUPS_MAX = 2_000_000
+"""Scopes looked through for all names of a program; a hostile text nests many and then uses many names."""
+
 BLOCKS_MAX = 16
 """Loops, steps and try forms inside one another in one function; Python code objects allow 20 blocks."""
 
@@ -82,6 +89,7 @@ class Resolver:
         self.tail = False
         self._blocks = 0
         self._variables = 0
+        self._lookups = 0
 
     def program(self, forms: Sequence[Form]) -> core.Node:
         """Resolve all top-level forms, collecting the problems of each."""
@@ -91,7 +99,11 @@ class Resolver:
             try:
                 items.append(self.value(form))
             except CompileError as error:
+                if error.code == "compile.too-large":
+                    raise
                 self.report(error, form.start)
+            if len(self.errors) >= ERRORS_MAX:
+                break
         end = forms[-1].end if forms else 0
         return core.Sequence(tuple(items), self.scope.marked(), 0, end)
 
@@ -187,7 +199,7 @@ class Resolver:
     def new_scope(self, *, function: bool = False) -> Iterator[Scope]:
         """Enter a scope for the duration of the `with` block."""
         outer = self.scope
-        self.scope = Scope(outer, outer.level + function)
+        self.scope = Scope(outer, outer.level + function, outer.depth + 1)
         try:
             yield self.scope
         finally:
@@ -223,26 +235,37 @@ class Resolver:
 
     # Names and calls
 
-    def reference(self, form: SymbolForm) -> core.Node:
-        """Resolve a name used as a value."""
-        found = self.scope.find(form.name, self.scope.level)
+    def reference(self, form: SymbolForm, *, is_called: bool = False) -> core.Node:
+        """Resolve a name used as a value, or as the head of a call."""
+        found = self.find(form.name)
         if found:
             return core.Local(found.variable, found.checked, form.start, form.end)
         if form.name == "call":
             return core.HostFunction(form.start, form.end)
-        if form.name in BUILTINS and form.name in self.inputs:
+        if form.name in BUILTINS and form.name in self.inputs and len(self.errors) < ERRORS_MAX:
             self.report(self._ambiguous(form), form.start)
         if form.name in BUILTINS:
             return core.Global(form.name, form.start, form.end)
         if form.name in self.inputs:
             return core.Input(form.name, True, form.start, form.end)
         if len(self.errors) < ERRORS_MAX:  # looking for a similar name takes time
-            self.report(self._unknown(form), form.start)
+            self.report(self._unknown(form, is_called=is_called), form.start)
         return core.Const(None, form.start, form.end)
 
     def is_bound(self, name: str) -> bool:
         """Say whether the program itself binds the name here."""
-        return self.scope.find(name, self.scope.level) is not None
+        return self.find(name) is not None
+
+    def find(self, name: str) -> Found | None:
+        """Return what the program itself binds the name to here.
+
+        Raises:
+            CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
+        """
+        self._lookups += 1 + self.scope.depth
+        if self._lookups > LOOKUPS_MAX:
+            raise too_large("lookups_count", self._lookups, LOOKUPS_MAX)
+        return self.scope.find(name, self.scope.level)
 
     def _list(self, form: ListForm) -> core.Node:
         special = self._special(form)
@@ -252,7 +275,8 @@ class Resolver:
         if not form.items:
             return core.Const((), form.start, form.end)
         callee, *arguments = form.items
-        return core.Call(self.value(callee), self.values(arguments), form.start, form.end)
+        head = self.reference(callee, is_called=True) if isinstance(callee, SymbolForm) else self.value(callee)
+        return core.Call(head, self.values(arguments), form.start, form.end)
 
     def _special(self, form: ListForm) -> SpecialForm | None:
         head = form.items[0] if form.items else None
@@ -294,8 +318,8 @@ class Resolver:
         message = f'"{name}" is both a builtin function and an input of the run'
         return self.error(form, "compile.ambiguous-name", message, f"write @{name}, or give the input another name")
 
-    def _unknown(self, form: SymbolForm) -> CompileError:
-        name = quoted(form.name, 60)
+    def _unknown(self, form: SymbolForm, *, is_called: bool) -> CompileError:
+        name = quoted(form.name[: NAME_CHARS_MAX + 1], NAME_CHARS_MAX)
         special = SPECIAL_FORMS.get(form.name)
         if special is not None:
             message = f'"{name}" is a form, not a value'
@@ -305,8 +329,6 @@ class Resolver:
             line = self.source.span(later.start, later.start).line
             message = f'"{name}" is used before its definition on line {line}'
             return self.error(form, "compile.unknown-name", message, "move the definition up")
-        known = self.scope.names() | BUILTINS.keys() | self.inputs | SPECIAL_FORMS.keys()
-        near = difflib.get_close_matches(form.name[:100], known, n=1, cutoff=0.75)
-        suggestion = f'; did you mean "{quoted(near[0], 60)}"?' if near else ""
-        hint = f"define it before it is used, or pass it to the run with --input {name}=..."
-        return self.error(form, "compile.unknown-name", f'unknown name "{name}"{suggestion}', None if near else hint)
+        known = chain(BUILTINS, SPECIAL_FORMS, sorted(self.inputs), self.scope.names())
+        message, hint = unknown_name(form.name, known, is_called=is_called)
+        return self.error(form, "compile.unknown-name", message, hint)

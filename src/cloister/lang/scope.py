@@ -2,7 +2,8 @@
 
 Owns which binding a name means at one place of the text. A scope is filled in source order; a name used inside a
 function may also mean a later definition of a surrounding scope, so that siblings can call each other, while code that
-runs at once sees only what was defined before it. Part of the guest set: standard library only.
+runs at once sees only what was defined before it. A hostile text may define one name a hundred thousand times: looking
+a name up takes the same time however many bindings a scope has. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -10,18 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from cloister.lang.core import Variable
-
-
-class State(IntEnum):
-    """How far a binding has come while its scope is resolved."""
-
-    DECLARED = 0
-    STARTED = 1
-    """Its value, a function, is being resolved: the function may call itself."""
-    DEFINED = 2
 
 
 @dataclass(slots=True)
@@ -30,13 +21,13 @@ class Binding:
 
     Attributes:
         variable: What the engine will see.
-        state: How far it has come.
+        order: How many bindings of the name were announced in the scope before it.
         conditional: Whether its definition may be skipped when the program runs.
         needs_mark: Whether some code may read it before it is assigned.
     """
 
     variable: Variable
-    state: State
+    order: int
     conditional: bool = False
     needs_mark: bool = False
 
@@ -56,31 +47,50 @@ class Scope:
     Attributes:
         parent: The scope around it.
         level: How many functions are around it, itself included.
+        depth: How many scopes are around it.
         bindings: By name, in source order.
         conditions: How many conditional forms of this scope are open.
     """
 
     parent: Scope | None
     level: int
+    depth: int = 0
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
     conditions: int = 0
+    _announced: dict[tuple[str, int], Binding] = field(default_factory=dict)
+    _started: dict[str, Binding] = field(default_factory=dict)
+    _defined: dict[str, Binding] = field(default_factory=dict)
+    """The last bindings, in source order, that functions and all code can see so far."""
 
     def declare(self, variable: Variable) -> Binding:
         """Announce a definition that comes later in this scope."""
-        binding = Binding(variable, State.DECLARED)
-        self.bindings.setdefault(variable.name, []).append(binding)
+        group = self.bindings.setdefault(variable.name, [])
+        binding = Binding(variable, len(group))
+        group.append(binding)
+        self._announced.setdefault((variable.name, variable.start), binding)
         return binding
+
+    def start(self, binding: Binding) -> None:
+        """Let code inside functions see a binding: its value, a function, is being resolved."""
+        self._show(binding, self._started)
+
+    def define(self, binding: Binding) -> None:
+        """Let all code that follows see a binding."""
+        self._show(binding, self._started)
+        self._show(binding, self._defined)
+
+    def _show(self, binding: Binding, seen: dict[str, Binding]) -> None:
+        before = seen.get(binding.variable.name)
+        if before is None or before.order < binding.order:
+            seen[binding.variable.name] = binding
 
     def bind(self, variable: Variable) -> None:
         """Add a binding that is assigned from here on: a parameter, a loop variable."""
-        self.declare(variable).state = State.DEFINED
+        self.define(self.declare(variable))
 
     def declared(self, name: str, start: int) -> Binding | None:
-        """Return the announced definition of `name` that stands at offset `start`."""
-        for binding in self.bindings.get(name, ()):
-            if binding.variable.start == start and binding.state is State.DECLARED:
-                return binding
-        return None
+        """Take the announced definition of `name` that stands at offset `start`; the next call does not find it."""
+        return self._announced.pop((name, start), None)
 
     def find(self, name: str, level: int) -> Found | None:
         """Return what `name` means for code at function level `level`, or None when it is not bound."""
@@ -101,10 +111,12 @@ class Scope:
             scope = scope.parent
         return None
 
-    def names(self) -> set[str]:
-        """Return every name bound here or around, to suggest one of them."""
-        around = self.parent.names() if self.parent else set()
-        return around | self.bindings.keys()
+    def names(self) -> Iterator[str]:
+        """Yield every name bound here or around, the nearest first, to suggest one of them."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield from scope.bindings
+            scope = scope.parent
 
     def marked(self) -> tuple[Variable, ...]:
         """Return the variables that must be marked as unassigned when the scope is entered."""
@@ -121,14 +133,13 @@ class Scope:
 
     def find_here(self, name: str, level: int) -> Found | None:
         """Return what `name` means when this scope binds it, else None."""
-        group = self.bindings.get(name, ())
         delayed = level > self.level
-        wanted = State.STARTED if delayed else State.DEFINED
-        for binding in reversed(group):
-            if binding.state >= wanted:
-                binding.needs_mark = binding.needs_mark or binding.conditional
-                return Found(binding.variable, binding.conditional)
-        if delayed and group:
+        binding = (self._started if delayed else self._defined).get(name)
+        if binding is not None:
+            binding.needs_mark = binding.needs_mark or binding.conditional
+            return Found(binding.variable, binding.conditional)
+        group = self.bindings.get(name) if delayed else None
+        if group:
             group[0].needs_mark = True
             return Found(group[0].variable, True)
         return None

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import Final
 
 from cloister.errors import Span
+
+LINE_CHARS_MAX: Final = 1_000
+"""Longest line a place carries. A whole text may be one line, and a run can make very many places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Source:
     def _line(self, line: int) -> str:
         start = self._line_starts[line - 1]
         stop = self._line_starts[line] - 1 if line < len(self._line_starts) else len(self.text)
-        return self.text[start:stop].removesuffix("\r")
+        return self.text[start : min(stop, start + LINE_CHARS_MAX)].removesuffix("\r")
 
 
 def _line_starts(text: str) -> tuple[int, ...]:

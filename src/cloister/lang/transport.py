@@ -10,8 +10,10 @@ import math
 from typing import Any, Final
 
 from cloister.errors import GuestError, InputError, quoted
-from cloister.lang.stdlib.budget import SLOT_BYTES, current, size_error
+from cloister.lang.lexer import is_keyword_name, is_symbol_name
+from cloister.lang.stdlib.budget import SLOT_BYTES, Budget, current, elements_error, size_error
 from cloister.lang.values import INT_MAX, INT_MIN, Keyword, List, Map, Symbol, Value, type_name
+from cloister.limits import ResourceLimits
 
 NESTING_MAX: Final = 200
 """Deepest nesting of a value that crosses; JSON parsers of the standard library fail unhelpfully beyond about 1,000."""
@@ -20,12 +22,12 @@ _TAGS: Final = frozenset({"~keyword", "~symbol", "~list", "~map", "~float"})
 _NON_FINITE: Final = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
-def encode(value: Value, value_bytes: int | None = None) -> Any:
+def encode(value: Value, limits: ResourceLimits | None = None) -> Any:
     """Turn a value into JSON data from which `decode` makes an equal value.
 
     Args:
         value: Any RTFS value without functions.
-        value_bytes: Largest size to write out; left out, that of the current budget.
+        limits: `value_bytes` and `value_elements_count` bound what is written out; left out, the current budget does.
 
     Returns:
         None, bool, int, finite float, str, list, or dict. A dict with one key that starts with `~` is a tagged value:
@@ -34,20 +36,21 @@ def encode(value: Value, value_bytes: int | None = None) -> Any:
 
     Raises:
         GuestError: `TypeError` for functions and errors, or when nested deeper than `NESTING_MAX`.
-        LimitExceeded: When it would take more space than one value may.
+        LimitExceeded: When it would take more space, or have more elements, than one value may.
     """
-    _check_extent(value, value_bytes)
+    _check_extent(value, limits)
     return _encode(value)
 
 
-def _check_extent(value: Value, value_bytes: int | None) -> None:
+def _check_extent(value: Value, limits: ResourceLimits | None) -> None:
     """Refuse values whose tree is too deep or too large to be written out.
 
     A value whose parts are shared (`[x x]` of `[x x]` of ...) is small in memory and astronomical once written, so the
     tree is measured before anything walks it to the end.
     """
-    allowed = current().value_bytes if value_bytes is None else value_bytes
-    size = 0
+    budget = current() if limits is None else Budget(limits)
+    allowed = budget.value_bytes
+    size = elements = 0
     pending: list[tuple[Value, int]] = [(value, 0)]
     while pending:
         part, depth = pending.pop()
@@ -58,6 +61,9 @@ def _check_extent(value: Value, value_bytes: int | None) -> None:
                 message = f"a value nested deeper than {NESTING_MAX} levels cannot cross the boundary"
                 raise GuestError(message, kind="TypeError", hint="flatten it first")
             size += len(part) * SLOT_BYTES
+            elements += len(part) or 1
+            if elements > budget.value_elements:
+                raise elements_error(budget.value_elements)
             children = part.values() if isinstance(part, Map) else part
             pending.extend((child, depth + 1) for child in children)
         if size > allowed:
@@ -112,9 +118,9 @@ def decode(data: Any, depth: int = 0) -> Value:
 
 def _decode_tagged(tag: str, body: Any, depth: int) -> Value:
     match tag, body:
-        case "~keyword", str():
+        case "~keyword", str() if is_keyword_name(body):
             return Keyword(body)
-        case "~symbol", str():
+        case "~symbol", str() if is_symbol_name(body):
             return Symbol(body)
         case "~float", str() if body in _NON_FINITE:
             return _NON_FINITE[body]
@@ -131,18 +137,18 @@ def _key(key: Value) -> Value:
     raise InputError(f"a {type_name(key)} cannot be a map key", code="input.key")
 
 
-def to_python(value: Value, value_bytes: int | None = None) -> Any:
+def to_python(value: Value, limits: ResourceLimits | None = None) -> Any:
     """Turn a value into everyday Python objects: lists, dicts, and `Keyword` objects for keywords.
 
     Args:
         value: Any RTFS value without functions.
-        value_bytes: Largest size to write out; left out, that of the current budget.
+        limits: `value_bytes` and `value_elements_count` bound what is written out; left out, the current budget does.
 
     Raises:
         GuestError: `TypeError` when it holds a function or an error, or is nested deeper than `NESTING_MAX`.
-        LimitExceeded: When it would take more space than one value may.
+        LimitExceeded: When it would take more space, or have more elements, than one value may.
     """
-    _check_extent(value, value_bytes)
+    _check_extent(value, limits)
     return _to_python(value)
 
 

@@ -100,8 +100,7 @@ class RunRecorder:
 
     def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue], parent: int) -> int:
         digest, _ = wire_digest(list(arguments))
-        shown = " ".join(to_text(decode(argument)) for argument in arguments)
-        body |= {"arguments": quoted(shown, ARGUMENT_CHARS_MAX), "arguments_sha256": digest}
+        body |= {"arguments": _shown(arguments), "arguments_sha256": digest}
         return self._append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
 
     def call_succeeded(
@@ -163,6 +162,18 @@ def recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
     except BaseException as error:
         record(InternalError(f"it was ended by {type(error).__name__}", code="internal.ended"))
         raise
+
+
+def _shown(arguments: Sequence[WireValue]) -> str:
+    """Return the beginning of the arguments as text. A guest chooses how many there are and how large."""
+    texts: list[str] = []
+    left = ARGUMENT_CHARS_MAX + 1
+    for argument in arguments:
+        if left <= 0:
+            break
+        texts.append(to_text(decode(argument), left))
+        left -= len(texts[-1]) + 1
+    return quoted(" ".join(texts), ARGUMENT_CHARS_MAX)
 
 
 def _error_body(error: CloisterError) -> dict[str, Plain]:

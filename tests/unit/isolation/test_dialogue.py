@@ -89,7 +89,7 @@ def test_a_guest_cannot_claim_a_denial_by_subclass() -> None:
         Dialogue(None, LIMITS).handle(error(type="CapabilityDenied"))
     assert caught.value.code == "provider.wire-error"
     with pytest.raises(DeniedError):
-        Dialogue(None, LIMITS).handle(error(type="DeniedError"))
+        Dialogue(None, LIMITS).handle(error(type="DeniedError", code="denied.pure"))
 
 
 @pytest.mark.parametrize("fatal", [AuditError("a"), KeyboardInterrupt(), RuntimeError("r")])

@@ -213,3 +213,35 @@ def test_an_end_that_nobody_hears_is_no_failure() -> None:
     link = ScriptedLink(plan("1"), (WireError("gone", code="provider.wire-closed"),))
     main.run(link, LIMITS)
     assert link.sent == []
+
+
+def test_a_plan_with_too_many_steps_inside_one_another_fails_by_itself() -> None:
+    source = '(defn f [n] (if (= n 0) 7 (step "s" (f (- n 1))))) (f {})'
+    for depth, ending in ((256, "result"), (257, "error")):
+        link = ScriptedLink(plan(source.format(depth)))
+        main.run(link, ResourceLimits())
+        last = link.sent[-1]
+        assert last["type"] == ending
+        started = [message for message in link.sent if message.get("event") == "started"]
+        ended = [message for message in link.sent if message.get("event") == "ended"]
+        assert len(started) == len(ended) == 256
+        if ending == "error":
+            assert (last["error"]["code"], last["error"]["kind"]) == ("guest.steps", "ResourceError")
+
+
+def test_a_result_of_too_many_elements_is_reported_as_a_limit() -> None:
+    limits = ResourceLimits(value_elements_count=100)
+    for count, ending in ((100, "result"), (101, "error")):
+        link = ScriptedLink(plan(f"(range 0 {count})"))
+        main.run(link, limits)
+        assert link.sent[-1]["type"] == ending
+    assert link.sent[-1]["error"]["code"] == "limit.value-elements"
+
+
+def test_keywords_count_as_the_objects_they_cross_as() -> None:
+    link = ScriptedLink(plan("[:a :b :c]"))
+    main.run(link, ResourceLimits(value_elements_count=5))
+    assert link.sent[-1]["error"]["code"] == "limit.value-elements"
+    link = ScriptedLink(plan("[:a :b :c]"))
+    main.run(link, ResourceLimits(value_elements_count=6))
+    assert link.sent[-1]["type"] == "result"

@@ -103,3 +103,94 @@ def test_an_error_without_facts_of_a_limit_keeps_an_unknown_use_unknown() -> Non
     got = received(data)
     assert isinstance(got, LimitExceeded)
     assert (got.limit, got.allowed, got.used, got.unit, got.code) == ("wall_ms", 5, None, "ms", "limit.wall")
+
+
+def report(**other: Any) -> dict[str, Any]:
+    return {"type": "GuestError", "code": "guest.error", "message": "m"} | other
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("GuestError", "audit.broken"), ("GuestError", "denied.path"), ("GuestError", "provider.crashed"),
+        ("InputError", "config.limit"), ("ReadError", "compile.size"), ("CompileError", "plan.size"),
+        ("DeniedError", "denied.path"), ("DeniedError", "denied.token-forged"), ("InternalError", "attestation.key"),
+        ("GuestError", "limit.memory"),
+    ],
+)  # fmt: skip
+def test_a_code_that_is_not_a_guests_to_report_becomes_its_own_failure(name: str, code: str) -> None:
+    got = received(report(type=name, code=code))
+    assert (type(got), got.code, got.message) == (GuestError, "guest.error", "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("GuestError", "guest.division"), ("InputError", "input.nesting"), ("ReadError", "read.size"),
+        ("CompileError", "compile.size"), ("DeniedError", "denied.pure"), ("InternalError", "internal.error"),
+    ],
+)  # fmt: skip
+def test_a_code_of_the_class_is_kept(name: str, code: str) -> None:
+    got = received(report(type=name, code=code))
+    assert (type(got).__name__, got.code) == (name, code)
+
+
+def test_a_host_may_answer_with_any_code() -> None:
+    data = {"type": "PathDenied", "code": "denied.path-link", "message": "m", "hint": "or --unsafe-allow-everything"}
+    got = to_exception(data, HOST_ERRORS)
+    assert (got.code, got.hint) == ("denied.path-link", data["hint"])
+
+
+def test_a_guest_cannot_advise_to_take_its_walls_down() -> None:
+    assert received(report(hint="run it with --Unsafe-allow-everything")).hint is None
+    assert received(report(hint="look at line 3")).hint == "look at line 3"
+    assert len(received(report(hint="x" * 5_000)).hint or "") == 300
+
+
+def test_details_of_a_guest_are_cleaned_wherever_text_stands() -> None:
+    got = received(report(details={"a\x1b": ["\x9b2J", {"b": "\u202eevil"}], "n": 1, "f": 1.5, "t": True, "z": None}))
+    assert got.details == {"a\ufffd": ["\ufffd2J", {"b": "\ufffdevil"}], "n": 1, "f": 1.5, "t": True, "z": None}
+
+
+def test_a_guest_cannot_add_errors_of_its_own_making_to_those_of_the_host() -> None:
+    nested = {"also_refused": [{"message": "x"}], "more": 5, "kept": {"more": 1, "other": 2}}
+    assert received(report(details=nested)).details == {"kept": {"other": 2}}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"exit_status": [], "stderr": {"a": 1}, "more": "text", "also_refused": 7},
+        {"deep": [[[[[[[["x"]]]]]]]]},
+        {"wide": list(range(5_000))},
+        {str(number): {str(inner): "x" * 100 for inner in range(100)} for number in range(100)},
+        {"large": 10**100, "long": "x" * 1_000_000},
+    ],
+)
+def test_details_of_any_shape_are_bounded_and_harm_nobody(details: dict[str, Any]) -> None:
+    got = received(report(details=details))
+    assert len(str(got.details)) < 20_000
+    assert got.render()
+    assert got.to_dict()
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, True, 1.5])
+def test_a_limit_with_an_impossible_bound_is_refused(number: object) -> None:
+    details = {"limit": "wall_ms", "allowed": number}
+    with pytest.raises(WireError):
+        received({"type": "LimitExceeded", "code": "limit.wall", "message": "m", "details": details})
+
+
+def test_a_limit_in_a_unit_that_does_not_exist_is_a_count() -> None:
+    details = {"limit": "wall_ms", "allowed": 1, "unit": "\x1b[2J"}
+    got = received({"type": "LimitExceeded", "code": "limit.wall", "message": "m", "details": details})
+    assert isinstance(got, LimitExceeded)
+    assert got.unit == "count"
+
+
+def test_the_line_of_a_place_is_cleaned_without_moving_its_columns() -> None:
+    span = SPAN.to_dict() | {"text": "\t\x1b(f x)"}
+    got = received(report(span=span))
+    assert got.span is not None
+    assert got.span.text == " \ufffd(f x)"

@@ -34,7 +34,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def test_every_python_name_is_ours() -> None:
-    for code in codes(compile_program(HOSTILE).code.entry):
+    for code in codes(compile_program(HOSTILE).code().entry):
         for name in (*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars, code.co_name):
             assert OURS.match(name), name
 

@@ -46,7 +46,9 @@ def test_depth_is_exact() -> None:
     error = exceeded(NEST.format(101), depth_count=100)
     assert error.limit == "depth_count"
     assert error.trace[0].startswith("f at <eval>:1:")
-    assert len(error.trace) == 20
+    assert error.trace[-1].startswith("program at <eval>:1:")
+    assert any(line.startswith("… the same ") for line in error.trace)
+    assert len(error.trace) <= 5
 
 
 def test_depth_of_leaf_functions_counts_too() -> None:
@@ -145,3 +147,28 @@ def test_long_flat_programs_compile() -> None:
     value: Value = run("(cond " + "false 1 " * 500 + ":else 7)").value
     assert value == 7
     assert run("(-> 1 " + "inc " * 500 + ")").value == 501
+
+
+def test_a_call_stack_shows_a_repeated_call_once_and_how_often() -> None:
+    error = exceeded("(defn f [n] (+ 1 (f n)))\n(defn start [] (f 1))\n(start)", depth_count=100)
+    assert error.trace == (
+        "f at <eval>:1:1",
+        "f at <eval>:1:18",
+        "… the same 98 more times",
+        "start at <eval>:2:16",
+        "program at <eval>:3:1",
+    )
+
+
+def test_a_call_stack_shows_functions_that_call_one_another_once() -> None:
+    error = exceeded("(defn f [n] (+ 1 (g n)))\n(defn g [n] (+ 1 (f n)))\n(f 1)", depth_count=100)
+    assert "… the same 2 lines 49 more times" in error.trace
+    assert error.trace[-1] == "program at <eval>:3:1"
+    assert len(error.trace) <= 8
+
+
+def test_a_call_stack_without_repetitions_is_shown_as_it_is() -> None:
+    text = "".join(f"(defn f{number} [] (+ 1 (f{number - 1})))\n" for number in range(1, 8))
+    with pytest.raises(CloisterError) as caught:
+        run("(defn f0 [] (/ 1 0))\n" + text + "(f7)")
+    assert [line.split()[0] for line in caught.value.trace] == [f"f{number}" for number in range(8)] + ["program"]

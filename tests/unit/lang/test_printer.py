@@ -97,3 +97,45 @@ def test_a_text_that_grows_by_its_escapes_is_measured() -> None:
     finally:
         uninstall(token)
     assert caught.value.code == "limit.value"
+
+
+CONTROLS = [chr(code) for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0xAD, *range(0x202A, 0x202F))]
+CONTROLS += [chr(code) for code in (*range(0x2066, 0x206A), 0x200E, 0x2028, 0x2029, 0xA0, 0xFEFF, 0xE0001, 0x10FFFF)]
+
+
+@pytest.mark.parametrize("char", CONTROLS, ids=lambda char: f"U+{ord(char):04X}")
+def test_what_a_terminal_would_act_on_is_escaped_and_reads_back(char: str) -> None:
+    value = (f"a{char}b", Map({f"k{char}": 1}))
+    text = to_text(value)
+    assert text.isprintable()
+    assert to_display(value) == text
+    (form,) = read(Source("plan", f"'{text}"))
+    assert form.items[1].items[0].value == f"a{char}b"  # type: ignore[union-attr]
+    assert to_text(ErrorValue(GuestError(f"no{char}"))).isprintable()
+
+
+def test_letters_and_signs_of_any_language_stay_as_they_are() -> None:
+    text = "äöü ελ 漢字 \N{ROCKET} ← ½"
+    assert to_text(text) == f'"{text}"'
+
+
+@pytest.mark.parametrize("thing", [object(), [], {1}, b"a", 1j, {}])
+def test_what_is_no_value_is_a_defect(thing: object) -> None:
+    with pytest.raises(TypeError, match="is not a value"):
+        to_text(thing)
+    with pytest.raises(TypeError, match="is not a value"):
+        to_text((1, thing), 100)
+
+
+def test_a_bounded_text_is_cut_and_says_so() -> None:
+    assert to_text("abc", 5) == '"abc"'
+    assert to_text("abcd", 5) == '"abc…'
+    assert to_text((1, 2, 3), 1) == "…"
+    assert to_text("\x1b" * 100, 10) == '"\\u{1B}\\u…'
+
+
+def test_a_bounded_text_of_shared_parts_ends_there() -> None:
+    value: object = 1
+    for _ in range(100):
+        value = (value, value)
+    assert to_text(value, 50) == "[" * 49 + "…"

@@ -342,3 +342,39 @@ class TestSource:
 
     def test_the_place_after_a_last_line_break_is_a_new_line(self) -> None:
         assert Source("plan", "a\n").span(2, 2).line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'"\u{41}"', "A"),
+        (r'"\u{0}\u{1b}[0m"', "\0\x1b[0m"),
+        (r'"\u{10FFFF}\u{00e9}"', "\U0010ffffé"),
+        (r'"\\u{41}"', r"\u{41}"),
+    ],
+)
+def test_a_character_can_be_written_by_its_number(text: str, value: str) -> None:
+    (form,) = read(Source("plan", text))
+    assert isinstance(form, LiteralForm)
+    assert form.value == value
+
+
+@pytest.mark.parametrize(
+    "escape", [r"\u{}", r"\u{110000}", r"\u{D800}", r"\u{dfff}", r"\u{1234567}", r"\u{g}", r"\u41"]
+)
+def test_a_number_of_no_character_is_refused(escape: str) -> None:
+    with pytest.raises(ReadError) as caught:
+        read(Source("plan", f'"{escape}"'))
+    assert caught.value.code == "read.escape"
+    assert "HEX" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["(f 'a.txt')", "(f '/tmp/a')", "(f '1.txt')", "(f 'two words')", "(f 'a:b')"])
+def test_text_in_single_quotes_is_told_to_use_double_ones(text: str) -> None:
+    with pytest.raises(ReadError) as caught:
+        read(Source("plan", text))
+    assert "double quotes" in (caught.value.hint or "")
+
+
+def test_a_quoted_name_is_no_text() -> None:
+    assert len(read(Source("plan", "'a.txt '(a b)"))) == 2

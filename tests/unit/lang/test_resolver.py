@@ -38,6 +38,34 @@ def test_unknown_name_without_a_near_one_says_how_to_pass_an_input() -> None:
     assert "--input qqqqxz=" in (error.hint or "")
 
 
+def test_a_name_used_as_a_value_has_a_suggestion_and_the_way_to_pass_an_input() -> None:
+    error = error_of("(let [total 1] (+ 1 totla))")
+    assert error.message == 'unknown name "totla"; did you mean "total"?'
+    assert "--input totla=" in (error.hint or "")
+
+
+def test_the_head_of_a_call_with_a_suggestion_needs_no_input() -> None:
+    assert error_of("(redcue + 0 [])").hint is None
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ('(println "a")', "(call :ccos.io.println"),
+        ('(print "a")', "(call :ccos.io.println"),
+        ("(map println [1])", "(call :ccos.io.println"),
+        ('(slurp "f")', "(call :ccos.io.read-file"),
+        ('(spit "f" "x")', "(call :ccos.io.write-file"),
+    ],
+)
+def test_a_builtin_of_other_lisps_names_the_capability(text: str, call: str) -> None:
+    assert call in (error_of(text).hint or "")
+
+
+def test_a_program_may_use_these_names_itself() -> None:
+    assert compile_program("(defn println [x] x) (println 1)").effects == ()
+
+
 def test_an_input_name_is_known() -> None:
     assert compile_program("(+ qqqqxz 1)", inputs=["qqqqxz"]).inputs == {"qqqqxz"}
 

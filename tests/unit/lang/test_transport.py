@@ -12,6 +12,7 @@ from cloister.lang.stdlib.comparison import same
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.transport import NESTING_MAX, decode, encode, from_python, to_python
 from cloister.lang.values import ErrorValue, Keyword, List, Map, Symbol
+from cloister.limits import ResourceLimits
 
 VALUES = [
     None,
@@ -87,17 +88,23 @@ def test_shared_parts_cross_only_up_to_the_size_limit(direction: object) -> None
     assert direction(value)
     for _ in range(90):
         value = (value, value)
-    with pytest.raises(LimitExceeded) as caught:
-        direction(value)
-    assert caught.value.code == "limit.value"
+    for limits in (None, ResourceLimits(value_bytes=1_000)):
+        with pytest.raises(LimitExceeded) as caught:
+            direction(value, limits)
+        assert caught.value.code == ("limit.value" if limits else "limit.value-elements")
 
 
 @pytest.mark.parametrize("direction", [encode, to_python])
 def test_the_size_limit_can_be_given(direction: object) -> None:
     assert callable(direction)
-    assert direction("x" * 100, 100) == "x" * 100
+    limits = ResourceLimits(value_bytes=100, value_elements_count=6)
+    assert direction("x" * 100, limits) == "x" * 100
     with pytest.raises(LimitExceeded):
-        direction("x" * 101, 100)
+        direction("x" * 101, limits)
+    assert direction((1, (2, ()), 3), limits) is not None
+    with pytest.raises(LimitExceeded) as caught:
+        direction((1, (2, ()), 3, 4), limits)
+    assert (caught.value.limit, caught.value.allowed) == ("value_elements_count", 6)
 
 
 @pytest.mark.parametrize("value", [BUILTINS["map"], ErrorValue(GuestError("no")), (1, BUILTINS["map"])])
@@ -137,6 +144,17 @@ def test_foreign_data_is_refused(data: object, code: str) -> None:
         {"~map": [[1]]},
         {"~map": 5},
         {"~symbol": None},
+        {"~keyword": ""},
+        {"~keyword": "a b"},
+        {"~keyword": "a\x1b[2J"},
+        {"~keyword": "1"},
+        {"~symbol": "a\x1b]0;title\x07"},
+        {"~symbol": "a\n"},
+        {"~symbol": "nil"},
+        {"~symbol": "(a)"},
+        {"~symbol": '"a"'},
+        {"~symbol": ""},
+        {"~symbol": "5"},
         {"~map": [1]},
     ],
 )
@@ -155,3 +173,13 @@ def test_python_objects_become_values_and_back() -> None:
 
 def test_keywords_stay_keywords_in_python() -> None:
     assert to_python(from_python({Keyword("a"): Keyword("b")})) == {Keyword("a"): Keyword("b")}
+
+
+@pytest.mark.parametrize("name", ["a", "+", "ns:v1.2/item", "λ", "a/b?", "true-ish", ".method", "&", "resource:ref"])
+def test_symbols_of_names_that_can_be_read_cross(name: str) -> None:
+    assert decode({"~symbol": name}) == Symbol(name)
+
+
+@pytest.mark.parametrize("name", ["a", "+", "ns:v1.2/item", "λ", "a/b?"])
+def test_keywords_of_names_that_can_be_read_cross(name: str) -> None:
+    assert decode({"~keyword": name}) is Keyword(name)

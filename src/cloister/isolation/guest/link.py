@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cloister.errors import GuestError, LimitExceeded, WireError, quoted
-from cloister.isolation.wire import value_bytes
+from cloister.errors import GuestError, WireError, quoted
+from cloister.isolation.wire import check_value_size
 from cloister.isolation.wire_messages import Message
 from cloister.lang.transport import encode
 from cloister.lang.values import Value
@@ -38,11 +38,11 @@ def require_size(wire_value: object, limits: ResourceLimits, what: str) -> None:
     """Check the size of JSON data that is about to leave the guest.
 
     Raises:
-        LimitExceeded: `limit.value` when it has more bytes than `limits.value_bytes`.
+        LimitExceeded: `limit.value` or `limit.value-elements` when it is larger than one value may be.
         GuestError: `TypeError`, code `guest.text`, when it holds half a surrogate pair.
     """
     try:
-        used = value_bytes(wire_value)
+        check_value_size(wire_value, limits, what)
     except WireError as error:
         raise GuestError(
             f"{what} cannot cross the boundary: {quoted(error.message)}",
@@ -50,15 +50,6 @@ def require_size(wire_value: object, limits: ResourceLimits, what: str) -> None:
             kind="TypeError",
             hint="strings that cross hold whole characters",
         ) from error
-    if used > limits.value_bytes:
-        raise LimitExceeded(
-            f"{what}: {used} bytes as data; one value that crosses the boundary may have {limits.value_bytes}",
-            limit="value_bytes",
-            allowed=limits.value_bytes,
-            used=used,
-            unit="bytes",
-            hint="return less, pass it in a file, or raise the limit value_bytes",
-        )
 
 
 def to_wire(value: Value, limits: ResourceLimits, what: str) -> object:
@@ -68,6 +59,6 @@ def to_wire(value: Value, limits: ResourceLimits, what: str) -> object:
         GuestError: `TypeError` when it holds functions, is nested too deep, or holds half a surrogate pair.
         LimitExceeded: `limit.value` when it is too large.
     """
-    data: object = encode(value)
+    data: object = encode(value, limits)
     require_size(data, limits, what)
     return data

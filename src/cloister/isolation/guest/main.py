@@ -14,7 +14,7 @@ from cloister.errors import CloisterError, InternalError, LimitExceeded, WireErr
 from cloister.isolation.guest.link import HostLost, Link, require_size
 from cloister.isolation.guest.operations import run_operation
 from cloister.isolation.guest.plan import LinkHost, run_plan
-from cloister.isolation.wire import Channel, Side, frame_bytes
+from cloister.isolation.wire import Channel, Side, frame_bytes, frame_elements
 from cloister.isolation.wire_errors import guest_error
 from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
@@ -30,7 +30,7 @@ def serve(channel_socket: socket.socket, limits: ResourceLimits) -> None:
     Raises:
         WireError: The host did not start with a start message. There is nothing that could be reported then.
     """
-    run(Channel(channel_socket, Side.GUEST, frame_bytes(limits)), limits)
+    run(Channel(channel_socket, Side.GUEST, frame_bytes(limits), frame_elements(limits)), limits)
 
 
 def run(link: Link, limits: ResourceLimits) -> None:

@@ -14,7 +14,13 @@ from weakref import WeakKeyDictionary
 from cloister.errors import CloisterError, GuestError, WireError, quoted
 from cloister.isolation.guest.link import HostLost, Link, require_size, to_wire
 from cloister.isolation.wire_errors import HOST_ERRORS, to_exception
-from cloister.isolation.wire_messages import CAPABILITY_CHARS_MAX, STEP_NAME_CHARS_MAX, Message
+from cloister.isolation.wire_messages import (
+    CAPABILITY_CHARS_MAX,
+    STEP_NAME_CHARS_MAX,
+    STEPS_MAX,
+    STEPS_OPEN_MAX,
+    Message,
+)
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.transport import decode, encode
 from cloister.lang.values import Value
@@ -35,6 +41,8 @@ class LinkHost:
         self._link = link
         self._limits = limits
         self._calls_count = 0
+        self._steps_open_count = 0
+        self._steps_begun_count = 0
         self._call_of_error: WeakKeyDictionary[CloisterError, int] = WeakKeyDictionary()
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
@@ -50,7 +58,7 @@ class LinkHost:
                 f'"{quoted(capability_id)}" is longer than any capability id ({CAPABILITY_CHARS_MAX} characters)',
                 kind="InvalidArgument",
             )
-        data = [encode(argument) for argument in arguments]
+        data = [encode(argument, self._limits) for argument in arguments]
         require_size(data, self._limits, f"the arguments of {quoted(capability_id)}")
         index = self._calls_count
         self._calls_count += 1
@@ -63,11 +71,22 @@ class LinkHost:
         raise error
 
     def step_started(self, name: str) -> None:
-        """Tell the host that a step began."""
+        """Tell the host that a step began.
+
+        Raises:
+            GuestError: `guest.steps` when there are more steps than a host accepts.
+        """
+        if self._steps_open_count >= STEPS_OPEN_MAX:
+            raise _too_many_steps(f"steps are more than {STEPS_OPEN_MAX} deep inside one another")
+        if self._steps_begun_count >= STEPS_MAX:
+            raise _too_many_steps(f"a plan may go through {STEPS_MAX} steps")
+        self._steps_open_count += 1
+        self._steps_begun_count += 1
         self._send({"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR})
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Tell the host that the innermost open step ended."""
+        self._steps_open_count -= 1
         code = error.code if error is not None else _NO_ERROR
         self._send({"type": "step", "event": "ended", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": code})
 
@@ -89,6 +108,11 @@ class LinkHost:
         if reply is None or reply["type"] != "reply" or reply["index"] != index:
             raise HostLost("the host did not answer the call")
         return reply
+
+
+def _too_many_steps(what: str) -> GuestError:
+    hint = "a step is a part of the plan worth a record; use loops and functions without steps inside"
+    return GuestError(what, code="guest.steps", kind="ResourceError", hint=hint)
 
 
 def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits) -> tuple[Any, int]:

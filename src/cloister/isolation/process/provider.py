@@ -7,11 +7,11 @@ ended. How the walls are built is the launcher's side of this package.
 from __future__ import annotations
 
 import json
-from typing import Final, NoReturn, assert_never
+from typing import Final, assert_never
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
-from cloister.errors import ConfigError, GuestError, InternalError, ProviderUnavailable
+from cloister.errors import ConfigError, InternalError, ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, require_value_size, start_message
 from cloister.isolation.permit import require_permit
 from cloister.isolation.process import outcome, probe
@@ -34,6 +34,7 @@ from cloister.isolation.provider import (
     WireValue,
     Workload,
 )
+from cloister.isolation.wire_values import parse_output
 
 _NO_ARGV: Final = Interpreter(argv=())
 
@@ -192,7 +193,7 @@ def _script_result(ending: Ending, spec: SandboxSpec) -> ExecutionResult:
     status = _exit_status(ending)
     if status != 0:
         raise outcome.script_failed(status, ending.stderr)
-    value = _script_value(ending.stdout)
+    value = parse_output(ending.stdout, spec.limits)
     require_value_size(value, spec.limits, "the output of the script")
     return _result(ending, value, exit_status=status)
 
@@ -219,24 +220,3 @@ def _result(
         exit_status=exit_status,
         usage=outcome.usage_of(ending.record, output_bytes, steps_count),
     )
-
-
-def _script_value(stdout: bytes) -> WireValue:
-    """Return what a script printed: JSON if it is JSON, else text."""
-    try:
-        text = stdout.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GuestError(
-            f"the output of the script is not text: byte {error.start} is not UTF-8",
-            code="guest.output",
-            kind="TypeError",
-            hint="print text or JSON; encode binary data as base64",
-        ) from error
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

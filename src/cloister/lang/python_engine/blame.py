@@ -8,6 +8,7 @@ other exception is a defect of ours and becomes an `InternalError`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
@@ -20,6 +21,12 @@ from cloister.limits import ResourceLimits
 
 FRAMES_MAX: Final = 20
 """Guest call stack entries an error keeps, innermost first."""
+
+CYCLES: Final = (1, 2, 3)
+"""How many functions that call one another in turn are recognised as a cycle."""
+
+REPEATS_MIN: Final = 2
+"""From so many repetitions on they are counted instead of shown."""
 
 # Python names the function it could not bind arguments to by its qualified name, which starts with our entry function.
 _ARITY: Final = re.compile(rf"{ENTRY}\.<locals>\.(?:[fh0-9_<>a-z]+\.)*(f[0-9]+)\(\) (takes|missing) ")
@@ -97,5 +104,32 @@ class Blame:
                     frames.pop()
                 frames.append((generated.functions[code.co_name], traceback.tb_lineno - 1))
             traceback = traceback.tb_next
-        spans = [(name, self._source.span(*generated.places[place])) for name, place in frames[: -FRAMES_MAX - 1 : -1]]
-        return (spans[0][1] if spans else None), tuple(f"{name} at {span}" for name, span in spans)
+        if not frames:
+            return None, ()
+        lines = []
+        for cycle, repeats in _collapsed(frames[::-1]):
+            lines += [f"{name} at {self._source.span(*generated.places[place])}" for name, place in cycle]
+            if repeats:
+                what = "the same" if len(cycle) == 1 else f"the same {len(cycle)} lines"
+                lines.append(f"\N{HORIZONTAL ELLIPSIS} {what} {repeats} more times")
+        return self._source.span(*generated.places[frames[-1][1]]), tuple(lines)
+
+
+def _collapsed(frames: list[tuple[str, int]]) -> Iterator[tuple[list[tuple[str, int]], int]]:
+    """Yield the first frames, alone or as a cycle of functions that call one another, and how often they repeat."""
+    at = shown = 0
+    while at < len(frames) and shown < FRAMES_MAX:
+        size, repeats = max(((size, _repeats(frames, at, size)) for size in CYCLES), key=lambda cycle: cycle[1])
+        if repeats < REPEATS_MIN:
+            size, repeats = 1, 0
+        yield frames[at : at + size], repeats
+        at += size * (repeats + 1)
+        shown += size
+
+
+def _repeats(frames: list[tuple[str, int]], at: int, size: int) -> int:
+    """Return how often the `size` frames at a place follow once more."""
+    end = at + size
+    while end < len(frames) and frames[end] == frames[end - size]:
+        end += 1
+    return (end - at) // size - 1

@@ -29,11 +29,15 @@ class RunBudget(Budget):
 
     __slots__ = ("_deadline_ns", "_monotonic_ns", "_wall_ms", "look_at", "stop")
 
-    def __init__(self, limits: ResourceLimits, monotonic_ns: Callable[[], int] | None) -> None:
+    def __init__(
+        self, limits: ResourceLimits, monotonic_ns: Callable[[], int] | None, began_ns: int | None = None
+    ) -> None:
         super().__init__(limits)
         self._monotonic_ns = monotonic_ns
         self._wall_ms = limits.wall_ms
-        self._deadline_ns = monotonic_ns() + limits.wall_ms * 1_000_000 if monotonic_ns else 0
+        if began_ns is None:
+            began_ns = monotonic_ns() if monotonic_ns else 0
+        self._deadline_ns = began_ns + limits.wall_ms * 1_000_000
         self.stop = False
         self.look_at = max(0, self.steps_left - STEPS_BETWEEN_LOOKS)
 

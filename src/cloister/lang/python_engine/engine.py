@@ -63,7 +63,7 @@ class Run:
         host: The world.
         limits: Bounds of the run.
         inputs: Values of its inputs, by name.
-        monotonic_ns: The clock for `wall_ms`; None leaves the time to whoever supervises the process.
+        budget: What it may still spend; counted from before its code was generated.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Run:
         host: Host,
         limits: ResourceLimits,
         inputs: Mapping[str, Value],
-        monotonic_ns: Callable[[], int] | None,
+        budget: RunBudget,
     ) -> None:
         self._code = code
         self._host = host
         self._limits = limits
         self._inputs = inputs
-        self._budget = RunBudget(limits, monotonic_ns)
+        self._budget = budget
         self._blame = Blame(code, source, limits)
         self._thread: DeepThread[Value] = DeepThread(self._stop)
 
@@ -98,7 +98,7 @@ class Run:
         program = FunctionType(self._code.entry, self._globals())
         try:
             value = program()
-            check_crossing(value, self._limits.value_bytes)
+            check_crossing(value, self._limits)
         except Exception as error:  # noqa: BLE001 - explained and raised again, whatever it is
             raise self._blame.explain(error) from None
         return value
@@ -138,7 +138,7 @@ class Run:
         name = capability.name if isinstance(capability, Keyword) else capability
         if not isinstance(name, str):
             raise type_error("call", "keyword or string", capability, "the first argument is the capability id")
-        check_crossing(arguments, self._limits.value_bytes)
+        check_crossing(arguments, self._limits)
         return self._on_host(lambda: self._host.call(name, arguments))
 
     def _on_host(self, action: Callable[[], _T]) -> _T:

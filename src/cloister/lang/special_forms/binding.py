@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from cloister.lang import core
 from cloister.lang.annotations import Annotation, annotation_of
 from cloister.lang.forms import Form, ListForm, LiteralForm, SymbolForm, VectorForm
-from cloister.lang.scope import State
 from cloister.lang.special_forms.form import (
     Family,
     misshapen,
@@ -73,11 +72,11 @@ def _assign(
     binding = scope.declared(name.name, name.start) or scope.declare(resolver.variable(name.name, name.start))
     binding.conditional = scope.conditions > 0
     if _is_function(value):
-        binding.state = State.STARTED
+        scope.start(binding)
         node = _function(resolver, value, name.name)
     else:
         node = resolver.value(value)
-    binding.state = State.DEFINED
+    scope.define(binding)
     return binding.variable, cast(node, annotation, name.name)
 
 
@@ -112,9 +111,9 @@ def resolve_defn(resolver: Resolver, form: ListForm) -> core.Node:
     scope = resolver.scope
     binding = scope.declared(name.name, name.start) or scope.declare(resolver.variable(name.name, name.start))
     binding.conditional = scope.conditions > 0
-    binding.state = State.STARTED
+    scope.start(binding)
     function = _lambda(resolver, form, name.name, parts, DEFN)
-    binding.state = State.DEFINED
+    scope.define(binding)
     return core.Define(binding.variable, function, form.start, form.end)
 
 

@@ -175,7 +175,7 @@ def resolve_get(resolver: Resolver, form: ListForm) -> core.Node:
         name = name.name
     if not isinstance(name, str) or (isinstance(key, LiteralForm) and not isinstance(key.value, Keyword)):
         raise misshapen(resolver, form, "compile.arity", "`get` with one form takes a keyword or name", GET)
-    found = resolver.scope.find(name, resolver.scope.level)
+    found = resolver.find(name)
     if found:
         return core.Local(found.variable, found.checked, form.start, form.end)
     return core.Input(name, False, form.start, form.end)

@@ -29,9 +29,10 @@ class Budget:
         depth_allowed: Nested RTFS calls.
         depth_count: RTFS calls open now; only the engine changes it.
         value_bytes: Size of one text or collection that a builtin may build.
+        value_elements: Elements of one value that is read from JSON, written to it, or leaves the program.
     """
 
-    __slots__ = ("depth_allowed", "depth_count", "steps_allowed", "steps_left", "value_bytes")
+    __slots__ = ("depth_allowed", "depth_count", "steps_allowed", "steps_left", "value_bytes", "value_elements")
 
     def __init__(self, limits: ResourceLimits | None = None) -> None:
         bounds = limits or _DEFAULT_LIMITS
@@ -39,6 +40,7 @@ class Budget:
         self.depth_allowed = bounds.depth_count
         self.depth_count = 0
         self.value_bytes = bounds.value_bytes
+        self.value_elements = bounds.value_elements_count
 
     @property
     def steps_count(self) -> int:
@@ -122,6 +124,17 @@ def size_error(size: int, allowed: int) -> LimitExceeded:
         used=size,
         unit="bytes",
         hint="work on smaller pieces, or raise the limit value_bytes",
+    )
+
+
+def elements_error(allowed: int, what: str = "a value") -> LimitExceeded:
+    """Return the error that says something has more elements than one value may have."""
+    return LimitExceeded(
+        f"{what} has more than {allowed} elements, those of collections inside it included",
+        limit="value_elements_count",
+        allowed=allowed,
+        unit="count",
+        hint="pass smaller pieces, pass it in a file, or raise the limit value_elements_count",
     )
 
 

@@ -1,7 +1,8 @@
 """Builtins between JSON text and values.
 
-Owns both directions. JSON text often comes from outside: its nesting and numbers are checked here, because Python's
-parser recurses and knows no 64 bits. Part of the guest set: standard library only.
+Owns both directions. JSON text often comes from outside: its nesting, its elements and its numbers are checked here,
+because Python's parser recurses, makes an object of a hundred bytes of every `{}`, and knows no 64 bits. Part of the
+guest set: standard library only.
 
 Source: language reference, section 6.6; RFC 8259.
 """
@@ -14,7 +15,7 @@ import re
 from typing import Any, Final
 
 from cloister.errors import GuestError
-from cloister.lang.stdlib.budget import Budget, current
+from cloister.lang.stdlib.budget import Budget, current, elements_error
 from cloister.lang.stdlib.builtin import Topic, generic_error, require_text
 from cloister.lang.values import INT_MAX, INT_MIN, Keyword, Map, Value, type_name
 
@@ -25,7 +26,7 @@ NESTING_MAX: Final = 200
 """Deepest nesting of JSON, as `transport.NESTING_MAX`."""
 
 _INT_DIGITS_MAX: Final = 19
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[{]|[\]}]|,', re.DOTALL)
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -37,7 +38,7 @@ def parse_json(text: Value) -> Value:
     """
     source = require_text("parse-json", text)
     current().charge_scan(len(source))
-    _check_nesting(source)
+    _check_structure(source, current().value_elements)
     try:
         data = json.loads(source, parse_int=_integer, parse_float=_float, parse_constant=_constant)
     except json.JSONDecodeError as error:
@@ -47,17 +48,22 @@ def parse_json(text: Value) -> Value:
     return _from_json(data, current())
 
 
-def _check_nesting(source: str) -> None:
-    if source.count("[") + source.count("{") <= NESTING_MAX:
+def _check_structure(source: str, elements_max: int) -> None:
+    brackets = source.count("[") + source.count("{")
+    if brackets <= NESTING_MAX and brackets + source.count(",") <= elements_max:
         return
-    depth = 0
+    depth = elements = 0
     for match in _STRUCTURE.finditer(source):
         char = source[match.start()]
+        if char in "[{,":  # one comma fewer than elements, and the bracket: empty collections count as one
+            elements += 1
+            if elements > elements_max:
+                raise elements_error(elements_max, "JSON text")
         if char in "[{":
             depth += 1
             if depth > NESTING_MAX:
                 raise generic_error(f"JSON is nested deeper than {NESTING_MAX} levels")
-        elif char != '"':
+        elif char in "]}":
             depth -= 1
 
 
@@ -123,6 +129,7 @@ class _Measured:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._size = 0
+        self._elements = 0
 
     def convert(self, value: Value, depth: int) -> Any:
         if depth > NESTING_MAX:
@@ -131,6 +138,10 @@ class _Measured:
         self._add(2 + (len(value) if isinstance(value, str) else 0))
         if isinstance(value, Keyword):
             return value.name
+        if isinstance(value, (tuple, Map)):
+            self._elements += len(value) or 1
+            if self._elements > self._budget.value_elements:
+                raise elements_error(self._budget.value_elements)
         if isinstance(value, tuple):
             return [self.convert(item, depth + 1) for item in value]
         if isinstance(value, Map):

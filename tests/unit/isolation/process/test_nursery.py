@@ -1,5 +1,6 @@
 """The launcher and its client, spoken to below the provider."""
 
+import contextlib
 import errno
 import json
 import os
@@ -121,6 +122,9 @@ def test_a_dead_launcher_is_replaced(nursery) -> None:
     os.kill(pid, 9)
     select.select([watch], [], [], 30)
     os.close(watch)
+    with contextlib.suppress(ValueError):
+        # A request may be lost with it: the sandbox it had just cloned can hold the connection for a moment
+        record_of(nursery, TRUE)
     assert record_of(nursery, TRUE)["status"] == 0
     assert nursery.launcher_pid != pid
 

@@ -92,4 +92,4 @@ def test_shared_parts_are_counted_as_often_as_they_are_written() -> None:
         value = (value, value)
     with pytest.raises(LimitExceeded) as caught:
         BUILTINS["serialize-json"](value)
-    assert caught.value.code == "limit.value"
+    assert caught.value.code == "limit.value-elements"
