@@ -18,7 +18,7 @@ QUOTED_CHARS_MAX = 120
 
 def quoted(text: str, limit: int = QUOTED_CHARS_MAX) -> str:
     """Return foreign text fit for a message: printable, one line, at most `limit` characters."""
-    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: limit + 1])
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
@@ -32,7 +32,7 @@ class Span:
         column: First column, from 1, in characters.
         end_line: Last line, from 1.
         end_column: Column after the last character, from 1.
-        text: The whole first line, without its line break, to draw the caret under.
+        text: The first line without its line break, cut when it is very long, to draw the caret under.
     """
 
     source: str

@@ -148,7 +148,9 @@ def _needed_places(asked: Decision, context: RuntimeContext) -> tuple[str, ...]:
 def argument_texts(effect: Effect) -> tuple[str, ...]:
     """Return each argument as RTFS text, shortened; inputs by name, and `…` for what only the run will know."""
     shown = (_filled(argument, Symbol) for argument in _outline(effect))
-    return tuple(quoted(to_text(_with_gaps(argument)), ARGUMENT_CHARS_SHOWN) for argument in shown)
+    return tuple(
+        quoted(to_text(_with_gaps(argument), ARGUMENT_CHARS_SHOWN), ARGUMENT_CHARS_SHOWN) for argument in shown
+    )
 
 
 def _with_gaps(value: Value) -> Value:

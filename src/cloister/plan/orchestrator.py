@@ -121,7 +121,7 @@ class PlanRun:
         with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
             decision.require()
             self.observer.call_started(decision.capability_id)
-            result = encode(self._perform(decision, sandbox))
+            result = encode(self._perform(decision, sandbox), self.context.limits)
         usage = total(sandbox.usages)
         self.recorder.call_succeeded(intent, decision.capability_id, result, usage)
         self._note(decision, intent, None, usage)

@@ -80,7 +80,7 @@ def run_plan(
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
     values = {name: _input(name, value) for name, value in inputs.items()}
-    wire_inputs = {name: encode(value) for name, value in values.items()}
+    wire_inputs = {name: encode(value, context.limits) for name, value in values.items()}
     run_id = parts.new_run_id()
     recorder = RunRecorder(parts.chain, run_id)
     started = recorder.run_started(
@@ -108,7 +108,7 @@ def run_plan(
     with recorded(run.fail):
         result = _execute(program, run, provider, wire_inputs)
         value = decode(result.value)
-        shown = to_python(value), to_text(value)
+        shown = to_python(value, context.limits), to_text(value)
     last = recorder.run_completed(started, result.value, result.usage)
     return RunResult(
         value=shown[0],

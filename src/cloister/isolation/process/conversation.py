@@ -22,7 +22,7 @@ from cloister.errors import LaunchError, LimitExceeded, WireError
 from cloister.isolation.dialogue import Dialogue
 from cloister.isolation.process.nursery import RECORD_BYTES_MAX, RunningSandbox
 from cloister.isolation.provider import OutputObserver
-from cloister.isolation.wire import FrameDecoder, frame_bytes, pack
+from cloister.isolation.wire import FrameDecoder, frame_bytes, frame_elements, pack
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked
 from cloister.limits import ResourceLimits
 
@@ -82,7 +82,7 @@ class Conversation:
         self._limits = limits
         self._dialogue = dialogue
         self._on_output = on_output
-        self._decoder = FrameDecoder(frame_bytes(limits), GUEST_MESSAGES)
+        self._decoder = FrameDecoder(frame_bytes(limits), GUEST_MESSAGES, frame_elements(limits))
         self._failure: Exception | None = None
         self._record: dict[str, Any] | None = None
         self._streams = {
