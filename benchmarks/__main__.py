@@ -33,7 +33,7 @@ def page(rows: list[Row], facts: dict[str, str | int | None]) -> str:
         "# Benchmarks",
         "",
         "Written by `make bench`. Subjects of a group take turns in one run on one machine; figures are milliseconds.",
-        "The bars are those of the issue that asked for them.",
+        "The sandbox rows include authorization and the signed records of each command.",
         "",
         ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()) + ".",
         "",

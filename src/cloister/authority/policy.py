@@ -15,8 +15,10 @@ from typing import Final, Protocol
 
 from cloister.errors import ConfigError, quoted
 
+_UNTIDY: Final = ("//", "/./", "/../", "\0")
 KERNEL_ROOTS: Final = ("/proc", "/sys", "/dev")
 """Trees that are doors into the kernel and other processes, not files. No grant opens them."""
+_KERNEL_PREFIXES: Final = tuple(root + "/" for root in KERNEL_ROOTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,10 @@ class PathResolver(Protocol):
 
 def is_canonical(path: str) -> bool:
     """Return whether the text is an absolute path without `.`, `..`, doubled or trailing slashes and NUL."""
-    # normpath keeps exactly two leading slashes (POSIX leaves their meaning open), so that case is refused by hand
-    return path.startswith("/") and not path.startswith("//") and "\0" not in path and posixpath.normpath(path) == path
+    # Searches for what may not be there take a third of the time of normalising and comparing, on every decision
+    if path == "/":
+        return True
+    return path.startswith("/") and not path.endswith(("/", "/.", "/..")) and not any(map(path.__contains__, _UNTIDY))
 
 
 def covering_root(path: str, roots: Iterable[str]) -> str | None:
@@ -96,8 +100,8 @@ def touches(path: str, protected: Iterable[str]) -> bool:
 
 
 def is_kernel_path(path: str) -> bool:
-    """Return whether a canonical path lies in `/proc`, `/sys` or `/dev`."""
-    return covering_root(path, KERNEL_ROOTS) is not None
+    """Return whether a path lies in `/proc`, `/sys` or `/dev`."""
+    return path.startswith(_KERNEL_PREFIXES) or path in KERNEL_ROOTS
 
 
 def intersect_roots(left: Iterable[str], right: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from cloister.authority.policy import ResolvedPath, covering_root, is_kernel_path, is_within
+from cloister.authority.policy import ResolvedPath, covering_root, is_canonical, is_kernel_path, is_within
 
 LINKS_MAX: Final = 40
 """Links followed before a circle is assumed. Source: MAXSYMLINKS, include/linux/namei.h."""
@@ -40,7 +40,7 @@ class HostPathResolver:
             OSError: Where it leads cannot be known: links in a circle, a directory that may not be searched.
             ValueError: The text cannot be a path.
         """
-        asked = posixpath.normpath(os.path.join(self._base, path))
+        asked = path if is_canonical(path) else posixpath.normpath(os.path.join(self._base, path))
         try:
             descriptor = os.open(asked, os.O_PATH | os.O_CLOEXEC)
         except OSError:
