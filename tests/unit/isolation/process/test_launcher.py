@@ -82,8 +82,8 @@ def test_a_sandbox_that_cannot_be_measured_is_ended_alone(nursery) -> None:
         record = record_of(first)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert outcome.set_up_failure(record).code == "provider.launcher"
-    run(nursery)  # the one that was prepared meanwhile may have inherited the low limit
-    assert run(nursery)["status"] == 0
+    # Sandboxes that were cloned meanwhile may have inherited the low limit; then one is made with the old limit again
+    assert any(run(nursery)["status"] == 0 for _ in range(4))
     assert nursery.launcher_pid == pid
 
 
