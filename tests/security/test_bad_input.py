@@ -90,6 +90,56 @@ def test_malformed_plan(run: Run, bad: str, code: str, column: int, good: str) -
     run(good)
 
 
+LARGE = 2**20 - 100
+TEXTS = {
+    "a megabyte of parentheses": ("(" * LARGE, "read.depth", "(do " * 150 + "1" + ")" * 150),
+    "a megabyte of quotes": ("'" * LARGE, "read.depth", "'" * 150 + "x"),
+    "ten megabytes of parentheses": ("(" * 10_000_000, "read.size", "(+ 1 2)"),
+    "a megabyte of closers": (")" * LARGE, "read.unexpected-close", "(+ 1 2)"),
+    "a megabyte of delimiters that do not match": ("([)" * (LARGE // 3), "read.mismatched", "[()]"),
+    "a megabyte of words that are none": ("1a " * (LARGE // 3), "read.number", "1"),
+    "an integer of a million digits": ("9" * 1_000_000, "read.number", "0" * 1_000_000 + "9"),
+    "an exponent of a million digits": ("1.0e" + "9" * 1_000_000, "read.number", "1.0e-" + "9" * 1_000_000),
+    "a word of a million foreign letters": ("é" * 1_000_000, "read.character", ":" + "e" * 10_000),
+    "a string of a megabyte": ('"' + "x" * LARGE, "read.unclosed", f'(count "{"x" * LARGE}")'),
+    "a string of escapes": ('"' + r"\n" * (LARGE // 2), "read.unclosed", '(count "' + r"\n" * (LARGE // 2) + '")'),
+    "a string that ends in an escape": ('"' + "\\" * (LARGE + 1), "read.unclosed", '(count "' + "\\" * LARGE + '")'),
+    "comments inside one another": ("#| " * (LARGE // 3), "read.unclosed", "#| " * (LARGE // 3) + "|# 1"),
+    "half a million forms": ("1 " * (LARGE // 2), "read.size", "[" + "1 " * 100_000 + "]"),
+    "half a surrogate pair": ('"\ud800"', "read.character", '"\U0001f600"'),
+    "control characters": ("\0\x01\x1b[31m", "read.character", '"\0\x01\x1b[31m"'),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_hostile_text(run: Run, name: str) -> None:
+    bad, code, good = TEXTS[name]
+    with pytest.raises(ReadError) as caught:
+        run(bad)
+    assert caught.value.code == code
+    assert caught.value.span is not None
+    assert len(caught.value.render()) < 2_000
+    assert caught.value.message.isprintable()
+    run(good)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b'(str "\xff\xfe")', "plan.encoding"),
+        (b"\x80" * 1_000, "plan.encoding"),
+        (b"(" * 10_000_000, "plan.size"),
+    ],
+)
+def test_plan_file_of_any_bytes(run: Run, place: Path, data: bytes, code: str) -> None:
+    (place / "bytes.rtfs").write_bytes(data)
+    with pytest.raises(PlanError) as caught:
+        run(place / "bytes.rtfs")
+    assert caught.value.code == code
+    (place / "bytes.rtfs").write_bytes('\ufeff(str "é")\r\n'.encode())
+    assert run(place / "bytes.rtfs") == "é"
+
+
 def test_unreadable_plan(run: Run, place: Path) -> None:
     with pytest.raises(PlanError) as caught:
         run(place / "none.rtfs")

@@ -12,18 +12,22 @@ from typing import Final
 from cloister.errors import GuestError, LimitExceeded
 from cloister.lang.stdlib.budget import elements_error
 from cloister.lang.transport import NESTING_MAX
-from cloister.lang.values import Map, Value
+from cloister.lang.values import Growing, List, Map, Value, settled
+from cloister.lang.wide_map import map_of
 from cloister.limits import ResourceLimits
 
 SLOT_BYTES: Final = 8
 
 
-def check_crossing(value: Value, limits: ResourceLimits) -> None:
-    """Check that a value can be written out.
+def check_crossing(value: Value, limits: ResourceLimits) -> Value:
+    """Check that a value can be written out, and return it without growing parts.
 
     Args:
         value: Any value; functions count as one element, refusing them is up to the boundary.
         limits: `value_bytes` bounds characters of texts plus 8 for every element, `value_elements_count` the elements.
+
+    Returns:
+        The value itself, or an equal one when something in it is still growing.
 
     Raises:
         LimitExceeded: `limit.value`, `limit.value-elements`.
@@ -32,14 +36,18 @@ def check_crossing(value: Value, limits: ResourceLimits) -> None:
     Cost:
         Linear in the written-out size, at most `value_bytes`.
     """
-    if not isinstance(value, (tuple, Map, str)):
-        return
+    if not isinstance(value, (tuple, Map, str, Growing)):
+        return value
+    is_growing = False
     value_bytes = limits.value_bytes
     used = elements = 0
     pending: list[tuple[Value, int]] = [(value, 0)]
     while pending:
         item, depth = pending.pop()
         used += SLOT_BYTES
+        if isinstance(item, Growing):
+            is_growing = True
+            item = item.settled()
         if isinstance(item, str):
             used += len(item)
         elif isinstance(item, (tuple, Map)):
@@ -64,3 +72,15 @@ def check_crossing(value: Value, limits: ResourceLimits) -> None:
                 unit="bytes",
                 hint="pass smaller pieces, or raise the limit value_bytes",
             )
+    return _settled_deeply(value) if is_growing else value
+
+
+def _settled_deeply(value: Value) -> Value:
+    # Recursion is safe here: the nesting was checked.
+    plain = settled(value)
+    if isinstance(plain, tuple):
+        parts = [_settled_deeply(part) for part in plain]
+        return List(parts) if isinstance(plain, List) else tuple(parts)
+    if isinstance(plain, Map):
+        return map_of(list(plain), [_settled_deeply(part) for part in plain.values()])
+    return plain

@@ -12,7 +12,8 @@ from typing import Any, Final
 from cloister.errors import GuestError, InputError, quoted
 from cloister.lang.lexer import is_keyword_name, is_symbol_name
 from cloister.lang.stdlib.budget import SLOT_BYTES, Budget, current, elements_error, size_error
-from cloister.lang.values import INT_MAX, INT_MIN, Keyword, List, Map, Symbol, Value, type_name
+from cloister.lang.values import INT_MAX, INT_MIN, Keyword, List, Map, Symbol, Value, settled, type_name
+from cloister.lang.wide_map import map_of
 from cloister.limits import ResourceLimits
 
 NESTING_MAX: Final = 200
@@ -54,6 +55,7 @@ def _check_extent(value: Value, limits: ResourceLimits | None) -> None:
     pending: list[tuple[Value, int]] = [(value, 0)]
     while pending:
         part, depth = pending.pop()
+        part = settled(part)
         if isinstance(part, str):
             size += len(part)
         elif isinstance(part, (tuple, Map)):
@@ -79,6 +81,7 @@ def _encode(value: Value) -> Any:
         return {"~keyword": value.name}
     if isinstance(value, Symbol):
         return {"~symbol": value.name}
+    value = settled(value)
     if isinstance(value, tuple):
         items = [_encode(item) for item in value]
         return {"~list": items} if isinstance(value, List) else items
@@ -127,7 +130,7 @@ def _decode_tagged(tag: str, body: Any, depth: int) -> Value:
         case "~list", list():
             return List(decode(item, depth + 1) for item in body)
         case "~map", list() if all(isinstance(pair, list) and len(pair) == 2 for pair in body):
-            return Map((_key(decode(key)), decode(item, depth + 1)) for key, item in body)
+            return map_of([_key(decode(key)) for key, _ in body], [decode(item, depth + 1) for _, item in body])
     raise InputError(f"misshapen {tag} in transported data", code="input.tag")
 
 
@@ -144,6 +147,10 @@ def to_python(value: Value, limits: ResourceLimits | None = None) -> Any:
         value: Any RTFS value without functions.
         limits: `value_bytes` and `value_elements_count` bound what is written out; left out, the current budget does.
 
+    Returns:
+        What `json.dumps` takes, except for the objects named above. A map of many entries with integer keys is an
+        instance of a subclass of `dict`, see `wide_map`.
+
     Raises:
         GuestError: `TypeError` when it holds a function or an error, or is nested deeper than `NESTING_MAX`.
         LimitExceeded: When it would take more space, or have more elements, than one value may.
@@ -155,9 +162,12 @@ def to_python(value: Value, limits: ResourceLimits | None = None) -> Any:
 def _to_python(value: Value) -> Any:
     if value is None or isinstance(value, (bool, int, float, str, Keyword, Symbol)):
         return value
+    value = settled(value)
     if isinstance(value, tuple):
         return [_to_python(item) for item in value]
     if isinstance(value, Map):
+        if type(value) is not Map:  # its class is what keeps integer keys somebody chose from being slow
+            return map_of(list(value), [_to_python(item) for item in value.values()])
         return {key: _to_python(item) for key, item in value.items()}
     raise GuestError(f"a {type_name(value)} has no Python form", kind="TypeError", hint="return data, not code")
 
@@ -173,5 +183,5 @@ def from_python(data: Any, depth: int = 0) -> Value:
     if isinstance(data, (list, tuple)) and depth <= NESTING_MAX:
         return tuple(from_python(item, depth + 1) for item in data)
     if isinstance(data, dict) and depth <= NESTING_MAX:
-        return Map((_key(key), from_python(item, depth + 1)) for key, item in data.items())
+        return map_of([_key(key) for key in data], [from_python(item, depth + 1) for item in data.values()])
     return decode(data, depth)

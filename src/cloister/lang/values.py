@@ -1,8 +1,9 @@
 """The values of RTFS and how they cross into Python and over the wire.
 
 Owns the representation: nil is None; booleans, 64-bit integers, floats and strings are Python's; a vector is a tuple, a
-quoted list a `List`, a map a `Map`, and keywords and symbols have classes of their own. All are immutable. Part of the
-guest set: standard library only.
+quoted list a `List`, a map a `Map`, and keywords and symbols have classes of their own. All are immutable. Large
+vectors and maps that a program builds piece by piece are `Growing` (see `growing`); `settled` gives the plain value of
+one. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -81,6 +82,34 @@ class Map(dict[Any, Any]):
     __slots__ = ()
 
 
+class Growing:
+    """Base of the vectors and maps that share what they are made of with the versions they came from.
+
+    Programs see no difference to a plain tuple or `Map`. Python code that looks at a value's class asks for its
+    `settled` form first.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind, as `type_name` gives it."""
+        raise NotImplementedError
+
+    def settled(self) -> tuple[Any, ...] | Map:
+        """Return the equal plain value; the second time it costs nothing.
+
+        Raises:
+            LimitExceeded: `limit.steps`; copying counts every element.
+        """
+        raise NotImplementedError
+
+
+def settled(value: Value) -> Value:
+    """Return the plain tuple or `Map` of a growing value, and any other value as it is; see `Growing.settled`."""
+    return value.settled() if isinstance(value, Growing) else value
+
+
 class ErrorValue:
     """What `catch` binds: an error as data.
 
@@ -107,6 +136,10 @@ def type_name(value: Value) -> str:
     exact = _TYPE_NAMES.get(type(value))
     if exact:
         return exact
+    if isinstance(value, Growing):
+        return value.kind
+    if isinstance(value, Map):
+        return "map"
     return "function" if isinstance(value, Function) or callable(value) else "unknown"
 
 

@@ -29,16 +29,26 @@ class Budget:
         depth_allowed: Nested RTFS calls.
         depth_count: RTFS calls open now; only the engine changes it.
         value_bytes: Size of one text or collection that a builtin may build.
+        symbols_count: Symbols that `gensym` made.
         value_elements: Elements of one value that is read from JSON, written to it, or leaves the program.
     """
 
-    __slots__ = ("depth_allowed", "depth_count", "steps_allowed", "steps_left", "value_bytes", "value_elements")
+    __slots__ = (
+        "depth_allowed",
+        "depth_count",
+        "steps_allowed",
+        "steps_left",
+        "symbols_count",
+        "value_bytes",
+        "value_elements",
+    )
 
     def __init__(self, limits: ResourceLimits | None = None) -> None:
         bounds = limits or _DEFAULT_LIMITS
         self.steps_allowed = self.steps_left = bounds.steps_count
         self.depth_allowed = bounds.depth_count
         self.depth_count = 0
+        self.symbols_count = 0
         self.value_bytes = bounds.value_bytes
         self.value_elements = bounds.value_elements_count
 
@@ -147,8 +157,8 @@ def current() -> Budget:
     return _CURRENT.get() or Budget()
 
 
-def install(budget: Budget) -> Token[Budget | None]:
-    """Make `budget` the current one of this context, until `uninstall` gets the returned token."""
+def install(budget: Budget | None) -> Token[Budget | None]:
+    """Make `budget` the current one of this context, until `uninstall` gets the returned token; None leaves a run."""
     return _CURRENT.set(budget)
 
 

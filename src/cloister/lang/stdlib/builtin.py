@@ -7,10 +7,14 @@ library only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from cloister.errors import GuestError, quoted
+from cloister.lang.growing import MAPS, GrowingMap, GrowingVector
+from cloister.lang.stdlib.budget import BYTES_PER_STEP, current
 from cloister.lang.values import Function, Keyword, Map, Value, type_name
 
 PythonFunction: TypeAlias = Callable[..., Value]
@@ -32,9 +36,12 @@ class Builtin(Function):
         doc: What it does; the first line is one sentence shown to users.
         fn: The implementation; calling it directly skips the arity check.
         needs_call: Whether it calls functions given to it.
+        examples: Lines `call ;=> value` or `call ;!! code`, each a program of its own; a test executes them.
+        binary: A faster implementation for exactly two arguments, equal to `fn` in everything else; None when there is
+            none.
     """
 
-    __slots__ = ("arity_max", "arity_min", "doc", "fn", "name", "needs_call", "signature")
+    __slots__ = ("arity_max", "arity_min", "binary", "doc", "examples", "fn", "name", "needs_call", "signature")
 
     def __init__(
         self,
@@ -45,6 +52,8 @@ class Builtin(Function):
         arity_max: int | None,
         signature: str,
         needs_call: bool = False,
+        examples: tuple[str, ...] = (),
+        binary: PythonFunction | None = None,
     ) -> None:
         self.name = name
         self.fn = fn
@@ -53,6 +62,8 @@ class Builtin(Function):
         self.signature = signature
         self.doc = fn.__doc__ or ""
         self.needs_call = needs_call
+        self.examples = examples
+        self.binary = binary
 
     def __call__(self, *arguments: Value) -> Value:
         """Check the number of arguments and call `fn` with them."""
@@ -63,6 +74,12 @@ class Builtin(Function):
 
     def __repr__(self) -> str:
         return f"<builtin {self.name}>"
+
+    def implementation(self, count: int) -> PythonFunction | None:
+        """Return what to call with exactly `count` arguments without checking their number; None when it is wrong."""
+        if count < self.arity_min or (self.arity_max is not None and count > self.arity_max):
+            return None
+        return self.binary if count == 2 and self.binary is not None else self.fn
 
     @property
     def arity_text(self) -> str:
@@ -96,6 +113,8 @@ class Topic:
         signature: str,
         also: tuple[str, ...] = (),
         needs_call: bool = False,
+        examples: tuple[str, ...] = (),
+        binary: PythonFunction | None = None,
     ) -> Callable[[_F], _F]:
         """Declare the decorated function as a builtin; it stays an ordinary function for its module.
 
@@ -106,6 +125,8 @@ class Topic:
             signature: How a call looks.
             also: Further names of the same function.
             needs_call: Whether it calls functions given to it.
+            examples: Lines `call ;=> value` or `call ;!! code`; those of `also` are shown under that name.
+            binary: A faster implementation for exactly two arguments.
 
         Raises:
             ValueError: When a name is already declared in this module or the function has no docstring.
@@ -125,6 +146,8 @@ class Topic:
                     arity_max=most,
                     signature=f"({spelling}{signature.removeprefix('(' + name)}",
                     needs_call=needs_call,
+                    binary=binary,
+                    examples=tuple(re.sub(rf"\({re.escape(name)}(?=[ )])", f"({spelling}", line) for line in examples),
                 )
             return fn
 
@@ -158,7 +181,7 @@ def keyword_get(keyword: Keyword, target: Value, default: Value = None) -> Value
     Raises:
         GuestError: `TypeError` when the target is neither map nor nil.
     """
-    if isinstance(target, Map):
+    if type(target) is Map or isinstance(target, MAPS):
         return target.get(keyword, default)
     if target is None:
         return default
@@ -166,20 +189,24 @@ def keyword_get(keyword: Keyword, target: Value, default: Value = None) -> Value
     raise type_error(f":{quoted(keyword.name, 40)}", "map", target, hint=hint)
 
 
-def as_callable(value: Value, operation: str) -> PythonFunction:
+def as_callable(value: Value, operation: str, count: int | None = None) -> PythonFunction:
     """Return `value` as something to call: functions as they are, keywords as lookups in maps.
 
     Args:
         value: What the program gave.
         operation: The builtin it was given to, for the message.
+        count: With how many arguments every call will be made, when that is known; builtins are then called without
+            counting them each time.
 
     Raises:
         GuestError: `TypeError` for any other value.
     """
+    if isinstance(value, Builtin) and count is not None:
+        return value.implementation(count) or value
     if isinstance(value, Function):
         return value  # type: ignore[return-value]  # every Function has __call__; the base class cannot promise it
     if isinstance(value, Keyword):
-        return KeywordLookup(value)
+        return partial(keyword_get, value) if count == 1 else KeywordLookup(value)
     if callable(value):
         return value  # type: ignore[no-any-return]  # compiled functions are plain Python functions
     raise type_error(operation, "function", value)
@@ -246,33 +273,45 @@ def require_integer(operation: str, value: Value) -> int:
 
 
 def require_map(operation: str, value: Value) -> Map:
-    """Return `value` when it is a map.
+    """Return `value` when it is a map, settled.
 
     Raises:
         GuestError: `TypeError` otherwise.
     """
     if isinstance(value, Map):
         return value
+    if isinstance(value, GrowingMap):
+        return value.settled()
     raise type_error(operation, "map", value)
 
 
 def require_sequence(operation: str, value: Value) -> tuple[Any, ...]:
-    """Return `value` when it is a vector or list.
+    """Return `value` when it is a vector or list, settled.
 
     Raises:
         GuestError: `TypeError` otherwise.
     """
     if isinstance(value, tuple):
         return value
-    raise type_error(operation, "vector or list", value)
+    if isinstance(value, GrowingVector):
+        return value.settled()
+    raise type_error(operation, "vector or list", value, hint=entries_hint(value))
+
+
+def entries_hint(value: Value) -> str | None:
+    """Return what to do when a map was given where a sequence is expected; None for other values."""
+    return "(seq m) gives the entries of a map as [key value] vectors" if isinstance(value, MAPS) else None
 
 
 def is_key(value: Value) -> bool:
     """Say whether a value can be a map key: keyword, string or integer.
 
-    Booleans and floats cannot; Python would find `true` and `1.0` under the key 1.
+    Booleans and floats cannot; Python would find `true` and `1.0` under the key 1. Long texts are charged for, because
+    looking one up compares it with the key that is there.
     """
     kind = type(value)
+    if kind is str and len(value) >= BYTES_PER_STEP:
+        current().charge_scan(len(value))
     return kind is Keyword or kind is str or kind is int
 
 

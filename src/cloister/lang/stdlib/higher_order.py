@@ -1,43 +1,66 @@
-"""Builtins that call functions given to them.
+"""Builtins that call a function for each element of a sequence.
 
-Owns mapping, filtering, folding and combining functions. A keyword is accepted wherever a function is. Every element is
-a step, besides what the called function spends itself. Part of the guest set: standard library only.
+Owns mapping, filtering and folding. A keyword is accepted wherever a function is. Every element is a step, besides what
+the called function spends itself. Part of the guest set: standard library only.
 
-Source: language reference, section 6.5.
+Source: language reference, section 6.5; names and argument order beyond it are Clojure's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+from cloister.lang.growing import GrowingVector, charge_growth
 from cloister.lang.printer import to_display
-from cloister.lang.stdlib.budget import SLOT_BYTES, current, size_error
-from cloister.lang.stdlib.builtin import PythonFunction, Topic, as_callable, generic_error, require_sequence, type_error
+from cloister.lang.stdlib.budget import current
+from cloister.lang.stdlib.builtin import (
+    Topic,
+    as_callable,
+    entries_hint,
+    generic_error,
+    require_integer,
+    require_sequence,
+)
 from cloister.lang.stdlib.comparison import is_truthy
-from cloister.lang.stdlib.maps import as_key
-from cloister.lang.stdlib.sequences import like, require_any
-from cloister.lang.values import Function, Map, Value, type_name
+from cloister.lang.stdlib.items import like, require_any
+from cloister.lang.values import Value, settled, type_name
 
 TOPIC: Final = Topic()
 _builtin = TOPIC.builtin
 
 
-@_builtin("map", 2, None, signature="(map f coll & more)", needs_call=True)
+@_builtin(
+    "map",
+    2,
+    None,
+    signature="(map f coll & more)",
+    needs_call=True,
+    also=("mapv",),
+    examples=("(map inc [1 2]) ;=> [2 3]", "(map + [1 2] [10 20 30]) ;=> [11 22]", "(map :a [{:a 1}]) ;=> [1]"),
+)
 def map_items(function: Value, collection: Value, *more: Value) -> Value:
     """Return the vector of what a function gives for each element; of several collections it takes one from each.
 
-    The result is as long as the shortest collection. A string gives its characters.
+    The result is as long as the shortest collection. A string gives its characters; `(seq m)` gives the entries of a
+    map.
     """
-    call = as_callable(function, "map")
+    call = as_callable(function, "map", 1 + len(more))
     collections = [require_any("map", each) for each in (collection, *more)]
     current().charge_elements(min(len(each) for each in collections))
     return tuple(map(call, *collections))
 
 
-@_builtin("map-indexed", 2, signature="(map-indexed f coll)", needs_call=True)
+@_builtin(
+    "map-indexed",
+    2,
+    signature="(map-indexed f coll)",
+    needs_call=True,
+    examples=('(map-indexed vector ["a" "b"]) ;=> [[0 "a"] [1 "b"]]',),
+)
 def map_indexed(function: Value, collection: Value) -> Value:
     """Return what a function gives for each index and element; of a string, the joined text of the results."""
-    call = as_callable(function, "map-indexed")
+    call = as_callable(function, "map-indexed", 2)
     items = require_any("map-indexed", collection)
     budget = current()
     budget.charge_elements(len(items))
@@ -49,190 +72,241 @@ def map_indexed(function: Value, collection: Value) -> Value:
     return "".join(texts)
 
 
-@_builtin("mapcat", 2, signature="(mapcat f coll)", needs_call=True)
-def map_concatenate(function: Value, collection: Value) -> Value:
+@_builtin(
+    "mapcat",
+    2,
+    None,
+    signature="(mapcat f coll & more)",
+    needs_call=True,
+    examples=("(mapcat (fn [x] [x x]) [1 2]) ;=> [1 1 2 2]",),
+)
+def map_concatenate(function: Value, collection: Value, *more: Value) -> Value:
     """Join the vectors or lists that a function gives for each element into one vector."""
-    call = as_callable(function, "mapcat")
-    items = require_any("mapcat", collection)
-    budget = current()
-    budget.charge_steps(len(items))
+    call = as_callable(function, "mapcat", 1 + len(more))
+    collections = [require_any("mapcat", each) for each in (collection, *more)]
+    current().charge_steps(min(len(each) for each in collections))
     joined: list[Value] = []
-    for item in items:
-        part = require_sequence("mapcat", call(item))
-        budget.charge_steps(len(part))
-        size = (len(joined) + len(part)) * SLOT_BYTES
-        if size > budget.value_bytes:
-            raise size_error(size, budget.value_bytes)
-        joined.extend(part)
+    for part in map(call, *collections):
+        items = require_sequence("mapcat", part)
+        charge_growth(len(joined) + len(items), len(items))
+        joined.extend(items)
     return tuple(joined)
 
 
-@_builtin("filter", 2, signature="(filter pred coll)", needs_call=True)
-def keep(predicate: Value, collection: Value) -> Value:
+@_builtin(
+    "filter",
+    2,
+    signature="(filter pred coll)",
+    needs_call=True,
+    also=("filterv",),
+    examples=("(filter even? [1 2 3 4]) ;=> [2 4]", "(filter :a [{:a 1} {:b 2}]) ;=> [{:a 1}]"),
+)
+def select(predicate: Value, collection: Value) -> Value:
     """Return the vector of the elements for which the predicate gives neither false nor nil."""
-    call = as_callable(predicate, "filter")
+    call = as_callable(predicate, "filter", 1)
     items = require_sequence("filter", collection)
     current().charge_elements(len(items))
-    return tuple([item for item in items if is_truthy(call(item))])
+    return tuple([item for item in items if (answer := call(item)) is not None and answer is not False])
 
 
-@_builtin("remove", 2, signature="(remove pred coll)", needs_call=True)
+@_builtin(
+    "remove",
+    2,
+    signature="(remove pred coll)",
+    needs_call=True,
+    examples=("(remove even? [1 2 3]) ;=> [1 3]", "(remove identity [1 nil true]) ;=> [1 nil]"),
+)
 def remove(predicate: Value, collection: Value) -> Value:
     """Return the elements without those for which the predicate gives exactly true; a string stays a string."""
-    call = as_callable(predicate, "remove")
+    call = as_callable(predicate, "remove", 1)
     items = require_any("remove", collection)
     current().charge_elements(len(items))
     return like(items, [item for item in items if call(item) is not True])
 
 
-@_builtin("reduce", 2, 3, signature="(reduce f init? coll)", needs_call=True)
+@_builtin(
+    "keep",
+    2,
+    signature="(keep f coll)",
+    needs_call=True,
+    examples=("(keep :a [{:a 1} {} {:a false}]) ;=> [1 false]",),
+)
+def keep(function: Value, collection: Value) -> Value:
+    """Return the vector of what a function gives for each element, without nil."""
+    call = as_callable(function, "keep", 1)
+    items = require_any("keep", collection)
+    current().charge_elements(len(items))
+    return tuple([result for result in map(call, items) if result is not None])
+
+
+@_builtin(
+    "keep-indexed",
+    2,
+    signature="(keep-indexed f coll)",
+    needs_call=True,
+    examples=("(keep-indexed (fn [i x] (if (odd? i) x nil)) [:a :b :c]) ;=> [:b]",),
+)
+def keep_indexed(function: Value, collection: Value) -> Value:
+    """Return the vector of what a function gives for each index and element, without nil."""
+    call = as_callable(function, "keep-indexed", 2)
+    items = require_any("keep-indexed", collection)
+    current().charge_elements(len(items))
+    return tuple([result for result in map(call, range(len(items)), items) if result is not None])
+
+
+@_builtin(
+    "reduce",
+    2,
+    3,
+    signature="(reduce f init? coll)",
+    needs_call=True,
+    examples=("(reduce + [1 2 3]) ;=> 6", "(reduce conj [] [1 2]) ;=> [1 2]", "(reduce + []) ;!! Generic"),
+)
 def fold(function: Value, *arguments: Value) -> Value:
-    """Combine all elements from left to right with a function of two arguments, starting with init if given."""
-    call = as_callable(function, "reduce")
-    items = arguments[-1]
-    if not isinstance(items, (tuple, str)):
-        raise generic_error(f"reduce expects a vector, list or string, got {type_name(items)}")
+    """Combine all elements from left to right with a function of two arguments, starting with init if given.
+
+    Of a single element without init the function is not called.
+    """
+    call = as_callable(function, "reduce", 2)
+    items = _foldable("reduce", arguments[-1])
     if len(arguments) == 1 and not items:
         raise generic_error("reduce of an empty collection needs an initial value", "write (reduce f init coll)")
     current().charge_steps(len(items))
-    result, remaining = (arguments[0], items) if len(arguments) == 2 else (items[0], items[1:])
+    remaining: Iterator[Value] = iter(items)
+    result = arguments[0] if len(arguments) == 2 else next(remaining)
     for item in remaining:
         result = call(result, item)
     return result
 
 
-@_builtin("group-by", 2, signature="(group-by f coll)", needs_call=True)
-def group_by(function: Value, collection: Value) -> Value:
-    """Return a map from what a function gives to the vector of the elements it gives that for; nil gives an empty map.
-
-    What cannot be a map key becomes its text.
-    """
-    call = as_callable(function, "group-by")
-    items = () if collection is None else require_sequence("group-by", collection)
-    current().charge_elements(len(items))
-    groups: dict[Value, list[Value]] = {}
-    for item in items:
-        groups.setdefault(as_key(call(item)), []).append(item)
-    return Map((key, tuple(group)) for key, group in groups.items())
+def _foldable(operation: str, collection: Value) -> tuple[Value, ...] | str:
+    items = settled(collection) if isinstance(collection, GrowingVector) else collection
+    if isinstance(items, (tuple, str)):
+        return items
+    hint = entries_hint(items)
+    raise generic_error(f"{operation} expects a vector, list or string, got {type_name(items)}", hint)
 
 
-@_builtin("frequencies", 1, signature="(frequencies coll)")
-def frequencies(collection: Value) -> Value:
-    """Return a map from each element to how often it occurs; what cannot be a map key becomes its text."""
-    items = require_any("frequencies", collection)
-    current().charge_elements(len(items))
-    counts: dict[Value, int] = {}
-    for item in items:
-        key = as_key(item)
-        counts[key] = counts.get(key, 0) + 1
-    return Map(counts)
+@_builtin(
+    "reductions",
+    2,
+    3,
+    signature="(reductions f init? coll)",
+    needs_call=True,
+    examples=("(reductions + [1 2 3]) ;=> [1 3 6]", "(reductions + 10 [1 2]) ;=> [10 11 13]"),
+)
+def reductions(function: Value, *arguments: Value) -> Value:
+    """Return the vector of all results on the way that `reduce` goes, the first of them included."""
+    call = as_callable(function, "reductions", 2)
+    items = _foldable("reductions", arguments[-1])
+    current().charge_elements(len(items) + 1)
+    remaining: Iterator[Value] = iter(items)
+    if len(arguments) == 1 and not items:
+        return ()
+    results = [arguments[0] if len(arguments) == 2 else next(remaining)]
+    for item in remaining:
+        results.append(call(results[-1], item))
+    return tuple(results)
 
 
-@_builtin("every?", 2, signature="(every? pred coll)", needs_call=True)
+@_builtin("every?", 2, signature="(every? pred coll)", needs_call=True, examples=("(every? even? [2 4]) ;=> true",))
 def every(predicate: Value, collection: Value) -> Value:
     """Say whether the predicate gives neither false nor nil for every element."""
-    call = as_callable(predicate, "every?")
+    call = as_callable(predicate, "every?", 1)
     items = require_any("every?", collection)
     current().charge_steps(len(items))
     return all(is_truthy(call(item)) for item in items)
 
 
-@_builtin("some?", 2, signature="(some? pred coll)", needs_call=True)
-def has_some(predicate: Value, collection: Value) -> Value:
-    """Say whether the predicate gives neither false nor nil for at least one element."""
-    call = as_callable(predicate, "some?")
-    items = require_any("some?", collection)
+@_builtin(
+    "not-every?",
+    2,
+    signature="(not-every? pred coll)",
+    needs_call=True,
+    examples=("(not-every? even? [2 3]) ;=> true",),
+)
+def not_every(predicate: Value, collection: Value) -> Value:
+    """Say whether the predicate gives false or nil for at least one element."""
+    return not every(predicate, collection)
+
+
+@_builtin(
+    "some?",
+    1,
+    2,
+    signature="(some? pred coll?)",
+    needs_call=True,
+    examples=("(some? even? [1 2]) ;=> true", "(some? nil) ;=> false", "(some? false) ;=> true"),
+)
+def has_some(predicate: Value, *collection: Value) -> Value:
+    """Say whether the predicate gives neither false nor nil for at least one element.
+
+    With one argument, say whether it is not nil.
+    """
+    if not collection:
+        return predicate is not None
+    call = as_callable(predicate, "some?", 1)
+    items = require_any("some?", collection[0])
     current().charge_steps(len(items))
     return any(is_truthy(call(item)) for item in items)
 
 
-@_builtin("some", 2, signature="(some f coll)", needs_call=True)
+@_builtin(
+    "not-any?", 2, signature="(not-any? pred coll)", needs_call=True, examples=("(not-any? even? [1 3]) ;=> true",)
+)
+def not_any(predicate: Value, collection: Value) -> Value:
+    """Say whether the predicate gives false or nil for every element."""
+    return not has_some(predicate, collection)
+
+
+@_builtin(
+    "some",
+    2,
+    signature="(some f coll)",
+    needs_call=True,
+    examples=("(some :a [{} {:a 1}]) ;=> 1", "(some even? [1]) ;=> nil"),
+)
 def some(function: Value, collection: Value) -> Value:
     """Return the first result of the function that is neither false nor nil; nil when there is none."""
-    call = as_callable(function, "some")
+    call = as_callable(function, "some", 1)
     items = require_any("some", collection)
     current().charge_steps(len(items))
     return next((result for result in map(call, items) if is_truthy(result)), None)
 
 
-@_builtin("apply", 2, None, signature="(apply f & arguments coll)", needs_call=True)
-def apply(function: Value, *arguments: Value) -> Value:
-    """Call a function with the given arguments and then all elements of the last one.
-
-    A map gives its keys and values in turn, a string its characters, nil nothing.
-    """
-    call = as_callable(function, "apply")
-    spread = _spread(arguments[-1])
-    current().charge_elements(len(spread) + len(arguments))
-    return call(*arguments[:-1], *spread)
-
-
-def _spread(collection: Value) -> tuple[Value, ...] | str:
-    if collection is None:
-        return ()
-    if isinstance(collection, (tuple, str)):
-        return collection
-    if isinstance(collection, Map):
-        return tuple(part for entry in collection.items() for part in entry)
-    raise type_error("apply", "vector, list, map, string or nil", collection)
+@_builtin("run!", 2, signature="(run! f coll)", needs_call=True, examples=("(run! inc [1 2]) ;=> nil",))
+def run_each(function: Value, collection: Value) -> Value:
+    """Call a function for each element for what it does, and return nil."""
+    call = as_callable(function, "run!", 1)
+    items = require_any("run!", collection)
+    current().charge_steps(len(items))
+    for item in items:
+        call(item)
+    return None
 
 
-@_builtin("identity", 1, signature="(identity x)")
-def identity(value: Value) -> Value:
-    """Return the argument."""
-    return value
+@_builtin(
+    "repeatedly", 2, signature="(repeatedly n f)", needs_call=True, examples=("(repeatedly 2 (fn [] :a)) ;=> [:a :a]",)
+)
+def repeatedly(amount: Value, function: Value) -> Value:
+    """Call a function without arguments n times and return the vector of its results."""
+    number, call = max(0, require_integer("repeatedly", amount)), as_callable(function, "repeatedly", 0)
+    current().charge_elements(number)
+    return tuple([call() for _ in range(number)])
 
 
-class Composition(Function):
-    """The function `comp` makes: the last function gets the arguments, each before it the result.
-
-    Attributes:
-        functions: What is called, outermost first; at least one.
-    """
-
-    __slots__ = ("functions",)
-
-    def __init__(self, functions: tuple[PythonFunction, ...]) -> None:
-        self.functions = functions
-
-    def __call__(self, *arguments: Value) -> Value:
-        """Call the functions, innermost first."""
-        current().charge_steps(len(self.functions))
-        *outer, innermost = self.functions
-        result = innermost(*arguments)
-        for function in reversed(outer):
-            result = function(result)
-        return result
-
-
-class Partial(Function):
-    """The function `partial` makes: a function with its first arguments already given.
-
-    Attributes:
-        function: What is called.
-        arguments: The arguments that are given.
-    """
-
-    __slots__ = ("arguments", "function")
-
-    def __init__(self, function: PythonFunction, arguments: tuple[Value, ...]) -> None:
-        self.function = function
-        self.arguments = arguments
-
-    def __call__(self, *more: Value) -> Value:
-        """Call the function with the given arguments and then `more`."""
-        current().charge_steps(1 + len(self.arguments))
-        return self.function(*self.arguments, *more)
-
-
-@_builtin("comp", 0, None, signature="(comp & functions)", needs_call=True)
-def compose(*functions: Value) -> Value:
-    """Return the function that calls the given ones from the last to the first, each with the result before it."""
-    callables = tuple(as_callable(function, "comp") for function in functions)
-    return Composition(callables or (identity,))
-
-
-@_builtin("partial", 1, None, signature="(partial f & arguments)", needs_call=True)
-def partial(function: Value, *arguments: Value) -> Value:
-    """Return the function with its first arguments already given."""
-    return Partial(as_callable(function, "partial"), arguments)
+@_builtin(
+    "iterate",
+    3,
+    signature="(iterate n f x)",
+    needs_call=True,
+    examples=("(iterate 4 (fn [x] (* 2 x)) 1) ;=> [1 2 4 8]",),
+)
+def iterate(amount: Value, function: Value, start: Value) -> Value:
+    """Return n elements: a value, what a function gives for it, what it gives for that, and so on."""
+    number, call = max(0, require_integer("iterate", amount)), as_callable(function, "iterate", 1)
+    current().charge_elements(number)
+    results: list[Value] = []
+    for _ in range(number):
+        results.append(call(results[-1]) if results else start)
+    return tuple(results)

@@ -1,15 +1,26 @@
-"""Builtins on maps, and lookup in collections.
+"""Builtins that look things up in collections and change single places of them.
 
-Owns access by key, index and path, and the changed copies. Keys are keywords, strings and integers; a value of another
-kind is never found, though Python would take `true` for 1. Part of the guest set: standard library only.
+Owns access by key, index and path, and the changed versions; large collections share what they do not change (see
+`lang.growing`). Keys are keywords, strings and integers; a value of another kind is never found, though Python would
+take `true` for 1. Part of the guest set: standard library only.
 
 Source: language reference, section 6.5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from cloister.lang.growing import (
+    GROWING_MIN,
+    MAPS,
+    SEQUENCES,
+    GrowingMap,
+    GrowingVector,
+    growing_map,
+    growing_vector,
+)
 from cloister.lang.printer import to_display
 from cloister.lang.stdlib.budget import current
 from cloister.lang.stdlib.builtin import (
@@ -21,12 +32,12 @@ from cloister.lang.stdlib.builtin import (
     is_key,
     require_integer,
     require_key,
-    require_map,
     require_sequence,
     type_error,
 )
-from cloister.lang.stdlib.sequences import contains_item, like
-from cloister.lang.values import Map, Value
+from cloister.lang.stdlib.items import contains_item
+from cloister.lang.values import List, Map, Value, settled
+from cloister.lang.wide_map import joined_map
 
 TOPIC: Final = Topic()
 _builtin = TOPIC.builtin
@@ -37,29 +48,98 @@ def as_key(value: Value) -> Value:
     return value if is_key(value) else to_display(value)
 
 
-@_builtin("hash-map", 0, None, signature="(hash-map & keys-and-values)")
-def hash_map(*arguments: Value) -> Value:
-    """Return a map of alternating keys and values."""
-    if len(arguments) % 2:
-        raise arity_error("hash-map", "an even number", len(arguments))
-    keys = [require_key("hash-map", key) for key in arguments[::2]]
-    return Map(zip(keys, arguments[1::2], strict=True))
+def require_entries(operation: str, value: Value) -> Map | GrowingMap:
+    """Return `value` when it is a map, settled or not.
+
+    Raises:
+        GuestError: `TypeError` otherwise.
+    """
+    if isinstance(value, MAPS):
+        return value
+    raise type_error(operation, "map", value)
 
 
-@_builtin("get", 2, 3, signature="(get coll key default?)")
+def with_pair(entries: Map | GrowingMap, key: Value, value: Value) -> Map | GrowingMap:
+    """Return a map with one entry set, as `with_pairs` does."""
+    if isinstance(entries, GrowingMap) or len(entries) >= GROWING_MIN:
+        return growing_map(entries).with_entry(key, value)
+    current().charge_elements(len(entries) + 1)
+    changed = Map(entries)
+    changed[key] = value
+    return changed
+
+
+def with_pairs(entries: Map | GrowingMap, pairs: Sequence[tuple[Value, Value]]) -> Map | GrowingMap:
+    """Return a map with entries set; the keys were checked. A large map shares what it has with the given one."""
+    size = len(entries)
+    if isinstance(entries, Map) and (size < GROWING_MIN or len(pairs) >= size):
+        current().charge_elements(size + len(pairs))
+        return joined_map(entries, pairs)
+    version = growing_map(entries)
+    for key, value in pairs:
+        version = version.with_entry(key, value)
+    return version
+
+
+def with_items(operation: str, items: tuple[Value, ...] | GrowingVector, pairs: Sequence[tuple[Value, Value]]) -> Value:
+    """Return a sequence with elements replaced at existing indexes.
+
+    Raises:
+        GuestError: `TypeError` for an index that is no integer, `IndexOutOfBounds` for one that does not exist.
+    """
+    for key, _ in pairs:
+        index = require_integer(operation, key)
+        if not 0 <= index < len(items):
+            raise index_error(operation, index, len(items))
+    if isinstance(items, tuple) and len(items) < GROWING_MIN:
+        current().charge_elements(len(items) + len(pairs))
+        changed = list(items)
+        for index, value in pairs:
+            changed[index] = value
+        return List(changed) if isinstance(items, List) else tuple(changed)
+    version = growing_vector(items)
+    for index, value in pairs:
+        version = version.replaced(index, value)
+    return version
+
+
+@_builtin(
+    "get",
+    2,
+    3,
+    signature="(get coll key default?)",
+    examples=(
+        "(get {:a 1} :a) ;=> 1",
+        "(get [1 2] 5) ;=> nil",
+        "(get {:a 1} :b 0) ;=> 0",
+        "(get nil :a) ;!! TypeError",
+    ),
+)
 def get(collection: Value, key: Value, default: Value = None) -> Value:
-    """Look up a key of a map or an index of a vector; the default, or nil, when there is none."""
-    if isinstance(collection, Map):
+    """Look up a key of a map or an index of a vector; the default, or nil, when there is none.
+
+    A value that is there is returned even if it is nil. Negative indexes are never there.
+    """
+    if type(collection) is Map or isinstance(collection, MAPS):
         return collection.get(require_key("get", key), default)
-    if isinstance(collection, tuple):
+    if isinstance(collection, SEQUENCES):
         index = require_integer("get", key)
         return collection[index] if 0 <= index < len(collection) else default
     raise type_error("get", "map or vector", collection)
 
 
-@_builtin("get-in", 2, 3, signature="(get-in coll path default?)")
+@_builtin(
+    "get-in",
+    2,
+    3,
+    signature="(get-in coll path default?)",
+    examples=("(get-in {:a [1 2]} [:a 1]) ;=> 2", "(get-in {:a 1} [:b :c] 0) ;=> 0"),
+)
 def get_in(collection: Value, path: Value, default: Value = None) -> Value:
-    """Look up a path of keys and indexes; the default, or nil, when a step leads nowhere."""
+    """Look up a path of keys and indexes; the default, or nil, when a step leads nowhere.
+
+    A step is a keyword or string on a map and an integer on a vector; any other leads nowhere.
+    """
     found = collection
     steps = require_sequence("get-in", path)
     current().charge_steps(len(steps))
@@ -71,102 +151,153 @@ def get_in(collection: Value, path: Value, default: Value = None) -> Value:
 
 
 def _leads_on(collection: Value, step: Value) -> bool:
-    if isinstance(collection, Map):
+    if isinstance(collection, MAPS):
         return is_key(step) and not isinstance(step, int) and step in collection
-    return isinstance(collection, tuple) and type(step) is int and 0 <= step < len(collection)
+    return isinstance(collection, SEQUENCES) and type(step) is int and 0 <= step < len(collection)
 
 
-@_builtin("find", 2, signature="(find m key)")
+@_builtin(
+    "find",
+    2,
+    signature="(find m key)",
+    examples=("(find {:a 1} :a) ;=> [:a 1]", "(find {:a 1} :b) ;=> nil", '(find {"1.5" 2} 1.5) ;=> ["1.5" 2]'),
+)
 def find(collection: Value, key: Value) -> Value:
-    """Return the entry of a key as `[key value]`, or nil when there is none."""
-    entries, wanted = require_map("find", collection), as_key(key)
+    """Return the entry of a key as `[key value]`, or nil when there is none.
+
+    What cannot be a key is looked up by its text.
+    """
+    entries, wanted = require_entries("find", collection), as_key(key)
     return (wanted, entries[wanted]) if wanted in entries else None
 
 
-@_builtin("contains?", 2, signature="(contains? coll x)")
+@_builtin(
+    "contains?",
+    2,
+    signature="(contains? coll x)",
+    examples=(
+        "(contains? {:a 1} :a) ;=> true",
+        "(contains? [5 6] 6) ;=> true",
+        '(contains? "abc" "b") ;=> true',
+    ),
+)
 def contains(collection: Value, item: Value) -> Value:
-    """Say whether a map has a key, a vector or list an element, or a string a part."""
-    if isinstance(collection, Map):
+    """Say whether a map has a key, a vector or list an element, or a string a part.
+
+    In vectors it looks for the element, not for the index.
+    """
+    if isinstance(collection, MAPS):
         return is_key(item) and item in collection
-    if isinstance(collection, tuple):
-        return contains_item(collection, item)
+    if isinstance(collection, SEQUENCES):
+        return contains_item(require_sequence("contains?", collection), item)
     if isinstance(collection, str):
         current().charge_scan(len(collection))
         return isinstance(item, str) and item in collection
     raise type_error("contains?", "map, vector, list or string", collection)
 
 
-@_builtin("assoc", 3, None, signature="(assoc coll key value & more)")
+@_builtin(
+    "assoc",
+    3,
+    None,
+    signature="(assoc coll key value & more)",
+    examples=("(assoc {:a 1} :b 2) ;=> {:a 1 :b 2}", "(assoc [1 2] 0 9) ;=> [9 2]", "(assoc [1] 1 2) ;!! guest.index"),
+)
 def assoc(collection: Value, *arguments: Value) -> Value:
-    """Return a map with keys set, or a vector with elements at existing indexes replaced."""
+    """Return a map with keys set, or a vector with elements at existing indexes replaced.
+
+    A key that is there keeps its place, a new one comes last. The cost does not depend on the size of the collection,
+    as long as the older version is no longer changed.
+    """
+    if len(arguments) == 2 and isinstance(collection, MAPS):  # by far the most frequent
+        return with_pair(collection, require_key("assoc", arguments[0]), arguments[1])
     if len(arguments) % 2:
         raise arity_error("assoc", "an odd number", len(arguments) + 1)
-    changed = collection
     pairs = tuple(zip(arguments[::2], arguments[1::2], strict=True))
-    if isinstance(collection, Map):
-        current().charge_elements(len(collection) + len(pairs))
-        changed = Map(collection)
-        for key, value in pairs:
-            changed[require_key("assoc", key)] = value
-        return changed
-    if isinstance(collection, tuple):
-        return _replace_items("assoc", collection, pairs)
+    if isinstance(collection, MAPS):
+        for key, _ in pairs:
+            require_key("assoc", key)
+        return with_pairs(collection, pairs)
+    if isinstance(collection, SEQUENCES):
+        return with_items("assoc", collection, pairs)
     raise type_error("assoc", "map or vector", collection)
 
 
-def _replace_items(operation: str, items: tuple[Value, ...], pairs: tuple[tuple[Value, Value], ...]) -> Value:
-    current().charge_elements(len(items))
-    changed = list(items)
-    for key, value in pairs:
-        index = require_integer(operation, key)
-        if not 0 <= index < len(changed):
-            raise index_error(operation, index, len(changed))
-        changed[index] = value
-    return like(items, changed)
-
-
-@_builtin("dissoc", 2, None, signature="(dissoc m key & more)")
+@_builtin(
+    "dissoc",
+    2,
+    None,
+    signature="(dissoc m key & more)",
+    examples=("(dissoc {:a 1 :b 2} :a) ;=> {:b 2}", "(dissoc {:a 1} :x) ;=> {:a 1}"),
+)
 def dissoc(collection: Value, *keys: Value) -> Value:
-    """Return a map without some keys; keys it does not have are ignored."""
-    entries = require_map("dissoc", collection)
+    """Return a map without some keys; keys it does not have are ignored.
+
+    Removing the key that was added last is quick; any other costs a step for each entry of the map.
+    """
+    entries = require_entries("dissoc", collection)
+    gone = [key for key in keys if is_key(key)]
+    if len(entries) >= GROWING_MIN:
+        return growing_map(entries).without(gone)
     current().charge_elements(len(entries) + len(keys))
-    gone = {key for key in keys if is_key(key)}
-    return Map((key, value) for key, value in entries.items() if key not in gone)
+    rest = Map(settled(entries))
+    for key in gone:
+        rest.pop(key, None)
+    return rest
 
 
-@_builtin("update", 3, None, signature="(update coll key f & arguments)", needs_call=True)
+@_builtin(
+    "update",
+    3,
+    None,
+    signature="(update coll key f & arguments)",
+    needs_call=True,
+    examples=("(update {:a 1} :a inc) ;=> {:a 2}", "(update {:a [1]} :a conj 2) ;=> {:a [1 2]}"),
+)
 def update(collection: Value, key: Value, function: Value, *arguments: Value) -> Value:
-    """Replace the value of a key, or of an existing index, by what a function makes of it and further arguments."""
-    return _update("update", collection, key, as_callable(function, "update"), arguments)
+    """Replace the value of a key, or of an existing index, by what a function makes of it and further arguments.
+
+    Of a key that is not there the function gets nil.
+    """
+    return _update("update", collection, key, as_callable(function, "update", 1 + len(arguments)), arguments)
 
 
 def _update(
     operation: str, collection: Value, key: Value, function: PythonFunction, arguments: tuple[Value, ...]
 ) -> Value:
-    if isinstance(collection, Map):
+    if isinstance(collection, MAPS):
         new = function(collection.get(require_key(operation, key)), *arguments)
-        current().charge_elements(len(collection) + 1)
-        changed = Map(collection)
-        changed[key] = new
-        return changed
-    if isinstance(collection, tuple):
+        return with_pair(collection, key, new)
+    if isinstance(collection, SEQUENCES):
         index = require_integer(operation, key)
         if not 0 <= index < len(collection):
             raise index_error(operation, index, len(collection))
-        return _replace_items(operation, collection, ((index, function(collection[index], *arguments)),))
+        return with_items(operation, collection, ((index, function(collection[index], *arguments)),))
     raise type_error(operation, "map or vector", collection)
 
 
-@_builtin("assoc-in", 3, signature="(assoc-in coll path value)")
+@_builtin(
+    "assoc-in",
+    3,
+    signature="(assoc-in coll path value)",
+    examples=("(assoc-in {} [:a :b] 1) ;=> {:a {:b 1}}", "(assoc-in [{:a 1}] [0 :a] 2) ;=> [{:a 2}]"),
+)
 def assoc_in(collection: Value, path: Value, value: Value) -> Value:
     """Set the value at a path of keys and indexes; maps that are missing on the way are made."""
     return _change_in("assoc-in", collection, path, lambda _old: value)
 
 
-@_builtin("update-in", 3, None, signature="(update-in coll path f & arguments)", needs_call=True)
+@_builtin(
+    "update-in",
+    3,
+    None,
+    signature="(update-in coll path f & arguments)",
+    needs_call=True,
+    examples=("(update-in {:a {:b 1}} [:a :b] + 5) ;=> {:a {:b 6}}",),
+)
 def update_in(collection: Value, path: Value, function: Value, *arguments: Value) -> Value:
     """Replace the value at a path by what a function makes of it and further arguments."""
-    change = as_callable(function, "update-in")
+    change = as_callable(function, "update-in", 1 + len(arguments))
     return _change_in("update-in", collection, path, lambda old: change(old, *arguments))
 
 
@@ -186,61 +317,21 @@ def _change_in(operation: str, collection: Value, path: Value, change: PythonFun
     return new
 
 
-@_builtin("merge", 1, None, signature="(merge m & more)")
-def merge(*maps: Value) -> Value:
-    """Join maps into one; of equal keys the last map wins."""
-    entries = [require_map("merge", each) for each in maps]
-    current().charge_elements(sum(len(each) for each in entries))
-    merged = Map(entries[0])
-    for each in entries[1:]:
-        merged.update(each)
-    return merged
+@_builtin(
+    "dissoc-in",
+    2,
+    signature="(dissoc-in m path)",
+    examples=("(dissoc-in {:a {:b 1 :c 2}} [:a :b]) ;=> {:a {:c 2}}", "(dissoc-in {:a 1} [:x :y]) ;=> {:a 1}"),
+)
+def dissoc_in(collection: Value, path: Value) -> Value:
+    """Remove the key at the end of a path; a path that leads nowhere changes nothing.
 
-
-@_builtin("keys", 1, signature="(keys m)")
-def keys(collection: Value) -> Value:
-    """Return the keys of a map, in the order they were added."""
-    entries = require_map("keys", collection)
-    current().charge_elements(len(entries))
-    return tuple(entries)
-
-
-@_builtin("vals", 1, signature="(vals m)")
-def values(collection: Value) -> Value:
-    """Return the values of a map, in the order of its keys."""
-    entries = require_map("vals", collection)
-    current().charge_elements(len(entries))
-    return tuple(entries.values())
-
-
-@_builtin("select-keys", 2, signature="(select-keys m keys)")
-def select_keys(collection: Value, wanted: Value) -> Value:
-    """Return a map of only the wanted keys, in their order."""
-    entries, names = require_map("select-keys", collection), require_sequence("select-keys", wanted)
-    current().charge_elements(len(names))
-    return Map((key, entries[key]) for key in names if is_key(key) and key in entries)
-
-
-@_builtin("zipmap", 2, signature="(zipmap keys values)")
-def zipmap(names: Value, contents: Value) -> Value:
-    """Pair keys with values, up to the end of the shorter sequence."""
-    left, right = require_sequence("zipmap", names), require_sequence("zipmap", contents)
-    current().charge_elements(min(len(left), len(right)))
-    return Map((require_key("zipmap", key), value) for key, value in zip(left, right, strict=False))
-
-
-@_builtin("into", 2, signature="(into target source)")
-def into(target: Value, source: Value) -> Value:
-    """Add the elements of a collection to another; maps take and give `[key value]` pairs."""
-    items = tuple(source.items()) if isinstance(source, Map) else require_sequence("into", source)
-    if isinstance(target, Map):
-        current().charge_elements(len(target) + len(items))
-        changed = Map(target)
-        for pair in items:
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise type_error("into", "[key value] pair", pair)
-            changed[require_key("into", pair[0])] = pair[1]
-        return changed
-    start = require_sequence("into", target)
-    current().charge_elements(len(start) + len(items))
-    return like(start, (*start, *items))
+    A map that becomes empty stays.
+    """
+    steps = require_sequence("dissoc-in", path)
+    if not steps:
+        raise type_error("dissoc-in", "path with at least one key", path)
+    if len(steps) == 1:
+        return dissoc(collection, steps[0])
+    holder = get_in(collection, steps[:-1])
+    return collection if holder is None else assoc_in(collection, steps[:-1], dissoc(holder, steps[-1]))

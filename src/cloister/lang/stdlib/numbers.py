@@ -12,14 +12,11 @@ import math
 from typing import Final
 
 from cloister.errors import GuestError
-from cloister.lang.stdlib.builtin import Topic, argument_error, generic_error, require_integer, type_error
+from cloister.lang.stdlib.builtin import Topic, generic_error, type_error
 from cloister.lang.values import INT_MAX, INT_MIN, Value, type_name
 
 TOPIC: Final = Topic()
 _builtin = TOPIC.builtin
-
-_FACTORIAL_MAX: Final = 20
-"""Largest n whose factorial fits in 64 bits."""
 
 
 def is_number(value: Value) -> bool:
@@ -80,7 +77,26 @@ def _settle(operation: str, result: int | float) -> int | float:
     return checked(operation, result) if type(result) is int else result
 
 
-@_builtin("+", 1, None, signature="(+ x & more)")
+def _add_two(left: Value, right: Value) -> Value:
+    if type(left) is int and type(right) is int:
+        total = left + right
+        if INT_MIN <= total <= INT_MAX:
+            return total
+    return add(left, right)
+
+
+@_builtin(
+    "+",
+    1,
+    None,
+    signature="(+ x & more)",
+    binary=_add_two,
+    examples=(
+        "(+ 1 2 3) ;=> 6",
+        "(+ 1 2.5) ;=> 3.5",
+        "(+ 9223372036854775807 1) ;!! guest.overflow",
+    ),
+)
 def add(first: Value, *more: Value) -> Value:
     """Add numbers, from left to right."""
     total = require_number("+", first)
@@ -93,7 +109,25 @@ def add(first: Value, *more: Value) -> Value:
     return total
 
 
-@_builtin("-", 1, None, signature="(- x & more)")
+def _subtract_two(left: Value, right: Value) -> Value:
+    if type(left) is int and type(right) is int:
+        total = left - right
+        if INT_MIN <= total <= INT_MAX:
+            return total
+    return subtract(left, right)
+
+
+@_builtin(
+    "-",
+    1,
+    None,
+    signature="(- x & more)",
+    binary=_subtract_two,
+    examples=(
+        "(- 10 3 2) ;=> 5",
+        "(- 5) ;=> -5",
+    ),
+)
 def subtract(first: Value, *more: Value) -> Value:
     """Subtract the further numbers from the first; negate a single one."""
     total = require_number("-", first)
@@ -108,7 +142,25 @@ def subtract(first: Value, *more: Value) -> Value:
     return total
 
 
-@_builtin("*", 1, None, signature="(* x & more)")
+def _multiply_two(left: Value, right: Value) -> Value:
+    if type(left) is int and type(right) is int:
+        total = left * right
+        if INT_MIN <= total <= INT_MAX:
+            return total
+    return multiply(left, right)
+
+
+@_builtin(
+    "*",
+    1,
+    None,
+    signature="(* x & more)",
+    binary=_multiply_two,
+    examples=(
+        "(* 2 3) ;=> 6",
+        "(* 2 1.5) ;=> 3.0",
+    ),
+)
 def multiply(first: Value, *more: Value) -> Value:
     """Multiply numbers, from left to right."""
     total = require_number("*", first)
@@ -121,7 +173,17 @@ def multiply(first: Value, *more: Value) -> Value:
     return total
 
 
-@_builtin("/", 1, None, signature="(/ x & more)")
+@_builtin(
+    "/",
+    1,
+    None,
+    signature="(/ x & more)",
+    examples=(
+        "(/ 10 4) ;=> 2.5",
+        "(/ 10 5) ;=> 2",
+        "(/ 1 0) ;!! guest.division",
+    ),
+)
 def divide(first: Value, *more: Value) -> Value:
     """Divide the first number by the further ones; a whole result is an integer, any other a float."""
     total = require_number("/", first)
@@ -138,7 +200,16 @@ def divide(first: Value, *more: Value) -> Value:
     return total
 
 
-@_builtin("mod", 2, signature="(mod x divisor)", also=("rem",))
+@_builtin(
+    "mod",
+    2,
+    signature="(mod x divisor)",
+    also=("rem",),
+    examples=(
+        "(mod 7 3) ;=> 1",
+        "(mod -7 3) ;=> -1",
+    ),
+)
 def modulo(number: Value, divisor: Value) -> Value:
     """Return the remainder of a division; its sign is that of the dividend."""
     number, divisor = require_number("mod", number), require_number("mod", divisor)
@@ -150,7 +221,15 @@ def modulo(number: Value, divisor: Value) -> Value:
     return math.nan if math.isinf(number) else math.fmod(number, divisor)
 
 
-@_builtin("quot", 2, signature="(quot x divisor)")
+@_builtin(
+    "quot",
+    2,
+    signature="(quot x divisor)",
+    examples=(
+        "(quot 7 2) ;=> 3",
+        "(quot -7 2) ;=> -3",
+    ),
+)
 def quotient(number: Value, divisor: Value) -> Value:
     """Divide and drop the fraction."""
     number, divisor = require_number("quot", number), require_number("quot", divisor)
@@ -169,15 +248,19 @@ def _step(operation: str, value: Value, by: int) -> Value:
     return _settle(operation, value + by)
 
 
-@_builtin("inc", 1, signature="(inc x)")
+@_builtin("inc", 1, signature="(inc x)", examples=("(inc 1) ;=> 2",))
 def increment(value: Value) -> Value:
     """Return the number plus one."""
+    if type(value) is int and value < INT_MAX:
+        return value + 1
     return _step("inc", value, 1)
 
 
-@_builtin("dec", 1, signature="(dec x)")
+@_builtin("dec", 1, signature="(dec x)", examples=("(dec 1) ;=> 0",))
 def decrement(value: Value) -> Value:
     """Return the number minus one."""
+    if type(value) is int and value > INT_MIN:
+        return value - 1
     return _step("dec", value, -1)
 
 
@@ -193,88 +276,31 @@ def _extreme(operation: str, values: tuple[Value, ...], sign: int) -> Value:
     return best
 
 
-@_builtin("max", 1, None, signature="(max x & more)")
+def _larger(left: Value, right: Value) -> Value:
+    if type(left) is int and type(right) is int:
+        return right if right > left else left
+    return maximum(left, right)
+
+
+def _smaller(left: Value, right: Value) -> Value:
+    if type(left) is int and type(right) is int:
+        return right if right < left else left
+    return minimum(left, right)
+
+
+@_builtin("max", 1, None, signature="(max x & more)", binary=_larger, examples=("(max 1 3 2) ;=> 3",))
 def maximum(*values: Value) -> Value:
     """Return the largest number, as it was given; of equal ones the first."""
     return _extreme("max", values, 1)
 
 
-@_builtin("min", 1, None, signature="(min x & more)")
+@_builtin("min", 1, None, signature="(min x & more)", binary=_smaller, examples=("(min 1 3 2) ;=> 1",))
 def minimum(*values: Value) -> Value:
     """Return the smallest number, as it was given; of equal ones the first."""
     return _extreme("min", values, -1)
 
 
-@_builtin("abs", 1, signature="(abs x)")
+@_builtin("abs", 1, signature="(abs x)", examples=("(abs -5) ;=> 5",))
 def absolute(value: Value) -> Value:
     """Return the number without its sign."""
     return _settle("abs", abs(require_number("abs", value)))
-
-
-@_builtin("sqrt", 1, signature="(sqrt x)")
-def square_root(value: Value) -> Value:
-    """Return the square root as a float."""
-    number = require_number("sqrt", value)
-    if number < 0:
-        raise argument_error("sqrt", "the square root of a negative number is not a number")
-    return math.sqrt(number)
-
-
-@_builtin("pow", 2, signature="(pow base exponent)")
-def power(base: Value, exponent: Value) -> Value:
-    """Raise a number to a power; integers with an exponent of at least 0 stay integers."""
-    base, exponent = require_number("pow", base), require_number("pow", exponent)
-    if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
-        if abs(base) < 2:
-            return base if exponent % 2 else base * base if exponent else 1
-        # 2 is the smallest base left, so a larger exponent cannot fit; the huge number is never computed.
-        return checked("pow", base**exponent if exponent <= 64 else INT_MAX + 1)
-    return _float_power(float(base), float(exponent))
-
-
-def _float_power(base: float, exponent: float) -> float:
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return -math.inf if base < 0 and exponent % 2 == 1 else math.inf
-    except ValueError:  # a negative base with a fraction as exponent, or zero with a negative one
-        return math.inf if base == 0 else math.nan
-
-
-@_builtin("factorial", 1, signature="(factorial n)")
-def factorial(value: Value) -> Value:
-    """Return the product of the integers from 1 to n."""
-    number = require_integer("factorial", value)
-    if number < 0:
-        raise argument_error("factorial", "a negative number has no factorial")
-    return checked("factorial", math.factorial(number) if number <= _FACTORIAL_MAX else INT_MAX + 1)
-
-
-@_builtin("even?", 1, signature="(even? x)")
-def is_even(value: Value) -> Value:
-    """Say whether the number, without its fraction, is divisible by two."""
-    return truncate(require_number("even?", value)) % 2 == 0
-
-
-@_builtin("odd?", 1, signature="(odd? x)")
-def is_odd(value: Value) -> Value:
-    """Say whether the number, without its fraction, is not divisible by two."""
-    return truncate(require_number("odd?", value)) % 2 == 1
-
-
-@_builtin("zero?", 1, signature="(zero? x)")
-def is_zero(value: Value) -> Value:
-    """Say whether the number is zero."""
-    return require_number("zero?", value) == 0
-
-
-@_builtin("pos?", 1, signature="(pos? x)")
-def is_positive(value: Value) -> Value:
-    """Say whether the number is greater than zero."""
-    return require_number("pos?", value) > 0
-
-
-@_builtin("neg?", 1, signature="(neg? x)")
-def is_negative(value: Value) -> Value:
-    """Say whether the number is less than zero."""
-    return require_number("neg?", value) < 0

@@ -1,6 +1,6 @@
-"""Builtins on text.
+"""Builtins that build and cut text.
 
-Owns building, cutting and searching strings. Positions count characters. Whatever could grow is measured before it is
+Owns joining, cutting, filling and replacing. Positions count characters. Whatever could grow is measured before it is
 built. Part of the guest set: standard library only.
 
 Source: language reference, section 6.4.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.lang.printer import to_display
+from cloister.errors import quoted
 from cloister.lang.stdlib.budget import current
 from cloister.lang.stdlib.builtin import (
     Topic,
@@ -19,52 +19,59 @@ from cloister.lang.stdlib.builtin import (
     require_integer,
     require_sequence,
     require_text,
-    type_error,
 )
-from cloister.lang.values import Keyword, Symbol, Value
+from cloister.lang.stdlib.texts import join_displayed
+from cloister.lang.values import Value
 
 TOPIC: Final = Topic()
 _builtin = TOPIC.builtin
 
-
-def join_displayed(separator: str, values: tuple[Value, ...]) -> str:
-    """Return the displayed values with the separator between them.
-
-    Raises:
-        LimitExceeded: Before a text beyond the size of one value is built.
-    """
-    budget = current()
-    budget.charge_steps(len(values))
-    pieces: list[str] = []
-    size = len(separator) * max(0, len(values) - 1)
-    for value in values:
-        pieces.append(to_display(value))
-        size += len(pieces[-1])
-        if size > budget.value_bytes:
-            break
-    budget.charge_value_bytes(size)
-    return separator.join(pieces)
+_CODE_MAX: Final = 0x10FFFF
+_SURROGATES: Final = range(0xD800, 0xE000)
 
 
-@_builtin("str", 0, None, signature="(str & values)")
+@_builtin(
+    "str",
+    0,
+    None,
+    signature="(str & values)",
+    examples=('(str "a" 1 :k nil) ;=> "a1:knil"', '(str [1 "x"] {:a 2.0}) ;=> "[1 \\"x\\"]{:a 2}"'),
+)
 def concatenate_text(*values: Value) -> Value:
     """Join the values as text: strings as they are, everything else as it is displayed."""
     return join_displayed("", values)
 
 
-@_builtin("join", 2, signature="(join separator values)", also=("string-join",))
+@_builtin(
+    "join",
+    2,
+    signature="(join separator values)",
+    also=("string-join",),
+    examples=('(join ", " ["a" 1 :k]) ;=> "a, 1, :k"', '(join "," []) ;=> ""'),
+)
 def join(separator: Value, values: Value) -> Value:
     """Join the elements of a vector or list as text, with a separator between them."""
     return join_displayed(require_text("join", separator), require_sequence("join", values))
 
 
-@_builtin("string-length", 1, signature="(string-length text)")
+@_builtin("string-length", 1, signature="(string-length text)", examples=('(string-length "héllo") ;=> 5',))
 def string_length(text: Value) -> Value:
     """Count the characters of a text."""
     return len(require_text("string-length", text))
 
 
-@_builtin("substring", 2, 3, signature="(substring text start end?)")
+@_builtin(
+    "substring",
+    2,
+    3,
+    signature="(substring text start end?)",
+    also=("subs",),
+    examples=(
+        '(substring "hello" 1 3) ;=> "el"',
+        '(substring "hello" 1) ;=> "ello"',
+        '(substring "a" 2) ;!! guest.index',
+    ),
+)
 def substring(text: Value, start: Value, end: Value = None) -> Value:
     """Return the characters from start up to but without end; to the end of the text if left out."""
     whole = require_text("substring", text)
@@ -78,62 +85,79 @@ def substring(text: Value, start: Value, end: Value = None) -> Value:
     return whole[first:stop]
 
 
-@_builtin("string-contains", 2, signature="(string-contains text part)", also=("string-contains?",))
-def contains_text(text: Value, part: Value) -> Value:
-    """Say whether the text contains the part."""
-    whole = require_text("string-contains", text)
-    current().charge_scan(len(whole))
-    return require_text("string-contains", part) in whole
-
-
-@_builtin("starts-with?", 2, signature="(starts-with? text start)")
-def starts_with(text: Value, start: Value) -> Value:
-    """Say whether the text begins with another; nil begins with nothing."""
-    beginning = require_text("starts-with?", start)
-    return text is not None and require_text("starts-with?", text).startswith(beginning)
-
-
-@_builtin("ends-with?", 2, signature="(ends-with? text end)")
-def ends_with(text: Value, end: Value) -> Value:
-    """Say whether the text finishes with another; nil finishes with nothing."""
-    finish = require_text("ends-with?", end)
-    return text is not None and require_text("ends-with?", text).endswith(finish)
-
-
-@_builtin("index-of", 2, signature="(index-of text part)")
-def index_of(text: Value, part: Value) -> Value:
-    """Return the position of the first occurrence of the part in the text; nil when there is none."""
-    whole = require_text("index-of", text)
-    current().charge_scan(len(whole))
-    position = whole.find(require_text("index-of", part))
-    return position if position >= 0 else None
-
-
-@_builtin("split", 2, signature="(split text separator)")
-def split(text: Value, separator: Value) -> Value:
+@_builtin(
+    "split",
+    2,
+    3,
+    signature="(split text separator limit?)",
+    examples=(
+        '(split "a,,b" ",") ;=> ["a" "" "b"]',
+        '(split "abc" "") ;=> ["a" "b" "c"]',
+        '(split "a=b=c" "=" 2) ;=> ["a" "b=c"]',
+    ),
+)
+def split(text: Value, separator: Value, limit: Value = None) -> Value:
     """Cut the text at every separator, keeping empty pieces; an empty separator gives the characters.
 
-    A nil text counts as an empty one.
+    A nil text counts as an empty one. With a limit there are at most that many pieces; the last is all that is left.
     """
     whole = "" if text is None else require_text("split", text)
     cut = require_text("split", separator)
+    cuts_max = -1 if limit is None else _pieces_max("split", limit) - 1
     budget = current()
     budget.charge_scan(len(whole))
-    budget.charge_elements(whole.count(cut) + 1)
-    return tuple(whole.split(cut)) if cut else tuple(whole)
+    count = whole.count(cut)
+    budget.charge_elements((count if cuts_max < 0 else min(count, cuts_max)) + 1)
+    if cut:
+        return tuple(whole.split(cut, cuts_max))
+    return tuple(whole) if cuts_max < 0 else (*whole[:cuts_max], *([whole[cuts_max:]] if len(whole) > cuts_max else []))
 
 
-@_builtin("replace", 3, signature="(replace text old new)", also=("string-replace",))
+def _pieces_max(operation: str, limit: Value) -> int:
+    pieces_max = require_integer(operation, limit)
+    if pieces_max < 1:
+        raise argument_error(operation, f"a text cannot be cut into {pieces_max} pieces", "name a limit of at least 1")
+    return pieces_max
+
+
+@_builtin(
+    "split-lines",
+    1,
+    signature="(split-lines text)",
+    also=("lines",),
+    examples=(r'(split-lines "a\nb\r\n") ;=> ["a" "b"]',),
+)
+def split_lines(text: Value) -> Value:
+    r"""Cut the text into lines, without their `\n` or `\r\n`; nil has no lines."""
+    whole = "" if text is None else require_text("split-lines", text)
+    budget = current()
+    budget.charge_scan(len(whole))
+    budget.charge_elements(whole.count("\n") + 1)
+    lines = whole.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return tuple([line.removesuffix("\r") for line in lines])
+
+
+@_builtin(
+    "replace",
+    3,
+    signature="(replace text old new)",
+    also=("string-replace",),
+    examples=('(replace "a-b-c" "-" "+") ;=> "a+b+c"', '(replace "a.b" "." "") ;=> "ab"'),
+)
 def replace(text: Value, old: Value, new: Value) -> Value:
-    """Replace every occurrence of a part of the text by another text."""
+    """Replace every occurrence of a part of the text by another text; re-replace takes a pattern."""
     whole, part, instead = (require_text("replace", argument) for argument in (text, old, new))
     if not part:
         raise argument_error("replace", "the text to replace is empty", "name the characters to replace")
-    current().charge_value_bytes(len(whole) + whole.count(part) * (len(instead) - len(part)))
+    budget = current()
+    budget.charge_scan(len(whole))
+    budget.charge_value_bytes(len(whole) + whole.count(part) * (len(instead) - len(part)))
     return whole.replace(part, instead)
 
 
-@_builtin("string-repeat", 2, signature="(string-repeat text times)")
+@_builtin("string-repeat", 2, signature="(string-repeat text times)", examples=('(string-repeat "ab" 3) ;=> "ababab"',))
 def repeat_text(text: Value, times: Value) -> Value:
     """Return the text repeated a number of times."""
     whole, count = require_text("string-repeat", text), require_integer("string-repeat", times)
@@ -143,35 +167,45 @@ def repeat_text(text: Value, times: Value) -> Value:
     return whole * count
 
 
-@_builtin("string-upper", 1, signature="(string-upper text)", also=("upper",))
-def upper(text: Value) -> Value:
-    """Return the text in capital letters."""
-    return _grown(require_text("string-upper", text).upper())
+def _filling(operation: str, text: Value, width: Value, fill: Value) -> str:
+    whole, wanted, char = (
+        require_text(operation, text),
+        require_integer(operation, width),
+        require_text(operation, fill),
+    )
+    if len(char) != 1:
+        problem = f'"{quoted(char, 20)}" is not one character'
+        raise argument_error(operation, problem, "name the one character to fill with")
+    missing = max(0, wanted - len(whole))
+    current().charge_value_bytes(len(whole) + missing)
+    return char * missing
 
 
-@_builtin("string-lower", 1, signature="(string-lower text)", also=("lower",))
-def lower(text: Value) -> Value:
-    """Return the text in small letters."""
-    return _grown(require_text("string-lower", text).lower())
+@_builtin("pad-left", 2, 3, signature="(pad-left text width fill?)", examples=('(pad-left "7" 3 "0") ;=> "007"',))
+def pad_left(text: Value, width: Value, fill: Value = " ") -> Value:
+    """Fill the text on its left up to a width, with blanks or another character; a longer text stays as it is."""
+    return f"{_filling('pad-left', text, width, fill)}{text}"
 
 
-@_builtin("string-trim", 1, signature="(string-trim text)", also=("trim",))
-def trim(text: Value) -> Value:
-    """Return the text without blanks at both ends."""
-    return _grown(require_text("string-trim", text).strip())
+@_builtin("pad-right", 2, 3, signature="(pad-right text width fill?)", examples=('(pad-right "ab" 4 ".") ;=> "ab.."',))
+def pad_right(text: Value, width: Value, fill: Value = " ") -> Value:
+    """Fill the text on its right up to a width, with blanks or another character; a longer text stays as it is."""
+    return f"{text}{_filling('pad-right', text, width, fill)}"
 
 
-@_builtin("name", 1, signature="(name x)")
-def name(value: Value) -> Value:
-    """Return the name of a keyword, without its colon, or of a symbol; a string is its own name."""
-    if isinstance(value, (Keyword, Symbol)):
-        return value.name
-    if isinstance(value, str):
-        return value
-    raise type_error("name", "keyword, symbol or string", value)
+@_builtin("char", 1, signature="(char code)", examples=('(char 233) ;=> "é"', "(char 55296) ;!! guest.argument"))
+def char_of_code(code: Value) -> Value:
+    """Return the character of a Unicode code point, as a text of length 1."""
+    number = require_integer("char", code)
+    if not 0 <= number <= _CODE_MAX or number in _SURROGATES:
+        raise argument_error("char", f"{number} is the code point of no character", "they go from 0 to 1114111")
+    return chr(number)
 
 
-def _grown(text: str) -> str:
-    # Changing case can triple a text at most, so it is safe to measure what was built.
-    current().charge_value_bytes(len(text))
-    return text
+@_builtin("char-code", 1, signature="(char-code char)", examples=('(char-code "é") ;=> 233',))
+def code_of_char(char: Value) -> Value:
+    """Return the Unicode code point of a character."""
+    text = require_text("char-code", char)
+    if len(text) != 1:
+        raise argument_error("char-code", f"the text has {len(text)} characters", "pass one, such as (nth text 0)")
+    return ord(text)

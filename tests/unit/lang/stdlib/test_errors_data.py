@@ -18,6 +18,11 @@ RESULTS = r"""
 (= (Exception. "a") (Exception. "a")) => true
 (= (Exception. "a") (Exception. "b")) => false
 (count (distinct [(Exception. "a") (Exception. "a") (Exception. "b")])) => 2
+(ex-message (ex-info "no")) => "no"
+(ex-data (ex-info "no" {:a 1})) => {:a 1}
+(ex-data (ex-info "no")) => nil
+(ex-data (Exception. "no" 5)) => 5
+(error-kind (ex-info "no")) => "Generic"
 """
 
 ERRORS = r"""
@@ -25,6 +30,7 @@ ERRORS = r"""
 (error-kind nil) => TypeError | Type error in error-kind: expected error, got nil
 (error-data {}) => TypeError | Type error in error-data: expected error, got map
 (Exception.) => ArityMismatch | Arity mismatch in Exception.: expected at least 1, got 0
+(ex-info) => ArityMismatch | Arity mismatch in ex-info: expected between 1 and 2, got 0
 """
 
 

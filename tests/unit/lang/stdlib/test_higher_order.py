@@ -92,7 +92,6 @@ ERRORS = r"""
 (reduce update {} [1]) => ArityMismatch | Arity mismatch in update: expected at least 3, got 2
 (group-by 1 [1]) => TypeError | Type error in group-by: expected function, got integer
 (every? even? nil) => TypeError | Type error in every?: expected vector, list or string, got nil
-(some? nil) => ArityMismatch | Arity mismatch in some?: expected 2, got 1
 (apply inc 5) => TypeError | Type error in apply: expected vector, list, map, string or nil, got integer
 (apply + nil) => ArityMismatch | Arity mismatch in +: expected at least 1, got 0
 (apply 5 [1]) => TypeError | Type error in apply: expected function, got integer

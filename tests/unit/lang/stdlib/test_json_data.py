@@ -31,6 +31,11 @@ RESULTS = r"""
 (serialize-json-pretty {:a [1 2]}) => "{\n  \"a\": [\n    1,\n    2\n  ]\n}"
 (tool/serialize-json-pretty 1) => "1"
 (parse-json (serialize-json {:a {"b" [1.5 -2 "\"\\"]}})) => {"a" {"b" [1.5 -2 "\"\\"]}}
+(parse-json "{\"a\": {\"b c\": 1}}" {:keywords true}) => {:a {"b c" 1}}
+(parse-json "{\"a\": 1}" {:keywords false}) => {"a" 1}
+(parse-json "{\"a\": 1}" {}) => {"a" 1}
+(parse-json "[{\"a\": 1}]" nil) => [{"a" 1}]
+(parse-json-keywords "{\"a/b\": [{\"\": 1}]}") => {:a/b [{"" 1}]}
 """
 
 ERRORS = r"""
@@ -48,6 +53,8 @@ ERRORS = r"""
 (serialize-json [##NaN]) => Generic | Runtime error: an infinite number or NaN has no JSON form
 (serialize-json {:a ##Inf}) => Generic | Runtime error: an infinite number or NaN has no JSON form
 (serialize-json (Exception. "x")) => Generic | Runtime error: a value of kind error has no JSON form
+(parse-json "1" {:keyword true}) => InvalidArgument | Invalid argument in parse-json: unknown option :keyword
+(parse-json "1" true) => TypeError | Type error in parse-json: expected map, got boolean
 """
 
 

@@ -59,6 +59,25 @@ RESULTS = r"""
 (name :a/b) => "a/b"
 (name 'x) => "x"
 (name "s") => "s"
+(subs "hello" 1 3) => "el"
+(split "a=b=c" "=" 2) => ["a" "b=c"]
+(split "a=b" "=" 1) => ["a=b"]
+(split "a=b" "=" 9) => ["a" "b"]
+(split "abc" "" 2) => ["a" "bc"]
+(split "ab" "" 9) => ["a" "b"]
+(split-lines "a\nb\r\n\nc") => ["a" "b" "" "c"]
+(split-lines "a\n") => ["a"]
+(split-lines "") => []
+(split-lines nil) => []
+(lines "a") => ["a"]
+(pad-left "7" 3) => "  7"
+(pad-left "7" 3 "0") => "007"
+(pad-left "1234" 3 "0") => "1234"
+(pad-left "a" -5) => "a"
+(pad-right "ab" 4 ".") => "ab.."
+(char 65) => "A"
+(char 128512) => "😀"
+(char-code "é") => 233
 """
 
 ERRORS = r"""
@@ -81,6 +100,14 @@ ERRORS = r"""
 (string-repeat "a" -1) => InvalidArgument | Invalid argument in string-repeat: a text cannot be repeated -1 times
 (string-upper :a) => TypeError | Type error in string-upper: expected string, got keyword
 (name 5) => TypeError | Type error in name: expected keyword, symbol or string, got integer
+(split "a" "a" 0) => InvalidArgument | Invalid argument in split: a text cannot be cut into 0 pieces
+(pad-left "a" 3 "") => InvalidArgument | Invalid argument in pad-left: "" is not one character
+(pad-right "a" 3 "xy") => InvalidArgument | Invalid argument in pad-right: "xy" is not one character
+(pad-left 1 3) => TypeError | Type error in pad-left: expected string, got integer
+(char 55296) => InvalidArgument | Invalid argument in char: 55296 is the code point of no character
+(char -1) => InvalidArgument | Invalid argument in char: -1 is the code point of no character
+(char 1114112) => InvalidArgument | Invalid argument in char: 1114112 is the code point of no character
+(char-code "") => InvalidArgument | Invalid argument in char-code: the text has 0 characters
 """
 
 
