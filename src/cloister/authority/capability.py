@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from cloister.authority.effect import effect_label
 from cloister.authority.permission import IMPLIED, Permission
-from cloister.errors import ConfigError, GuestError, quoted
+from cloister.errors import CloisterError, ConfigError, GuestError, quoted
 from cloister.lang.effects import UNKNOWN
-from cloister.lang.values import Keyword, List, Map, Value, type_name
+from cloister.lang.types.check import Accepts, make_accepts
+from cloister.lang.types.expression import PRIMITIVES, Kind, Type
+from cloister.lang.types.parse import parse_type_text
+from cloister.lang.types.problem import problem
+from cloister.lang.values import Keyword, Map, Value, type_name
 
 
 class ParameterType(StrEnum):
-    """What a parameter takes. A boolean is never a number, and an integer is a number."""
+    """What a parameter takes, in a word. A boolean is never a number, and an integer is a number."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -32,18 +36,15 @@ class ParameterType(StrEnum):
     ANY = "any"
 
 
-_Classes: TypeAlias = frozenset[type] | None
-
-_ACCEPTED: Final[Mapping[ParameterType, _Classes]] = MappingProxyType(
+_TYPES: Final[Mapping[ParameterType, Type]] = MappingProxyType(
     {
-        # Exact classes: bool is a subclass of int in Python and must not pass for one
-        ParameterType.TEXT: frozenset({str}),
-        ParameterType.INTEGER: frozenset({int}),
-        ParameterType.NUMBER: frozenset({int, float}),
-        ParameterType.BOOLEAN: frozenset({bool}),
-        ParameterType.MAP: frozenset({Map}),
-        ParameterType.VECTOR: frozenset({tuple, List}),
-        ParameterType.ANY: None,
+        ParameterType.TEXT: PRIMITIVES[Kind.STRING],
+        ParameterType.INTEGER: PRIMITIVES[Kind.INT],
+        ParameterType.NUMBER: PRIMITIVES[Kind.NUMBER],
+        ParameterType.BOOLEAN: PRIMITIVES[Kind.BOOL],
+        ParameterType.MAP: PRIMITIVES[Kind.MAP],
+        ParameterType.VECTOR: PRIMITIVES[Kind.VECTOR],
+        ParameterType.ANY: PRIMITIVES[Kind.ANY],
     }
 )
 
@@ -68,21 +69,48 @@ class Parameter:
         type: What it takes.
         required: Whether it must be given.
         doc: One sentence for `explain`.
+        schema: What it takes more precisely, as the text of a type such as `[:vector :string]`; empty when `type` says
+            it all.
+        expected: The type a value must have.
+
+    Raises:
+        ConfigError: `config.capability` when `schema` is no type.
     """
 
     name: str
     type: ParameterType
     required: bool = True
     doc: str = ""
-    _accepted: _Classes = field(init=False, repr=False, compare=False, default=None)
+    schema: str = ""
+    expected: Type = field(init=False, repr=False, compare=False)
+    _accepts: Accepts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Look the accepted classes up once."""
-        object.__setattr__(self, "_accepted", _ACCEPTED[ParameterType(self.type)])
+        """Make the test of its type once."""
+        expected = read_schema(self.schema, f"parameter {self.name}") if self.schema else _TYPES[self.type]
+        object.__setattr__(self, "expected", expected)
+        object.__setattr__(self, "_accepts", make_accepts(expected))
 
     def accepts(self, value: Value) -> bool:
         """Return whether a value has the parameter's type."""
-        return self._accepted is None or type(value) in self._accepted
+        return self._accepts(value)
+
+
+def read_schema(text: str, subject: str) -> Type:
+    """Return the type that a schema of a capability describes.
+
+    Args:
+        text: The type as RTFS text; a `?` after it takes nil too.
+        subject: What it is the schema of, for the message.
+
+    Raises:
+        ConfigError: `config.capability` when it is no type.
+    """
+    try:
+        return parse_type_text(text)
+    except CloisterError as error:
+        message = f'the schema "{quoted(text)}" of {quoted(subject)} is no type: {error.message}'
+        raise ConfigError(message, code="config.capability", hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +135,7 @@ class CapabilitySpec:
         summary: One sentence for people.
         parameters: In positional order; optional ones last.
         returns: What it returns, in words.
+        result: The type of what it returns, as text; every result is checked before a plan sees it.
         effects: Labels of `EffectLabel`, at least one; old spellings are mapped.
         permission: One of `Permission`, or None when nothing is done in a sandbox.
         access: Which arguments name paths and variables.
@@ -121,11 +150,13 @@ class CapabilitySpec:
     summary: str
     parameters: tuple[Parameter, ...] = ()
     returns: str
+    result: str = ":any"
     effects: frozenset[str]
     permission: str | None = None
     access: tuple[Access, ...] = ()
     variadic: bool = False
     permissions: frozenset[str] = field(init=False, default=frozenset())
+    _result: Type = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a specification that would be decided on wrongly."""
@@ -144,6 +175,7 @@ class CapabilitySpec:
         for access in self.access:
             self._check_access(access)
         object.__setattr__(self, "permissions", self._carried())
+        object.__setattr__(self, "_result", read_schema(self.result, f"the result of {self.id}"))
 
     def bind(self, arguments: Sequence[Value], *, partly: bool = False) -> dict[str, Value]:
         """Give a call's arguments to the parameters.
@@ -180,6 +212,22 @@ class CapabilitySpec:
                 self._check_value(parameter, value)
             bound[parameter.name] = value
         return bound
+
+    def check_result(self, value: Value) -> Value:
+        """Return what the capability returned, when it has the type it promises.
+
+        Raises:
+            GuestError: `TypeValidationError`, with the place in the value that is wrong.
+        """
+        wrong = problem(value, self._result)
+        if wrong is None:
+            return value
+        raise GuestError(
+            f"Type validation error: the result of {self.id}: {wrong}",
+            kind="TypeValidationError",
+            code="guest.result",
+            hint=f"it promises {quoted(self.result)}; what it was given, or the capability itself, is not as expected",
+        )
 
     def usage(self) -> str:
         """Return how it is called, for messages: `ccos.io.delete-file path [recursive]`."""
@@ -253,8 +301,11 @@ class CapabilitySpec:
         )
 
     def _type_error(self, parameter: Parameter, value: Value) -> GuestError:
+        wrong = f"expected {parameter.type.value} for {parameter.name}, got {type_name(value)}"
+        if parameter.schema:
+            wrong = f"{parameter.name}: {problem(value, parameter.expected)}"
         return GuestError(
-            f"Type error in {self.id}: expected {parameter.type.value} for {parameter.name}, got {type_name(value)}",
+            f"Type error in {self.id}: {wrong}",
             kind="TypeError",
             code="guest.type",
             hint=f"call it as {self.usage()}",
@@ -272,7 +323,14 @@ class CapabilitySpec:
 
 
 def _holds_unknown(value: Value) -> bool:
-    return value is UNKNOWN or (isinstance(value, tuple) and UNKNOWN in value)
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if item is UNKNOWN:
+            return True
+        if isinstance(item, (tuple, Map)):
+            pending.extend(item.values() if isinstance(item, Map) else item)
+    return False
 
 
 def _key_name(key: Value) -> str:

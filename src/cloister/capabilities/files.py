@@ -52,6 +52,7 @@ def _file(
     *,
     changes: bool = False,
     returns: str,
+    result: str,
     parameters: tuple[Parameter, ...] = (),
 ) -> Capability:
     kind = AccessKind.WRITE if changes else AccessKind.READ
@@ -60,6 +61,7 @@ def _file(
         summary=summary,
         parameters=(_PATH, *parameters),
         returns=returns,
+        result=result,
         effects=frozenset({":filesystem"}),
         permission=FILE_PERMISSION,
         access=(Access(parameter="path", kind=kind),),
@@ -93,14 +95,21 @@ _PARENTS: Final = Parameter(
 )
 
 FILE_CAPABILITIES: Final = (
-    _file("file-exists", "Tell whether a file or directory exists.", "file_exists", returns="boolean"),
-    _file("read-file", "Return the text of a UTF-8 file.", "read_file", returns="text"),
-    _file("read-file-base64", "Return the bytes of a file in base64.", "read_file_base64", returns="text"),
+    _file("file-exists", "Tell whether a file or directory exists.", "file_exists", returns="boolean", result=":bool"),
+    _file("read-file", "Return the text of a UTF-8 file.", "read_file", returns="text", result=":string"),
+    _file(
+        "read-file-base64",
+        "Return the bytes of a file in base64.",
+        "read_file_base64",
+        returns="text",
+        result=":string",
+    ),
     _file(
         "list-dir",
         "List a directory, sorted by name.",
         "list_directory",
         returns="vector of {:name :path :is_dir :is_file :size}",
+        result="[:vector [:map [:name :string] [:path :string] [:is_dir :bool] [:is_file :bool] [:size :int]]]",
     ),
     _file(
         "write-file",
@@ -108,6 +117,7 @@ FILE_CAPABILITIES: Final = (
         "write_file",
         changes=True,
         returns="{:bytes n}",
+        result="[:map [:bytes :int]]",
         parameters=(_CONTENT,),
     ),
     _file(
@@ -116,6 +126,7 @@ FILE_CAPABILITIES: Final = (
         "write_file_base64",
         changes=True,
         returns="{:bytes n}",
+        result="[:map [:bytes :int]]",
         parameters=(_CONTENT,),
     ),
     _file(
@@ -124,6 +135,7 @@ FILE_CAPABILITIES: Final = (
         "delete_file",
         changes=True,
         returns="true",
+        result="[:val true]",
         parameters=(_RECURSIVE,),
     ),
     _file(
@@ -132,6 +144,7 @@ FILE_CAPABILITIES: Final = (
         "make_directory",
         changes=True,
         returns="true",
+        result="[:val true]",
         parameters=(_PARENTS,),
     ),
 )

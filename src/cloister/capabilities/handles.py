@@ -101,6 +101,9 @@ def _close(call: Invocation) -> Value:
     return None
 
 
+_RESULTS: Final = {"integer handle": ":int", "text or nil": ":string?", "nil": ":nil"}
+
+
 def _capability(
     name: str,
     summary: str,
@@ -115,6 +118,7 @@ def _capability(
         summary=summary,
         parameters=parameters,
         returns=returns,
+        result=_RESULTS[returns],
         effects=frozenset({":filesystem"}),
         permission=FILE_PERMISSION,
         access=access,

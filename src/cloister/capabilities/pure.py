@@ -21,6 +21,7 @@ def _pure(
     parameters: tuple[Parameter, ...],
     *,
     returns: str,
+    result: str = ":any",
     variadic: bool = False,
     aliases: tuple[str, ...] = (),
 ) -> Capability:
@@ -35,6 +36,7 @@ def _pure(
         summary=summary,
         parameters=parameters,
         returns=returns,
+        result=result,
         effects=frozenset({":compute"}),
         variadic=variadic,
     )
@@ -47,8 +49,16 @@ _VALUE: Final = Parameter(name="value", type=ParameterType.ANY, doc="The value t
 _JSON: Final = Parameter(name="text", type=ParameterType.TEXT, doc="JSON text.")
 
 PURE_CAPABILITIES: Final = (
-    _pure("ccos.math.add", "Add numbers.", "+", (_NUMBERS,), returns="number", variadic=True),
-    _pure("ccos.string.concat", "Join values as one text.", "str", (_PARTS,), returns="text", variadic=True),
+    _pure("ccos.math.add", "Add numbers.", "+", (_NUMBERS,), returns="number", result=":number", variadic=True),
+    _pure(
+        "ccos.string.concat",
+        "Join values as one text.",
+        "str",
+        (_PARTS,),
+        returns="text",
+        result=":string",
+        variadic=True,
+    ),
     _pure("ccos.echo", "Return the value it is given.", "identity", (_VALUE,), returns="any"),
     _pure(
         "ccos.data.parse-json",
@@ -64,6 +74,7 @@ PURE_CAPABILITIES: Final = (
         "serialize-json",
         (_VALUE,),
         returns="text",
+        result=":string",
         aliases=("ccos.json.stringify",),
     ),
     _pure(
@@ -72,6 +83,7 @@ PURE_CAPABILITIES: Final = (
         "serialize-json-pretty",
         (_VALUE,),
         returns="text",
+        result=":string",
         aliases=("ccos.json.stringify-pretty",),
     ),
 )

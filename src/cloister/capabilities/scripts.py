@@ -21,8 +21,20 @@ SCRIPT_PERMISSION: Final = "execute.script"
 _PARAMETERS: Final = (
     Parameter(name="code", type=ParameterType.TEXT, doc="The script."),
     Parameter(name="args", type=ParameterType.ANY, required=False, doc="JSON for its standard input; nil if absent."),
-    Parameter(name="read", type=ParameterType.VECTOR, required=False, doc="Granted paths it may read."),
-    Parameter(name="write", type=ParameterType.VECTOR, required=False, doc="Granted paths it may read and write."),
+    Parameter(
+        name="read",
+        type=ParameterType.VECTOR,
+        schema="[:vector :string]",
+        required=False,
+        doc="Granted paths it may read.",
+    ),
+    Parameter(
+        name="write",
+        type=ParameterType.VECTOR,
+        schema="[:vector :string]",
+        required=False,
+        doc="Granted paths it may read and write.",
+    ),
     Parameter(name="timeout-ms", type=ParameterType.INTEGER, required=False, doc="A time limit below the run's."),
     Parameter(name="memory-mib", type=ParameterType.INTEGER, required=False, doc="A memory limit below the run's."),
 )

@@ -1,0 +1,1 @@
+"""Types of the language: what they are, how they are written, and what has one."""
