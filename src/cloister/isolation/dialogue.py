@@ -28,6 +28,8 @@ def start_message(workload: PlanProgram | GuestOperation, limits: ResourceLimits
     if isinstance(workload, PlanProgram):
         inputs = dict(workload.inputs)
         body: Message = {"kind": "plan", "source": workload.source, "name": workload.name, "inputs": inputs}
+        if workload.modules:
+            body["modules"] = [[each.name, each.source.name, each.source.text] for each in workload.modules]
         require_value_size(inputs, limits, f"the inputs of {quoted(workload.name)}")
     else:
         body = {"kind": "operation", "name": workload.name, "arguments": dict(workload.arguments)}
@@ -60,6 +62,7 @@ class Dialogue:
         self._host = host
         self._limits = limits
         self._calls_count = 0
+        self._hints: dict[str, WireValue] = {}
         self._steps_open_count = 0
         self._steps_begun_count = 0
         self._answered_errors: dict[int, CloisterError] = {}
@@ -110,8 +113,9 @@ class Dialogue:
         self._calls_count += 1
         # A guest checks this before it sends; one that did not has been taken over and gets no answer
         require_value_size(message["arguments"], self._limits, f"the arguments of {quoted(message['capability'])}")
+        require_value_size(message.get("hints", {}), self._limits, "the execution hints")
         try:
-            value = self._call(message["capability"], message["arguments"])
+            value = self._call(message["capability"], message["arguments"], message.get("hints", {}))
         except (*REPLY_CLASSES, LimitExceeded) as error:
             self._answered_errors[index] = error
             self.fatal = error if isinstance(error, LimitExceeded) else None
@@ -119,9 +123,12 @@ class Dialogue:
         require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}
 
-    def _call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
+    def _call(self, capability_id: str, arguments: list[WireValue], hints: dict[str, WireValue]) -> WireValue:
         if self._host is None:
             raise DeniedError(f"{quoted(capability_id)} was called, but {_NO_HOST}", code="denied.pure")
+        if hints != self._hints:
+            self._host.hints_changed(hints)
+            self._hints = hints
         return self._host.call(capability_id, arguments)
 
     def _note_step(self, message: Message) -> None:
@@ -134,7 +141,7 @@ class Dialogue:
             if self._steps_begun_count > STEPS_MAX:
                 raise _out_of_order(f"it began more than {STEPS_MAX} steps")
             if self._host is not None:
-                self._host.step_started(message["name"])
+                self._host.step_started(message["name"], message.get("options", {}))
             return
         if self._steps_open_count == 0:
             raise _out_of_order("a step ended that had not started")

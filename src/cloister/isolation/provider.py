@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import PermissionToken
+from cloister.lang.source import ModuleText
 from cloister.limits import ResourceLimits
 
 WireValue: TypeAlias = Any
@@ -58,11 +59,13 @@ class PlanProgram:
         source: Program text; the guest compiles it again and trusts nothing compiled elsewhere.
         name: Name for error messages: a path, or `<eval>`.
         inputs: Values of the program's inputs by name.
+        modules: The modules it imports, those they import included.
     """
 
     source: str
     name: str
     inputs: Mapping[str, WireValue] = field(default_factory=dict)
+    modules: tuple[ModuleText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +185,11 @@ class HostCalls(Protocol):
     def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         """Authorize, record and execute one capability call; return its result."""
 
-    def step_started(self, name: str) -> None:
-        """Note that a `step` form was entered."""
+    def hints_changed(self, hints: dict[str, WireValue]) -> None:
+        """Note the execution hints of the calls from here on; empty when there are none. They permit nothing."""
+
+    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+        """Note that a `step` form was entered; `options` are those of `cloister.lang.host.StepOptions` it gave."""
 
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Note that the innermost open step ended; `error_code` is None when it succeeded."""

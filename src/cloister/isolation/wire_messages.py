@@ -17,9 +17,18 @@ from cloister.errors import WireError, quoted
 Message: TypeAlias = dict[str, Any]
 """One message: a JSON object with `type` and the fields that the table below has for it."""
 
+MODULE_TEXTS: Final = ("name", "path", "source")
+"""What each module of a plan is, in this order."""
+
 CAPABILITY_CHARS_MAX: Final = 200
 STEP_NAME_CHARS_MAX: Final = 200
 KIND_CHARS_MAX: Final = 200
+MODULES_MAX: Final = 64
+"""Modules of one plan; as `lang.modules.MODULES_MAX`."""
+
+CONTEXT_KEYS_MAX: Final = 100
+"""Context values that one step may name."""
+
 STEPS_OPEN_MAX: Final = 256
 """Steps of a plan inside one another."""
 
@@ -56,6 +65,14 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_modules(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MODULES_MAX
+        and all(_is_texts(item) and len(item) == len(MODULE_TEXTS) for item in value)
+    )
+
+
 def _is_code(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"[a-z]{1,40}(\.[a-z0-9-]{1,60}){1,3}", value))
 
@@ -65,7 +82,11 @@ _TEXT: Final = Field("text", lambda value: isinstance(value, str))
 _OBJECT: Final = Field("an object", lambda value: isinstance(value, dict))
 _ANY: Final = Field("a value", lambda _: True)
 _CODE: Final = Field("an error code", _is_code)
+_WORD_WITH_DASH: Final = Field("a word", lambda value: isinstance(value, str) and len(value) <= 40)
 _WORD: Final = Field("one word", lambda value: isinstance(value, str) and value.isalnum() and len(value) <= 60)
+
+
+_MODULES: Final = Field("a list of modules", _is_modules, required=False)
 
 
 def _optional(what: Field) -> Field:
@@ -75,6 +96,17 @@ def _optional(what: Field) -> Field:
 def _or_null(what: Field) -> Field:
     return Field(f"{what.expected} or null", lambda value: value is None or what.is_valid(value), what.required)
 
+
+OPTIONS_SHAPE: Final = Shape(
+    fields={
+        "expose_context": Field("true or false", lambda value: isinstance(value, bool), required=False),
+        "context_keys": Field(
+            "a list of texts", lambda value: _is_texts(value) and len(value) <= CONTEXT_KEYS_MAX, required=False
+        ),
+        "merge_policy": _optional(_WORD_WITH_DASH),
+    }
+)
+"""What a step says beside its name; see `cloister.lang.host.StepOptions`."""
 
 SPAN_SHAPE: Final = Shape(
     fields={
@@ -98,7 +130,7 @@ ERROR_SHAPE: Final = Shape(
 """`CloisterError.to_dict()`; `call_index` says which call's error this is, when the plan did not catch it."""
 
 WORKLOADS: Final[Mapping[str, Shape]] = {
-    "plan": Shape(fields={"source": _TEXT, "name": _TEXT, "inputs": _OBJECT}),
+    "plan": Shape(fields={"source": _TEXT, "name": _TEXT, "inputs": _OBJECT, "modules": _MODULES}),
     "operation": Shape(fields={"name": _TEXT, "arguments": _OBJECT}),
 }
 """What a guest can be started with, by `kind`."""
@@ -117,6 +149,7 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
             "index": _COUNT,
             "capability": Field(f"text of at most {CAPABILITY_CHARS_MAX}", _is_short_text(CAPABILITY_CHARS_MAX)),
             "arguments": Field("a list", lambda value: isinstance(value, list)),
+            "hints": _optional(_OBJECT),
         }
     ),
     "step": Shape(
@@ -124,6 +157,9 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
             "event": Field("started or ended", lambda value: value in ("started", "ended")),
             "name": Field(f"text of at most {STEP_NAME_CHARS_MAX}", _is_short_text(STEP_NAME_CHARS_MAX)),
             "error": _or_null(_CODE),
+            "options": Field(
+                "options of a step", lambda value: first_fault(OPTIONS_SHAPE, value) is None, required=False
+            ),
         }
     ),
     "result": Shape(fields={"value": _ANY, "steps": _or_null(_COUNT)}),

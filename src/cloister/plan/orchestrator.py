@@ -86,6 +86,7 @@ class PlanRun:
     steps_count: int = 0
     printed_bytes: int = 0
     _open_steps: list[_OpenStep] = field(default_factory=list)
+    _hints: dict[str, WireValue] = field(default_factory=dict)
 
     def console(self, text: str) -> None:
         """Show a printed line to the observer, within the limit of the whole run."""
@@ -116,7 +117,7 @@ class PlanRun:
             intent = self.recorder.malformed_intent(capability_id, arguments, self._around)
             self.recorder.call_failed(intent, capability_id, error)
             raise
-        intent = self.recorder.call_intent(decision, arguments, self._around)
+        intent = self.recorder.call_intent(decision, arguments, self._around, self._hints)
         sandbox = DecidedSandbox(self.port, decision)
         with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
             decision.require()
@@ -142,7 +143,7 @@ class PlanRun:
             clock=self.clock,
         )
         try:
-            return capability.run(invocation)
+            return capability.spec.check_result(capability.run(invocation))
         except InputError as error:
             # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
             raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
@@ -165,9 +166,13 @@ class PlanRun:
         """The record of the innermost open step, or of the run."""
         return self._open_steps[-1].sequence if self._open_steps else self.started
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: dict[str, WireValue]) -> None:
+        """Record these hints with the calls from here on."""
+        self._hints = hints
+
+    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
         """Record and show that a step was entered."""
-        sequence = self.recorder.step_started(name, self._around)
+        sequence = self.recorder.step_started(name, self._around, options)
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence))
         self.steps_count += 1

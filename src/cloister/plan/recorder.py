@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 from cloister.audit.chain import CausalChain
@@ -22,6 +23,7 @@ from cloister.lang.printer import to_text
 from cloister.lang.transport import decode
 
 ARGUMENT_CHARS_MAX: Final = 2_000
+OPTION_CHARS_MAX: Final = 200
 
 
 def wire_digest(value: WireValue) -> tuple[str, int]:
@@ -72,7 +74,13 @@ class RunRecorder:
         """Record the end of a run that raised."""
         return self._append(EventType.RUN_FAILED, _error_body(error), parent=parent)
 
-    def call_intent(self, decision: Decision, arguments: Sequence[WireValue], parent: int) -> int:
+    def call_intent(
+        self,
+        decision: Decision,
+        arguments: Sequence[WireValue],
+        parent: int,
+        hints: Mapping[str, WireValue] = MappingProxyType({}),
+    ) -> int:
         """Record what is to be called, or was refused, and by which rule; `parent` is the step or run around it."""
         body: dict[str, Plain] = {
             "decision": "allow" if decision.allowed else "deny",
@@ -82,6 +90,8 @@ class RunRecorder:
             "write_paths": list(decision.write_paths),
             "environment": list(decision.environment),
         }
+        if hints:
+            body["hints"] = _shown([part for name, value in hints.items() for part in (name, value)])
         return self._intent(decision.capability_id, body, arguments, parent)
 
     def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError, parent: int) -> None:
@@ -133,14 +143,23 @@ class RunRecorder:
         body: dict[str, Plain] = {"ok": False, **_error_body(error)}
         return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
 
-    def step_started(self, name: str, parent: int) -> int:
-        """Record that a step was entered."""
-        return self._append(EventType.STEP_STARTED, {"name": quoted(name)}, parent=parent).event.sequence
+    def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
+        """Record that a step was entered, and with which options."""
+        body: dict[str, Plain] = {"name": quoted(name)}
+        if options:
+            body["options"] = {option: _bounded(value) for option, value in options.items()}
+        return self._append(EventType.STEP_STARTED, body, parent=parent).event.sequence
 
     def step_ended(self, name: str, parent: int, error_code: str | None) -> Record:
         """Record that a step ended; `error_code` is None when it succeeded."""
         body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}
         return self._append(EventType.STEP_ENDED, body, parent=parent)
+
+
+def _bounded(value: bool | str | list[str]) -> Plain:
+    if isinstance(value, list):
+        return [quoted(item, OPTION_CHARS_MAX) for item in value]
+    return quoted(value, OPTION_CHARS_MAX) if isinstance(value, str) else value
 
 
 @contextmanager

@@ -174,7 +174,9 @@ def _execute(
     execution = ExecutionContext(
         execution_id=execution_id,
         capability_id=PLAN_CAPABILITY,
-        workload=PlanProgram(source=program.source.text, name=program.name, inputs=wire_inputs),
+        workload=PlanProgram(
+            source=program.source.text, name=program.name, inputs=wire_inputs, modules=program.modules
+        ),
         token=token,
         limits=limits,
     )

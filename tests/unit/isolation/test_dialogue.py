@@ -7,7 +7,11 @@ import pytest
 from cloister.errors import AuditError, CapabilityDenied, DeniedError, GuestError, LimitExceeded, WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.provider import GuestOperation, PlanProgram
-from cloister.isolation.wire_messages import HOST_MESSAGES, checked
+from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
+from cloister.isolation.wire_messages import HOST_MESSAGES, MODULES_MAX, checked
+from cloister.lang import modules as language_modules
+from cloister.lang.modules import TEXTS_CHARS_MAX
+from cloister.lang.source import ModuleText, Source
 from cloister.limits import ResourceLimits
 from cloister.testing import RecordingHost
 
@@ -139,3 +143,44 @@ def test_the_start_message_is_one_and_is_bounded() -> None:
     ):
         with pytest.raises(LimitExceeded):
             start_message(large, LIMITS)
+
+
+def test_the_start_message_holds_all_modules() -> None:
+    modules = tuple(ModuleText(f"m{index}", Source(f"m{index}.rtfs", "(module m)")) for index in range(MODULES_MAX))
+    message = start_message(PlanProgram(source="1", name="n", modules=modules), LIMITS)
+    assert checked(message, HOST_MESSAGES)["workload"]["modules"][0] == ["m0", "m0.rtfs", "(module m)"]
+    assert "modules" not in start_message(PlanProgram(source="1", name="n"), LIMITS)["workload"]
+    more = PlanProgram(source="1", name="n", modules=(*modules, modules[0]))
+    assert MODULES_MAX == language_modules.MODULES_MAX
+    with pytest.raises(WireError):
+        checked(start_message(more, LIMITS), HOST_MESSAGES)
+
+
+def test_a_program_of_the_largest_size_crosses() -> None:
+    limits = ResourceLimits()
+    half = "\N{GRINNING FACE}" * (TEXTS_CHARS_MAX // 2)
+    modules = (ModuleText("m", Source("m.rtfs", half)),)
+    message = start_message(PlanProgram(source=half, name="n", modules=modules), limits)
+    assert unpack(pack(message, frame_bytes(limits))[HEADER_BYTES:]) == message
+
+
+def test_hints_are_told_when_they_change() -> None:
+    host = RecordingHost({"test.call": 1})
+    dialogue = Dialogue(host, LIMITS)
+    for index, hints in enumerate([{}, {"runtime.x": 1}, {"runtime.x": 1}, {}]):
+        dialogue.handle(call(index, **({"hints": hints} if hints else {})))
+    assert host.hints == [{"runtime.x": 1}, {}]
+    assert len(host.calls) == 4
+
+
+def test_hints_larger_than_a_value_may_be_are_a_limit() -> None:
+    with pytest.raises(LimitExceeded):
+        Dialogue(RecordingHost({"test.call": 1}), LIMITS).handle(call(hints={"runtime.x": "x" * 2_000}))
+
+
+def test_the_options_of_a_step_are_told() -> None:
+    host = RecordingHost({})
+    dialogue = Dialogue(host, LIMITS)
+    dialogue.handle(step("started") | {"options": {"context_keys": ["k"]}})
+    dialogue.handle(step("started"))
+    assert host.options == [{"context_keys": ["k"]}, {}]

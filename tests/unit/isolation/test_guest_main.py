@@ -93,6 +93,22 @@ def test_calls_and_steps_are_messages_in_order(guest: Guest) -> None:
     assert result["value"] == {"~keyword": "done"}
 
 
+def test_hints_and_options_go_with_their_messages(guest: Guest) -> None:
+    started = guest.ask(plan('(step "s" :context-keys ["k"] ^{:runtime.x {:a 1}} (call :a)) (call :b)'))
+    assert started["options"] == {"context_keys": ["k"]}
+    call = guest.host.receive()
+    assert call is not None
+    assert call["hints"] == {"runtime.x": {"~map": [[{"~keyword": "a"}, 1]]}}
+    guest.ask({"type": "reply", "index": 0, "value": None})
+    plain = guest.host.receive()
+    assert plain == {"type": "call", "index": 1, "capability": "b", "arguments": []}
+
+
+def test_a_hint_that_cannot_cross_is_an_error_of_the_plan(guest: Guest) -> None:
+    failed = guest.ask(plan("^{:runtime.x (fn [] 1)} (call :a)"))
+    assert failed["error"]["kind"] == "TypeError"
+
+
 def test_an_uncaught_error_of_a_call_names_the_call(guest: Guest) -> None:
     error = {"type": "PathDenied", "code": "denied.path", "message": "no", "kind": "SecurityViolation"}
     assert guest.ask(plan("(try (call :a) (catch e 1)) (call :b)"))["index"] == 0

@@ -21,7 +21,10 @@ from cloister.isolation.wire_messages import (
     STEPS_OPEN_MAX,
     Message,
 )
+from cloister.lang.host import StepOptions
+from cloister.lang.modules import GivenModules
 from cloister.lang.program import compile_program, run_program
+from cloister.lang.source import ModuleText, Source
 from cloister.lang.transport import decode, encode
 from cloister.lang.values import Value
 from cloister.limits import ResourceLimits
@@ -43,6 +46,7 @@ class LinkHost:
         self._calls_count = 0
         self._steps_open_count = 0
         self._steps_begun_count = 0
+        self._hints: dict[str, Any] = {}
         self._call_of_error: WeakKeyDictionary[CloisterError, int] = WeakKeyDictionary()
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
@@ -62,7 +66,8 @@ class LinkHost:
         require_size(data, self._limits, f"the arguments of {quoted(capability_id)}")
         index = self._calls_count
         self._calls_count += 1
-        self._send({"type": "call", "index": index, "capability": capability_id, "arguments": data})
+        message = {"type": "call", "index": index, "capability": capability_id, "arguments": data}
+        self._send(message | ({"hints": self._hints} if self._hints else {}))
         reply = self._reply(index)
         if "error" not in reply:
             return decode(reply["value"])
@@ -70,7 +75,18 @@ class LinkHost:
         self._call_of_error[error] = index
         raise error
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: Mapping[str, Value]) -> None:
+        """Send these hints along with every call from here on.
+
+        Raises:
+            GuestError: `TypeError` when a hint cannot cross.
+            LimitExceeded: `limit.value` when they are too large.
+        """
+        data = {name: encode(value, self._limits) for name, value in hints.items()}
+        require_size(data, self._limits, "the execution hints")
+        self._hints = data
+
+    def step_started(self, name: str, options: StepOptions) -> None:
         """Tell the host that a step began.
 
         Raises:
@@ -82,7 +98,9 @@ class LinkHost:
             raise _too_many_steps(f"a plan may go through {STEPS_MAX} steps")
         self._steps_open_count += 1
         self._steps_begun_count += 1
-        self._send({"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR})
+        message = {"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR}
+        said = options.to_dict()
+        self._send(message | ({"options": said} if said else {}))
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Tell the host that the innermost open step ended."""
@@ -120,7 +138,7 @@ def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits
 
     Args:
         host: Where its calls and steps go.
-        workload: `source`, `name` and `inputs` of the start message.
+        workload: `source`, `name`, `inputs` and `modules` of the start message.
         limits: Bounds of the execution.
 
     Returns:
@@ -130,6 +148,7 @@ def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits
         CloisterError: ReadError or CompileError for a text that is no program; otherwise why the program failed.
     """
     inputs = {name: decode(value) for name, value in workload["inputs"].items()}
-    program = compile_program(workload["source"], workload["name"], inputs)
+    modules = [ModuleText(name, Source(path, text)) for name, path, text in workload.get("modules", ())]
+    program = compile_program(workload["source"], workload["name"], inputs, GivenModules(modules))
     outcome = run_program(program, host, limits, inputs)
     return to_wire(outcome.value, limits, "the result"), outcome.steps_count
