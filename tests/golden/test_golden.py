@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from cloister.errors import CloisterError, GuestError
+from cloister.lang.host import StepOptions
 from cloister.lang.printer import to_text
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.values import Value
@@ -25,7 +27,9 @@ class EchoHost:
             raise GuestError("Runtime error: cap failed")
         return arguments[0] if capability_id == "echo" else (capability_id, arguments)
 
-    def step_started(self, name: str) -> None: ...
+    def hints_changed(self, hints: Mapping[str, Value]) -> None: ...
+
+    def step_started(self, name: str, options: StepOptions) -> None: ...
 
     def step_ended(self, name: str, error: CloisterError | None) -> None: ...
 

@@ -7,12 +7,13 @@ the offsets of the form it came from. Part of the guest set: standard library on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
-from cloister.lang.annotations import Annotation
+from cloister.lang.host import StepOptions
+from cloister.lang.types.expression import Type
 from cloister.lang.values import Value
 
 
@@ -46,6 +47,14 @@ class Operation(StrEnum):
     NEXT_TURN = "next-turn"  # integer -> the next one, while `step-loop` may go on
     HAS_CONTENT = "has-content"  # value -> whether `step-if` takes it as true
     SAME = "same"  # two values -> the boolean of `=`
+    MATCH_VECTOR = "match-vector"  # value, count, exact?  -> the sequence when it has that length, else nil
+    MATCH_MAP = "match-map"  # value, keys, exact?  -> the map when it has those keys (and no others), else nil
+    ELEMENTS = "elements"  # value -> the vector that `for` goes through
+    JOIN_LIST = "join-list"  # sequences -> the list of all their elements
+    JOIN_VECTOR = "join-vector"  # sequences -> the vector of all their elements
+    JOIN_MAP = "join-map"  # keys and values in turn -> the map
+    JOIN_CODE_MAP = "join-code-map"  # the same for code, whose maps may have names as keys
+    CONTEXT_GET = "context-get"  # name -> the input of the run, nil when there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +222,17 @@ class Step:
     """Run the body between the host's step started and step ended."""
 
     name: Node
+    options: StepOptions
+    body: Node
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hinted:
+    """Evaluate the hints, then the body; calls made meanwhile are handed to the host with them."""
+
+    hints: tuple[tuple[str, Node], ...]
     body: Node
     start: int
     end: int
@@ -289,52 +309,65 @@ class Cast:
     Attributes:
         value: What is checked.
         annotation: The type.
-        each: Whether the value is a vector whose elements are checked instead of itself.
         subject: What the value is, for the error.
     """
 
     value: Node
-    annotation: Annotation
-    each: bool
+    annotation: Type
     subject: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HasType:
+    """Whether a value has a type, as a boolean."""
+
+    value: Node
+    type: Type
     start: int
     end: int
 
 
 Node: TypeAlias = (
     Const | Local | Global | Input | MakeVector | MakeMap | Lambda | Let | Define | Sequence | Branch | Logic | Call
-    | Intrinsic | HostCall | HostFunction | Step | Try | Loop | Recur | For | Dotimes | Cast
+    | Intrinsic | HostCall | HostFunction | Step | Hinted | Try | Loop | Recur | For | Dotimes | Cast | HasType
 )  # fmt: skip
 
 
-def children(node: Node) -> Iterator[Node]:
-    """Yield the nodes directly inside a node, in evaluation order."""
-    match node:
-        case MakeVector(items=items) | Sequence(items=items) | Logic(items=items):
-            yield from items
-        case MakeMap(entries=entries):
-            yield from (value for _, value in entries)
-        case Let(bindings=bindings, body=body):
-            yield from (value for _, value in bindings)
-            yield body
-        case Branch(clauses=clauses, otherwise=otherwise):
-            yield from (part for clause in clauses for part in clause)
-            yield otherwise
-        case Call(callee=first, arguments=arguments) | HostCall(capability=first, arguments=arguments):
-            yield first
-            yield from arguments
-        case Intrinsic(arguments=arguments) | Recur(arguments=arguments):
-            yield from arguments
-        case Step(name=first, body=body) | Dotimes(count=first, body=body):
-            yield first
-            yield body
-        case Try(body=body, catches=catches, last=last):
-            yield from (body, *(clause.body for clause in catches), *((last,) if last else ()))
-        case Loop(initials=values, body=body) | For(collections=values, body=body):
-            yield from values
-            yield body
-        case Define(value=inner) | Cast(value=inner) | Lambda(body=inner):
-            yield inner
+def _inner(node: Any) -> tuple[Node, ...]:
+    return (node.value,)
+
+
+# By exact class: analyses go through every node several times, and matching patterns one by one is slow
+_CHILDREN: Final[dict[type, Callable[[Any], tuple[Node, ...]]]] = {
+    MakeVector: lambda node: node.items,
+    MakeMap: lambda node: tuple([value for _, value in node.entries]),
+    Lambda: lambda node: (node.body,),
+    Let: lambda node: (*[value for _, value in node.bindings], node.body),
+    Define: _inner,
+    Sequence: lambda node: node.items,
+    Branch: lambda node: (*[part for clause in node.clauses for part in clause], node.otherwise),
+    Logic: lambda node: node.items,
+    Call: lambda node: (node.callee, *node.arguments),
+    Intrinsic: lambda node: node.arguments,
+    HostCall: lambda node: (node.capability, *node.arguments),
+    Step: lambda node: (node.name, node.body),
+    Hinted: lambda node: (*[value for _, value in node.hints], node.body),
+    Try: lambda node: (node.body, *[each.body for each in node.catches], *((node.last,) if node.last else ())),
+    Loop: lambda node: (*node.initials, node.body),
+    Recur: lambda node: node.arguments,
+    For: lambda node: (*node.collections, node.body),
+    Dotimes: lambda node: (node.count, node.body),
+    Cast: _inner,
+    HasType: _inner,
+}
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the nodes directly inside a node, in evaluation order."""
+    parts = _CHILDREN.get(type(node))
+    return parts(node) if parts is not None else ()
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -343,4 +376,9 @@ def walk(node: Node) -> Iterator[Node]:
     while pending:
         current = pending.pop()
         yield current
-        pending.extend(reversed(tuple(children(current))))
+        pending.extend(children(current)[::-1])
+
+
+def present(node: Node) -> set[type]:
+    """Return the classes of a node and of everything inside it."""
+    return {type(each) for each in walk(node)}

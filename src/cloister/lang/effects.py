@@ -1,8 +1,9 @@
 """Which capabilities a program can reach, found without running it.
 
 Owns the static analysis of effects. It is sound: whatever a run of the program asks the host for is covered by one of
-the effects reported here, the literal ones by their id, all others by an effect without an id. Part of the guest set:
-standard library only.
+the effects reported here, the literal ones by their id, all others by an effect without an id. Everything that reaches
+the host is a `HostCall` or the value `HostFunction` of core by then: macros are expanded, modules are in the same tree,
+and delegation, `llm-execute` and `context/set` are calls. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class Effect:
     end: int
 
 
+EFFECTFUL: Final[frozenset[type[core.Node]]] = frozenset({core.HostCall, core.HostFunction})
+"""Classes of nodes that ask the host for something; a program without any has no effects."""
+
+
 def find_effects(program: core.Node) -> tuple[Effect, ...]:
     """Return every effect of a program in source order, code that never runs included.
 
@@ -139,6 +144,8 @@ def _known(node: core.Node, constants: Mapping[core.Variable, _Sized]) -> _Sized
             return Outline(InputNamed(name)), 1
         case core.Local(variable=variable):
             return constants.get(variable, _NOTHING)
+        case core.Cast(value=value):  # gives the very value, or fails
+            return _known(value, constants)
         case core.MakeVector(items=items):
             parts = [_known(item, constants) for item in items]
             return _whole(tuple(_shown(part) for part, _ in parts), parts)

@@ -6,10 +6,39 @@ the rest are notices. Part of the guest set: standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from cloister.errors import CloisterError, DeniedError, quoted
 from cloister.lang.values import Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """What a step form asks of the host; None where it does not say (language reference, section 2.9).
+
+    Attributes:
+        expose_context: Whether calls of the step may see the context of the run.
+        context_keys: Which values of the context they may see.
+        merge_policy: What becomes of context values that parallel parts set.
+    """
+
+    expose_context: bool | None = None
+    context_keys: tuple[str, ...] | None = None
+    merge_policy: str | None = None
+
+    def to_dict(self) -> dict[str, bool | str | list[str]]:
+        """Return what was said, as plain JSON data."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in said.items()
+            if value is not None
+        }
+
+
+NO_OPTIONS = StepOptions()
 
 
 class Host(Protocol):
@@ -26,7 +55,14 @@ class Host(Protocol):
             CloisterError: Whatever went wrong; see the contract of `try` for what programs can catch.
         """
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: Mapping[str, Value]) -> None:
+        """Take note of the execution hints of all calls from here on, given by `^{:runtime.name value}`.
+
+        Args:
+            hints: All that are in force, by name with the `runtime.`; empty when there are none.
+        """
+
+    def step_started(self, name: str, options: StepOptions) -> None:
         """Take note that a step begins."""
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
@@ -49,7 +85,10 @@ class PureHost:
             hint="run it as a plan in a context that grants the capability",
         )
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: Mapping[str, Value]) -> None:
+        """Take note of nothing."""
+
+    def step_started(self, name: str, options: StepOptions) -> None:
         """Take note of nothing."""
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:

@@ -7,31 +7,29 @@ hostile text; whatever they are, the outcome is core or a `CompileError`. Part o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Collection, Sequence
+from typing import cast
 
-from cloister.errors import CompileError, quoted
+from cloister.errors import CompileError
 from cloister.lang import core
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
-from cloister.lang.program_size import too_large
-from cloister.lang.scope import Found, Scope
+from cloister.lang.macros.expander import MakeRunner
+from cloister.lang.macros.resolving import Extension
+from cloister.lang.macros.top_level import WORDS
+from cloister.lang.modules import ModuleLoader
+from cloister.lang.resolver_state import ERRORS_MAX, FATAL, ResolverState
+from cloister.lang.scope import Found
 from cloister.lang.source import Source
 from cloister.lang.special_forms.form import SpecialForm, unwrap_metadata
 from cloister.lang.special_forms.table import SPECIAL_FORMS
+from cloister.lang.special_forms.types import refuse_deep_types
 from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.suggestions import NAME_CHARS_MAX, unknown_name
-from cloister.lang.values import Map
-
-ERRORS_MAX = 20
-"""Problems reported at once; nothing after them is looked at."""
-
-LOOKUPS_MAX = 2_000_000
-"""Scopes looked through for all names of a program; a hostile text nests many and then uses many names."""
-
-BLOCKS_MAX = 16
-"""Loops, steps and try forms inside one another in one function; Python code objects allow 20 blocks."""
+from cloister.lang.types.checker import type_error
+from cloister.lang.types.expression import Declaration
+from cloister.lang.types.static import check_types
+from cloister.lang.values import Keyword, List
+from cloister.lang.wide_map import map_of
+from cloister.lang.wrong_names import ambiguous, unknown
 
 
 def resolve(forms: Sequence[Form], source: Source, inputs: Collection[str] = ()) -> core.Node:
@@ -48,64 +46,73 @@ def resolve(forms: Sequence[Form], source: Source, inputs: Collection[str] = ())
     Raises:
         CompileError: The first problem; `details["more"]` holds further ones as plain data.
     """
+    return _resolved(Resolver(source, frozenset(inputs)), forms)
+
+
+def resolve_program(
+    forms: Sequence[Form], source: Source, inputs: Collection[str], loader: ModuleLoader, make_runner: MakeRunner
+) -> tuple[core.Node, Source]:
+    """Expand the macros of a program, find its modules, and turn all of it into one core node.
+
+    Args:
+        forms: All top-level forms.
+        source: Where they were read from.
+        inputs: Names that stand for values handed to the run.
+        loader: Where modules come from.
+        make_runner: Compiles macros.
+
+    Returns:
+        The node as `resolve` returns it, and the source with the texts of all modules that were loaded.
+
+    Raises:
+        CloisterError: As `resolve`; what the loader and the reader raise for a module.
+    """
     resolver = Resolver(source, frozenset(inputs))
+    if any(word in source.text for word in WORDS):
+        resolver.extension = Extension(resolver, loader, make_runner)
+    return _resolved(resolver, forms), resolver.source
+
+
+def _resolved(resolver: Resolver, forms: Sequence[Form]) -> core.Node:
     node = resolver.program(forms)
+    refuse_deep_types(resolver)
+    for finding in check_types(node, is_whole=not resolver.errors).errors[: ERRORS_MAX - len(resolver.errors)]:
+        resolver.report(type_error(finding, resolver.source))
     if resolver.errors:
-        first, *more = sorted(resolver.errors, key=lambda error: resolver.starts[id(error)])
+        first, *more = sorted(resolver.errors, key=_place)
         if more:
             first.details["more"] = [error.to_dict() for error in more]
         raise first
     return node
 
 
-@dataclass(slots=True)
-class RecurTarget:
-    """A loop or function that `recur` repeats: how many values it takes, and whether any `recur` was seen."""
-
-    count: int
-    used: bool = False
+def _place(error: CompileError) -> tuple[int, int]:
+    return (error.span.line, error.span.column) if error.span else (0, 0)
 
 
-class Resolver:
-    """The state of resolving one program.
-
-    Attributes:
-        source: The text.
-        inputs: Names of the run's inputs.
-        errors: Problems found so far, at most `ERRORS_MAX`.
-        starts: Offset of each error, by identity.
-        scope: The innermost scope.
-        recur: The function or loop that `recur` would repeat, or None where there is none.
-        tail: Whether the form now resolved is in tail position of the innermost loop.
-    """
-
-    def __init__(self, source: Source, inputs: frozenset[str]) -> None:
-        self.source = source
-        self.inputs = inputs
-        self.errors: list[CompileError] = []
-        self.starts: dict[int, int] = {}
-        self.scope = Scope(None, 0)
-        self.recur: RecurTarget | None = None
-        self.tail = False
-        self._blocks = 0
-        self._variables = 0
-        self._lookups = 0
+class Resolver(ResolverState):
+    """The walk over the forms of one program; see `ResolverState` for what it knows."""
 
     def program(self, forms: Sequence[Form]) -> core.Node:
         """Resolve all top-level forms, collecting the problems of each."""
-        self.announce(forms)
-        items = []
-        for form in forms:
-            try:
-                items.append(self.value(form))
-            except CompileError as error:
-                if error.code == "compile.too-large":
-                    raise
-                self.report(error, form.start)
-            if len(self.errors) >= ERRORS_MAX:
-                break
+        if self.extension is not None:
+            items = self.extension.top_level(forms)
+        else:
+            self.announce(forms)
+            items = []
+            for form in forms:
+                items += self.collected(form)
+                if self.is_full:
+                    break
         end = forms[-1].end if forms else 0
         return core.Sequence(tuple(items), self.scope.marked(), 0, end)
+
+    def collected(self, form: Form) -> list[core.Node]:
+        """Resolve a top-level form; none when that is impossible, which is then noted."""
+        nodes: list[core.Node] = []
+        with self.collecting(form):
+            nodes.append(self.value(form))
+        return nodes
 
     # Walking
 
@@ -163,93 +170,56 @@ class Resolver:
 
     def announce(self, forms: Sequence[Form]) -> None:
         """Declare the definitions that evaluating these forms makes in the present scope."""
+        if self.extension is not None:
+            self.extension.announce(forms)
+            return
         pending = list(reversed(forms))
         while pending:
-            form = pending.pop()
-            if isinstance(form, VectorForm):
-                pending.extend(reversed(form.items))
-            elif isinstance(form, MapForm):
-                pending.extend(item for _, item in reversed(form.entries))
-            if not isinstance(form, ListForm) or not form.items:
-                continue
-            special = self._special(form)
-            if special is None:
-                pending.extend(reversed(form.items))
-                continue
-            if special.defines and len(form.items) > 1:
-                name = unwrap_metadata(form.items[1])
-                if isinstance(name, SymbolForm):
-                    self.scope.declare(self.variable(name.name, name.start))
-            pending.extend(reversed(special.inside(form)))
+            pending.extend(reversed(self.announced(pending.pop())))
 
-    # Scopes and variables
-
-    def variable(self, name: str, start: int) -> core.Variable:
-        """Return a new variable."""
-        self._variables += 1
-        return core.Variable(self._variables, name, start)
-
-    def bind(self, name: str, start: int) -> core.Variable:
-        """Return a new variable bound in the present scope from here on."""
-        variable = self.variable(name, start)
-        self.scope.bind(variable)
-        return variable
-
-    @contextmanager
-    def new_scope(self, *, function: bool = False) -> Iterator[Scope]:
-        """Enter a scope for the duration of the `with` block."""
-        outer = self.scope
-        self.scope = Scope(outer, outer.level + function, outer.depth + 1)
-        try:
-            yield self.scope
-        finally:
-            self.scope = outer
-
-    @contextmanager
-    def recur_target(self, count: int, *, function: bool = False) -> Iterator[RecurTarget]:
-        """Make `recur` in tail positions of the `with` block take `count` values."""
-        outer = self.recur, self.tail, self._blocks
-        self.recur, self.tail = RecurTarget(count), True
-        if function:
-            self._blocks = 0
-        try:
-            yield self.recur
-        finally:
-            self.recur, self.tail, self._blocks = outer
-
-    @contextmanager
-    def block(self, form: Form, count: int = 1) -> Iterator[None]:
-        """Count nested loops, steps and try forms of one function.
-
-        Raises:
-            CompileError: `compile.nesting` beyond `BLOCKS_MAX`.
-        """
-        self._blocks += count
-        if self._blocks > BLOCKS_MAX:
-            message = f"loops, steps and try forms are nested deeper than {BLOCKS_MAX} in one function"
-            raise self.error(form, "compile.nesting", message, "move the inner part into a function of its own")
-        try:
-            yield
-        finally:
-            self._blocks -= count
+    def announced(self, form: Form) -> Sequence[Form]:
+        """Declare what a form itself defines, and return those of its parts that define in the same scope."""
+        if isinstance(form, VectorForm):
+            return form.items
+        if isinstance(form, MapForm):
+            return [item for _, item in form.entries]
+        if not isinstance(form, ListForm) or not form.items:
+            return ()
+        special = self.special(form)
+        if special is None:
+            return form.items
+        if special.announces is not None:
+            special.announces(self, form)
+        if special.defines and len(form.items) > 1:
+            name = unwrap_metadata(form.items[1])
+            if isinstance(name, SymbolForm):
+                self.scope.declare(self.variable(name.name, name.start))
+        return special.inside(form)
 
     # Names and calls
 
     def reference(self, form: SymbolForm, *, is_called: bool = False) -> core.Node:
         """Resolve a name used as a value, or as the head of a call."""
-        found = self.find(form.name)
+        found = self.find(form.name) if self.extension is None else self.extension.find(form)
         if found:
             return core.Local(found.variable, found.checked, form.start, form.end)
+        if self.extension is not None:
+            imported = self.extension.imported(form)
+            if imported is not None:
+                return imported
         if form.name == "call":
             return core.HostFunction(form.start, form.end)
+        special = SPECIAL_FORMS.get(form.name)
+        if special is not None and special.as_value is not None:
+            return special.as_value(self, form)
         if form.name in BUILTINS and form.name in self.inputs and len(self.errors) < ERRORS_MAX:
-            self.report(self._ambiguous(form), form.start)
+            self.report(ambiguous(self, form))
         if form.name in BUILTINS:
             return core.Global(form.name, form.start, form.end)
         if form.name in self.inputs:
             return core.Input(form.name, True, form.start, form.end)
         if len(self.errors) < ERRORS_MAX:  # looking for a similar name takes time
-            self.report(self._unknown(form, is_called=is_called), form.start)
+            self.report(unknown(self, form, is_called=is_called))
         return core.Const(None, form.start, form.end)
 
     def is_bound(self, name: str) -> bool:
@@ -262,30 +232,59 @@ class Resolver:
         Raises:
             CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
         """
-        self._lookups += 1 + self.scope.depth
-        if self._lookups > LOOKUPS_MAX:
-            raise too_large("lookups_count", self._lookups, LOOKUPS_MAX)
+        self.count_lookup()
         return self.scope.find(name, self.scope.level)
 
+    def find_type(self, name: str) -> Declaration | None:
+        """Return the type the program declares under the name, as seen here.
+
+        Raises:
+            CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
+        """
+        if not self.declared_types:
+            return None
+        self.count_lookup()
+        found = self.scope.find_type(name)
+        return self.extension.find_type(name) if found is None and self.extension is not None else found
+
     def _list(self, form: ListForm) -> core.Node:
-        special = self._special(form)
+        if self.extension is not None:
+            expanded = self.extension.expanded(form)
+            if expanded is not None:
+                return expanded
+        special = self.special(form)
         if special is not None:
-            return special.resolve(self, form)
+            return self._special_form(special, form)
         self.tail = False
         if not form.items:
-            return core.Const((), form.start, form.end)
+            return core.Const(List(), form.start, form.end)
         callee, *arguments = form.items
         head = self.reference(callee, is_called=True) if isinstance(callee, SymbolForm) else self.value(callee)
         return core.Call(head, self.values(arguments), form.start, form.end)
 
-    def _special(self, form: ListForm) -> SpecialForm | None:
+    def _special_form(self, special: SpecialForm, form: ListForm) -> core.Node:
+        # A misshapen form is noted, and everything around it is still looked at.
+        try:
+            return special.resolve(self, form)
+        except CompileError as error:
+            if error.code in FATAL or self.is_full:
+                raise
+            self.report(error)
+            self.scope.define_all(form.start, form.end)
+            return core.Const(None, form.start, form.end)
+
+    def special(self, form: ListForm) -> SpecialForm | None:
+        """Return the special form that a list is, or None."""
         head = form.items[0] if form.items else None
         if not isinstance(head, SymbolForm):
             return None
         special = SPECIAL_FORMS.get(head.name)
-        if special is None or not special.applies(form) or (special.shadowable and self.is_bound(head.name)):
+        if special is None or not special.applies(form) or (special.shadowable and self._is_own(head)):
             return None
         return special
+
+    def _is_own(self, head: SymbolForm) -> bool:
+        return (self.find(head.name) if self.extension is None else self.extension.find(head)) is not None
 
     def _vector(self, form: VectorForm) -> core.Node:
         items = self.values(form.items)
@@ -295,40 +294,21 @@ class Resolver:
         return core.MakeVector(items, form.start, form.end)
 
     def _map(self, form: MapForm) -> core.Node:
-        entries = tuple((key.value, self.value(item)) for key, item in form.entries)
+        entries = tuple((self.map_key(key), self.value(item)) for key, item in form.entries)
         constants = [(key, item.value) for key, item in entries if isinstance(item, core.Const)]
         if len(constants) == len(entries):
-            return core.Const(Map(constants), form.start, form.end)
+            entire = map_of([key for key, _ in constants], [item for _, item in constants])
+            return core.Const(entire, form.start, form.end)
         return core.MakeMap(entries, form.start, form.end)
 
-    # Errors
+    def map_key(self, form: Form) -> str | int | Keyword:
+        """Return the key that a form of a map stands for.
 
-    def error(self, form: Form, code: str, message: str, hint: str | None = None) -> CompileError:
-        """Return a compile error that points at `form`."""
-        return CompileError(message, code=code, span=self.source.span(form.start, form.end), hint=hint)
-
-    def report(self, error: CompileError, start: int) -> None:
-        """Note a problem and go on; beyond `ERRORS_MAX` problems they are only passed over."""
-        if len(self.errors) < ERRORS_MAX:
-            self.errors.append(error)
-            self.starts[id(error)] = start
-
-    def _ambiguous(self, form: SymbolForm) -> CompileError:
-        name = quoted(form.name, 60)
-        message = f'"{name}" is both a builtin function and an input of the run'
-        return self.error(form, "compile.ambiguous-name", message, f"write @{name}, or give the input another name")
-
-    def _unknown(self, form: SymbolForm, *, is_called: bool) -> CompileError:
-        name = quoted(form.name[: NAME_CHARS_MAX + 1], NAME_CHARS_MAX)
-        special = SPECIAL_FORMS.get(form.name)
-        if special is not None:
-            message = f'"{name}" is a form, not a value'
-            return self.error(form, "compile.form-as-value", message, f"write {special.shape}, or wrap it in (fn ...)")
-        later = self.scope.later(form.name)
-        if later is not None:
-            line = self.source.span(later.start, later.start).line
-            message = f'"{name}" is used before its definition on line {line}'
-            return self.error(form, "compile.unknown-name", message, "move the definition up")
-        known = chain(BUILTINS, SPECIAL_FORMS, sorted(self.inputs), self.scope.names())
-        message, hint = unknown_name(form.name, known, is_called=is_called)
-        return self.error(form, "compile.unknown-name", message, hint)
+        Raises:
+            CompileError: `compile.map-key` when it is no keyword, string or integer.
+        """
+        if isinstance(form, LiteralForm) and type(form.value) in {Keyword, str, int}:
+            return cast("str | int | Keyword", form.value)
+        message = "a map key must be a keyword, a string or an integer"
+        hint = "write :name for a keyword; (hash-map k v) takes computed keys"
+        raise self.error(form, "compile.map-key", message, hint)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cloister.lang.core import Variable
+from cloister.lang.types.expression import Declaration
 
 
 @dataclass(slots=True)
@@ -21,13 +22,11 @@ class Binding:
 
     Attributes:
         variable: What the engine will see.
-        order: How many bindings of the name were announced in the scope before it.
         conditional: Whether its definition may be skipped when the program runs.
         needs_mark: Whether some code may read it before it is assigned.
     """
 
     variable: Variable
-    order: int
     conditional: bool = False
     needs_mark: bool = False
 
@@ -50,6 +49,9 @@ class Scope:
         depth: How many scopes are around it.
         bindings: By name, in source order.
         conditions: How many conditional forms of this scope are open.
+        reads: How often a name was found in this very scope.
+        types: The types its forms declare, by name.
+        hidden: Names that its patterns will bind, so that they are no macros there.
     """
 
     parent: Scope | None
@@ -57,32 +59,41 @@ class Scope:
     depth: int = 0
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
     conditions: int = 0
+    reads: int = 0
+    types: dict[str, Declaration] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
     _announced: dict[tuple[str, int], Binding] = field(default_factory=dict)
     _started: dict[str, Binding] = field(default_factory=dict)
     _defined: dict[str, Binding] = field(default_factory=dict)
-    """The last bindings, in source order, that functions and all code can see so far."""
+    """The last bindings, in the order of evaluation, that functions and all code can see so far."""
 
     def declare(self, variable: Variable) -> Binding:
         """Announce a definition that comes later in this scope."""
         group = self.bindings.setdefault(variable.name, [])
-        binding = Binding(variable, len(group))
+        binding = Binding(variable)
         group.append(binding)
         self._announced.setdefault((variable.name, variable.start), binding)
         return binding
 
     def start(self, binding: Binding) -> None:
         """Let code inside functions see a binding: its value, a function, is being resolved."""
-        self._show(binding, self._started)
+        self._started[binding.variable.name] = binding
 
     def define(self, binding: Binding) -> None:
         """Let all code that follows see a binding."""
-        self._show(binding, self._started)
-        self._show(binding, self._defined)
+        self._started[binding.variable.name] = binding
+        self._defined[binding.variable.name] = binding
 
-    def _show(self, binding: Binding, seen: dict[str, Binding]) -> None:
-        before = seen.get(binding.variable.name)
-        if before is None or before.order < binding.order:
-            seen[binding.variable.name] = binding
+    def define_all(self, start: int, end: int) -> None:
+        """Let all code see the definitions announced between two offsets: what makes them was refused.
+
+        Cost:
+            Linear in the bindings of the scope.
+        """
+        for group in self.bindings.values():
+            for binding in group:
+                if start <= binding.variable.start < end:
+                    self.define(binding)
 
     def bind(self, variable: Variable) -> None:
         """Add a binding that is assigned from here on: a parameter, a loop variable."""
@@ -98,6 +109,7 @@ class Scope:
         while scope is not None:
             found = scope.find_here(name, level)
             if found:
+                scope.reads += 1
                 return found
             scope = scope.parent
         return None
@@ -108,6 +120,15 @@ class Scope:
         while scope is not None:
             for binding in scope.bindings.get(name, ()):
                 return binding.variable
+            scope = scope.parent
+        return None
+
+    def find_type(self, name: str) -> Declaration | None:
+        """Return the type that is declared here or around under a name, or None."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.types:
+                return scope.types[name]
             scope = scope.parent
         return None
 

@@ -34,6 +34,8 @@ _CAPABILITIES: Final = {
 }
 """What builtins of other Lisps are called here."""
 
+_UNCHANGEABLE: Final = frozenset({"set!", "swap!", "reset!", "atom", "alter-var-root"})
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name most like `name`, or None when none is like it.
@@ -61,6 +63,8 @@ def unknown_name(name: str, known: Iterable[str], *, is_called: bool) -> tuple[s
     message = f'unknown name "{shown}"'
     if name in _CAPABILITIES:
         return message, f"what reaches outside is a capability: {_CAPABILITIES[name]}"
+    if name in _UNCHANGEABLE:
+        return message, "nothing can be changed in RTFS; bind a new value with let, or use loop and recur"
     near = nearest(name, known)
     if near is not None:
         message += f'; did you mean "{quoted(near, NAME_CHARS_MAX)}"?'

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloister.lang import core
-from cloister.lang.annotations import Annotation, annotation_of
 from cloister.lang.forms import Form, ListForm, LiteralForm, SymbolForm, VectorForm
+from cloister.lang.special_forms.annotated import binding_parts, cast, not_a_type, take_annotation
 from cloister.lang.special_forms.form import (
     Family,
     misshapen,
@@ -17,7 +17,9 @@ from cloister.lang.special_forms.form import (
     require_vector,
     unwrap_metadata,
 )
-from cloister.lang.special_forms.patterns import Bindings, annotation_in, bind_pattern, binding_parts, cast
+from cloister.lang.special_forms.metadata import model_call, model_of
+from cloister.lang.special_forms.patterns import Bindings, bind_pattern
+from cloister.lang.types.expression import Type, Vector
 
 if TYPE_CHECKING:
     from cloister.lang.resolver import Resolver
@@ -40,6 +42,8 @@ def resolve_let(resolver: Resolver, form: ListForm) -> core.Node:
         raise misshapen(resolver, form, "compile.empty-body", "this `let` has no body", LET)
     tail = resolver.tail
     with resolver.new_scope() as scope:
+        if resolver.extension is not None:
+            resolver.extension.hide([part.pattern for part in parts])
         for part in parts:
             resolver.announce([part.value])
             if isinstance(part.pattern, SymbolForm) and _is_function(part.value):
@@ -65,7 +69,7 @@ def _is_function(form: Form) -> bool:
 
 
 def _assign(
-    resolver: Resolver, name: SymbolForm, annotation: Annotation | None, value: Form
+    resolver: Resolver, name: SymbolForm, annotation: Type | None, value: Form
 ) -> tuple[core.Variable, core.Node]:
     # The announced binding becomes visible to its own value when that is a function, else only afterwards.
     scope = resolver.scope
@@ -90,12 +94,14 @@ def _function(resolver: Resolver, form: Form, name: str) -> core.Node:
 @FAMILY.form("def", DEF, defines=True, inside=lambda form: form.items[2:])
 def resolve_def(resolver: Resolver, form: ListForm) -> core.Node:
     """Define a name in the present scope; the value of the form is the value."""
-    require_count(resolver, form, 2, 3, DEF)
+    require_count(resolver, form, 2, 4, DEF)
     name = unwrap_metadata(form.items[1])
     if not isinstance(name, SymbolForm):
         raise misshapen(resolver, name, "compile.name", "the name of a definition belongs here", DEF)
-    annotation = annotation_in(resolver, form.items[2]) if len(form.items) == 4 else None
-    variable, value = _assign(resolver, name, annotation, form.items[-1])
+    annotation, parts = take_annotation(resolver, form.items[2:], needed=1)
+    if len(parts) > 1:
+        raise not_a_type(resolver, parts[0], DEF)
+    variable, value = _assign(resolver, name, annotation, parts[0])
     return core.Define(variable, value, form.start, form.end)
 
 
@@ -112,7 +118,7 @@ def resolve_defn(resolver: Resolver, form: ListForm) -> core.Node:
     binding = scope.declared(name.name, name.start) or scope.declare(resolver.variable(name.name, name.start))
     binding.conditional = scope.conditions > 0
     scope.start(binding)
-    function = _lambda(resolver, form, name.name, parts, DEFN)
+    function = _lambda(resolver, form, name.name, parts, DEFN, model=model_of(resolver, form.items[1]))
     scope.define(binding)
     return core.Define(binding.variable, function, form.start, form.end)
 
@@ -133,14 +139,15 @@ class _Parameters:
     bindings: Bindings
 
 
-def _lambda(resolver: Resolver, form: ListForm, name: str, parts: Sequence[Form], shape: str) -> core.Lambda:
+def _lambda(
+    resolver: Resolver, form: ListForm, name: str, parts: Sequence[Form], shape: str, *, model: str | None = None
+) -> core.Lambda:
     vector = unwrap_metadata(parts[0]) if parts else None
     if not isinstance(vector, VectorForm):
         problem = "a vector of parameters belongs here"
         raise misshapen(resolver, parts[0] if parts else form, "compile.parameters", problem, shape)
-    _refuse_delegation(resolver, parts[0])
-    returns = annotation_of(parts[1]) if len(parts) > 2 else None
-    body = parts[2:] if returns else parts[1:]
+    model = model or model_of(resolver, parts[0])
+    returns, body = take_annotation(resolver, parts[1:], needed=1)
     if not body:
         raise misshapen(resolver, form, "compile.empty-body", f"the function `{name}` has no body", shape)
     with resolver.new_scope(function=True):
@@ -148,10 +155,13 @@ def _lambda(resolver: Resolver, form: ListForm, name: str, parts: Sequence[Form]
         count = len(parameters.variables) + (parameters.rest is not None)
         with resolver.recur_target(count, function=True) as target:
             inner = resolver.scope_body(body, body[0].start, body[-1].end)
+    if model is not None:
+        variables = (*parameters.variables, *((parameters.rest,) if parameters.rest else ()))
+        inner = model_call(model, variables, form)
     if parameters.bindings:
         inner = core.Let(tuple(parameters.bindings), inner, inner.start, inner.end)
-    lambda_ = _finish(resolver, parameters, inner, name, form, repeats=target.used)
-    if returns is None or returns.name == "any":
+    lambda_ = _finish(resolver, parameters, inner, name, form, repeats=target.used and model is None)
+    if returns is None:
         return lambda_
     checked = cast(lambda_.body, returns, f"the result of {name}")
     return core.Lambda(name, lambda_.parameters, lambda_.rest, checked, form.start, form.end)
@@ -186,11 +196,12 @@ def _parameters(resolver: Resolver, vector: VectorForm, shape: str) -> _Paramete
                 problem = "`&` takes one name, for the further arguments"
                 raise misshapen(resolver, vector, "compile.parameters", problem, shape)
         at += 1
-        annotation = None
-        if at < len(items) and isinstance(items[at], LiteralForm):
-            annotation = annotation_in(resolver, items[at])
-            at += 1
-        variable = _parameter(resolver, pattern, annotation, parameters.bindings, each=is_rest)
+        annotation, left = take_annotation(resolver, items[at:], needed=0)
+        if annotation is None and left and isinstance(left[0], LiteralForm):
+            raise not_a_type(resolver, left[0], shape)
+        at = len(items) - len(left)
+        each = Vector(annotation) if annotation is not None and is_rest else annotation
+        variable = _parameter(resolver, pattern, each, parameters.bindings)
         if not is_rest:
             parameters.variables.append(variable)
             continue
@@ -200,18 +211,11 @@ def _parameters(resolver: Resolver, vector: VectorForm, shape: str) -> _Paramete
     return parameters
 
 
-def _parameter(
-    resolver: Resolver, pattern: Form, annotation: Annotation | None, bindings: Bindings, *, each: bool
-) -> core.Variable:
+def _parameter(resolver: Resolver, pattern: Form, annotation: Type | None, bindings: Bindings) -> core.Variable:
     if isinstance(pattern, SymbolForm) and annotation is None and pattern.name != "_":
         return resolver.bind(pattern.name, pattern.start)
     name = pattern.name if isinstance(pattern, SymbolForm) else "a parameter"
     variable = resolver.variable(name, pattern.start)
     value = core.Local(variable, False, pattern.start, pattern.end)
-    bind_pattern(resolver, pattern, cast(value, annotation, name, each=each), bindings)
+    bind_pattern(resolver, pattern, cast(value, annotation, name), bindings)
     return variable
-
-
-def _refuse_delegation(resolver: Resolver, form: Form) -> None:
-    if isinstance(form, ListForm):  # (with-meta {...} [parameters])
-        resolver.value(ListForm((*form.items[:2], LiteralForm(None, form.start, form.end)), form.start, form.end))

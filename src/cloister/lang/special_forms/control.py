@@ -1,4 +1,7 @@
-"""Forms that choose and order: if, do, when, cond, case, and, or, if-let, when-let, -> and ->>."""
+"""Forms that choose and order: if, if-not, do, when, when-not, cond, case, and, or, if-let, when-let.
+
+Part of the guest set: standard library only.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from cloister.lang import core
 from cloister.lang.core import Operation
-from cloister.lang.forms import Form, ListForm, SymbolForm, VectorForm
+from cloister.lang.forms import Form, ListForm, SymbolForm
+from cloister.lang.special_forms.annotated import Part, binding_parts, cast
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count, require_vector
-from cloister.lang.special_forms.patterns import Bindings, Part, bind_pattern, binding_parts, cast
+from cloister.lang.special_forms.patterns import Bindings, bind_pattern
 
 if TYPE_CHECKING:
     from cloister.lang.resolver import Resolver
@@ -17,14 +21,13 @@ if TYPE_CHECKING:
 FAMILY = Family()
 
 IF: Final = "(if condition then else?)"
+IF_NOT: Final = "(if-not condition then else?)"
 WHEN: Final = "(when condition body ...)"
 WHEN_NOT: Final = "(when-not condition body ...)"
 COND: Final = "(cond test value ... :else value)"
-CASE: Final = "(case expression constant value ... default?)"
+CASE: Final = "(case expression constant value (constant constant) value ... default?)"
 IF_LET: Final = "(if-let [name value] then else?)"
 WHEN_LET: Final = "(when-let [name value] body ...)"
-THREAD: Final = "(-> value (function argument ...) ...)"
-THREAD_LAST: Final = "(->> value (function argument ...) ...)"
 
 
 def conditional(resolver: Resolver, form: Form, tail: bool) -> core.Node:
@@ -52,6 +55,17 @@ def resolve_if(resolver: Resolver, form: ListForm) -> core.Node:
     clause = resolver.value(test), conditional(resolver, then, tail)
     other = conditional(resolver, otherwise[0], tail) if otherwise else _nil(form)
     return core.Branch((clause,), other, form.start, form.end)
+
+
+@FAMILY.form("if-not", IF_NOT, shadowable=True)
+def resolve_if_not(resolver: Resolver, form: ListForm) -> core.Node:
+    """Choose by a condition that must be false or nil."""
+    require_count(resolver, form, 2, 3, IF_NOT)
+    tail = resolver.tail
+    _, test, then, *otherwise = form.items
+    condition, inner = resolver.value(test), conditional(resolver, then, tail)
+    other = conditional(resolver, otherwise[0], tail) if otherwise else _nil(form)
+    return core.Branch(((condition, other),), inner, form.start, form.end)
 
 
 @FAMILY.form("do", "(do form ...)")
@@ -105,16 +119,34 @@ def resolve_case(resolver: Resolver, form: ListForm) -> core.Node:
     parts = form.items[2:]
     clauses = []
     for constant, value in zip(parts[::2], parts[1::2], strict=False):
-        known = resolver.value(constant)
-        if not isinstance(known, core.Const):
-            raise misshapen(resolver, constant, "compile.case", "`case` compares with constants", CASE)
-        test = core.Intrinsic(Operation.SAME, (held, known), constant.start, constant.end)
-        clauses.append((test, conditional(resolver, value, tail)))
+        clauses.append((_equals_one(resolver, held, constant), conditional(resolver, value, tail)))
     other: core.Node = core.Intrinsic(Operation.NO_MATCH, (held,), form.start, form.end)
     if len(parts) % 2:
         other = conditional(resolver, parts[-1], tail)
     branch = core.Branch(tuple(clauses), other, form.start, form.end)
     return core.Let(bindings, branch, form.start, form.end)
+
+
+def _equals_one(resolver: Resolver, held: core.Local, constant: Form) -> core.Node:
+    place = constant.start, constant.end
+    choices: Sequence[Form] = (constant,)
+    if isinstance(constant, ListForm) and not _is_quote(constant):
+        choices = constant.items
+    tests: list[core.Node] = []
+    for choice in choices:
+        known = resolver.value(choice) if not isinstance(choice, SymbolForm) else None
+        if not isinstance(known, core.Const):
+            hint = "write a literal, 'symbol, or several of them in parentheses; cond takes any test"
+            raise resolver.error(choice, "compile.case", "`case` compares with constants", hint)
+        tests.append(core.Intrinsic(Operation.SAME, (held, known), *place))
+    if not tests:
+        raise misshapen(resolver, constant, "compile.case", "there is no constant between the parentheses", CASE)
+    return tests[0] if len(tests) == 1 else core.Logic(False, tuple(tests), *place)
+
+
+def _is_quote(form: ListForm) -> bool:
+    head = form.items[0] if form.items else None
+    return isinstance(head, SymbolForm) and head.name == "quote"
 
 
 def _logic(resolver: Resolver, form: ListForm, *, is_and: bool) -> core.Node:
@@ -184,46 +216,3 @@ def resolve_when_let(resolver: Resolver, form: ListForm) -> core.Node:
     """Bind a value and evaluate the body when it is true."""
     require_count(resolver, form, 2, None, WHEN_LET)
     return _binding_branch(resolver, form, _condition_part(resolver, form, WHEN_LET), form.items[2:], None)
-
-
-def _thread(resolver: Resolver, form: ListForm, shape: str, *, last: bool) -> core.Node:
-    require_count(resolver, form, 1, None, shape)
-    tail = resolver.tail
-    first, *steps = form.items[1:]
-    if not steps:
-        return resolver.in_tail(first, tail)
-    with resolver.new_scope():
-        bindings: Bindings = []
-        place = first
-        value = resolver.value(first)
-        for number, step in enumerate(steps):
-            hidden = SymbolForm(f" value {number}", place.start, place.end)  # a blank: no program can write this name
-            bindings.append((resolver.bind(hidden.name, place.start), value))
-            threaded = _insert(resolver, step, hidden, shape, last=last)
-            place = step
-            value = resolver.in_tail(threaded, tail and number == len(steps) - 1)
-        return resolver.marked(core.Let(tuple(bindings), value, form.start, form.end))
-
-
-def _insert(resolver: Resolver, step: Form, value: SymbolForm, shape: str, *, last: bool) -> ListForm:
-    if not isinstance(step, ListForm):
-        if isinstance(step, VectorForm):
-            raise misshapen(resolver, step, "compile.thread", "a vector cannot be called", shape)
-        return ListForm((step, value), step.start, step.end)
-    if not step.items:
-        raise misshapen(resolver, step, "compile.thread", "this step is empty", shape)
-    head, *rest = step.items
-    items = (head, *rest, value) if last else (head, value, *rest)
-    return ListForm(items, step.start, step.end)
-
-
-@FAMILY.form("->", THREAD, inside=nothing, shadowable=True)
-def resolve_thread(resolver: Resolver, form: ListForm) -> core.Node:
-    """Pass a value through calls, as their first argument."""
-    return _thread(resolver, form, THREAD, last=False)
-
-
-@FAMILY.form("->>", THREAD_LAST, inside=nothing, shadowable=True)
-def resolve_thread_last(resolver: Resolver, form: ListForm) -> core.Node:
-    """Pass a value through calls, as their last argument."""
-    return _thread(resolver, form, THREAD_LAST, last=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from cloister.errors import quoted
 from cloister.lang import core
 from cloister.lang.core import Operation
 from cloister.lang.forms import Form, ListForm, LiteralForm, SymbolForm
@@ -29,6 +30,9 @@ ERROR_KINDS: Final = frozenset({
     "NetworkError", "JsonError", "StorageError", "ResourceError", "ApplicationError",
 })  # fmt: skip
 """Kinds a catch clause can select (language reference, section 3.6); every other name catches all, `Generic` too."""
+
+SHORT_KIND_CHARS: Final = 7
+"""So long is `IoError`. Two letters make another word of it, such as `Error`, which catches everything."""
 
 _BY_FOLDED: Final = {kind.lower(): kind for kind in ERROR_KINDS}
 
@@ -88,12 +92,42 @@ def _catch(resolver: Resolver, form: ListForm) -> core.Catch:
     if len(handler) > 1 and isinstance(handler[0], SymbolForm):
         names.append(handler[0])
         handler = handler[1:]
-    kind = _BY_FOLDED.get(written.replace("-", "").replace("_", "").lower())
+    folded = written.replace("-", "").replace("_", "").lower()
+    kind = _BY_FOLDED.get(folded)
+    if kind is None and (isinstance(pattern, LiteralForm) or len(names) == 2):
+        _refuse_misspelt(resolver, pattern, written, folded)
     with resolver.new_scope():
         variables = tuple(resolver.bind(name.name, name.start) for name in names)
         resolver.tail = False
         body = resolver.scope_body(handler, form.start, form.end)
     return core.Catch(kind, variables, body, form.start, form.end)
+
+
+def _refuse_misspelt(resolver: Resolver, form: Form, written: str, folded: str) -> None:
+    # An unknown kind catches everything, which a misspelt one was not meant to.
+    for known, kind in _BY_FOLDED.items():
+        if is_misspelt(folded, known):
+            message = f'"{quoted(written, 40)}" is no kind of error; did you mean "{kind}"?'
+            hint = f"write (catch :{kind} e ...); (catch e ...) takes every error"
+            raise resolver.error(form, "compile.catch", message, hint)
+
+
+def is_misspelt(written: str, known: str) -> bool:
+    """Say whether a word is another with one or two letters added, lost, changed or swapped; one in a short word."""
+    most = 2 if len(known) > SHORT_KIND_CHARS else 1
+    if abs(len(written) - len(known)) > most:
+        return False
+    before: list[int] = []
+    row = list(range(len(known) + 1))
+    for at, letter in enumerate(written, 1):
+        following = [at]
+        for other, wanted in enumerate(known, 1):
+            cost = min(row[other] + 1, following[other - 1] + 1, row[other - 1] + (letter != wanted))
+            if at > 1 and other > 1 and letter == known[other - 2] and written[at - 2] == wanted:
+                cost = min(cost, before[other - 2] + 1)
+            following.append(cost)
+        before, row = row, following
+    return row[-1] <= most
 
 
 def _lonely(resolver: Resolver, form: ListForm) -> core.Node:

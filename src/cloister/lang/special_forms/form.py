@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cloister.lang.resolver import Resolver
 
 Resolve: TypeAlias = "Callable[[Resolver, ListForm], core.Node]"
+AsValue: TypeAlias = "Callable[[Resolver, SymbolForm], core.Node]"
+Announce: TypeAlias = "Callable[[Resolver, ListForm], None]"
 
 
 def operands(form: ListForm) -> Sequence[Form]:
@@ -46,6 +48,8 @@ class SpecialForm:
         applies: Whether a list with that head is this form, or an ordinary call.
         shadowable: Whether a program that binds the name gets its own meaning.
         defines: Whether its second item is a name it defines.
+        announces: Makes what it declares known in the scope, before the scope's forms are resolved.
+        as_value: Turns its name, used as a value, into the function that does the same; None when there is none.
     """
 
     name: str
@@ -55,6 +59,8 @@ class SpecialForm:
     applies: Callable[[ListForm], bool] = always
     shadowable: bool = False
     defines: bool = False
+    announces: Announce | None = None
+    as_value: AsValue | None = None
 
 
 class Family:
@@ -78,13 +84,15 @@ class Family:
         applies: Callable[[ListForm], bool] = always,
         shadowable: bool = False,
         defines: bool = False,
+        announces: Announce | None = None,
+        as_value: AsValue | None = None,
     ) -> Callable[[Resolve], Resolve]:
         """Declare the decorated function as the meaning of a special form; see `SpecialForm` for the arguments."""
 
         def declare(resolve: Resolve) -> Resolve:
             self.forms[name] = SpecialForm(
                 name=name, shape=shape, resolve=resolve, inside=inside, applies=applies, shadowable=shadowable,
-                defines=defines,
+                defines=defines, announces=announces, as_value=as_value,
             )  # fmt: skip
             return resolve
 

@@ -1,14 +1,17 @@
-"""Forms that repeat: loop, recur, for, dotimes."""
+"""Forms that repeat: loop, recur, dotimes.
+
+Part of the guest set: standard library only.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from cloister.lang import core
-from cloister.lang.forms import ListForm, LiteralForm, SymbolForm
+from cloister.lang.forms import ListForm, SymbolForm
+from cloister.lang.special_forms.annotated import binding_parts, cast
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count, require_vector
-from cloister.lang.special_forms.patterns import Bindings, bind_pattern, binding_parts, cast
-from cloister.lang.values import Keyword
+from cloister.lang.special_forms.patterns import Bindings, bind_pattern
 
 if TYPE_CHECKING:
     from cloister.lang.resolver import Resolver
@@ -17,7 +20,6 @@ FAMILY = Family()
 
 LOOP: Final = "(loop [name value ...] body ...)"
 RECUR: Final = "(recur value ...)"
-FOR: Final = "(for [name collection ...] body)"
 DOTIMES: Final = "(dotimes [name count] body)"
 
 
@@ -30,12 +32,15 @@ def resolve_loop(resolver: Resolver, form: ListForm) -> core.Node:
     if not body:
         raise misshapen(resolver, form, "compile.empty-body", "this `loop` has no body", LOOP)
     with resolver.new_scope(), resolver.block(form):
-        variables, initials, inner_bindings = [], [], []
+        variables, initials, inner_bindings, checks = [], [], [], []
         for part in parts:
             subject = part.pattern.name if isinstance(part.pattern, SymbolForm) else "a loop binding"
             initials.append(cast(resolver.value(part.value), part.annotation, subject))
             if isinstance(part.pattern, SymbolForm) and part.pattern.name != "_":
                 variables.append(resolver.bind(part.pattern.name, part.pattern.start))
+                if part.annotation is not None:  # for the values of `recur`
+                    again = core.Local(variables[-1], False, part.pattern.start, part.pattern.end)
+                    checks.append(cast(again, part.annotation, subject))
             else:
                 variables.append(resolver.variable("_", part.pattern.start))
                 inner_bindings.append((part.pattern, core.Local(variables[-1], False, form.start, form.end)))
@@ -45,6 +50,7 @@ def resolve_loop(resolver: Resolver, form: ListForm) -> core.Node:
         with resolver.recur_target(len(parts)):
             inner = resolver.scope_body(body, form.start, form.end)
     inner = core.Let(tuple(bindings), inner, form.start, form.end) if bindings else inner
+    inner = core.Sequence((*checks, inner), (), form.start, form.end) if checks else inner
     return core.Loop(tuple(variables), tuple(initials), inner, form.start, form.end)
 
 
@@ -64,34 +70,6 @@ def resolve_recur(resolver: Resolver, form: ListForm) -> core.Node:
         raise misshapen(resolver, form, "compile.arity", problem, RECUR)
     target.used = True
     return core.Recur(resolver.values(form.items[1:]), form.start, form.end)
-
-
-@FAMILY.form("for", FOR, inside=nothing)
-def resolve_for(resolver: Resolver, form: ListForm) -> core.Node:
-    """Collect the body's value for each combination of elements."""
-    vector = require_vector(resolver, form, "compile.for-bindings", FOR)
-    for item in vector.items:
-        if isinstance(item, LiteralForm) and item.value in (Keyword("when"), Keyword("let"), Keyword("while")):
-            message = f"this version does not have `{item.value!r}` in `for`"
-            raise resolver.error(item, "compile.not-supported", message, "use filter before, or let inside the body")
-    parts = binding_parts(resolver, vector, "compile.for-bindings", FOR)
-    if not parts:
-        raise misshapen(resolver, vector, "compile.for-bindings", "`for` needs at least one collection", FOR)
-    require_count(resolver, form, 2, 2, FOR)
-    collections = resolver.values([part.value for part in parts])
-    with resolver.new_scope(), resolver.block(form, len(parts)):
-        variables, bindings = [], Bindings()
-        for part in parts:
-            if isinstance(part.pattern, SymbolForm) and part.pattern.name != "_" and part.annotation is None:
-                variables.append(resolver.bind(part.pattern.name, part.pattern.start))
-                continue
-            variables.append(resolver.variable("_", part.pattern.start))
-            element = core.Local(variables[-1], False, part.pattern.start, part.pattern.end)
-            bind_pattern(resolver, part.pattern, cast(element, part.annotation, "an element"), bindings)
-        resolver.announce(form.items[2:])
-        body = resolver.marked(resolver.value(form.items[2]))
-    body = core.Let(tuple(bindings), body, form.start, form.end) if bindings else body
-    return core.For(tuple(variables), collections, body, form.start, form.end)
 
 
 @FAMILY.form("dotimes", DOTIMES, inside=nothing)

@@ -1,7 +1,7 @@
 """Destructuring: patterns in `let`, parameters and loops become plain bindings of core.
 
-Owns the shapes of patterns and of `pattern annotation? value` vectors (language reference, section 2.3, and section 9
-rows 1, 8, 9, 11 to 13). Part of the guest set: standard library only.
+Owns the shapes of patterns (language reference, section 2.3, and section 9 rows 8, 9, 11 to 13). Part of the guest set:
+standard library only.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from cloister.errors import CompileError, quoted
 from cloister.lang import core
-from cloister.lang.annotations import TYPE_NAMES, Annotation, annotation_of
 from cloister.lang.core import Operation
 from cloister.lang.forms import Form, LiteralForm, MapForm, SymbolForm, VectorForm
 from cloister.lang.special_forms.form import misshapen
@@ -24,86 +22,6 @@ if TYPE_CHECKING:
 Bindings: TypeAlias = list[tuple[core.Variable, core.Node]]
 
 PATTERN_SHAPE = "a name, [a b & rest :as all], or {:keys [a b] :as all}"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One `pattern annotation? value` of a binding vector."""
-
-    pattern: Form
-    annotation: Annotation | None
-    value: Form
-
-
-def binding_parts(resolver: Resolver, vector: VectorForm, code: str, shape: str) -> list[Part]:
-    """Split a binding vector into its parts.
-
-    A keyword after a pattern is an annotation only when it names a type and a value still follows; of several ways to
-    read the vector, the one with values as early as possible is taken.
-
-    Raises:
-        CompileError: With the given code when there is no way to read it.
-    """
-    items = vector.items
-    steps = _readings(items)
-    if not steps[0]:
-        raise _unreadable(resolver, vector, code, shape)
-    parts, at = [], 0
-    while at < len(items):
-        size = steps[at]
-        annotation = annotation_of(items[at + 1]) if size == 3 else None
-        parts.append(Part(items[at], annotation, items[at + size - 1]))
-        at += size
-    return parts
-
-
-def _readings(items: Sequence[Form]) -> list[int]:
-    # From the end: how many forms the part that starts at each place takes, 0 when nothing readable starts there.
-    steps = [0] * len(items) + [1]
-    for at in range(len(items) - 2, -1, -1):
-        if isinstance(items[at], LiteralForm):
-            continue
-        if steps[at + 2]:
-            steps[at] = 2
-        elif at + 3 <= len(items) and steps[at + 3] and annotation_of(items[at + 1]):
-            steps[at] = 3
-    return steps
-
-
-def _unreadable(resolver: Resolver, vector: VectorForm, code: str, shape: str) -> CompileError:
-    for before, item in zip(vector.items, vector.items[1:], strict=False):
-        if not isinstance(item, LiteralForm) or not isinstance(item.value, Keyword) or annotation_of(item):
-            continue
-        if isinstance(before, SymbolForm) and len(vector.items) % 2:
-            message = f"`:{quoted(item.value.name, 40)}` is not a type this version knows"
-            return resolver.error(item, "compile.not-supported", message, _types_hint())
-    for item in vector.items[::2]:
-        if isinstance(item, LiteralForm):
-            return misshapen(resolver, item, code, "a value stands where a name or pattern belongs", shape)
-    return misshapen(resolver, vector, code, "the last pattern has no value", shape)
-
-
-def _types_hint() -> str:
-    return f"types are {', '.join(f':{name}' for name in sorted(TYPE_NAMES))}, each optionally with `?`"
-
-
-def annotation_in(resolver: Resolver, form: Form) -> Annotation:
-    """Return the type that a form in annotation position names.
-
-    Raises:
-        CompileError: `compile.not-supported` when it is not a type of this version.
-    """
-    annotation = annotation_of(form)
-    if annotation is None:
-        raise resolver.error(form, "compile.not-supported", "this is not a type this version knows", _types_hint())
-    return annotation
-
-
-def cast(value: core.Node, annotation: Annotation | None, subject: str, *, each: bool = False) -> core.Node:
-    """Return `value` checked against the annotation, when there is one."""
-    if annotation is None or annotation.name == "any":
-        return value
-    return core.Cast(value, annotation, each, subject, value.start, value.end)
 
 
 def bind_pattern(resolver: Resolver, pattern: Form, value: core.Node, out: Bindings) -> None:
@@ -222,9 +140,9 @@ def _map_pattern(resolver: Resolver, pattern: MapForm) -> _MapPattern:
         elif isinstance(key, SymbolForm) and key.name == "&":
             wanted.rest = item
         elif isinstance(key, LiteralForm):
-            wanted.entries.append((key.value, item))
+            wanted.entries.append((resolver.map_key(key), item))
         elif isinstance(item, LiteralForm):
-            wanted.entries.append((item.value, key))
+            wanted.entries.append((resolver.map_key(item), key))
         else:
             raise misshapen(resolver, key, "compile.pattern", "a pattern and a key belong together", PATTERN_SHAPE)
     return wanted

@@ -1,4 +1,7 @@
-"""Forms of plans: call, step, step-if, step-loop, step-parallel, context values, one-argument get, metadata."""
+"""Forms of plans: call, the step forms, and llm-execute.
+
+Owns what reaches the host by the program's own wish. Part of the guest set: standard library only.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from cloister.errors import quoted
 from cloister.lang import core
 from cloister.lang.core import Operation
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
+from cloister.lang.host import NO_OPTIONS, StepOptions
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count
 from cloister.lang.values import Keyword
 
@@ -18,19 +22,28 @@ if TYPE_CHECKING:
 FAMILY = Family()
 
 CALL: Final = "(call :capability.id argument ...)"
-STEP: Final = '(step "name" body ...)'
+STEP: Final = '(step "name" :params {"key" value}? body ...)'
+LOG: Final = "(step :level value ...)"
 STEP_IF: Final = "(step-if condition then else?)"
 STEP_LOOP: Final = "(step-loop condition body)"
 PARALLEL: Final = "(step-parallel form ...)"
-CONTEXT: Final = "@name"
-GET: Final = "(get :name), or (get collection key default?)"
-META: Final = "^{:key value} form"
+LLM: Final = '(llm-execute "model" "prompt"), or (llm-execute :model "model" :prompt "prompt" :system "system")'
 
 TURNS_MAX: Final = 10_000
 """Turns of `step-loop` (language reference, section 2.9)."""
 
+CONTEXT_KEYS_MAX: Final = 100
+CONTEXT_KEY_CHARS_MAX: Final = 200
+"""How many context values a step may name, and how long a name; each step is a record of the host."""
+
+LOG_ID: Final = "ccos.io.log"
+LLM_ID: Final = "ccos.ai.llm-execute"
+
 _EXPOSURE: Final = frozenset({"expose-context", "context-keys"})
+_STEP_OPTIONS: Final = _EXPOSURE | {"params"}
+_PARALLEL_OPTIONS: Final = _EXPOSURE | {"merge-policy"}
 _MERGE_POLICIES: Final = frozenset({"keep-existing", "parent-wins", "overwrite", "child-wins", "merge"})
+_LLM_OPTIONS: Final = ("model", "prompt", "system")
 
 
 @FAMILY.form("call", CALL, shadowable=True)
@@ -47,9 +60,7 @@ def resolve_call(resolver: Resolver, form: ListForm) -> core.Node:
     return core.HostCall(wanted, tuple(arguments), form.start, form.end)
 
 
-def _options(
-    resolver: Resolver, form: ListForm, parts: Sequence[Form], known: frozenset[str]
-) -> tuple[dict[str, Form], Sequence[Form]]:
+def _split_options(parts: Sequence[Form], known: frozenset[str]) -> tuple[dict[str, Form], Sequence[Form]]:
     # Options are keyword and value pairs in front; the first form that is not one begins the body.
     found: dict[str, Form] = {}
     while len(parts) >= 2 and isinstance(parts[0], LiteralForm) and isinstance(parts[0].value, Keyword):
@@ -58,47 +69,95 @@ def _options(
             break
         found[name] = parts[1]
         parts = parts[2:]
-    if "expose-context" in found and _literal(found["expose-context"]) not in (True, False):
-        raise misshapen(resolver, form, "compile.step-option", ":expose-context is true or false", STEP)
-    if "context-keys" in found:
-        keys = found["context-keys"]
-        if not isinstance(keys, VectorForm) or not all(isinstance(_literal(key), str) for key in keys.items):
-            raise misshapen(resolver, keys, "compile.step-option", ":context-keys is a vector of strings", STEP)
     return found, parts
 
 
-def _literal(form: Form) -> object:
+def _options(resolver: Resolver, found: dict[str, Form], shape: str) -> StepOptions:
+    said = {name: _option(resolver, name, form, shape) for name, form in found.items() if name != "params"}
+    if not said:
+        return NO_OPTIONS
+    exposes, keys, policy = (said.get(name) for name in ("expose-context", "context-keys", "merge-policy"))
+    return StepOptions(
+        expose_context=exposes if isinstance(exposes, bool) else None,
+        context_keys=keys if isinstance(keys, tuple) else None,
+        merge_policy=policy if isinstance(policy, str) else None,
+    )
+
+
+def _option(resolver: Resolver, name: str, form: Form, shape: str) -> bool | tuple[str, ...] | str:
+    value = literal(form)
+    if name == "expose-context":
+        if isinstance(value, bool):
+            return value
+        problem = ":expose-context is true or false"
+    elif name == "context-keys":
+        items = [literal(item) for item in form.items] if isinstance(form, VectorForm) else [None]
+        keys = tuple(item for item in items if isinstance(item, str) and len(item) <= CONTEXT_KEY_CHARS_MAX)
+        if len(keys) == len(items) <= CONTEXT_KEYS_MAX:
+            return keys
+        most = f"at most {CONTEXT_KEYS_MAX} of at most {CONTEXT_KEY_CHARS_MAX} characters"
+        problem = f":context-keys is a vector of strings, {most}"
+    else:
+        written = value.name if isinstance(value, Keyword) else value
+        policy = written.replace("_", "-") if isinstance(written, str) else ""
+        if policy in _MERGE_POLICIES:
+            return policy
+        problem = f":merge-policy is one of {', '.join(sorted(_MERGE_POLICIES))}"
+    raise misshapen(resolver, form, "compile.step-option", problem, shape)
+
+
+def literal(form: Form) -> object:
+    """Return the value of a literal form, any other form as it is."""
     return form.value if isinstance(form, LiteralForm) else form
 
 
-@FAMILY.form("step", STEP)
+def _shared_with_step(form: ListForm) -> Sequence[Form]:
+    # The body of a step with :params has a scope of its own; the values of :params have not.
+    found, _ = _split_options(form.items[2:], _STEP_OPTIONS)
+    return (*form.items[1:2], found["params"]) if "params" in found else form.items[1:]
+
+
+@FAMILY.form("step", STEP, inside=_shared_with_step)
 def resolve_step(resolver: Resolver, form: ListForm) -> core.Node:
-    """Name a part of the plan; the host is told when it starts and ends."""
+    """Name a part of the plan; the host is told when it starts and ends. A keyword first logs instead."""
     require_count(resolver, form, 1, None, STEP)
     label = form.items[1]
+    if isinstance(label, LiteralForm) and isinstance(label.value, Keyword):
+        return _log(resolver, form)
     if isinstance(label, LiteralForm) and not isinstance(label.value, str):
         raise misshapen(resolver, label, "compile.step-name", "the name of a step is a string", STEP)
+    place = form.start, form.end
     name = resolver.value(label)
-    options, body = _options(resolver, form, form.items[2:], _EXPOSURE | {"params"})
+    found, body = _split_options(form.items[2:], _STEP_OPTIONS)
+    options = _options(resolver, found, STEP)
     resolver.tail = False
-    with resolver.block(form):
-        if "params" not in options:
-            return core.Step(name, resolver.body(body, form.start, form.end), form.start, form.end)
-        params = options["params"]
-        if not isinstance(params, MapForm) or not all(isinstance(key.value, str) for key, _ in params.entries):
-            raise misshapen(resolver, params, "compile.step-option", ":params is a map with string keys", STEP)
-        value = resolver.value(params)
-        with resolver.new_scope():
-            variable = resolver.bind("%params", params.start)
-            inner = resolver.scope_body(body, form.start, form.end)
-        bound = core.Let(((variable, value),), inner, form.start, form.end)
-        return core.Step(name, bound, form.start, form.end)
+    if "params" not in found:
+        with resolver.block(form):
+            return core.Step(name, options, resolver.body(body, *place), *place)
+    held, params = resolver.variable("_", label.start), _params(resolver, found["params"])
+    with resolver.new_scope(), resolver.block(form):
+        variable = resolver.bind("%params", found["params"].start)
+        inner = resolver.scope_body(body, *place)
+    step = core.Step(core.Local(held, False, name.start, name.end), options, inner, *place)
+    return core.Let(((held, name), (variable, params)), step, *place)
 
 
-def _named(form: ListForm, body: core.Node) -> core.Node:
+def _params(resolver: Resolver, form: Form) -> core.Node:
+    if isinstance(form, MapForm) and all(isinstance(literal(key), str) for key, _ in form.entries):
+        return resolver.value(form)
+    raise misshapen(resolver, form, "compile.step-option", ":params is a map with string keys", STEP)
+
+
+def _log(resolver: Resolver, form: ListForm) -> core.Node:
+    require_count(resolver, form, 2, None, LOG)
+    wanted = core.Const(LOG_ID, form.start, form.items[0].end)
+    return core.HostCall(wanted, resolver.values(form.items[1:]), form.start, form.end)
+
+
+def _named(form: ListForm, options: StepOptions, body: core.Node) -> core.Node:
     head = form.items[0]
     name = head.name if isinstance(head, SymbolForm) else "step"
-    return core.Step(core.Const(name, head.start, head.end), body, form.start, form.end)
+    return core.Step(core.Const(name, head.start, head.end), options, body, form.start, form.end)
 
 
 def _has_content(resolver: Resolver, form: Form) -> core.Node:
@@ -108,7 +167,8 @@ def _has_content(resolver: Resolver, form: Form) -> core.Node:
 @FAMILY.form("step-if", STEP_IF)
 def resolve_step_if(resolver: Resolver, form: ListForm) -> core.Node:
     """Choose as a step; 0 and empty values count as false too."""
-    _, parts = _options(resolver, form, form.items[1:], _EXPOSURE)
+    found, parts = _split_options(form.items[1:], _EXPOSURE)
+    options = _options(resolver, found, STEP_IF)
     if not 2 <= len(parts) <= 3:
         raise misshapen(resolver, form, "compile.arity", f"`step-if` takes 2 to 3 forms, not {len(parts)}", STEP_IF)
     with resolver.block(form):
@@ -116,13 +176,14 @@ def resolve_step_if(resolver: Resolver, form: ListForm) -> core.Node:
         with resolver.scope.conditionally():
             then = resolver.value(parts[1])
             other = resolver.value(parts[2]) if len(parts) == 3 else core.Const(None, form.start, form.end)
-    return _named(form, core.Branch(((test, then),), other, form.start, form.end))
+    return _named(form, options, core.Branch(((test, then),), other, form.start, form.end))
 
 
 @FAMILY.form("step-loop", STEP_LOOP, inside=nothing)
 def resolve_step_loop(resolver: Resolver, form: ListForm) -> core.Node:
     """Repeat as a step while the condition holds; the value is the last turn's."""
-    _, parts = _options(resolver, form, form.items[1:], _EXPOSURE)
+    found, parts = _split_options(form.items[1:], _EXPOSURE)
+    options = _options(resolver, found, STEP_LOOP)
     if len(parts) != 2:
         raise misshapen(resolver, form, "compile.arity", f"`step-loop` takes 2 forms, not {len(parts)}", STEP_LOOP)
     place = form.start, form.end
@@ -135,64 +196,48 @@ def resolve_step_loop(resolver: Resolver, form: ListForm) -> core.Node:
         again = core.Recur((count, body), *place)
         branch = resolver.marked(core.Branch(((test, again),), core.Local(last, False, *place), *place))
     initials = core.Const(0, *place), core.Const(None, *place)
-    return _named(form, core.Loop((turn, last), initials, branch, *place))
+    return _named(form, options, core.Loop((turn, last), initials, branch, *place))
 
 
 @FAMILY.form("step-parallel", PARALLEL)
 def resolve_step_parallel(resolver: Resolver, form: ListForm) -> core.Node:
     """Evaluate independent parts as a step, in order; the value is the vector of theirs."""
-    options, parts = _options(resolver, form, form.items[1:], _EXPOSURE | {"merge-policy"})
+    found, parts = _split_options(form.items[1:], _PARALLEL_OPTIONS)
+    options = _options(resolver, found, PARALLEL)
     if not parts:
         raise misshapen(resolver, form, "compile.arity", "`step-parallel` takes at least 1 form", PARALLEL)
-    if "merge-policy" in options:
-        policy = _literal(options["merge-policy"])
-        written = policy.name if isinstance(policy, Keyword) else policy
-        if not isinstance(written, str) or written.replace("_", "-") not in _MERGE_POLICIES:
-            problem = f":merge-policy is one of {', '.join(sorted(_MERGE_POLICIES))}"
-            raise misshapen(resolver, options["merge-policy"], "compile.step-option", problem, PARALLEL)
     with resolver.block(form):
-        return _named(form, core.MakeVector(resolver.values(parts), form.start, form.end))
+        return _named(form, options, core.MakeVector(resolver.values(parts), form.start, form.end))
 
 
-@FAMILY.form("context-value", CONTEXT, shadowable=True)
-def resolve_context_value(resolver: Resolver, form: ListForm) -> core.Node:
-    """Read an input of the run by name."""
-    require_count(resolver, form, 1, 1, CONTEXT)
-    name = _literal(form.items[1])
-    if isinstance(name, Keyword):  # @:name is the name itself
-        return resolver.reference(SymbolForm(name.name, form.items[1].start, form.items[1].end))
-    if not isinstance(name, str):
-        raise misshapen(resolver, form, "compile.name", "the name of an input belongs here", CONTEXT)
-    return core.Input(name, True, form.start, form.end)
+@FAMILY.form("llm-execute", LLM, shadowable=True)
+def resolve_llm_execute(resolver: Resolver, form: ListForm) -> core.Node:
+    """Ask the host for a language model's answer: `ccos.ai.llm-execute` with one map."""
+    parts = form.items[1:]
+    first = literal(parts[0]) if parts else None
+    if isinstance(first, Keyword):
+        named = _llm_options(resolver, parts)
+    elif len(parts) == 2:
+        named = dict(zip(_LLM_OPTIONS, parts, strict=False))
+    else:
+        problem = f"`llm-execute` takes a model and a prompt, or named options, not {len(parts)} forms"
+        raise misshapen(resolver, form, "compile.arity", problem, LLM)
+    for name, part in named.items():
+        if isinstance(part, LiteralForm) and not isinstance(part.value, str):
+            raise misshapen(resolver, part, "compile.llm-option", f"the {name} is a string", LLM)
+    entries = tuple((Keyword(name), resolver.value(part)) for name, part in named.items())
+    wanted = core.Const(LLM_ID, form.start, form.items[0].end)
+    return core.HostCall(wanted, (core.MakeMap(entries, form.start, form.end),), form.start, form.end)
 
 
-@FAMILY.form("get", GET, applies=lambda form: len(form.items) == 2, shadowable=True)
-def resolve_get(resolver: Resolver, form: ListForm) -> core.Node:
-    """Read a local name or an input; nil when there is none."""
-    key = form.items[1]
-    name = key.name if isinstance(key, SymbolForm) else _literal(key)
-    if isinstance(name, Keyword):
-        name = name.name
-    if not isinstance(name, str) or (isinstance(key, LiteralForm) and not isinstance(key.value, Keyword)):
-        raise misshapen(resolver, form, "compile.arity", "`get` with one form takes a keyword or name", GET)
-    found = resolver.find(name)
-    if found:
-        return core.Local(found.variable, found.checked, form.start, form.end)
-    return core.Input(name, False, form.start, form.end)
-
-
-@FAMILY.form("with-meta", META, inside=lambda form: form.items[2:], shadowable=True)
-def resolve_with_meta(resolver: Resolver, form: ListForm) -> core.Node:
-    """Ignore descriptive metadata; refuse metadata that would change how the form runs."""
-    tail = resolver.tail
-    require_count(resolver, form, 2, 2, META)
-    metadata = form.items[1]
-    if not isinstance(metadata, MapForm):
-        raise misshapen(resolver, metadata, "compile.metadata", "metadata is a map", META)
-    for key, value in metadata.entries:
-        name = key.value.name if isinstance(key.value, Keyword) else str(key.value)
-        local = name == "delegation" and _literal(value) is Keyword("local")
-        if name.startswith("runtime.") or (name == "delegation" and not local):
-            message = f"this version does not have the metadata `{quoted(name, 60)}`, which changes how a form runs"
-            raise resolver.error(key, "compile.not-supported", message, "remove it")
-    return resolver.in_tail(form.items[2], tail)
+def _llm_options(resolver: Resolver, parts: Sequence[Form]) -> dict[str, Form]:
+    found: dict[str, Form] = {}
+    for at in range(0, len(parts), 2):
+        key = literal(parts[at])
+        if not isinstance(key, Keyword) or key.name not in _LLM_OPTIONS or key.name in found or at + 1 == len(parts):
+            problem = "the options are :model, :prompt and :system, each once and with a value"
+            raise misshapen(resolver, parts[at], "compile.llm-option", problem, LLM)
+        found[key.name] = parts[at + 1]
+    if "prompt" not in found:
+        raise misshapen(resolver, parts[0], "compile.llm-option", "there is no :prompt", LLM)
+    return found

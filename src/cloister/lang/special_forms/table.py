@@ -6,16 +6,38 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from cloister.lang.special_forms import absent, binding, control, data, errors, loops, plan
+from cloister.lang.special_forms import (
+    binding,
+    comprehension,
+    context,
+    control,
+    data,
+    errors,
+    loops,
+    match,
+    metadata,
+    modules,
+    objects,
+    pipelines,
+    plan,
+    types,
+)
 from cloister.lang.special_forms.form import SpecialForm
 
 SPECIAL_FORMS: Final[Mapping[str, SpecialForm]] = MappingProxyType(
-    absent.FAMILY.forms
-    | binding.FAMILY.forms
+    binding.FAMILY.forms
     | control.FAMILY.forms
     | loops.FAMILY.forms
+    | comprehension.FAMILY.forms
     | errors.FAMILY.forms
+    | pipelines.FAMILY.forms
+    | match.FAMILY.forms
     | plan.FAMILY.forms
+    | context.FAMILY.forms
+    | metadata.FAMILY.forms
+    | objects.FAMILY.forms
     | data.FAMILY.forms
+    | modules.FAMILY.forms
+    | types.FAMILY.forms
 )
 """Every head that is not an ordinary call."""
