@@ -8,6 +8,7 @@ import platform
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 from benchmarks.subjects import BARS, Row, measure_all
@@ -32,22 +33,25 @@ def page(rows: list[Row], facts: dict[str, str | int | None]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Subjects of a group take turns in one run on one machine; figures are milliseconds.",
-        "The sandbox rows include authorization and the signed records of each command.",
+        "Written by `make bench`. Subjects of a group take turns in one run on one machine. The sandbox rows include",
+        "authorization and the signed records of each command. Peers of the language run the same Python code as plain",
+        "Python, each in a session or module that has defined the function already. What is read is a text of",
+        "definitions such as plans have. Memory is the growth of a fresh process, its p95 the largest.",
         "",
         ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()) + ".",
         "",
-        "| group | subject | median ms | p95 ms | rounds |",
-        "|---|---|---:|---:|---:|",
+        "| group | subject | median | p95 | unit | rounds |",
+        "|---|---|---:|---:|---|---:|",
     ]
     lines += [
-        f"| {row.group} | {row.subject} | {row.timing.median_ms:.3f} | {row.timing.p95_ms:.3f} | {row.timing.rounds} |"
+        f"| {row.group} | {row.subject} | {row.median:.3f} | {row.p95:.3f} | {row.unit} | {row.rounds} |"
         for row in rows
     ]
     lines += ["", "| bar | measured | met |", "|---|---:|---|"]
     for bar in BARS:
         measured = bar.measured(rows)
-        lines.append(f"| {bar.text} | {measured:.3f} {bar.unit} | {'yes' if measured <= bar.limit else '**no**'} |")
+        figure = "not measured" if isnan(measured) else f"{measured:.3f} {bar.unit}"
+        lines.append(f"| {bar.text} | {figure} | {'yes' if measured <= bar.limit else '**no**'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
+from benchmarks import language
 from benchmarks.timing import Timing, interleaved
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
@@ -25,11 +27,23 @@ AUTHORIZATIONS_PER_ROUND = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """One line of the table.
+
+    Attributes:
+        group: What the subject is compared within.
+        subject: What was measured.
+        median: Middle of the counted rounds.
+        p95: 95th percentile of them; the largest when there are few.
+        rounds: How many were counted.
+        unit: Of both figures.
+    """
 
     group: str
     subject: str
-    timing: Timing
+    median: float
+    p95: float
+    rounds: int
+    unit: str = "ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +64,12 @@ class Bar:
 
 
 def _median(rows: Sequence[Row], subject: str) -> float:
-    return next(row.timing.median_ms for row in rows if row.subject == subject)
+    """Return a median; not a number when the subject, a peer that is not installed, was left out."""
+    return next((row.median for row in rows if row.subject == subject), nan)
+
+
+def _ratio(subject: str, peer: str) -> Callable[[Sequence[Row]], float]:
+    return lambda rows: _median(rows, subject) / _median(rows, peer)
 
 
 BARS = (
@@ -80,6 +99,48 @@ BARS = (
             _median(rows, "cloister process provider: /bin/true") / _median(rows, "bwrap --unshare-all: /bin/true")
         ),
     ),
+    Bar(
+        text="`(fib 24)` at most 3x the same function in plain Python",
+        limit=3,
+        unit="x",
+        measured=_ratio("cloister: (fib 24)", "plain Python: fib(24)"),
+    ),
+    Bar(
+        text="`(fib 24)` faster than pydantic-monty running the Python function",
+        limit=1,
+        unit="x",
+        measured=_ratio("cloister: (fib 24)", "pydantic-monty: fib(24)"),
+    ),
+    Bar(
+        text=f"`{language.MAP_REDUCE}` at most 6x plain Python",
+        limit=6,
+        unit="x",
+        measured=_ratio(f"cloister: {language.MAP_REDUCE}", "plain Python: map and reduce a million"),
+    ),
+    Bar(
+        text="compile and run `(+ 1 2)` at most 100 µs",
+        limit=100,
+        unit="µs",
+        measured=lambda rows: 1000 * _median(rows, "cloister: compile and run (+ 1 2)"),
+    ),
+    Bar(
+        text="compile and run `(+ 1 2)`, cached, at most 5 µs",
+        limit=5,
+        unit="µs",
+        measured=lambda rows: 1000 * _median(rows, "cloister: compile and run (+ 1 2), cached"),
+    ),
+    Bar(
+        text="reading 1 MB at most 500 ms, so at least 2 MB/s",
+        limit=500,
+        unit="ms",
+        measured=lambda rows: _median(rows, "cloister: read 1 MB"),
+    ),
+    Bar(
+        text=f"peak memory of `{language.MAP_REDUCE}` at most 2x plain Python holding the same",
+        limit=2,
+        unit="x",
+        measured=_ratio(f"cloister: {language.MAP_REDUCE} (memory)", "plain Python: tuples of a million (memory)"),
+    ),
 )
 
 
@@ -87,14 +148,14 @@ def _command(*argv: str) -> Callable[[], object]:
     return lambda: subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
 
-def _rows(group: str, timings: dict[str, Timing], divide_by: int = 1) -> list[Row]:
+def _rows(group: str, timings: Mapping[str, Timing], divide_by: int = 1) -> list[Row]:
     return [
         Row(
             group=group,
             subject=name,
-            timing=Timing(
-                median_ms=timing.median_ms / divide_by, p95_ms=timing.p95_ms / divide_by, rounds=timing.rounds
-            ),
+            median=timing.median_ms / divide_by,
+            p95=timing.p95_ms / divide_by,
+            rounds=timing.rounds,
         )
         for name, timing in timings.items()
     ]
@@ -147,6 +208,28 @@ def sandboxes() -> list[Row]:
         return _rows("sandbox", interleaved(subjects, rounds=100))
 
 
+def the_language() -> list[Row]:
+    """Time programs, beside plain Python and other ways to run code one does not trust."""
+    memory = [
+        Row(
+            group="memory",
+            subject=f"{name} (memory)",
+            median=middle,
+            p95=most,
+            rounds=language.MEMORY_ROUNDS,
+            unit="MiB",
+        )
+        for name, (middle, most) in language.memory_mib().items()
+    ]
+    return [
+        *_rows("functions", language.functions()),
+        *_rows("collections", language.collections()),
+        *_rows("small programs", language.small()),
+        *_rows("reading", language.reading()),
+        *memory,
+    ]
+
+
 def measure_all() -> list[Row]:
     """Run every group."""
-    return [*start_up(), *authorization(), *sandboxes()]
+    return [*start_up(), *authorization(), *sandboxes(), *the_language()]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloister.errors import (
         AttestationError,
         AuditError,
+        Cancelled,
         CapabilityDenied,
         CloisterError,
         DeniedError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ReadError,
     )
     from cloister.isolation.provider import ExecutionResult, Usage
+    from cloister.lang.cancellation import Cancellation
     from cloister.lang.evaluate import evaluate
     from cloister.lang.printer import to_text
     from cloister.lang.program import Program
@@ -46,6 +48,7 @@ _HOMES: Final = {
     "cloister.errors": (
         "AttestationError",
         "AuditError",
+        "Cancelled",
         "CapabilityDenied",
         "CloisterError",
         "DeniedError",
@@ -58,6 +61,7 @@ _HOMES: Final = {
         "ReadError",
     ),
     "cloister.isolation.provider": ("ExecutionResult", "Usage"),
+    "cloister.lang.cancellation": ("Cancellation",),
     "cloister.lang.evaluate": ("evaluate",),
     "cloister.lang.printer": ("to_text",),
     "cloister.lang.program": ("Program",),
@@ -72,6 +76,8 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 __all__ = [
     "AttestationError",
     "AuditError",
+    "Cancellation",
+    "Cancelled",
     "CapabilityDenied",
     "CloisterError",
     "DeniedError",

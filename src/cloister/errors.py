@@ -223,6 +223,13 @@ class LimitExceeded(CloisterError):
         self.limit, self.allowed, self.used, self.unit = limit, allowed, used, unit
 
 
+class Cancelled(CloisterError):
+    """Whoever started the run asked it to end. Guest code cannot catch it."""
+
+    exit_status = 4
+    default_code = "cancelled.requested"
+
+
 class GuestError(CloisterError):
     """The program failed by itself; `kind` names how, in the words of the language reference."""
 

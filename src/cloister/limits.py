@@ -20,7 +20,7 @@ class ResourceLimits:
     Attributes:
         wall_ms: Time from start to end; then the whole process tree is killed.
         cpu_ms: Processor time of one process.
-        memory_bytes: Resident memory of all processes together.
+        memory_bytes: Resident memory of all processes together; for `evaluate`, by how much the process may grow.
         processes_count: Processes and threads alive at once.
         open_files_count: Open descriptors of one process.
         file_bytes: Size of one written file.

@@ -31,6 +31,28 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
+FORM_NAMES = st.one_of(
+    SYMBOLS.map(lambda symbol: symbol.name),
+    SYMBOLS.map(lambda symbol: f"{symbol.name}#"),
+    st.sampled_from(["&", "%", "%1", "%&", "resource:ref", "a.b:v1.2/c", "λ", "x#", "type-annotation", "quote", "fn"]),
+)
+FORM_ATOMS = st.one_of(
+    st.one_of(st.none(), st.booleans(), st.integers(INT_MIN, INT_MAX), st.floats(), TEXT, NAMES.map(Keyword)).map(
+        lambda value: LiteralForm(value, 0, 0)
+    ),
+    FORM_NAMES.map(lambda name: SymbolForm(name, 0, 0)),
+)
+FORMS = st.recursive(
+    FORM_ATOMS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(lambda items: ListForm(tuple(items), 0, 0)),
+        st.lists(inner, max_size=4).map(lambda items: VectorForm(tuple(items), 0, 0)),
+        st.lists(st.tuples(inner.filter(lambda form: form != SymbolForm("?", 0, 0)), inner), max_size=3).map(
+            lambda entries: MapForm(tuple(entries), 0, 0)
+        ),
+    ),
+    max_leaves=15,
+)
 SYNTAX = st.text(st.sampled_from("()[]{}'`~@^#%&:;|\\\"., \n\t-+.0123456789abtruenilxEZT/_<>λé\x00\ud800\ufeff\u00a0"))
 PIECES = st.lists(
     st.sampled_from(
@@ -62,6 +84,17 @@ PIECES = st.lists(
             "%2",
             "%&",
             "^:delegation",
+            ":",
+            "x:int",
+            "y:",
+            "::int",
+            "?",
+            "x#",
+            '"',
+            "1a",
+            "#{",
+            "#_",
+            "\n(",
             ":local",
             ":remote",
             ".f",
@@ -126,6 +159,14 @@ def test_printed_values_read_back_identical(value: Value) -> None:
     assert text.isprintable()
     (form,) = read(Source("plan", text))
     assert identical(value_of(form), value)
+
+
+@given(FORMS)
+def test_printed_forms_read_back_the_same(form: Form) -> None:
+    text = form_to_text(form)
+    assert text.isprintable()
+    (again,) = read(Source("plan", text))
+    assert shape(again) == shape(form)
 
 
 @given(VALUES, st.integers(1, 60))

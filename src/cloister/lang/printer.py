@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
 from cloister.lang.stdlib.budget import current
-from cloister.lang.values import ErrorValue, Function, Keyword, List, Map, Symbol, Value
+from cloister.lang.values import ErrorValue, Function, Growing, Keyword, List, Map, Symbol, Value
 
 _SMALL_CHARS: Final = 1024
 """Up to here the text of a single atom is not worth asking the budget for."""
@@ -162,6 +162,8 @@ def _common(value: object) -> str | _Group:
         return ("(", value, ")") if isinstance(value, List) else ("[", value, "]")
     if isinstance(value, Map):
         return "{", (part for entry in value.items() for part in entry), "}"
+    if isinstance(value, Growing):
+        return _common(value.settled())
     if isinstance(value, ErrorValue):
         return f"#<error: {_escaped(value.error.message)}>"
     if isinstance(value, Function) or callable(value):

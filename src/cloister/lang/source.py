@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from cloister.errors import Span
@@ -62,6 +63,48 @@ class Source:
         start = self._line_starts[line - 1]
         stop = self._line_starts[line] - 1 if line < len(self._line_starts) else len(self.text)
         return self.text[start : min(stop, start + LINE_CHARS_MAX)].removesuffix("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleText:
+    """The text of a module.
+
+    Attributes:
+        name: The name it is imported by.
+        source: The text, named by its path.
+    """
+
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSource(Source):
+    """The text of a program and those of its modules, as if each stood one character behind the one before.
+
+    Attributes:
+        modules: The modules, in the order in which they were joined.
+    """
+
+    modules: tuple[ModuleText, ...] = ()
+    _bases: tuple[int, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.text), *(len(module.source.text) for module in self.modules))
+        object.__setattr__(self, "_bases", (0, *accumulate(length + 1 for length in lengths)))
+
+    @property
+    def end(self) -> int:
+        """The offset of the next text that is joined."""
+        return self._bases[-1]
+
+    def span(self, start: int, end: int) -> Span:
+        """Return the place between two offsets, in the text in which they lie; see `Source.span`."""
+        index = bisect_right(self._bases, start, hi=len(self._bases) - 1) - 1
+        if index <= 0:
+            return Source.span(self, start, end)
+        base = self._bases[index]
+        return self.modules[index - 1].source.span(start - base, end - base)
 
 
 def _line_starts(text: str) -> tuple[int, ...]:

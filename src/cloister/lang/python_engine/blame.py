@@ -14,7 +14,7 @@ from typing import Final
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, Span, quoted
 from cloister.lang.python_engine.compiler import CompiledCode
-from cloister.lang.python_engine.generator import ENTRY
+from cloister.lang.python_engine.frames import ENTRY, OUTSIDE
 from cloister.lang.source import Source
 from cloister.lang.stdlib.builtin import arity_error
 from cloister.limits import ResourceLimits
@@ -28,8 +28,10 @@ CYCLES: Final = (1, 2, 3)
 REPEATS_MIN: Final = 2
 """From so many repetitions on they are counted instead of shown."""
 
-# Python names the function it could not bind arguments to by its qualified name, which starts with our entry function.
-_ARITY: Final = re.compile(rf"{ENTRY}\.<locals>\.(?:[fh0-9_<>a-z]+\.)*(f[0-9]+)\(\) (takes|missing) ")
+# Python names the function it could not bind arguments to by its qualified name, which starts with ours.
+_ARITY: Final = re.compile(
+    rf"{OUTSIDE}\.<locals>\.{ENTRY}\.<locals>\.(?:[fh0-9_<>a-z]+\.)*([fg][0-9]+)\(\) (takes|missing) "
+)
 _GIVEN: Final = re.compile(r"but ([0-9]+) (?:was|were) given")
 _MISSING: Final = re.compile(r"missing ([0-9]+) required")
 
@@ -99,10 +101,11 @@ class Blame:
         while traceback is not None:
             code = traceback.tb_frame.f_code
             if code.co_filename == self._code.file_name and traceback.tb_lineno is not None:
-                # A loop body is a frame of its own, but part of the function it stands in.
+                # A loop body is a frame of its own, but part of the function it stands in; fronts are nothing at all.
                 if code.co_name.startswith("h") and frames:
                     frames.pop()
-                frames.append((generated.functions[code.co_name], traceback.tb_lineno - 1))
+                if not code.co_name.startswith("g"):
+                    frames.append((generated.functions[code.co_name], traceback.tb_lineno - 1))
             traceback = traceback.tb_next
         if not frames:
             return None, ()

@@ -171,3 +171,21 @@ def _recursion_limit(wanted: int) -> Iterator[None]:
 def run_deep(function: Callable[[], T], depth_count: int) -> T:
     """Run a function that needs no host with room for `depth_count` nested calls; see `DeepThread.run`."""
     return DeepThread[T](lambda: None).run(function, depth_count)
+
+
+INLINE_LIMIT_MAX: Final = 3_000
+"""Highest recursion limit under which Python stops recursion well before an ordinary stack is used up."""
+
+
+def run_with_room(function: Callable[[], T], depth_count: int) -> T:
+    """Run a function that has no effects: where the caller stands, and if there is too little room there, deep.
+
+    Raises:
+        RecursionError: When there was too little room deep, too.
+    """
+    if sys.getrecursionlimit() <= INLINE_LIMIT_MAX:
+        try:
+            return function()
+        except RecursionError:  # too little room here; it starts again below
+            pass
+    return run_deep(function, depth_count)

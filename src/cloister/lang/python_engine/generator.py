@@ -13,91 +13,28 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cloister.lang import core
-from cloister.lang.python_engine.analysis import Analysis
 from cloister.lang.python_engine.emit import Emitter
+from cloister.lang.python_engine.frames import (
+    DEPTH,
+    ENTRY,
+    EXPRESSION,
+    OUTSIDE,
+    RETURN,
+    STEPS,
+    Destination,
+    FunctionFrame,
+    GeneratedCode,
+    LoopFrame,
+)
+from cloister.lang.python_engine.functions import Functions
+from cloister.lang.python_engine.kinds import Kinds
 from cloister.lang.values import Value
 
-ENTRY: Final = "rtfs"
-"""Name of the Python function a program becomes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a value goes: returned, assigned to `name`, or dropped when both say no.
-
-    Attributes:
-        returns: Whether the present function returns it.
-        name: The Python variable that receives it.
-        leaves: Whether the innermost Python loop is left afterwards.
-    """
-
-    returns: bool = False
-    name: str | None = None
-    leaves: bool = False
-
-
-RETURN: Final = Destination(returns=True)
-DROP: Final = Destination()
-
-
-@dataclass(slots=True)
-class LoopFrame:
-    """The loop that `recur` repeats.
-
-    Attributes:
-        names: Python variables to assign the new values to.
-        hoisted: Whether the body is a Python function of its own, called once per turn.
-    """
-
-    names: list[str]
-    hoisted: bool
-
-
-@dataclass(slots=True)
-class FunctionFrame:
-    """The Python function being written.
-
-    Attributes:
-        name: Its Python name.
-        lambda_name: Name of the RTFS function it belongs to.
-        counts_depth: Whether returning from it must count one call less.
-        outer: Variables of the functions around it that it assigns.
-        temporaries: How many temporary variables it has.
-    """
-
-    name: str
-    lambda_name: str
-    counts_depth: bool
-    outer: set[str] = field(default_factory=set)
-    temporaries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedCode:
-    """What generating a program gives.
-
-    Attributes:
-        module: Python module that defines the function `ENTRY`.
-        places: Start and end offsets by line number minus 1.
-        functions: RTFS function name by Python function name.
-        arities: Expected arguments, in words, by Python function name.
-        constants: Global name to value.
-        builtins: Global name of an implementation to builtin name.
-        checked_builtins: Global name of a builtin object to builtin name.
-    """
-
-    module: ast.Module
-    places: tuple[tuple[int, int], ...]
-    functions: dict[str, str]
-    arities: dict[str, str]
-    constants: dict[str, Value]
-    builtins: dict[str, str]
-    checked_builtins: dict[str, str]
-
+Ranges: TypeAlias = dict[core.Variable, tuple[int, int]]
+"""The smallest and largest integer that variables can hold, as far as tests passed so far tell."""
 
 ExpressionWriter: TypeAlias = "Callable[[Generator, core.Node], ast.expr]"
 StatementWriter: TypeAlias = "Callable[[Generator, core.Node, Destination], None]"
@@ -108,52 +45,83 @@ class Generator:
 
     def __init__(self, program: core.Node) -> None:
         self.emit = Emitter()
-        self.analysis = Analysis(program)
+        self.facts = Functions(program)
+        self.kinds = Kinds(program, self.facts)
+        self.ranges: Ranges = {}
         self.block: list[ast.stmt] = []
-        self.function = FunctionFrame(ENTRY, "program", counts_depth=False)
+        self.function = FunctionFrame(ENTRY, "program")
         self.loop: LoopFrame | None = None
-        self.functions: dict[str, str] = {ENTRY: "program"}
+        self.functions: dict[str, str] = {ENTRY: "program", EXPRESSION: "program"}
         self.arities: dict[str, str] = {}
         self.constants: dict[str, Value] = {}
         self.builtins: dict[str, str] = {}
         self.checked_builtins: dict[str, str] = {}
         self._builtin_names: dict[tuple[str, bool], str] = {}
+        self._function_names: dict[int, str] = {}
         self._places: dict[tuple[int, int], int] = {}
         self._program = program
         self._serial = 0
 
-    def generate(self) -> GeneratedCode:
-        """Write the whole program."""
-        with self.at(self._program):
-            self.block = [self.emit.assign("d", self.emit.constant(0))]
-            self.deliver(self._program, RETURN)
-            entry = self.emit.function(ENTRY, (), None, self.block)
-        module = ast.Module([entry], [])
-        return GeneratedCode(
-            module, tuple(self._places), self.functions, self.arities, self.constants, self.builtins,
-            self.checked_builtins,
+    def generate(self) -> tuple[ast.Expression | ast.Module, GeneratedCode]:
+        """Write the whole program.
+
+        Returns:
+            One expression, or a module that defines the function `OUTSIDE`, which defines the function `ENTRY`; and
+            what is known of it. They are apart because the tree, the largest part, is of no use once it is compiled.
+        """
+        self._enter(self._program)
+        self.block = []
+        self.deliver(self._program, RETURN)
+        tree = self._expression() or self._module()
+        return tree, GeneratedCode(
+            tuple(self._places), self.functions, self.arities, self.constants, self.builtins, self.checked_builtins,
+            self.facts.nests,
         )  # fmt: skip
+
+    def _expression(self) -> ast.Expression | None:
+        """Return the program when it is one expression that counts nothing: Python compiles that in half the time."""
+        match self.block:
+            case [ast.Return(value=ast.expr() as value)] if not self.function.outer and not self.function.uses_depth:
+                return ast.Expression(value)
+        return None
+
+    def _module(self) -> ast.Module:
+        entry = self.emit.function(ENTRY, (), None, [*self._opening(), *self.block])
+        steps = self.emit.assign(STEPS, self.emit.constant(0))
+        return ast.Module([self.emit.function(OUTSIDE, (), None, [steps, entry])], [])
+
+    def _opening(self) -> list[ast.stmt]:
+        """Return the statements the present function begins with, now that its body is written."""
+        outer = self.function.outer
+        opening: list[ast.stmt] = [self.emit.outer(sorted(outer))] if outer else []
+        if self.function.name == ENTRY and self.function.uses_depth:
+            opening.append(self.emit.assign(DEPTH, self.emit.constant(0)))
+        return opening
 
     # Writing nodes
 
     def expression(self, node: core.Node) -> ast.expr:
         """Write a node as an expression, to be evaluated once, right after the statements emitted so far."""
+        outer = self._enter(node)
         writer = EXPRESSIONS.get(type(node))
-        with self.at(node):
-            if writer is not None:
-                return writer(self, node)
+        if writer is not None:
+            value = writer(self, node)
+        else:
             name = self.temporary()
             STATEMENTS[type(node)](self, node, Destination(name=name))
-            return self.emit.name(name)
+            value = self.emit.name(name)
+        self.emit.at = outer
+        return value
 
     def deliver(self, node: core.Node, to: Destination) -> None:
         """Write a node as statements that leave its value at `to`."""
-        with self.at(node):
-            writer = STATEMENTS.get(type(node))
-            if writer is not None:
-                writer(self, node, to)
-            else:
-                self.finish(self.expression(node), to)
+        outer = self._enter(node)
+        writer = STATEMENTS.get(type(node))
+        if writer is not None:
+            writer(self, node, to)
+        else:
+            self.finish(EXPRESSIONS[type(node)](self, node), to)
+        self.emit.at = outer
 
     def finish(self, value: ast.expr, to: Destination) -> None:
         """Leave the value of an expression at `to`."""
@@ -168,10 +136,9 @@ class Generator:
             self.add(self.emit.leave())
 
     def _return(self, value: ast.expr) -> None:
-        if self.function.counts_depth:
-            if not is_atom(value):
-                value = self.hold(value)
-            self.add(self.emit.add_to("d", -1))
+        if self.function.restores_depth:
+            value = self.hold(value)
+            self.set_depth(-1)
         self.add(self.emit.returns(value))
 
     def expressions(self, nodes: Sequence[core.Node]) -> list[ast.expr]:
@@ -203,7 +170,7 @@ class Generator:
     def test(self, node: core.Node) -> ast.expr:
         """Write a node as a Python condition: false for RTFS false and nil."""
         value = self.expression(node)
-        if self.analysis.is_boolean(node):
+        if self.kinds.is_boolean(node):
             return value
         if isinstance(value, ast.Constant):
             return self.emit.constant(value.value is not None and value.value is not False)
@@ -240,38 +207,57 @@ class Generator:
         try:
             with self.new_block() as block:
                 yield block
-                if frame.outer:
-                    block.insert(0, self.emit.outer(sorted(frame.outer)))
+                block[:0] = self._opening()
         finally:
             self.function, self.loop = outer
 
     @contextmanager
     def at(self, node: core.Node) -> Iterator[None]:
         """Give what is emitted inside the `with` block the place of a node."""
-        outer = self.emit.at
-        self.emit.at = self._places.setdefault((node.start, node.end), len(self._places)) + 1
+        outer = self._enter(node)
         try:
             yield
         finally:
             self.emit.at = outer
 
-    def assigns_outer(self, name: str) -> None:
-        """Note that the present function assigns a variable of one around it."""
-        if self.function.name != ENTRY:
-            self.function.outer.add(name)
+    def _enter(self, node: core.Node) -> int:
+        """Give what is emitted from here on the place of a node; returns the place so far, to put it back."""
+        outer = self.emit.at
+        self.emit.at = self._places.setdefault((node.start, node.end), len(self._places)) + 1
+        return outer
+
+    # What counts against the limits
 
     def count_step(self) -> None:
-        """Emit the counting of one step."""
-        budget = self.emit.name("B")
-        left = self.emit.attribute(budget, "steps_left")
-        fewer = self.emit.binary(left, ast.Sub(), self.emit.constant(1))
-        targets = self.emit.store("x"), self.emit.attribute(budget, "steps_left", store=True)
-        self.add(self.emit.assign_all(targets, fewer))
-        below = self.emit.compare(self.emit.name("x"), ast.Lt(), self.emit.attribute(budget, "look_at"))
-        look = self.emit.call(self.emit.attribute(budget, "look"))
-        self.add(self.emit.when(below, [self.emit.evaluate(look)]))
+        """Emit the counting of one step; the same comparison finds out that steps or depth are used up."""
+        self.function.outer.add(STEPS)
+        self.add(self.emit.add_to(STEPS, -1))
+        spent = self.emit.compare(self.emit.name(STEPS), ast.Lt(), self.depth())
+        self.add(self.emit.when(spent, [self.emit.evaluate(self.emit.call("r_look", self.depth()))]))
+
+    def depth(self, more: int = 0) -> ast.expr:
+        """Return how many calls are open in the present function, and `more`."""
+        self.function.uses_depth = True
+        depth = self.emit.name(DEPTH)
+        return self.emit.binary(depth, ast.Add(), self.emit.constant(more)) if more else depth
+
+    def outside_depth(self, *, store: bool = False) -> ast.expr:
+        """Return the place where functions called from outside compiled code find how many calls are open."""
+        return self.emit.attribute(self.emit.name("B"), "depth_count", store=store)
+
+    def set_depth(self, more: int = 0) -> None:
+        """Emit that functions called from outside compiled code count from here."""
+        self.add(self.emit.assign(self.outside_depth(store=True), self.depth(more)))
 
     # Names
+
+    def function_name(self, node: core.Lambda) -> str:
+        """Return the Python name of a function, also before it is written."""
+        return self._function_names.get(id(node)) or self._name_function(node)
+
+    def _name_function(self, node: core.Lambda) -> str:
+        name = self._function_names[id(node)] = f"f{self.serial()}"
+        return name
 
     def temporary(self) -> str:
         """Return a new variable of the present function."""

@@ -9,13 +9,27 @@ from __future__ import annotations
 from typing import Any, Final, NoReturn
 
 from cloister.errors import CloisterError, GuestError, quoted
-from cloister.lang.annotations import Annotation
 from cloister.lang.core import Operation
+from cloister.lang.growing import (
+    COLLECTIONS,
+    GROWING_MIN,
+    MAPS,
+    SEQUENCES,
+    GrowingMap,
+    GrowingVector,
+    growing_vector,
+)
 from cloister.lang.printer import to_display, to_text
+from cloister.lang.python_engine.templates import join_code_map, join_list, join_map, join_vector
 from cloister.lang.special_forms.plan import TURNS_MAX
+from cloister.lang.stdlib.budget import current
 from cloister.lang.stdlib.builtin import generic_error, type_error
 from cloister.lang.stdlib.comparison import same
-from cloister.lang.values import ErrorValue, Keyword, Map, Value, type_name
+from cloister.lang.stdlib.numbers import overflow
+from cloister.lang.types.expression import Type
+from cloister.lang.types.problem import validation_error
+from cloister.lang.values import INT_MAX, INT_MIN, ErrorValue, Keyword, Map, Value, settled, type_name
+from cloister.lang.wide_map import map_of
 
 
 class ThrownError(GuestError):
@@ -36,7 +50,7 @@ class ThrownError(GuestError):
 
 def check_vector(value: Value, count: int, exact: bool) -> Value:
     """Return a sequence of `count` elements, or of at least as many when not `exact`."""
-    if not isinstance(value, tuple):
+    if not isinstance(value, SEQUENCES):
         raise type_error("destructuring", "vector", value)
     if len(value) < count or (exact and len(value) != count):
         wanted = f"{'' if exact else 'at least '}{count}"
@@ -48,14 +62,39 @@ def check_vector(value: Value, count: int, exact: bool) -> Value:
 
 def check_map(value: Value) -> Value:
     """Return a map."""
-    if isinstance(value, Map):
+    if isinstance(value, MAPS):
         return value
     raise type_error("destructuring", "map", value)
 
 
-def without(value: Map, keys: tuple[Value, ...]) -> Map:
+def match_vector(value: Value, count: int, exact: bool) -> Value:
+    """Return a sequence when it has `count` elements, or at least as many when not `exact`; else None."""
+    if not isinstance(value, SEQUENCES) or len(value) < count or (exact and len(value) != count):
+        return None
+    return value
+
+
+def match_map(value: Value, keys: tuple[Value, ...], exact: bool) -> Value:
+    """Return a map when it has all `keys`, and no others when `exact`; else None."""
+    if not isinstance(value, MAPS) or not all(key in value for key in keys):
+        return None
+    return None if exact and len(value) != len(keys) else value
+
+
+def without(value: Map | GrowingMap, keys: tuple[Value, ...]) -> Map:
     """Return a map without some keys."""
-    return Map((key, item) for key, item in value.items() if key not in keys)
+    current().charge_elements(len(value))
+    kept = [(key, item) for key, item in value.items() if key not in keys]
+    return map_of([key for key, _ in kept], [item for _, item in kept])
+
+
+def tail(value: tuple[Value, ...] | GrowingVector, index: int) -> Value:
+    """Return the vector of the elements from an index on, of which the sequence has as many."""
+    left = len(value) - index
+    if left > GROWING_MIN and type_name(value) == "vector":
+        return growing_vector(value).dropped(index)
+    current().charge_elements(max(0, left))
+    return tuple(settled(value)[index:])
 
 
 def throw(value: Value) -> NoReturn:
@@ -67,7 +106,7 @@ def throw(value: Value) -> NoReturn:
         raise ThrownError(error.message, value.data, error.kind or "Generic")
     if isinstance(value, str):
         raise ThrownError(value, None, "ApplicationError")
-    message = value.get(Keyword("message")) if isinstance(value, Map) else None
+    message = value.get(Keyword("message")) if isinstance(value, MAPS) else None
     text = message if isinstance(message, str) else to_display(value)
     raise ThrownError(text, value, "ApplicationError")
 
@@ -92,7 +131,7 @@ def no_match(value: Value) -> NoReturn:
 
 def has_content(value: Value) -> bool:
     """Say whether `step-if` and `step-loop` take a value as true (language reference, section 2.9)."""
-    if isinstance(value, (bool, int, float, str, tuple, Map)):
+    if isinstance(value, (bool, int, float, str, *COLLECTIONS)):
         return bool(value)
     return value is not None
 
@@ -104,25 +143,16 @@ def next_turn(turn: int) -> int:
     return turn + 1
 
 
-def cast(value: Value, annotation: Annotation, subject: str) -> Value:
-    """Return a value that has the type its annotation says."""
-    if annotation.accepts(value):
-        return value
-    message = f"Type validation error: {quoted(subject, 60)} is declared {annotation}, got {type_name(value)}"
-    raise GuestError(message, kind="TypeValidationError", code="guest.annotation")
-
-
-def cast_each(values: tuple[Value, ...], annotation: Annotation, subject: str) -> Value:
-    """Return a vector whose elements have the type their annotation says."""
-    for value in values:
-        cast(value, annotation, subject)
-    return values
+def refuse(value: Value, annotation: Type, subject: str) -> NoReturn:
+    """Raise the error for a value that does not have the type its annotation says."""
+    raise validation_error(value, annotation, subject)
 
 
 def elements(value: Value) -> tuple[Value, ...]:
     """Return what `for` goes through: a vector or list."""
-    if isinstance(value, tuple):
-        return value
+    if isinstance(value, SEQUENCES):
+        items: tuple[Value, ...] = settled(value)
+        return items
     raise type_error("for", "vector or list", value, "use keys, vals or split to get a vector")
 
 
@@ -131,6 +161,13 @@ def turns(value: Value) -> range:
     if type(value) is int:
         return range(value)
     raise type_error("dotimes", "integer", value)
+
+
+def fit(result: int, operation: str) -> int:
+    """Return an integer that has 64 bits."""
+    if INT_MIN <= result <= INT_MAX:
+        return result
+    raise overflow(operation)
 
 
 def unset(name: str) -> NoReturn:
@@ -144,7 +181,7 @@ OPERATIONS: Final = {
     Operation.CHECK_VECTOR: check_vector,
     Operation.CHECK_MAP: check_map,
     Operation.ELEMENT: lambda value, index: value[index],
-    Operation.TAIL: lambda value, index: tuple(value[index:]),
+    Operation.TAIL: tail,
     Operation.ENTRY: lambda value, key: value.get(key),
     Operation.HAS_KEY: lambda value, key: key in value,
     Operation.WITHOUT: without,
@@ -153,5 +190,12 @@ OPERATIONS: Final = {
     Operation.NEXT_TURN: next_turn,
     Operation.HAS_CONTENT: has_content,
     Operation.SAME: same,
+    Operation.JOIN_LIST: join_list,
+    Operation.JOIN_VECTOR: join_vector,
+    Operation.JOIN_MAP: join_map,
+    Operation.JOIN_CODE_MAP: join_code_map,
+    Operation.MATCH_VECTOR: match_vector,
+    Operation.MATCH_MAP: match_map,
+    Operation.ELEMENTS: elements,
 }
 """Implementation of each operation."""

@@ -1,25 +1,18 @@
 """How each kind of node that needs statements is written.
 
-Owns the writers for binding, choice, functions, loops, errors and steps. Importing this module fills
+Owns the writers for binding, choice, loops, errors and steps. Importing this module fills
 `generator.STATEMENTS`.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 
 from cloister.lang import core
-from cloister.lang.python_engine.generator import (
-    DROP,
-    RETURN,
-    STATEMENTS,
-    Destination,
-    FunctionFrame,
-    Generator,
-    LoopFrame,
-    variable_name,
-)
+from cloister.lang.python_engine.arithmetic import narrowed
+from cloister.lang.python_engine.calls import write_hoisted, write_lambda
+from cloister.lang.python_engine.frames import DROP, Destination, LoopFrame
+from cloister.lang.python_engine.generator import STATEMENTS, Generator, variable_name
 
 
 def _let(g: Generator, node: core.Let, to: Destination) -> None:
@@ -36,7 +29,9 @@ def _define(g: Generator, node: core.Define, to: Destination) -> None:
 
 def _sequence(g: Generator, node: core.Sequence, to: Destination) -> None:
     for variable in node.unset:
-        g.add(g.emit.assign(variable_name(variable), g.emit.name("U")))
+        function = g.facts.known(variable)
+        for name in (variable_name(variable), *((g.function_name(function),) if function else ())):
+            g.add(g.emit.assign(name, g.emit.name("U")))
     for item in node.items[:-1]:
         g.deliver(item, DROP)
     if node.items:
@@ -47,16 +42,20 @@ def _sequence(g: Generator, node: core.Sequence, to: Destination) -> None:
 
 def _branch(g: Generator, node: core.Branch, to: Destination) -> None:
     # Written as if, elif ... else when tests need no statements of their own, else nested.
-    innermost = g.block
+    innermost, ranges = g.block, g.ranges
     for test, body in node.clauses:
         with g.at(test):
             condition = g.test(test)
+            before, g.ranges = g.ranges, narrowed(g, test, outcome=True)
             with g.new_block() as then:
                 g.deliver(body, to)
+            g.ranges = before
             statement = g.emit.when(condition, then)
             g.add(statement)
         g.block = statement.orelse
+        g.ranges = narrowed(g, test, outcome=False)
     g.deliver(node.otherwise, to)
+    g.ranges = ranges
     if not g.block:
         g.add(g.emit.nothing())
     g.block = innermost
@@ -93,42 +92,11 @@ def _is_false(g: Generator, value: ast.expr) -> ast.expr:
     return g.emit.invert(_is_true(g, value))
 
 
-def _lambda(g: Generator, node: core.Lambda, to: Destination) -> None:
-    name = f"f{g.serial()}"
-    least = len(node.parameters)
-    g.arities[name] = f"at least {least}" if node.rest else str(least)
-    leaf = g.analysis.is_leaf(node)
-    with g.new_function(FunctionFrame(name, node.name, counts_depth=not leaf)) as body:
-        g.count_step()
-        deep = g.emit.compare(g.emit.name("d"), ast.GtE(), g.emit.name("D"))
-        g.add(g.emit.when(deep, [g.emit.evaluate(g.emit.call("r_too_deep"))]))
-        if not leaf:
-            g.assigns_outer("d")
-            g.add(g.emit.add_to("d", 1))
-        g.deliver(node.body, RETURN)
-    parameters = [variable_name(variable) for variable in node.parameters]
-    rest = variable_name(node.rest) if node.rest else None
-    g.add(g.emit.function(name, parameters, rest, body))
-    g.finish(g.emit.name(name), to)
-
-
-def _hoist(g: Generator, parameters: Sequence[core.Variable], outer: Sequence[str], body: core.Node) -> str:
-    """Write a loop body as a function of its own, so that functions made in it keep the variables of their turn."""
-    name = f"h{g.serial()}"
-    with g.new_function(FunctionFrame(name, g.function.lambda_name, counts_depth=False)) as block:
-        g.function.outer.update(outer)
-        if outer:
-            g.loop = LoopFrame(list(outer), hoisted=True)
-        g.deliver(body, RETURN)
-    g.add(g.emit.function(name, [variable_name(variable) for variable in parameters], None, block))
-    return name
-
-
 def _loop(g: Generator, node: core.Loop, to: Destination) -> None:
     names = [variable_name(variable) for variable in node.variables]
     for name, value in zip(names, node.initials, strict=True):
         g.deliver(value, Destination(name=name))
-    if g.analysis.has_lambda(node.body):
+    if g.facts.has_lambda(node.body):
         _hoisted_loop(g, node, names, to)
         return
     outer, g.loop = g.loop, LoopFrame(names, hoisted=False)
@@ -147,12 +115,12 @@ def _hoisted_loop(g: Generator, node: core.Loop, names: list[str], to: Destinati
         g.add(g.emit.assign(target, g.emit.name(name)))
     if not names:
         g.add(g.emit.assign(following[0], g.emit.constant(None)))
-    body = _hoist(g, node.variables, following, node.body)
+    body = write_hoisted(g, node.variables, following, node.body)
     result = g.temporary()
     with g.new_block() as turn:
         g.count_step()
         arguments = [g.emit.name(name) for name in following[: len(names)]]
-        g.add(g.emit.assign(result, g.emit.call(body, *arguments)))
+        g.add(g.emit.assign(result, g.emit.call(body, g.depth(), *arguments)))
         done = g.emit.compare(g.emit.name(result), ast.IsNot(), g.emit.name("R"))
         g.add(g.emit.when(done, [g.emit.leave()]))
     g.add(g.emit.forever(turn))
@@ -182,7 +150,7 @@ def _for(g: Generator, node: core.For, to: Destination) -> None:
     sources = [g.emit.call("r_elements", value) for value in g.expressions(node.collections)]
     held = [g.hold(source) for source in sources]
     found, append = g.temporary(), g.temporary()
-    body = _hoist(g, node.variables, (), node.body) if g.analysis.has_lambda(node.body) else None
+    body = write_hoisted(g, node.variables, (), node.body) if g.facts.has_lambda(node.body) else None
     g.add(g.emit.assign(found, g.emit.call("r_list")))
     g.add(g.emit.assign(append, g.emit.attribute(g.emit.name(found), "append")))
     with g.new_block() as turn:
@@ -190,7 +158,7 @@ def _for(g: Generator, node: core.For, to: Destination) -> None:
         full = g.emit.compare(g.emit.call("r_len", g.emit.name(found)), ast.GtE(), g.emit.name("L"))
         g.add(g.emit.when(full, [g.emit.evaluate(g.emit.call("r_too_long"))]))
         if body:
-            item: ast.expr = g.emit.call(body, *(g.emit.name(variable_name(v)) for v in node.variables))
+            item: ast.expr = g.emit.call(body, g.depth(), *(g.emit.name(variable_name(v)) for v in node.variables))
         else:
             item = g.expression(node.body)
         g.add(g.emit.evaluate(g.emit.call(append, item)))
@@ -207,12 +175,12 @@ def _for(g: Generator, node: core.For, to: Destination) -> None:
 def _dotimes(g: Generator, node: core.Dotimes, to: Destination) -> None:
     turns = g.hold(g.emit.call("r_turns", g.expression(node.count)))
     name, result = variable_name(node.variable), g.temporary()
-    body = _hoist(g, (node.variable,), (), node.body) if g.analysis.has_lambda(node.body) else None
+    body = write_hoisted(g, (node.variable,), (), node.body) if g.facts.has_lambda(node.body) else None
     g.add(g.emit.assign(result, g.emit.constant(None)))
     with g.new_block() as turn:
         g.count_step()
         if body:
-            g.add(g.emit.assign(result, g.emit.call(body, g.emit.name(name))))
+            g.add(g.emit.assign(result, g.emit.call(body, g.depth(), g.emit.name(name))))
         else:
             g.deliver(node.body, Destination(name=result))
     g.add(g.emit.each(name, turns, turn))
@@ -235,14 +203,8 @@ def _try(g: Generator, node: core.Try, to: Destination) -> None:
 
 
 def _guard(g: Generator, body: list[ast.stmt], caught: str) -> None:
-    """Run the body; an error that programs can see is left in `caught`, with the depth as it was before."""
-    depth = g.temporary()
-    g.add(g.emit.assign(depth, g.emit.name("d")))
-    g.assigns_outer("d")
-    handler: list[ast.stmt] = [
-        g.emit.assign(caught, g.emit.call("r_caught", g.emit.name("e"))),
-        g.emit.assign("d", g.emit.name(depth)),
-    ]
+    """Run the body; an error that programs can see is left in `caught`."""
+    handler: list[ast.stmt] = [g.emit.assign(caught, g.emit.call("r_caught", g.emit.name("e")))]
     g.add(g.emit.guarded(body, "r_catchable", "e", handler))
 
 
@@ -288,7 +250,8 @@ def _handlers(g: Generator, clauses: tuple[core.Catch, ...], caught: str, result
 
 
 def _step(g: Generator, node: core.Step, to: Destination) -> None:
-    name = g.hold(g.emit.call("r_step_started", g.expression(node.name)))
+    started = g.emit.call("r_step_started", g.expression(node.name), g.global_constant(node.options))
+    name = g.hold(started)
     result = g.temporary()
     with g.new_block() as body:
         g.deliver(node.body, Destination(name=result))
@@ -298,17 +261,31 @@ def _step(g: Generator, node: core.Step, to: Destination) -> None:
     g.finish(g.emit.name(result), to)
 
 
+def _hinted(g: Generator, node: core.Hinted, to: Destination) -> None:
+    keys: list[ast.expr] = [g.emit.constant(key) for key, _ in node.hints]
+    values = g.expressions([value for _, value in node.hints])
+    outer = g.hold(g.emit.call("r_hinted", g.emit.mapping(keys, values)))
+    result = g.temporary()
+    with g.new_block() as body:
+        g.deliver(node.body, Destination(name=result))
+    failed = g.emit.call("r_unhinted_failed", outer, g.emit.name("e"))
+    g.add(g.emit.guarded(body or [g.emit.nothing()], "r_exception", "e", [g.emit.raises(failed)]))
+    g.add(g.emit.evaluate(g.emit.call("r_unhinted", outer)))
+    g.finish(g.emit.name(result), to)
+
+
 STATEMENTS.update({
     core.Let: _let,  # type: ignore[dict-item]  # each writer takes the node class it is registered for
     core.Define: _define,  # type: ignore[dict-item]
     core.Sequence: _sequence,  # type: ignore[dict-item]
     core.Branch: _branch,  # type: ignore[dict-item]
     core.Logic: _logic,  # type: ignore[dict-item]
-    core.Lambda: _lambda,  # type: ignore[dict-item]
+    core.Lambda: write_lambda,  # type: ignore[dict-item]
     core.Loop: _loop,  # type: ignore[dict-item]
     core.Recur: _recur,  # type: ignore[dict-item]
     core.For: _for,  # type: ignore[dict-item]
     core.Dotimes: _dotimes,  # type: ignore[dict-item]
     core.Try: _try,  # type: ignore[dict-item]
     core.Step: _step,  # type: ignore[dict-item]
+    core.Hinted: _hinted,  # type: ignore[dict-item]
 })  # fmt: skip
