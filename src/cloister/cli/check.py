@@ -1,158 +1,195 @@
-"""`cloister check` and `cloister explain`."""
+"""`cloister check`."""
 
 from __future__ import annotations
 
-import shlex
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from cloister.cli.options import AllowComputedOption, AllowOption, EnvOption, JsonOption, ReadOption, WriteOption
-from cloister.cli.output import echo, echo_json, error_data, reporting, show_error
-from cloister.cli.progress import paint
-from cloister.errors import CloisterError
+from cloister.cli.error_text import error_text, flattened
+from cloister.cli.options import InputNames, JsonOption, ModulePathOption, input_names
+from cloister.cli.output import echo, echo_json, error_data, error_styles, note, reporting, unexpected
+from cloister.errors import CloisterError, InputError, PlanError, quoted
 
-if TYPE_CHECKING:
-    from cloister.plan.admission import Requirement
-
-InputNames = Annotated[
-    list[str] | None, typer.Option("--input", metavar="NAME[=VALUE]", help="Name of an input the plan will get.")
-]
+EXIT_FAILED: Final = 2
+STANDARD_INPUT: Final = "-"
+SUFFIX: Final = ".rtfs"
 
 
-def _names(inputs: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(item.partition("=")[0] for item in inputs or ())
+class Format(StrEnum):
+    """How what was found is written."""
+
+    TEXT = "text"
+    GITHUB = "github"
 
 
-def _values(inputs: Sequence[str] | None) -> dict[str, str]:
-    """Return the inputs that were given with a value."""
-    pairs = (item.partition("=") for item in inputs or ())
-    return {name: value for name, separator, value in pairs if separator}
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One plan: its digest when it is good, all that is wrong with it otherwise."""
+
+    name: str
+    sha256: str
+    errors: tuple[dict[str, Any], ...]
 
 
 def check(
-    plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Files with plans.", show_default=False)],
+    plans: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PLAN...", help="Files, directories with *.rtfs files, or - for standard input.", show_default=False
+        ),
+    ],
     inputs: InputNames = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="Of errors: for people, or as annotations of a GitHub workflow.")
+    ] = Format.TEXT,
+    module_path: ModulePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check plans without running them."""
-    from cloister.plan.survey import check_plan  # noqa: PLC0415
-
-    failures: list[tuple[Path, CloisterError]] = []
-    for plan in plans:
-        try:
-            program = check_plan(plan, inputs=_names(inputs))
-        except CloisterError as refused:
-            failures.append((plan, refused))
-            continue
-        if not as_json:
-            echo(f"{plan}: ok ({program.sha256[:12]})")
-    if as_json:
-        errors = [{"plan": str(plan), **error_data(error)} for plan, error in failures]
-        echo_json({"ok": not failures, "plans": len(plans), "errors": errors})
-    for _, error in () if as_json else failures:
-        show_error(error, as_json=False)
-    if failures:
-        raise typer.Exit(failures[0][1].exit_status)
-
-
-def explain(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="File with the plan.", show_default=False)],
-    allow: AllowOption = None,
-    read: ReadOption = None,
-    write: WriteOption = None,
-    env: EnvOption = None,
-    inputs: InputNames = None,
-    allow_computed: AllowComputedOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what a plan can touch and which grants it would need."""
-    from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context  # noqa: PLC0415
-    from cloister.plan.survey import explain_plan  # noqa: PLC0415
-
+    """Check plans and directories of plans without running them."""
+    checked = []
     with reporting(as_json=as_json):
-        context = build_context(
-            allow=allow,
-            allow_computed=allow_computed,
-            read=read,
-            write=write,
-            env=env,
-            limits=parse_limits(None, None),
-        )
-        found = explain_plan(plan, context=context, inputs=_names(inputs), values=_values(inputs))
-    impossible = [item.error() for item in found if _is_impossible(item)]
+        checker = _checker(input_names(inputs), module_path or ())
+        for each in _found(plans):
+            checked.append(_check(each, checker))
+            if not as_json and not checked[-1].errors:
+                echo(f"{checked[-1].name}: ok ({checked[-1].sha256[:12]})")
     if as_json:
-        facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
-        echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
+        echo_json(_as_data(checked))
     else:
-        _show(plan, found, _names(inputs))
-    if impossible:
-        raise typer.Exit(impossible[0].exit_status)
+        _show(checked, form)
+    if any(each.errors for each in checked):
+        raise typer.Exit(EXIT_FAILED)
 
 
-def _is_impossible(item: Requirement) -> bool:
-    """Say whether no grant could make a call succeed."""
-    from cloister.authority.authorizer import Reason  # noqa: PLC0415
+def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], str]:
+    """Return what checks the plan of a name and returns its digest; what all plans share is loaded once."""
+    from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
+    from cloister.plan.survey import check_plan, make_authorizer  # noqa: PLC0415
 
-    return item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY
+    authorizer = make_authorizer(builtin_catalog())
+
+    def checked(name: str) -> str:
+        plan = _standard_input(inputs, module_paths) if name == STANDARD_INPUT else Path(name)
+        return check_plan(plan, inputs=inputs, authorizer=authorizer, module_paths=module_paths).sha256
+
+    return checked
 
 
-def _as_data(item: Requirement) -> dict[str, Any]:
-    from cloister.plan.admission import argument_texts  # noqa: PLC0415
+def _standard_input(inputs: Sequence[str], module_paths: Sequence[Path]) -> Any:
+    from cloister.lang.program import compile_program  # noqa: PLC0415
+    from cloister.plan.loading import plan_text  # noqa: PLC0415
+    from cloister.plan.module_files import ModuleFiles  # noqa: PLC0415
 
+    if sys.stdin is None:
+        raise InputError("standard input is closed", code="input.stdin", hint="name a file")
+    return compile_program(plan_text(sys.stdin.buffer, "<stdin>"), "<stdin>", inputs, ModuleFiles(module_paths))
+
+
+def _check(found: str | CloisterError, checker: Callable[[str], str]) -> _Checked:
+    """Check one plan; whatever is wrong with it, the next one is checked too."""
+    if isinstance(found, CloisterError):
+        return _Checked(str(found.details.get("path", "")), "", tuple(flattened(error_data(found))))
+    shown = "<stdin>" if found == STANDARD_INPUT else found
+    try:
+        return _Checked(shown, checker(found), ())
+    except CloisterError as error:
+        return _Checked(shown, "", tuple(flattened(error_data(error))))
+    except Exception as error:  # noqa: BLE001 - a defect in the way of one plan must not hide what is wrong with others
+        return _Checked(shown, "", (error_data(unexpected(error)),))
+
+
+def _found(plans: Sequence[str]) -> Iterator[str | CloisterError]:
+    """Yield each plan once: those that are named, and those below directories in the order of their paths."""
+    seen = set()
+    for plan in plans:
+        for each in _below(plan) if plan != STANDARD_INPUT and Path(plan).is_dir() else (plan,):
+            name = each if isinstance(each, str) else id(each)
+            if name not in seen:
+                seen.add(name)
+                yield each
+
+
+def _below(directory: str) -> Iterator[str | CloisterError]:
+    problems: list[CloisterError] = []
+    found = False
+    for place, directories, files in os.walk(directory, onerror=lambda error: problems.append(_unreadable(error))):
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        for name in sorted(files):
+            if name.endswith(SUFFIX):
+                found = True
+                yield os.path.join(place, name)  # noqa: PTH118 - as it was named, not normalized
+    yield from problems
+    if not found and not problems:
+        yield PlanError(
+            f"directory {quoted(directory)} holds no *{SUFFIX} files",
+            code="plan.none",
+            hint="name a directory with plans, or the files themselves",
+            details={"path": directory},
+        )
+
+
+def _unreadable(error: OSError) -> PlanError:
+    path = str(error.filename)
+    return PlanError(
+        f"cannot list {quoted(path)}: {error.strerror}",
+        code="plan.unreadable",
+        hint="check its permissions, or leave it out",
+        details={"path": path},
+    )
+
+
+def _as_data(checked: Sequence[_Checked]) -> dict[str, Any]:
     return {
-        "capability": item.effect.capability_id,
-        "arguments": list(argument_texts(item.effect)),
-        "place": str(item.span),
-        "allowed": item.decision.allowed,
-        "reason": item.decision.reason.value,
-        "hint": item.decision.hint,
-        "problem": error_data(item.problem) if item.problem else None,
+        "ok": not any(each.errors for each in checked),
+        "plans": len(checked),
+        "checked": [
+            {"plan": each.name, "ok": not each.errors, "sha256": each.sha256 or None, "errors": len(each.errors)}
+            for each in checked
+        ],
+        "errors": [{"plan": each.name, **error} for each in checked for error in each.errors],
     }
 
 
-def _needed(found: Sequence[Requirement]) -> list[str]:
-    return list(dict.fromkeys(grant for item in found for grant in item.needed))
+def _show(checked: Sequence[_Checked], form: Format) -> None:
+    for each in checked:
+        for error in each.errors:
+            if form is Format.GITHUB:
+                echo(annotation(each.name, error))
+            else:
+                note(error_text(error, *error_styles()))
+    bad = [each for each in checked if each.errors]
+    errors = sum(len(each.errors) for each in bad)
+    if len(checked) > 1 or errors > 1:
+        outcome = f"{_count(errors, 'error')} in {_count(len(bad), 'plan')}" if bad else "no errors"
+        note(f"checked {_count(len(checked), 'plan')}: {outcome}")
 
 
-def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str]) -> None:
-    from cloister.plan.admission import argument_texts  # noqa: PLC0415
-
-    terminal = sys.stdout.isatty()
-    if not found:
-        echo(f"{plan} touches nothing: it only computes.")
-        return
-    echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
-    for item in found:
-        word, color = _mark(item)
-        name = item.effect.capability_id or "(computed capability)"
-        shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
-        echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
-        echo(f"           at line {item.span.line}, column {item.span.column}")
-        if not item.is_admissible:
-            error = item.error()
-            echo(f"           {error.message}")
-            if error.hint:
-                echo(f"           help: {error.hint}")
-    needed = _needed(found)
-    if needed:
-        given = [f"--input {shlex.quote(name)}=…" for name in inputs]
-        echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
-    if any(not item.is_admissible and not item.decision.denied_grants for item in found):
-        echo("\nNot every place can be granted; change those that are marked as refused.")
-    elif not needed and all(item.is_admissible for item in found):
-        echo("\nEvery place is granted as far as it is known.")
-    if any(not item.is_known for item in found):
-        echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _mark(item: Requirement) -> tuple[str, str]:
-    if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
-        return "refused", "red"
-    if item.needed or not item.decision.allowed:
-        return "missing", "red"
-    return "granted", "green"
+def annotation(plan: str, error: dict[str, Any]) -> str:
+    """Return an error as a workflow command that GitHub shows beside the line.
+
+    Source: GitHub documentation, "Workflow commands for GitHub Actions", setting an error message; the escapes are
+    those of the runner's own toolkit (actions/toolkit, packages/core/src/command.ts).
+    """
+    span = error.get("span") or {}
+    facts = {
+        "file": span.get("source", plan), "line": span.get("line"), "endLine": span.get("end_line"),
+        "col": span.get("column"), "endColumn": span.get("end_column"), "title": error["code"],
+    }  # fmt: skip
+    said = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in facts.items() if value is not None)
+    hint = f"\nhelp: {error['hint']}" if error.get("hint") else ""
+    return f"::error {said}::{_escaped(error['message'] + hint, '')}"
+
+
+def _escaped(text: str, also: str) -> str:
+    return "".join(f"%{ord(char):02X}" if char in "%\r\n" + also else char for char in text)

@@ -38,3 +38,10 @@ def limits(incomplete: str) -> list[str]:
     from cloister.cli.limits import limit_names  # noqa: PLC0415
 
     return _starting((f"{name}=" for name in limit_names()), incomplete)
+
+
+def words(incomplete: str) -> list[str]:
+    """Return the names of functions and forms."""
+    from cloister.editor.words import entries  # noqa: PLC0415
+
+    return _starting(sorted(entries()), incomplete)

@@ -17,26 +17,41 @@ FURTHER: Final = ("more", "also_refused")
 """Where the details of an error hold others: of a program that does not compile, of a plan that is refused."""
 
 
-def error_text(error: Mapping[str, Any], style_head: Callable[[str], str] = str) -> str:
+Style = Callable[[str], str]
+
+
+def error_text(error: Mapping[str, Any], style_head: Style = str, style_code: Style = str) -> str:
     """Return an error and all that were found with it.
 
     Args:
         error: What `CloisterError.to_dict` returns.
-        style_head: Applied to `error[code]:`, for colours.
+        style_head: Applied to `error[code]:` and to carets, for colours.
+        style_code: Applied to the line of the program that is shown.
     """
-    details = error.get("details") or {}
-    parts = ["\n".join(_lines(error, details, style_head))]
-    parts.extend(error_text(other, style_head) for name in FURTHER for other in details.get(name) or ())
+    parts = ["\n".join(_lines(each, style_head, style_code)) for each in flattened(error)]
     return "\n".join(parts)
 
 
-def _lines(error: Mapping[str, Any], details: Mapping[str, Any], style_head: Callable[[str], str]) -> Iterator[str]:
+def flattened(error: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield an error and all that were found with it, each without the others."""
+    details = error.get("details") or {}
+    own = {name: value for name, value in details.items() if name not in FURTHER}
+    yield {**{name: value for name, value in error.items() if name != "details"}, **({"details": own} if own else {})}
+    for name in FURTHER:
+        for other in details.get(name) or ():
+            yield from flattened(other)
+
+
+def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style) -> Iterator[str]:
+    details = error.get("details") or {}
     head = style_head(f"error[{error['code']}]:")
     yield f"{head} {error['message']}"
     if error.get("span"):
         span = Span(**error["span"])
         yield f"  --> {span}"
-        yield from ("   | " + line for line in span.excerpt().splitlines())
+        line, carets = span.excerpt().splitlines()
+        yield f"   | {style_code(line)}"
+        yield f"   | {carets[: -len(carets.lstrip())]}{style_head(carets.lstrip())}"
     yield from (f"   in {frame}" for frame in error.get("trace") or ())
     said = details.get("stderr")
     shown = isinstance(said, str) and bool(said.strip())

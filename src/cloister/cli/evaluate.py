@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cloister.cli.options import InputOption, JsonOption, LimitOption, TimeoutOption
+from cloister.cli.options import InputOption, JsonOption, LimitOption, ModulePathOption, TimeoutOption
 from cloister.cli.output import echo, echo_json, plain, reporting
 
 
@@ -15,6 +15,7 @@ def evaluate(
     inputs: InputOption = None,
     timeout: TimeoutOption = None,
     limit: LimitOption = None,
+    module_path: ModulePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a pure expression; it can call nothing."""
@@ -23,9 +24,15 @@ def evaluate(
     from cloister.lang.evaluate import evaluate as evaluate_source  # noqa: PLC0415
     from cloister.lang.printer import to_text  # noqa: PLC0415
     from cloister.lang.transport import from_python  # noqa: PLC0415
+    from cloister.plan.module_files import ModuleFiles  # noqa: PLC0415
 
     with reporting(as_json=as_json):
-        value = evaluate_source(expression, limits=parse_limits(timeout, None, limit), inputs=parse_inputs(inputs))
+        value = evaluate_source(
+            expression,
+            limits=parse_limits(timeout, None, limit),
+            inputs=parse_inputs(inputs),
+            modules=ModuleFiles(module_path or ()),
+        )
         text = to_text(from_python(value))
     if as_json:
         echo_json({"ok": True, "value": plain(value), "value_text": text})

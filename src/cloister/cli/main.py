@@ -13,11 +13,16 @@ import typer
 
 from cloister.cli.audit import audit_app
 from cloister.cli.capabilities import capabilities
-from cloister.cli.check import check, explain
+from cloister.cli.check import check
+from cloister.cli.doc import doc
 from cloister.cli.doctor import doctor
 from cloister.cli.evaluate import evaluate
 from cloister.cli.execute import execute
+from cloister.cli.explain import explain
+from cloister.cli.fmt import fmt
 from cloister.cli.guard import guarded
+from cloister.cli.lsp import lsp
+from cloister.cli.repl import repl
 from cloister.cli.run import run
 from cloister.version import VERSION
 
@@ -43,9 +48,17 @@ app.command(
     help="Run a command in a sandbox that sees only what is granted.",
     context_settings={"allow_interspersed_args": False},
 )(execute)
-app.command("check", help="Check plans without running them.")(check)
+app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)
+app.command("check", help="Check plans and directories of plans without running them.")(check)
+app.command("fmt", help="Format plans: indentation and line breaks; comments stay.")(fmt)
 app.command("explain", help="Show what a plan can touch and which grants it would need.")(explain)
+app.command(
+    "doc",
+    help="Show what a function or form does, or list them all.",
+    context_settings={"ignore_unknown_options": True},  # names such as -> and - look like options
+)(doc)
 app.command("capabilities", help="List what plans can call; with an ID, how it is called.")(capabilities)
+app.command("lsp", help="Serve an editor: errors, help and completion for RTFS.")(lsp)
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
 

@@ -53,12 +53,21 @@ WriteOption = Annotated[
     list[Path] | None,
     typer.Option("--write", metavar="PATH", help="Grant reading and writing of a path and everything below it."),
 ]
+ModulePathOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--module-path", metavar="DIR", help="Look for modules here, after the plan's directory. Repeat for more."
+    ),
+]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="NAME[=VALUE]", help="Grant an environment variable; value from here if left out."),
 ]
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Give the plan an input, as text.")
+]
+InputNames = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME[=VALUE]", help="Name of an input the plan will get.")
 ]
 TimeoutOption = Annotated[
     str | None,
@@ -116,6 +125,11 @@ def parse_inputs(pairs: Sequence[str] | None) -> dict[str, str]:
             raise InputError(f"input {quoted(name)} is given twice", code="input.pair", hint="give it once")
         inputs[name] = value
     return inputs
+
+
+def input_names(inputs: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of inputs from `name` and `name=value` texts."""
+    return tuple(item.partition("=")[0] for item in inputs or ())
 
 
 def parse_environment(items: Sequence[str] | None) -> dict[str, str]:

@@ -71,8 +71,19 @@ def show_error(error: CloisterError, *, as_json: bool) -> int:
     if as_json:
         echo_json({"ok": False, "error": error_data(error)})
     else:
-        note(error_text(error_data(error), _red if sys.stderr.isatty() else str))
+        note(error_text(error_data(error), *error_styles()))
     return error.exit_status
+
+
+def error_styles() -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """Return what colours the head of an error and the code it shows on standard error, when that is a terminal."""
+    return (_red, _highlighted) if sys.stderr.isatty() else (str, str)
+
+
+def _highlighted(code: str) -> str:
+    from cloister.editor.highlight import for_terminal  # noqa: PLC0415
+
+    return for_terminal(code)
 
 
 def _red(text: str) -> str:

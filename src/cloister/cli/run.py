@@ -17,6 +17,7 @@ from cloister.cli.options import (
     JsonOption,
     LimitOption,
     MemoryOption,
+    ModulePathOption,
     ProviderOption,
     ReadOption,
     TimeoutOption,
@@ -45,6 +46,7 @@ def run(
     isolation: IsolationOption = None,
     allow_computed: AllowComputedOption = False,
     unsafe_everything: UnsafeOption = False,
+    module_path: ModulePathOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +71,12 @@ def run(
             note("warning: UnsafeEverything: this plan may call every capability on every path")
         with Runtime.open(home) as runtime:
             result = runtime.run(
-                plan, context=context, provider=provider, inputs=parse_inputs(inputs), observer=progress
+                plan,
+                context=context,
+                provider=provider,
+                inputs=parse_inputs(inputs),
+                observer=progress,
+                module_paths=module_path or (),
             )
     if as_json:
         echo_json(_as_data(result))
