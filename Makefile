@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
-.PHONY: help demo test check format lint types system-packages bench docs clean
+.PHONY: help demo test check format lint types system-packages bench fuzz docs clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -40,16 +40,23 @@ test: $(DEV_INSTALLED) system-packages ## Run all tests.
 check: $(DEV_INSTALLED) format lint types test ## Everything a change must pass: format, lint, types, tests.
 
 format: $(DEV_INSTALLED) ## Check the formatting.
-	@$(BIN)/ruff format --check --quiet src tests benchmarks examples scripts
+	@$(BIN)/ruff format --check --quiet src tests benchmarks examples scripts fuzz
 
 lint: $(DEV_INSTALLED) ## Run the linter.
-	@$(BIN)/ruff check --quiet src tests benchmarks examples scripts
+	@$(BIN)/ruff check --quiet src tests benchmarks examples scripts fuzz
 
 types: $(DEV_INSTALLED) ## Check the types.
 	@$(BIN)/mypy
 
-bench: $(DEV_INSTALLED) ## Measure, beside the peers that are installed, and write benchmarks/results.
+bench: $(DEV_INSTALLED) ## Measure, beside peers, which it installs, and write benchmarks/results.
+	@$(BIN)/python scripts/dev_requirements.py bench > $(VENV)/bench-requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/bench-requirements.txt
 	@$(BIN)/python -m benchmarks
+
+fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by coverage, for FUZZ_SECONDS (60).
+	@$(BIN)/python scripts/dev_requirements.py fuzz > $(VENV)/fuzz-requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/fuzz-requirements.txt
+	@mkdir -p build/fuzz && cd build/fuzz && PYTHONHASHSEED=0 ../../$(BIN)/python ../../fuzz/reader_and_compiler.py corpus -max_total_time=$(or $(FUZZ_SECONDS),60)
 
 docs: $(INSTALLED) ## Write the generated parts of docs/: help texts and the table of builtins.
 	@$(BIN)/python scripts/write_docs.py
