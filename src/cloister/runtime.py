@@ -80,9 +80,9 @@ class Runtime:
         directory = Path(home) if home is not None else default_home()
         return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=catalog or builtin_catalog())
 
-    def check(self, plan: Plan, *, inputs: Sequence[str] = ()) -> Program:
+    def check(self, plan: Plan, *, inputs: Sequence[str] = (), module_paths: Sequence[Path] = ()) -> Program:
         """Read and compile a plan without running it; see `load_plan`."""
-        return load_plan(plan, inputs)
+        return load_plan(plan, inputs, module_paths)
 
     def run(
         self,
@@ -92,6 +92,7 @@ class Runtime:
         provider: str = "process",
         inputs: Mapping[str, Any] | None = None,
         observer: RunObserver | None = None,
+        module_paths: Sequence[Path] = (),
     ) -> RunResult:
         """Run a plan and wait for its result.
 
@@ -101,6 +102,7 @@ class Runtime:
             provider: Name of the isolation provider.
             inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
             observer: Sees steps, calls and printed lines as they happen.
+            module_paths: Directories its modules are looked for in, after that of the plan's own file.
 
         Returns:
             The value and the facts of the run.
@@ -114,7 +116,7 @@ class Runtime:
             AuditError: The run could not be recorded, so it was stopped (6).
         """
         self._require_open()
-        program = load_plan(plan, sorted(inputs or {}))
+        program = load_plan(plan, sorted(inputs or {}), module_paths)
         return run_plan(
             self._parts,
             program,
@@ -132,10 +134,17 @@ class Runtime:
         provider: str = "process",
         inputs: Mapping[str, Any] | None = None,
         observer: RunObserver | None = None,
+        module_paths: Sequence[Path] = (),
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
         return await asyncio.to_thread(
-            self.run, plan, context=context, provider=provider, inputs=inputs, observer=observer
+            self.run,
+            plan,
+            context=context,
+            provider=provider,
+            inputs=inputs,
+            observer=observer,
+            module_paths=module_paths,
         )
 
     def execute(

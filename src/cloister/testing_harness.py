@@ -58,6 +58,8 @@ class RecordingHost:
         self._answers = dict(answers or {})
         self.calls: list[tuple[str, list[WireValue]]] = []
         self.steps: list[tuple[str, str, str | None]] = []
+        self.options: list[dict[str, bool | str | list[str]]] = []
+        self.hints: list[dict[str, WireValue]] = []
 
     def __repr__(self) -> str:
         return f"RecordingHost({len(self.calls)} calls, {len(self.steps)} step events)"
@@ -77,9 +79,14 @@ class RecordingHost:
             raise answer
         return answer(arguments) if callable(answer) else answer
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: dict[str, WireValue]) -> None:
+        """Record what hints the calls from here on have."""
+        self.hints.append(hints)
+
+    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
         """Record that a step began."""
         self.steps.append(("started", name, None))
+        self.options.append(options)
 
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Record that a step ended."""

@@ -16,13 +16,15 @@ ALLOWED = re.compile(
 
 PROGRAM = r"""
 (defn twice [x] (* 2 x))
+(defmacro thrice [x] `(* 3 ~x))
+(import m)
 (step "one"
   [(map twice [1 2 3]) (reduce + 0 (range 5)) (str "café" :k 1.5 {:a [nil true]})
    (let [{:keys [a b]} {:a 1 :b "x"}] [a b])
    (loop [n 0] (if (< n 10) (recur (inc n)) n))
    (try (/ 1 0) (catch anything e (getMessage e)))
    (try (call :test.denied) (catch SecurityViolation e (getMessage e)))
-   (call :test.echo {:x [1 2.5]})])
+   (call :test.echo {:x [1 2.5]}) (thrice (m/f 1))])
 """
 
 SCRIPT = r"""
@@ -58,7 +60,8 @@ REPLIES = [
     {"value": {"a": 1}},
 ]
 def plan(source):
-    return {"kind": "plan", "source": source, "name": "closure", "inputs": {"x": [1, {"~keyword": "k"}]}}
+    return {"kind": "plan", "source": source, "name": "closure", "inputs": {"x": [1, {"~keyword": "k"}]},
+            "modules": [["m", "m.rtfs", "(module m (:exports [f]) (defn f [x] (inc x)))"]]}
 def operation(name, /, **arguments):
     return {"kind": "operation", "name": name, "arguments": arguments}
 

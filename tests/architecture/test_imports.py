@@ -13,7 +13,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 ORDER = [
     {"errors", "version"},
-    {"clock", "canonical", "limits"},
+    {"clock", "canonical", "limits", "resident"},
     {"lang"},
     {"authority"},
     {"audit"},
@@ -25,6 +25,7 @@ ORDER = [
     {"agents"},
     {"runtime", "testing_harness"},
     {"testing"},
+    {"editor"},
     {"serve", "mcp", "cluster"},
     {"cli", "__main__"},
 ]

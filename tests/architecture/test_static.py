@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PLACES = [place for place in ("src", "tests", "benchmarks", "examples", "scripts") if Path(place).is_dir()]
+PLACES = [place for place in ("src", "tests", "benchmarks", "examples", "scripts", "fuzz") if Path(place).is_dir()]
 CHECKS = {
     "format": ["ruff", "format", "--check", *PLACES],
     "lint": ["ruff", "check", *PLACES],

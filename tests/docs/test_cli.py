@@ -14,7 +14,9 @@ import pytest
 PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
-COMMANDS = ("", "run", "explain", "check", "eval", "exec", "capabilities", "doctor", *AUDIT)
+COMMANDS = (
+    "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

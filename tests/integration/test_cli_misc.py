@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,9 @@ def test_doctor_shows_evidence_for_the_process_provider(cloister: Cloister) -> N
     assert cloister("doctor").status == 0
 
 
-@pytest.mark.parametrize("command", ["run", "eval", "exec", "check", "explain", "doctor", "audit", "capabilities"])
+@pytest.mark.parametrize(
+    "command", ["run", "eval", "exec", "check", "explain", "repl", "doc", "lsp", "doctor", "audit", "capabilities"]
+)
 def test_every_command_has_help(cloister: Cloister, command: str) -> None:
     done = cloister(command, "--help")
     assert done.status == 0
@@ -131,9 +135,20 @@ def test_explain_json_has_the_error_that_decides_the_status(cloister: Cloister, 
 
 def test_check_refuses_calls_that_cannot_succeed(cloister: Cloister, plan: Plan) -> None:
     unknown = cloister("check", plan('(call :ccos.io.read-fil "x")'))
-    assert unknown.status == 3
+    assert unknown.status == 2
     assert "did you mean ccos.io.read-file?" in unknown.err
     misshapen = cloister("check", plan('(call :ccos.io.read-file "x" 1 2)'))
-    assert misshapen.status == 1
+    assert misshapen.status == 2
     assert "call it as ccos.io.read-file path" in misshapen.err
     assert cloister("check", plan('(call :ccos.io.read-file "x")')).status == 0
+
+
+def test_the_command_loads_nothing_heavy_before_it_is_needed() -> None:
+    check = """
+import sys
+import cloister.cli.main
+heavy = ("pygments", "prompt_toolkit", "pygls", "lsprotocol", "cloister.lang.resolver", "cloister.runtime")
+print(sorted(set(heavy) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

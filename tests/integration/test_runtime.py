@@ -46,6 +46,26 @@ def test_value_comes_back_as_python_objects(runtime: cloister.Runtime, provider:
     assert result.provider == provider
 
 
+@pytest.mark.parametrize("provider", ["process", "mock"])
+def test_modules_go_into_the_sandbox_with_the_plan(runtime: cloister.Runtime, provider: str, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    plan, module = tmp_path / "plan.rtfs", tmp_path / "lib" / "sums.rtfs"
+    plan.write_text("(import sums :as s)\n(s/safe (s/add 1 2))\n(s/add 1 :x)", encoding="utf-8")
+    module.write_text(
+        "(module sums (:exports [add safe])\n  (defmacro safe [x] `(try ~x (catch e nil)))\n"
+        "  (defn add [a b]\n    (call :ccos.math.add a (+ b 0))))",
+        encoding="utf-8",
+    )
+    with pytest.raises(cloister.GuestError) as caught:
+        runtime.run(plan, context=ADD, provider=provider, module_paths=[module.parent])
+    assert str(caught.value.span) == f"{module}:4:28"
+    plan.write_text("(import sums :as s)\n(s/safe (s/add 1 2))", encoding="utf-8")
+    result = runtime.run(plan, context=ADD, provider=provider, module_paths=[module.parent])
+    assert result.value == 3
+    started = [record for record in runtime.records(result.run_id) if record.event.event_type is EventType.RUN_STARTED]
+    assert started[0].event.body["plan_sha256"] == runtime.check(plan, module_paths=[module.parent]).sha256
+
+
 def test_inputs_are_values_of_the_plan(runtime: cloister.Runtime) -> None:
     result = runtime.run("(get config :port)", context=ADD, inputs={"config": {cloister.Keyword("port"): 80}})
     assert result.value == 80
@@ -272,6 +292,15 @@ def test_misspelt_public_name_is_found_by_a_type_checker(tmp_path: Path) -> None
             [sys.executable, "-m", "mypy", "--strict", program], capture_output=True, text=True, check=False
         )
         assert done.returncode == status, done.stdout
+
+
+def test_records_say_the_hints_of_a_call_and_the_options_of_a_step(runtime: cloister.Runtime) -> None:
+    plan = """(step "s" :context-keys ["k"] ^{:runtime.timeout 5} (call :ccos.math.add 1 2))
+      (step "t" (call :ccos.math.add 1 2))"""
+    runtime.run(plan, context=ADD)
+    bodies = [(record.event.event_type, record.event.body) for record in runtime.records()]
+    assert [body.get("options") for kind, body in bodies if kind == "step.started"] == [{"context_keys": ["k"]}, None]
+    assert [body.get("hints") for kind, body in bodies if kind == "call.intent"] == ['"runtime.timeout" 5', None]
 
 
 def test_records_say_in_which_step_a_call_was_made(runtime: cloister.Runtime) -> None:

@@ -59,3 +59,8 @@ def test_the_style_is_put_on_every_head_and_on_nothing_else() -> None:
     error = GuestError("a]: b", details={"more": [GuestError("c").to_dict()]})
     shown = error_text(error.to_dict(), lambda head: f"<{head}>")
     assert shown == "<error[guest.error]:> a]: b\n<error[guest.error]:> c"
+
+
+def test_code_and_carets_have_styles_of_their_own() -> None:
+    shown = error_text(GuestError("m", span=SPAN).to_dict(), lambda head: f"<{head}>", lambda code: f"[{code}]")
+    assert shown.splitlines() == ["<error[guest.error]:> m", "  --> p.rtfs:2:3", "   | [  foo bar]", "   |   <^^^>"]

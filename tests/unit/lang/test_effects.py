@@ -107,3 +107,29 @@ def test_what_all_arguments_describe_together_is_bounded() -> None:
     known = [effect for effect in effects if effect.arguments != (UNKNOWN,)]
     assert len(effects) == calls
     assert 0 < len(known) <= TOTAL_ELEMENTS_MAX // 5_000
+
+
+def test_every_form_that_reaches_the_host_is_an_effect() -> None:
+    text = """(defn ^:delegation :remote "m" f [a] a) (llm-execute "m" given) (context/set "k" 1) (step :info "x")
+      (map context/set [1] [2]) (defmacro m [x] `(call :a ~x)) (m 1)"""
+    assert ids(text) == [
+        "model-call:m", "ccos.ai.llm-execute", "ccos.context.set", "ccos.io.log", "ccos.context.set", "a",
+    ]  # fmt: skip
+
+
+def test_the_prompt_of_a_model_is_known_as_far_as_it_is_written() -> None:
+    (asked,) = compile_program('(llm-execute "m" given)', inputs=["given"]).effects
+    assert asked.arguments == (Outline(Map({Keyword("model"): "m", Keyword("prompt"): InputNamed("given")})),)
+
+
+def test_a_checked_value_is_the_value() -> None:
+    assert arguments('(def dir :string "/srv") (call :a dir)') == (Known("/srv"),)
+
+
+def test_the_body_of_a_delegated_function_never_runs() -> None:
+    assert ids('(defn ^:delegation :remote "m" f [a] (call :inside a))') == ["model-call:m"]
+
+
+def test_what_a_pattern_takes_apart_is_unknown() -> None:
+    assert arguments("(match [1] [x] (call :a x))") == (UNKNOWN,)
+    assert arguments("(let [[x] [1]] (call :a x))") == (UNKNOWN,)

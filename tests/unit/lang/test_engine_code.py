@@ -12,9 +12,7 @@ from cloister.errors import GuestError
 from cloister.lang.evaluate import evaluate
 from cloister.lang.program import compile_program
 
-OURS = re.compile(
-    r"(?:[vtfhkbcn][0-9]+(?:_[0-9]+)?|[BDFILRUdexv]|r_[a-z_]+|rtfs|look|look_at|steps_left|append|__class__)(?!.)"
-)
+OURS = re.compile(r"(?:[vtfghkbcn][0-9]+(?:_[0-9]+)?|[BFILRUdesxv]|r_[a-z_]+|rtfs|depth_count|append|__class__)(?!.)")
 
 HOSTILE = """
 (def __builtins__ 1) (defn eval [__import__] (+ __import__ __builtins__))
@@ -99,5 +97,5 @@ def test_the_short_way_of_arithmetic_means_the_same(text: str, value: object) ->
 
 def test_booleans_are_not_numbers_in_the_short_way() -> None:
     with pytest.raises(GuestError) as caught:
-        evaluate("(let [t true] (+ t 1))")
+        evaluate("(let [t (identity true)] (+ t 1))")
     assert caught.value.kind == "TypeError"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,6 +17,7 @@ from cloister.errors import (
     ProviderError,
 )
 from cloister.lang.evaluate import evaluate
+from cloister.lang.host import NO_OPTIONS, StepOptions
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.values import Keyword, Map, Value
 from cloister.limits import ResourceLimits
@@ -36,7 +38,12 @@ class NotingHost:
             raise self.error
         return len(self.notes)
 
-    def step_started(self, name: str) -> None:
+    def hints_changed(self, hints: Mapping[str, Value]) -> None:
+        self.notes.append(f"hints {dict(hints)}")
+
+    def step_started(self, name: str, options: StepOptions) -> None:
+        if options != NO_OPTIONS:
+            self.notes.append(options.to_dict())
         self.notes.append(f"start {name}")
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
@@ -171,3 +178,59 @@ def test_programs_run_at_once_on_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert results == [3000] * 4
+
+
+def test_a_step_tells_its_options_to_the_host() -> None:
+    host = NotingHost()
+    run('(step "a" :expose-context false :context-keys ["k"] 1) (step-parallel :merge-policy :overwrite 1)', host)
+    assert host.notes == [
+        {"expose_context": False, "context_keys": ["k"]}, "start a", "end a well",
+        {"merge_policy": "overwrite"}, "start step-parallel", "end step-parallel well",
+    ]  # fmt: skip
+
+
+def test_the_parameters_of_a_step_are_evaluated_before_it_starts() -> None:
+    host = NotingHost()
+    run('(step (str "a" (call :name)) :params {"p" (call :param)} (call :body (get %params "p")))', host)
+    assert host.notes == [("name", ()), ("param", ()), "start a1", ("body", (2,)), "end a1 well"]
+
+
+@pytest.mark.parametrize("body", ["(/ 1 0)", '(throw "x")', "(call :a)"])
+def test_a_failing_step_is_always_told(body: str) -> None:
+    host = NotingHost(GuestError("no", code="guest.error"))
+    run(f'(try (step "a" (step "b" {body})) (catch e 1))', host)
+    assert [str(note)[:5] for note in host.notes if isinstance(note, str)] == ["start", "start", "end b", "end a"]
+    assert not any(str(note).endswith("well") for note in host.notes)
+
+
+def test_hints_come_with_the_calls_inside_and_end_with_their_form() -> None:
+    host = NotingHost()
+    run("^{:runtime.x (+ 1 1) :other 5} (do (call :y) ^{:runtime.z 3} (call :z) (call :w)) (call :v)", host)
+    assert host.notes == [
+        "hints {'runtime.x': 2}", ("y", ()), "hints {'runtime.x': 2, 'runtime.z': 3}", ("z", ()),
+        "hints {'runtime.x': 2}", ("w", ()), "hints {}", ("v", ()),
+    ]  # fmt: skip
+
+
+def test_hints_end_with_an_error_too_and_without_a_call_nobody_hears_of_them() -> None:
+    host = NotingHost()
+    run("(try ^{:runtime.x 1} (/ 1 0) (catch e (call :a)))", host)
+    assert host.notes == [("a", ())]
+
+
+def test_an_error_under_hints_has_its_own_place() -> None:
+    with pytest.raises(GuestError) as caught:
+        run("(+ 1\n ^{:runtime.x 1}\n (/ 1 0))", NotingHost())
+    assert caught.value.span is not None
+    assert caught.value.span.line == 3
+
+
+def test_a_delegated_function_asks_for_its_model() -> None:
+    host = NotingHost()
+    run('(defn ^:delegation :remote "m" f [a [b] & r] (/ 1 0)) (map (fn [x] (f x [2] 3 4)) [1])', host)
+    assert host.notes == [("model-call:m", (1, (2,), (3, 4)))]
+
+
+def test_context_values_are_the_inputs_of_the_run() -> None:
+    text = '[(context/get "k") (context/get (str "k")) (map context/get [:k "n"]) (resource:ref "k") (get :n)]'
+    assert run(text, NotingHost(), k=5) == (5, 5, (5, None), 5, None)

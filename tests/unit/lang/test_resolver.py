@@ -92,22 +92,55 @@ def test_hints_show_the_right_shape() -> None:
     assert error_of("(dotimes [i] i)").hint == "write (dotimes [name count] body)"
 
 
-@pytest.mark.parametrize(
-    "form", ["match 1 1 2", "defmacro m [x] x", "quasiquote x", "module m", 'plan "p"', "import x"]
-)
-def test_absent_forms_are_refused_plainly(form: str) -> None:
-    error = error_of(f"({form})")
-    assert error.code == "compile.not-supported"
-    assert error.message == f"this version does not have `{form.split(maxsplit=1)[0]}`"
-
-
-def test_an_absent_form_may_be_a_function_of_the_program() -> None:
+def test_the_name_of_an_object_may_be_a_function_of_the_program() -> None:
     assert compile_program("(defn plan [x] x) (plan 1)").effects == ()
 
 
-def test_execution_metadata_is_refused_and_documentation_is_not() -> None:
-    assert error_of("^{:runtime.learning.retry 3} (+ 1 2)").code == "compile.not-supported"
-    assert compile_program('^{:doc "adds"} (+ 1 2)').steps == ()
+def test_only_execution_metadata_is_evaluated() -> None:
+    assert error_of("^{:runtime.learning.retry unknwon} (+ 1 2)").code == "compile.unknown-name"
+    assert compile_program("^{:doc unknown} (+ 1 2)").steps == ()
+
+
+def codes_of(text: str) -> list[str]:
+    error = error_of(text)
+    return [error.code, *(more["code"] for more in error.details.get("more", []))]
+
+
+def test_the_problems_of_all_forms_are_told_at_once_in_order() -> None:
+    text = """(let [x] x)
+      (defn f [a] (if) (let [b 1] (foo b) (case b)) (loop [] (+ 1 (recur))))
+      (def) (match 1) (step) (for [] 1) (catch e 1)"""
+    assert codes_of(text) == [
+        "compile.let-bindings", "compile.arity", "compile.unknown-name", "compile.arity", "compile.recur-position",
+        "compile.arity", "compile.arity", "compile.arity", "compile.for-bindings", "compile.try",
+    ]  # fmt: skip
+
+
+def test_what_a_refused_form_would_define_is_not_reported_again() -> None:
+    assert codes_of("(defn f [a] (if)) (f 1)") == ["compile.arity"]
+    assert codes_of("(defn f) (f 1) (def g (if)) g") == ["compile.parameters", "compile.arity"]
+    assert codes_of("(defn g [] (later)) (defn later) (g)") == ["compile.parameters"]
+
+
+def test_a_block_nested_too_deep_does_not_spoil_what_follows() -> None:
+    deep = "(loop [] " * 17 + "1" + ")" * 17
+    assert codes_of(f"(do {deep} (loop [] 1) {deep})") == ["compile.nesting"] * 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["TypeErorr", "TypError", ":type-errors", "DivisonByZero", "NetwrokError", ":jsonerror2"]
+)
+def test_a_misspelt_kind_of_error_is_refused(kind: str) -> None:
+    error = error_of(f"(try 1 (catch {kind} e 2))")
+    assert error.code == "compile.catch"
+    assert "did you mean" in error.message
+
+
+@pytest.mark.parametrize(
+    "kind", ["Error", "Exception", "HostError", "IOException", "JsonParseError", "e", ":any", "Generic"]
+)
+def test_other_names_catch_every_error(kind: str) -> None:
+    assert compile_program(f"(try 1 (catch {kind} e 2))")
 
 
 def test_nesting_of_blocks_is_bounded_per_function() -> None:
