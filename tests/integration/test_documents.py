@@ -104,6 +104,8 @@ MEANT = {
     "PLAN…": "examples/hello.rtfs",
     "PLAN": "examples/hello.rtfs",
     "NAME": "who",
+    "FILE…": "examples/hello.rtfs",
+    "[NAME]": "reduce",
     "[ID]": "ccos.echo",
     "EXPR": "'(+ 1 2)'",
     "CMD…": "true",

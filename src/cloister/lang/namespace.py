@@ -90,11 +90,21 @@ class Namespace:
         yield from self.imported
 
 
+class ExpansionOffset(int):
+    """The offset of one use of a macro, as an object of its own.
+
+    Macros that write uses of other macros give all of them the same offset. Which use wrote a binding is told by the
+    identity of this object, which a variable keeps as its `start`.
+    """
+
+    __slots__ = ()
+
+
 class HomeSymbolForm(SymbolForm):
     """A name that a macro wrote and that means something where the macro was defined.
 
     Whatever the place of the macro's use binds under that name, the meaning stays; only a binding that the same use of
-    the macro wrote, which starts at the same offset, takes precedence.
+    the macro wrote, whose `start` is the same `ExpansionOffset`, takes precedence.
 
     Attributes:
         home: The namespace of the macro.
@@ -102,6 +112,6 @@ class HomeSymbolForm(SymbolForm):
 
     __slots__ = ("home",)
 
-    def __init__(self, name: str, start: int, end: int, home: Namespace) -> None:
+    def __init__(self, name: str, start: ExpansionOffset, end: int, home: Namespace) -> None:
         super().__init__(name, start, end)
         self.home = home

@@ -16,7 +16,7 @@ from cloister.errors import CloisterError, CompileError, quoted
 from cloister.lang import core
 from cloister.lang.forms import Form, ListForm, SymbolForm
 from cloister.lang.macros.syntax import FRESH, NotCodeError, Syntax, TooMuchCodeError
-from cloister.lang.namespace import HomeSymbolForm, Namespace
+from cloister.lang.namespace import ExpansionOffset, HomeSymbolForm, Namespace
 from cloister.lang.source import Source
 from cloister.lang.values import Value
 from cloister.limits import MIB, ResourceLimits
@@ -209,13 +209,13 @@ class Expander:
         return value
 
     def _symbols(self, ext: Extension, macro: Macro, use: ListForm) -> Callable[[str], Form]:
-        home, number = macro.home, self._runs_count
+        home, number, mark = macro.home, self._runs_count, ExpansionOffset(use.start)
 
         def symbol(name: str) -> Form:
             if FRESH.search(name):  # counted in one expansion only; this makes it the program's only one
                 return SymbolForm(f"{name}.{number}", use.start, use.end)
             if ext.means_something(name, home):
-                return HomeSymbolForm(name, use.start, use.end, home)
+                return HomeSymbolForm(name, mark, use.end, home)
             return SymbolForm(name, use.start, use.end)
 
         return symbol

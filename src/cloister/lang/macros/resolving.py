@@ -179,7 +179,7 @@ class Extension:
         is_home = isinstance(head, HomeSymbolForm)
         while scope is not None and scope.parent is not None:
             if is_home:
-                if any(binding.variable.start == head.start for binding in scope.bindings.get(head.name, ())):
+                if any(binding.variable.start is head.start for binding in scope.bindings.get(head.name, ())):
                     return True
             elif head.name in scope.bindings or (is_announced and head.name in scope.hidden):
                 return True
@@ -204,7 +204,7 @@ class Extension:
     def find(self, form: SymbolForm) -> Found | None:
         """Return what a name is bound to in scopes."""
         found = self.resolver.find(form.name)
-        if not isinstance(form, HomeSymbolForm) or (found is not None and found.variable.start == form.start):
+        if not isinstance(form, HomeSymbolForm) or (found is not None and found.variable.start is form.start):
             return found
         top = form.home.early if self.is_early else form.home.scope
         return top.find(form.name, self.resolver.scope.level)
