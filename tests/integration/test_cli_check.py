@@ -130,3 +130,30 @@ def test_closed_standard_input_is_told(home: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "input.stdin" in done.stderr
+
+
+@pytest.fixture
+def doubtful(tmp_path: Path) -> Path:
+    """Return a plan in which a function that is never called could not succeed."""
+    plan = tmp_path / "doubtful.rtfs"
+    plan.write_text('(defn f [x] (+ x "a"))\n1\n', encoding="utf-8")
+    return plan
+
+
+def test_what_may_go_wrong_is_a_warning(cloister: Cloister, doubtful: Path) -> None:
+    done = cloister("check", doubtful)
+    assert done.status == 0
+    assert done.out.startswith(f"{doubtful}: ok (")
+    assert 'warning[compile.type]: + takes :number, and this is "a"' in done.err
+    assert f"--> {doubtful}:1:18" in done.err
+    assert cloister("eval", doubtful.read_text(encoding="utf-8")).out == "1\n"
+    doubtful.write_text("(defn f [x] (+ x 1))\n1\n", encoding="utf-8")
+    assert cloister("check", doubtful).err == ""
+
+
+def test_warnings_are_told_apart_in_every_format(cloister: Cloister, doubtful: Path) -> None:
+    data = cloister("check", "--json", doubtful).data
+    assert (data["ok"], data["errors"], [each["code"] for each in data["warnings"]]) == (True, [], ["compile.type"])
+    assert cloister("check", "--format", "github", doubtful).out.splitlines()[-1].startswith("::warning file=")
+    (doubtful.parent / "good.rtfs").write_text("1", encoding="utf-8")
+    assert cloister("check", doubtful.parent).err.endswith("checked 2 plans: no errors, 1 warning\n")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from cloister.cli.error_text import error_text, flattened
 from cloister.cli.options import InputNames, JsonOption, ModulePathOption, input_names
 from cloister.cli.output import echo, echo_json, error_data, error_styles, note, reporting, unexpected
 from cloister.errors import CloisterError, InputError, PlanError, quoted
+
+if TYPE_CHECKING:
+    from cloister.lang.program import Program
 
 EXIT_FAILED: Final = 2
 STANDARD_INPUT: Final = "-"
@@ -31,11 +34,12 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """One plan: its digest when it is good, all that is wrong with it otherwise."""
+    """One plan: its digest and what may go wrong in it when it is good, all that is wrong with it otherwise."""
 
     name: str
     sha256: str
     errors: tuple[dict[str, Any], ...]
+    warnings: tuple[dict[str, Any], ...] = ()
 
 
 def check(
@@ -68,16 +72,16 @@ def check(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], str]:
-    """Return what checks the plan of a name and returns its digest; what all plans share is loaded once."""
+def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], Program]:
+    """Return what checks and compiles the plan of a name; what all plans share is loaded once."""
     from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
     from cloister.plan.survey import check_plan, make_authorizer  # noqa: PLC0415
 
     authorizer = make_authorizer(builtin_catalog())
 
-    def checked(name: str) -> str:
+    def checked(name: str) -> Program:
         plan = _standard_input(inputs, module_paths) if name == STANDARD_INPUT else Path(name)
-        return check_plan(plan, inputs=inputs, authorizer=authorizer, module_paths=module_paths).sha256
+        return check_plan(plan, inputs=inputs, authorizer=authorizer, module_paths=module_paths)
 
     return checked
 
@@ -92,13 +96,17 @@ def _standard_input(inputs: Sequence[str], module_paths: Sequence[Path]) -> Any:
     return compile_program(plan_text(sys.stdin.buffer, "<stdin>"), "<stdin>", inputs, ModuleFiles(module_paths))
 
 
-def _check(found: str | CloisterError, checker: Callable[[str], str]) -> _Checked:
+def _check(found: str | CloisterError, checker: Callable[[str], Program]) -> _Checked:
     """Check one plan; whatever is wrong with it, the next one is checked too."""
+    from cloister.lang.types.static import type_warnings  # noqa: PLC0415
+
     if isinstance(found, CloisterError):
         return _Checked(str(found.details.get("path", "")), "", tuple(flattened(error_data(found))))
     shown = "<stdin>" if found == STANDARD_INPUT else found
     try:
-        return _Checked(shown, checker(found), ())
+        program = checker(found)
+        warnings = type_warnings(program.core, program.source)
+        return _Checked(shown, program.sha256, (), tuple(error_data(each) for each in warnings))
     except CloisterError as error:
         return _Checked(shown, "", tuple(flattened(error_data(error))))
     except Exception as error:  # noqa: BLE001 - a defect in the way of one plan must not hide what is wrong with others
@@ -154,20 +162,24 @@ def _as_data(checked: Sequence[_Checked]) -> dict[str, Any]:
             for each in checked
         ],
         "errors": [{"plan": each.name, **error} for each in checked for error in each.errors],
+        "warnings": [{"plan": each.name, **warning} for each in checked for warning in each.warnings],
     }
 
 
 def _show(checked: Sequence[_Checked], form: Format) -> None:
     for each in checked:
-        for error in each.errors:
-            if form is Format.GITHUB:
-                echo(annotation(each.name, error))
-            else:
-                note(error_text(error, *error_styles()))
+        for severity, found in (("error", each.errors), ("warning", each.warnings)):
+            for problem in found:
+                if form is Format.GITHUB:
+                    echo(annotation(each.name, problem, severity))
+                else:
+                    note(error_text(problem, *error_styles(), severity=severity))
     bad = [each for each in checked if each.errors]
     errors = sum(len(each.errors) for each in bad)
+    warnings = sum(len(each.warnings) for each in checked)
     if len(checked) > 1 or errors > 1:
         outcome = f"{_count(errors, 'error')} in {_count(len(bad), 'plan')}" if bad else "no errors"
+        outcome += f", {_count(warnings, 'warning')}" if warnings else ""
         note(f"checked {_count(len(checked), 'plan')}: {outcome}")
 
 
@@ -175,8 +187,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def annotation(plan: str, error: dict[str, Any]) -> str:
-    """Return an error as a workflow command that GitHub shows beside the line.
+def annotation(plan: str, error: dict[str, Any], severity: str = "error") -> str:
+    """Return an error or warning as a workflow command that GitHub shows beside the line.
 
     Source: GitHub documentation, "Workflow commands for GitHub Actions", setting an error message; the escapes are
     those of the runner's own toolkit (actions/toolkit, packages/core/src/command.ts).
@@ -188,7 +200,7 @@ def annotation(plan: str, error: dict[str, Any]) -> str:
     }  # fmt: skip
     said = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in facts.items() if value is not None)
     hint = f"\nhelp: {error['hint']}" if error.get("hint") else ""
-    return f"::error {said}::{_escaped(error['message'] + hint, '')}"
+    return f"::{severity} {said}::{_escaped(error['message'] + hint, '')}"
 
 
 def _escaped(text: str, also: str) -> str:

@@ -20,15 +20,18 @@ FURTHER: Final = ("more", "also_refused")
 Style = Callable[[str], str]
 
 
-def error_text(error: Mapping[str, Any], style_head: Style = str, style_code: Style = str) -> str:
+def error_text(
+    error: Mapping[str, Any], style_head: Style = str, style_code: Style = str, *, severity: str = "error"
+) -> str:
     """Return an error and all that were found with it.
 
     Args:
         error: What `CloisterError.to_dict` returns.
         style_head: Applied to `error[code]:` and to carets, for colours.
         style_code: Applied to the line of the program that is shown.
+        severity: The word it begins with.
     """
-    parts = ["\n".join(_lines(each, style_head, style_code)) for each in flattened(error)]
+    parts = ["\n".join(_lines(each, style_head, style_code, severity)) for each in flattened(error)]
     return "\n".join(parts)
 
 
@@ -42,9 +45,9 @@ def flattened(error: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield from flattened(other)
 
 
-def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style) -> Iterator[str]:
+def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style, severity: str) -> Iterator[str]:
     details = error.get("details") or {}
-    head = style_head(f"error[{error['code']}]:")
+    head = style_head(f"{severity}[{error['code']}]:")
     yield f"{head} {error['message']}"
     if error.get("span"):
         span = Span(**error["span"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from cloister.capabilities.catalog import builtin_catalog
 from cloister.errors import CloisterError
 from cloister.lang.modules import ModuleLoader
 from cloister.lang.program import Program, compile_program
+from cloister.lang.types.static import type_warnings
 from cloister.plan.admission import requirements
 
 FURTHER: Final = ("more", "also_refused")
@@ -36,6 +37,7 @@ class Problem:
         hint: What to do, or None.
         source: Name of the text it lies in.
         place: First line, first column, end line and end column, all from 1, in characters; None for the text itself.
+        is_warning: Whether it goes wrong only where a run may never get to.
     """
 
     code: str
@@ -43,6 +45,7 @@ class Problem:
     hint: str | None
     source: str
     place: tuple[int, int, int, int] | None
+    is_warning: bool = False
 
 
 class _TextualPaths:
@@ -73,7 +76,10 @@ def problems(text: str, name: str, inputs: Collection[str] = (), modules: Module
         program = compile_program(text, name, inputs, modules)
     except CloisterError as error:
         return list(_problems(error.to_dict(), name))
-    return [problem for error in _impossible_calls(program) for problem in _problems(error.to_dict(), name)]
+    found = [problem for error in _impossible_calls(program) for problem in _problems(error.to_dict(), name)]
+    for warning in type_warnings(program.core, program.source):
+        found += [replace(problem, is_warning=True) for problem in _problems(warning.to_dict(), name)]
+    return found
 
 
 def _impossible_calls(program: Program) -> Iterator[CloisterError]:

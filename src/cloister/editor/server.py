@@ -138,7 +138,7 @@ def _diagnostic(problem: Problem, lines: Positions, name: str) -> lsp.Diagnostic
     start, end = lines.offset_of_span(line, column), lines.offset_of_span(end_line, end_column)
     return lsp.Diagnostic(
         range=_range(lines, start, max(start, end)),
-        severity=lsp.DiagnosticSeverity.Error,
+        severity=lsp.DiagnosticSeverity.Warning if problem.is_warning else lsp.DiagnosticSeverity.Error,
         code=problem.code,
         source=NAME,
         message=message + (f"\nhelp: {problem.hint}" if problem.hint else ""),

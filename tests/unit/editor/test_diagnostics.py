@@ -61,3 +61,11 @@ def test_every_text_gives_a_list(text: str) -> None:
             assert 1 <= line <= end_line <= len(lines)
             assert 1 <= column <= len(lines[line - 1]) + 1
             assert (line, column) <= (end_line, end_column)
+
+
+def test_what_a_run_may_never_reach_is_a_warning() -> None:
+    [found] = problems('(defn f [x] (+ x "a"))\n1', "plan")
+    assert (found.code, found.is_warning, found.place) == ("compile.type", True, (1, 18, 1, 21))
+    [certain] = problems('(+ 1 "a")', "plan")
+    assert (certain.code, certain.is_warning) == ("compile.type", False)
+    assert problems("(defn f [x] (+ x 1))\n1", "plan") == []

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cloister.errors import LimitExceeded
+from cloister.errors import CompileError, LimitExceeded
 from cloister.lang import core
 from cloister.lang.core import Operation
+from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import Budget, install, uninstall
 from cloister.lang.types.calls import check_call, check_cast
-from cloister.lang.types.checker import VISITORS, Checker, Findings, Reached
+from cloister.lang.types.checker import VISITORS, Checker, Findings, Reached, type_error
 from cloister.lang.types.expression import (
     ANY,
     NEVER,
@@ -66,6 +67,21 @@ def check_types(program: core.Node, *, is_whole: bool = True) -> Findings:
     finally:
         uninstall(token)
     return checker.close()
+
+
+WARNINGS_MAX: Final = 20
+"""Warnings given for one program."""
+
+
+def type_warnings(program: core.Node, source: Source) -> tuple[CompileError, ...]:
+    """Return what cannot succeed where a run may never get to, in the order of the text, at most `WARNINGS_MAX`.
+
+    Args:
+        program: What its text means.
+        source: Its text, for the places.
+    """
+    found = sorted(check_types(program).warnings, key=lambda finding: (finding.start, finding.end))
+    return tuple(type_error(finding, source) for finding in found[:WARNINGS_MAX])
 
 
 _TRUTHY_KINDS: Final = frozenset(Kind) - {Kind.ANY, Kind.NEVER, Kind.NIL, Kind.BOOL}
