@@ -168,7 +168,8 @@ def test_patterns_in_texts(name: str, pattern: str, text: str, replacement: Valu
     st.lists(st.one_of(st.integers(INT_MIN, INT_MAX), st.floats(), st.text(max_size=3)), max_size=3),
 )
 def test_templates_of_format(template: str, values: list[Value]) -> None:
-    ending(BUILTINS["format"], (template, *values))
+    arguments = (template, *values)
+    assert ending(BUILTINS["format"], arguments) == ending(BUILTINS["format"], arguments)
 
 
 JSON_LIKE = st.recursive(
