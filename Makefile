@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
-.PHONY: help demo test check format lint types system-packages bench fuzz docs clean
+.PHONY: help demo test check format lint types system-packages bench explore fuzz docs clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,6 +57,9 @@ fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by covera
 	@$(BIN)/python scripts/dev_requirements.py fuzz > $(VENV)/fuzz-requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/fuzz-requirements.txt
 	@mkdir -p build/fuzz && cd build/fuzz && PYTHONHASHSEED=0 ../../$(BIN)/python ../../fuzz/reader_and_compiler.py corpus -max_total_time=$(or $(FUZZ_SECONDS),60)
+
+explore: $(DEV_INSTALLED) ## Try the properties with new examples, EXPLORE_TIMES (20) as many as `make test` does.
+	@EXPLORE_TIMES=$(or $(EXPLORE_TIMES),20) $(BIN)/python -m pytest -q tests/property
 
 docs: $(INSTALLED) ## Write the generated parts of docs/: help texts and the table of builtins.
 	@$(BIN)/python scripts/write_docs.py

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import CloisterError, GuestError
 from cloister.lang.growing import growing_map, growing_vector
@@ -135,7 +136,7 @@ DISTINCT = sorted({id(builtin.fn): name for name, builtin in sorted(BUILTINS.ite
 def test_any_values_give_a_value_or_a_typed_error_and_always_the_same(name: str) -> None:
     builtin = BUILTINS[name]
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @examples(25, suppress=[HealthCheck.too_slow])
     @given(arguments_of(builtin))
     def check(arguments: tuple[Value, ...]) -> None:
         assert ending(builtin, arguments) == ending(builtin, arguments)
@@ -150,7 +151,7 @@ PATTERNS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.sampled_from(["re-matches", "re-find", "re-seq", "re-groups", "re-split", "re-replace"]),
     PATTERNS,
@@ -162,7 +163,7 @@ def test_patterns_in_texts(name: str, pattern: str, text: str, replacement: Valu
     assert ending(BUILTINS[name], arguments) == ending(BUILTINS[name], arguments)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.text(alphabet="%-+0,123.9sdfexXo a", max_size=14),
     st.lists(st.one_of(st.integers(INT_MIN, INT_MAX), st.floats(), st.text(max_size=3)), max_size=3),
@@ -187,7 +188,7 @@ JSON_LIKE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(JSON_LIKE)
 def test_json_reads_back_what_it_wrote(value: Value) -> None:
     for name in ("serialize-json", "serialize-json-pretty"):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import CloisterError, CompileError, GuestError
 from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Known, LiteralArgument, Outline
@@ -245,7 +246,7 @@ def run(program: Program) -> RecordingHost:
     return host
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(300, suppress=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(programs())
 def test_every_call_is_covered_by_the_reported_effects(text: str) -> None:
     try:

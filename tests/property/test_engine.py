@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import CloisterError, CompileError, LimitExceeded
 from cloister.lang.evaluate import evaluate
@@ -59,7 +60,7 @@ PROGRAMS = st.recursive(ATOMS, _compound, max_leaves=12).map(lambda text: AROUND
 TEXTS = st.one_of(st.text(max_size=60), st.text(alphabet="()[]{}'`~@#^%&:;\"\\ ab1.-", max_size=60), PROGRAMS)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(TEXTS)
 def test_any_text_raises_only_our_errors(text: str) -> None:
     try:
@@ -93,7 +94,7 @@ class RecordingHost:
     def step_ended(self, name: str, error: CloisterError | None) -> None: ...
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(CALLS, max_size=4).map(" ".join), st.sampled_from(["{}", "(do {})", "((fn [] {} 1))", "(let [x 1] {} x)"])
 )
@@ -112,7 +113,7 @@ def test_calls_made_are_among_the_effects_reported(calls: str, around: str) -> N
     assert None in reported or set(host.called) <= reported
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(PROGRAMS, st.integers(min_value=1, max_value=500))
 def test_the_step_budget_is_never_overspent(text: str, steps: int) -> None:
     limits = ResourceLimits(steps_count=steps, depth_count=200, value_bytes=50_000)
@@ -127,7 +128,7 @@ def test_the_step_budget_is_never_overspent(text: str, steps: int) -> None:
 
 
 @given(st.integers(min_value=1, max_value=20_000), st.integers(min_value=0, max_value=20_000))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_looking_at_the_clock_never_changes_the_step_limit(allowed: int, spent: int) -> None:
     budget = RunBudget(ResourceLimits(steps_count=allowed), None)
     refused = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.property.reference import ReferenceEngine
 
 from cloister.errors import CloisterError
@@ -58,6 +59,15 @@ WORDS = {
         "(try <any> (catch TypeError e <any>) (finally <any>))",
         "(do (def <name> <any>) <any>)",
         "(do (defn <function> [a] <any>) <any>)",
+        "(let [{:keys [a b] :or {a <any> b <any>}} {:a <any>}] <any>)",
+        "(if-let [{:keys [a] :or {a <any>}} {}] <any> <any>)",
+        "((fn [{:keys [a] :or {a <any>}}] <any>) {})",
+        "(for [{:keys [a] :or {a <any>}} [{} {:a 1}] :let [c <any>] :when <test> :while <test>] <any>)",
+        "(loop [{:keys [a] :or {a <any>}} {} i 0] (if (< i 2) (recur {} (inc i)) <any>))",
+        "(match <any> 0 <any> a when <test> <any> _ <any>)",
+        "(case <any> 1 <any> <any>)",
+        "(-> <any> (+ <any>) (do <any>))",
+        "(when-let [a <any>] <any>)",
         "[<any> <any>]",
         "{:k <any>}",
     ],
@@ -102,7 +112,7 @@ def _expected(text: str) -> tuple[object, ...]:
     return "gave", to_text(value), engine.budget.steps_count
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(programs())
 def test_the_engine_and_a_plain_walk_agree(text: str) -> None:
     try:

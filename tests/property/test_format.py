@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import ReadError
 from cloister.lang.formatter.format import format_text
@@ -85,7 +86,7 @@ def check(text: str) -> None:
 @example("{:a ; one\n 1 :b 2}")
 @example("(; only\n)")
 @example("\ufeff(a)\r\n(b)")
-@settings(max_examples=500)
+@examples(500)
 def test_formatting_keeps_meaning_and_comments_and_is_stable(text: str) -> None:
     try:
         read(Source("plan", text))

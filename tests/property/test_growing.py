@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.lang.growing import GROWING_MIN, GrowingMap, GrowingVector
 from cloister.lang.printer import to_text
@@ -68,7 +69,7 @@ def agree(version: Any, plain: Any) -> None:
     assert to_python(version) == to_python(plain)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.sampled_from([tuple, List]),
     st.integers(GROWING_MIN - 2, 2 * GROWING_MIN),
@@ -137,13 +138,13 @@ def run_map_steps(start: dict[Any, Any], steps: list[tuple[str, int, Any]]) -> N
 MAP_PLAN = st.lists(st.tuples(st.sampled_from([*MAP_STEPS, "look"]), st.integers(0, 200), KEYS))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(GROWING_MIN - 2, 2 * GROWING_MIN), MAP_PLAN)
 def test_maps(size: int, steps: list[tuple[str, int, Any]]) -> None:
     run_map_steps({key: key for key in range(size)}, steps)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(WIDE_MIN - 2, WIDE_MIN + 1), st.booleans(), MAP_PLAN)
 def test_wide_maps(size: int, texts: bool, steps: list[tuple[str, int, Any]]) -> None:
     run_map_steps({(str(key) if texts else key): key for key in range(size)}, steps)

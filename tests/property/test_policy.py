@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
@@ -32,14 +33,14 @@ LIMITS = st.builds(
 LEVELS = st.sampled_from(list(IsolationLevel))
 
 
-@settings(deadline=None)
+@examples()
 @given(CANONICAL, CANONICAL)
 def test_within_agrees_with_pathlib(path: str, root: str) -> None:
     assert is_canonical(path)
     assert is_within(path, root) is PurePosixPath(path).is_relative_to(PurePosixPath(root))
 
 
-@settings(deadline=None)
+@examples()
 @given(ANY_PATH, CANONICAL)
 def test_nothing_uncanonical_is_within_anything(path: str, root: str) -> None:
     parts = path.split("/")
@@ -49,7 +50,7 @@ def test_nothing_uncanonical_is_within_anything(path: str, root: str) -> None:
         assert not is_within(path, root)
 
 
-@settings(deadline=None)
+@examples()
 @given(CANONICAL, CANONICAL, CANONICAL)
 def test_within_is_an_order(first: str, second: str, third: str) -> None:
     assert is_within(first, first)
@@ -59,20 +60,20 @@ def test_within_is_an_order(first: str, second: str, third: str) -> None:
         assert is_within(first, third)
 
 
-@settings(deadline=None)
+@examples()
 @given(ROOTS, ROOTS, CANONICAL)
 def test_an_intersection_covers_exactly_what_both_cover(left: list[str], right: list[str], path: str) -> None:
     both = uncovered([path], left) is None and uncovered([path], right) is None
     assert (uncovered([path], intersect_roots(left, right)) is None) is both
 
 
-@settings(deadline=None)
+@examples()
 @given(ROOTS, CANONICAL)
 def test_outermost_roots_cover_the_same(roots: list[str], path: str) -> None:
     assert (uncovered([path], outermost(roots)) is None) is (uncovered([path], roots) is None)
 
 
-@settings(deadline=None)
+@examples()
 @given(CANONICAL)
 def test_a_canonical_grant_stays_as_it_is(path: str) -> None:
     if not is_kernel_path(path):
@@ -106,7 +107,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
+@examples()
 @given(CONTEXTS, REQUESTS, CANONICAL)
 def test_narrow_never_widens(context: RuntimeContext, request: dict[str, object], path: str) -> None:
     small = context.narrow(**request)  # type: ignore[arg-type]
@@ -121,7 +122,7 @@ def test_narrow_never_widens(context: RuntimeContext, request: dict[str, object]
         assert uncovered([path], small.readable_paths) is not None
 
 
-@settings(deadline=None)
+@examples()
 @given(CONTEXTS, REQUESTS)
 def test_narrowing_twice_is_narrowing_once(context: RuntimeContext, request: dict[str, object]) -> None:
     once = context.narrow(**request)  # type: ignore[arg-type]
@@ -129,7 +130,7 @@ def test_narrowing_twice_is_narrowing_once(context: RuntimeContext, request: dic
         assert once.narrow(**request) == once  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
+@examples()
 @given(REQUESTS.filter(lambda request: "capabilities" in request))
 def test_narrowing_everything_gives_at_most_what_was_asked(request: dict[str, object]) -> None:
     small = RuntimeContext.unsafe_everything(environment={"A": "1"}).narrow(**request)  # type: ignore[arg-type]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import ReadError
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
@@ -183,7 +184,7 @@ def check_read_error(error: ReadError) -> None:
 
 
 @given(st.one_of(st.text(st.characters()), SYNTAX, PIECES))
-@settings(max_examples=500)
+@examples(500)
 def test_any_text_reads_as_forms_that_print_the_same_or_is_a_read_error(text: str) -> None:
     source = Source("plan", text)
     try:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 
 from cloister.errors import CloisterError, GuestError, LimitExceeded
 from cloister.lang.regex.parser import parse
@@ -100,7 +101,7 @@ def python_matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, i
         position = last_end = match.end()
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(PATTERNS, TEXTS)
 def test_finds_what_python_finds(pattern: str, text: str) -> None:
     ours, theirs = compile_pattern(pattern), in_python(pattern)
@@ -115,7 +116,7 @@ def test_finds_what_python_finds(pattern: str, text: str) -> None:
     assert (ours.fullmatch(text, charge) is not None) is bool(theirs.fullmatch(text))
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(PATTERNS, TEXTS)
 def test_groups_lie_in_the_match_the_automata_found(pattern: str, text: str) -> None:
     ours = compile_pattern(f"({pattern})")
@@ -135,7 +136,7 @@ SIMPLE = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(SIMPLE, st.text(alphabet="ab", max_size=10))
 def test_groups_are_those_of_python(pattern: str, text: str) -> None:
     ours, theirs = compile_pattern(pattern), re.compile(pattern).search(text)
@@ -152,7 +153,7 @@ ANY_PATTERNS = st.one_of(
 )
 
 
-@settings(max_examples=800, deadline=None)
+@examples(800)
 @given(ANY_PATTERNS, st.one_of(st.text(max_size=20), TEXTS))
 def test_any_pattern_is_refused_or_works(pattern: str, text: str) -> None:
     try:
@@ -167,7 +168,7 @@ def test_any_pattern_is_refused_or_works(pattern: str, text: str) -> None:
     compiled.fullmatch(text, charge)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(PATTERNS, TEXTS)
 def test_what_a_search_costs_does_not_depend_on_what_was_searched_before(pattern: str, text: str) -> None:
     def costs(compiled: Pattern) -> tuple[int, list[Match]]:
@@ -198,7 +199,7 @@ def test_catastrophic_patterns_cost_their_text_times_their_size(pattern: str) ->
     assert spent <= 4 * len(text) * (1 + compiled.size // 4)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(PATTERNS, st.integers(min_value=1, max_value=2_000))
 def test_a_step_limit_ends_a_search(pattern: str, steps: int) -> None:
     budget = Budget(ResourceLimits(steps_count=steps))

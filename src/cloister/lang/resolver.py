@@ -168,6 +168,12 @@ class Resolver(ResolverState):
         unset = self.scope.marked()
         return core.Sequence((body,), unset, body.start, body.end) if unset else body
 
+    def closed(self, form: Form) -> core.Node:
+        """Resolve a form whose value is used further and whose definitions only it sees: one that a turn repeats."""
+        with self.new_scope():
+            self.announce([form])
+            return self.marked(self.value(form))
+
     def announce(self, forms: Sequence[Form]) -> None:
         """Declare the definitions that evaluating these forms makes in the present scope."""
         if self.extension is not None:

@@ -62,12 +62,10 @@ def resolve_for(resolver: Resolver, form: ListForm) -> core.Node:
         levels: list[_Level] = []
         for group in groups:
             _resolve_group(resolver, group, levels)
-        # Definitions in a collection are of the whole form, those in the body of one turn
-        with resolver.block(form, len(levels)), resolver.new_scope():
-            resolver.announce(form.items[2:])
-            body = resolver.marked(resolver.value(form.items[2]))
+        with resolver.block(form, len(levels)):
+            body = resolver.closed(form.items[2])
         is_plain = all(level.is_plain for level in levels)
-        return resolver.marked(_plain(levels, body, form) if is_plain else _loops(resolver, levels, body, form))
+        return _plain(levels, body, form) if is_plain else _loops(resolver, levels, body, form)
 
 
 _Group: TypeAlias = "VectorForm | tuple[Keyword, Form]"
@@ -106,7 +104,7 @@ def _resolve_group(resolver: Resolver, group: _Group, levels: list[_Level]) -> N
     if isinstance(group, VectorForm):
         for part in binding_parts(resolver, group, CODE, FOR):
             reads = resolver.scope.reads
-            collection = resolver.value(part.value)
+            collection = resolver.closed(part.value)
             level = _Level(resolver.variable("_", part.pattern.start), collection, resolver.scope.reads > reads)
             levels.append(level)
             element: core.Node = core.Local(level.variable, False, part.pattern.start, part.pattern.end)
@@ -116,13 +114,13 @@ def _resolve_group(resolver: Resolver, group: _Group, levels: list[_Level]) -> N
         return
     keyword, form = group
     if keyword is not Keyword("let"):
-        levels[-1].parts.append((keyword, resolver.value(form)))
+        levels[-1].parts.append((keyword, resolver.closed(form)))
         return
     if not isinstance(form, VectorForm):
         raise misshapen(resolver, form, CODE, "`:let` takes a vector of names and values", FOR)
     bindings = []
     for part in binding_parts(resolver, form, CODE, FOR):
-        value = cast(resolver.value(part.value), part.annotation, "a binding of :let")
+        value = cast(resolver.closed(part.value), part.annotation, "a binding of :let")
         bind_pattern(resolver, part.pattern, value, bindings)
     levels[-1].parts.append(bindings)
 

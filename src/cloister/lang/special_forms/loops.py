@@ -35,7 +35,7 @@ def resolve_loop(resolver: Resolver, form: ListForm) -> core.Node:
         variables, initials, inner_bindings, checks = [], [], [], []
         for part in parts:
             subject = part.pattern.name if isinstance(part.pattern, SymbolForm) else "a loop binding"
-            initials.append(cast(resolver.value(part.value), part.annotation, subject))
+            initials.append(cast(resolver.closed(part.value), part.annotation, subject))
             if isinstance(part.pattern, SymbolForm) and part.pattern.name != "_":
                 variables.append(resolver.bind(part.pattern.name, part.pattern.start))
                 if part.annotation is not None:  # for the values of `recur`
@@ -84,6 +84,5 @@ def resolve_dotimes(resolver: Resolver, form: ListForm) -> core.Node:
     turns = resolver.value(vector.items[1])
     with resolver.new_scope(), resolver.block(form):
         variable = resolver.bind(name.name, name.start)
-        resolver.announce(form.items[2:])
-        body = resolver.marked(resolver.value(form.items[2]))
+        body = resolver.closed(form.items[2])
     return core.Dotimes(variable, turns, body, form.start, form.end)

@@ -122,7 +122,7 @@ def _entry(resolver: Resolver, source: core.Local, key: Value, pattern: Form, de
     if default is None:
         return entry
     present = core.Intrinsic(Operation.HAS_KEY, arguments, *place)
-    return core.Branch(((present, entry),), resolver.value(default), *place)
+    return core.Branch(((present, entry),), resolver.closed(default), *place)
 
 
 def _map_pattern(resolver: Resolver, pattern: MapForm) -> _MapPattern:
