@@ -59,7 +59,7 @@ fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by covera
 	@mkdir -p build/fuzz && cd build/fuzz && PYTHONHASHSEED=0 ../../$(BIN)/python ../../fuzz/reader_and_compiler.py corpus -max_total_time=$(or $(FUZZ_SECONDS),60)
 
 explore: $(DEV_INSTALLED) ## Try the properties with new examples, EXPLORE_TIMES (20) as many as `make test` does.
-	@EXPLORE_TIMES=$(or $(EXPLORE_TIMES),20) $(BIN)/python -m pytest -q tests/property
+	@EXPLORE_TIMES=$(or $(EXPLORE_TIMES),20) $(BIN)/python -m pytest -q -o timeout=0 tests/property
 
 docs: $(INSTALLED) ## Write the generated parts of docs/: help texts and the table of builtins.
 	@$(BIN)/python scripts/write_docs.py
