@@ -13,7 +13,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 ORDER = [
     {"errors", "version"},
-    {"clock", "canonical", "limits", "resident"},
+    {"clock", "canonical", "interrupts", "limits", "resident"},
     {"lang"},
     {"authority"},
     {"audit"},

@@ -139,8 +139,8 @@ class ChainStore:
         connection = self._live()
         self._require_in_place()
         with _errors(self.path, "append to"):
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield
                 connection.execute("COMMIT")
             except BaseException:
@@ -162,8 +162,8 @@ class ChainStore:
         """See one unchanging state of the file inside, whatever other processes append meanwhile."""
         connection = self._live()
         with _errors(self.path, "read"):
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield
             finally:
                 if connection.in_transaction:

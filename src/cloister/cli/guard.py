@@ -17,6 +17,7 @@ import typer
 from cloister.cli.output import EXIT_INTERRUPTED, echo_json, note, show_error, unexpected
 from cloister.cli.streams import OutputLost, Streams, lost_message, lost_status
 from cloister.errors import CloisterError
+from cloister.interrupts import interrupt
 
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
@@ -40,7 +41,7 @@ class Interrupts:
             # Ending in order takes a moment; a second signal must not break it off
             signal.signal(each, signal.SIG_IGN)
         self.number = number
-        raise KeyboardInterrupt
+        interrupt()
 
 
 def guarded(command: Callable[[], Any]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from cloister.authority.context import RuntimeContext
 from cloister.capabilities.mounts import tree_mounts
 from cloister.errors import CloisterError, InputError
+from cloister.interrupts import admitted, held
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
@@ -21,6 +22,7 @@ from cloister.plan.run import RunParts, require_level
 EXEC_CAPABILITY = "cloister.exec"
 
 
+@held()
 def run_command(
     parts: RunParts,
     argv: tuple[str, ...],
@@ -57,7 +59,8 @@ def run_command(
             environment=dict(context.environment),
             working_directory=working_directory,
         )
-        result = provider.execute(execution, on_output=on_output)
+        with admitted():
+            result = provider.execute(execution, on_output=on_output)
     outcome = {"exit_status": result.exit_status}
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)

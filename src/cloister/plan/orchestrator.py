@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cloister.capabilities.capability import Invocation
 from cloister.errors import CloisterError, GuestError, InputError, LimitExceeded
+from cloister.interrupts import admitted, held
 from cloister.lang.transport import decode, encode
 from cloister.plan.recorder import recorded
 from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
@@ -107,6 +108,7 @@ class PlanRun:
         """Return how long the run may still take; see `RunState.time_left_ms`."""
         return self.port.require_time_ms()
 
+    @held()
     def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         """Authorize, record and execute one capability call."""
         self.port.require_time_ms()
@@ -143,7 +145,9 @@ class PlanRun:
             clock=self.clock,
         )
         try:
-            return capability.spec.check_result(capability.run(invocation))
+            with admitted():
+                value = capability.run(invocation)
+            return capability.spec.check_result(value)
         except InputError as error:
             # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
             raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
@@ -170,6 +174,7 @@ class PlanRun:
         """Record these hints with the calls from here on."""
         self._hints = hints
 
+    @held()
     def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
         """Record and show that a step was entered."""
         sequence = self.recorder.step_started(name, self._around, options)
@@ -177,6 +182,7 @@ class PlanRun:
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence))
         self.steps_count += 1
 
+    @held()
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Record and show that the innermost open step ended."""
         if not self._open_steps or self._open_steps[-1].name != name:

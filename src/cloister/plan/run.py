@@ -22,6 +22,7 @@ from cloister.errors import (
     InputError,
     IsolationUnavailable,
 )
+from cloister.interrupts import admitted, held
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
@@ -68,6 +69,7 @@ def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
         )
 
 
+@held()
 def run_plan(
     parts: RunParts,
     program: Program,
@@ -106,7 +108,8 @@ def run_plan(
         started=started,
     )
     with recorded(run.fail):
-        result = _execute(program, run, provider, wire_inputs)
+        with admitted():
+            result = _execute(program, run, provider, wire_inputs)
         value = decode(result.value)
         shown = to_python(value, context.limits), to_text(value)
     last = recorder.run_completed(started, result.value, result.usage)
