@@ -104,6 +104,14 @@ class ReferenceEngine:
         found = scope.get(node.variable)
         return operations.unset(node.variable.name) if found is UNSET else found
 
+    def Latest(self, node: core.Latest, scope: Scope) -> Value:  # noqa: N802
+        values = [scope.get(variable) for variable in node.variables]
+        return (
+            next((value for value in values if value is not UNSET), None)
+            if any(value is not UNSET for value in values)
+            else operations.unset(node.variables[0].name)
+        )
+
     def Global(self, node: core.Global, scope: Scope) -> Value:  # noqa: N802
         return BUILTINS[node.name]
 

@@ -77,6 +77,19 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Latest:
+    """The value of the first of several variables of one name that was assigned; an error when none was.
+
+    Attributes:
+        variables: The latest definition first; all but the last may not have happened.
+    """
+
+    variables: tuple[Variable, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Global:
     """A builtin function, as a value or as the callee of a `Call`."""
 
@@ -330,8 +343,8 @@ class HasType:
 
 
 Node: TypeAlias = (
-    Const | Local | Global | Input | MakeVector | MakeMap | Lambda | Let | Define | Sequence | Branch | Logic | Call
-    | Intrinsic | HostCall | HostFunction | Step | Hinted | Try | Loop | Recur | For | Dotimes | Cast | HasType
+    Const | Local | Latest | Global | Input | MakeVector | MakeMap | Lambda | Let | Define | Sequence | Branch | Logic
+    | Call | Intrinsic | HostCall | HostFunction | Step | Hinted | Try | Loop | Recur | For | Dotimes | Cast | HasType
 )  # fmt: skip
 
 

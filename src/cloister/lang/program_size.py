@@ -135,6 +135,9 @@ def size_of(program: core.Node) -> ProgramSize:
                 function.make_real()
         elif isinstance(node, core.Local):
             reads.append((node.variable, function))
+        elif isinstance(node, core.Latest):
+            nodes += len(node.variables)
+            reads += [(variable, function) for variable in node.variables]
         if kind in _BINDING:
             variables = _bound(node)
             names += len(variables)

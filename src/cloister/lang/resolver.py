@@ -208,7 +208,7 @@ class Resolver(ResolverState):
         """Resolve a name used as a value, or as the head of a call."""
         found = self.find(form.name) if self.extension is None else self.extension.find(form)
         if found:
-            return core.Local(found.variable, found.checked, form.start, form.end)
+            return self.read(found, form.start, form.end)
         if self.extension is not None:
             imported = self.extension.imported(form)
             if imported is not None:
@@ -227,6 +227,17 @@ class Resolver(ResolverState):
         if len(self.errors) < ERRORS_MAX:  # looking for a similar name takes time
             self.report(unknown(self, form, is_called=is_called))
         return core.Const(None, form.start, form.end)
+
+    def read(self, found: Found, start: int, end: int) -> core.Node:
+        """Return what reads a name that is bound.
+
+        Raises:
+            CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
+        """
+        self.count_lookup(len(found.variables))
+        if len(found.variables) == 1:
+            return core.Local(found.variables[0], found.checked, start, end)
+        return core.Latest(found.variables, start, end)
 
     def is_bound(self, name: str) -> bool:
         """Say whether the program itself binds the name here."""

@@ -161,12 +161,12 @@ class ResolverState:
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(error)
 
-    def count_lookup(self) -> None:
-        """Count looking through all scopes around the present place.
+    def count_lookup(self, found_count: int = 1) -> None:
+        """Count looking through all scopes around the present place, and what was found there.
 
         Raises:
             CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
         """
-        self._lookups += 1 + self.scope.depth
+        self._lookups += found_count + self.scope.depth
         if self._lookups > LOOKUPS_MAX:
             raise too_large("lookups_count", self._lookups, LOOKUPS_MAX)

@@ -24,19 +24,33 @@ class Binding:
         variable: What the engine will see.
         conditional: Whether its definition may be skipped when the program runs.
         needs_mark: Whether some code may read it before it is assigned.
+        before: What the name meant in the same scope before a definition that may be skipped.
     """
 
     variable: Variable
     conditional: bool = False
     needs_mark: bool = False
+    before: Binding | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A name that is bound: the variable, and whether reading it must check that it was assigned."""
+    """A name that is bound.
 
-    variable: Variable
+    Attributes:
+        variables: The variable it means; when definitions of it may be skipped, all it may mean, the latest first.
+        checked: Whether reading it must check which of them were assigned.
+        falls_through: Whether all of them may be skipped, so that the name may mean what it means further out.
+    """
+
+    variables: tuple[Variable, ...]
     checked: bool
+    falls_through: bool = False
+
+    @property
+    def variable(self) -> Variable:
+        """The variable of the latest definition."""
+        return self.variables[0]
 
 
 @dataclass(slots=True)
@@ -75,6 +89,11 @@ class Scope:
         self._announced.setdefault((variable.name, variable.start), binding)
         return binding
 
+    def may_skip(self, binding: Binding) -> None:
+        """Note that the definition of a binding may be skipped: then the name goes on meaning what it means now."""
+        binding.conditional = True
+        binding.before = self._started.get(binding.variable.name)
+
     def start(self, binding: Binding) -> None:
         """Let code inside functions see a binding: its value, a function, is being resolved."""
         self._started[binding.variable.name] = binding
@@ -106,13 +125,16 @@ class Scope:
     def find(self, name: str, level: int) -> Found | None:
         """Return what `name` means for code at function level `level`, or None when it is not bound."""
         scope: Scope | None = self
+        skipped: tuple[Variable, ...] = ()
         while scope is not None:
             found = scope.find_here(name, level)
             if found:
                 scope.reads += 1
-                return found
+                skipped += found.variables
+                if not found.falls_through:
+                    return Found(skipped, found.checked)
             scope = scope.parent
-        return None
+        return Found(skipped, checked=True) if skipped else None
 
     def later(self, name: str) -> Variable | None:
         """Return a definition of `name` that exists but comes after the code now resolved."""
@@ -157,10 +179,23 @@ class Scope:
         delayed = level > self.level
         binding = (self._started if delayed else self._defined).get(name)
         if binding is not None:
-            binding.needs_mark = binding.needs_mark or binding.conditional
-            return Found(binding.variable, binding.conditional)
+            return _found(binding)
         group = self.bindings.get(name) if delayed else None
-        if group:
-            group[0].needs_mark = True
-            return Found(group[0].variable, True)
-        return None
+        if not group:
+            return None
+        for binding in group:  # any of them may be the one that is assigned when the function is called
+            binding.needs_mark = True
+        return Found(tuple(binding.variable for binding in reversed(group)), checked=True)
+
+
+def _found(binding: Binding) -> Found:
+    """Return what a visible binding means: itself, or what was before it where its definition was skipped."""
+    variables = []
+    latest: Binding | None = binding
+    while latest is not None and latest.conditional:
+        latest.needs_mark = True
+        variables.append(latest.variable)
+        latest = latest.before
+    if latest is not None:
+        variables.append(latest.variable)
+    return Found(tuple(variables), checked=len(variables) > 1, falls_through=latest is None)

@@ -17,7 +17,7 @@ TEXT = """
 (for [x [1 2] y [given]] x) (for [x [1 2] :when x] x)
 ^{:runtime.x (g 1)} (step (str "a") :params {"p" (g 2)} (call (str "d")))
 (let [a :int 5 [b] [a] {:keys [c] :or {c 1}} {}] (map call [b c]))
-(context/get (str "a"))
+(context/get (str "a")) (def n 1) (when (g 1) (def n 2)) n
 """
 
 

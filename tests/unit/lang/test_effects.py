@@ -77,6 +77,11 @@ def test_what_is_known_of_an_argument_is_its_outline() -> None:
     assert arguments('(for [p ["/a"]] (call :a p))') == (UNKNOWN,)
 
 
+def test_name_whose_redefinition_may_be_skipped_is_unknown() -> None:
+    assert arguments('(def p "/a") (when given (def p "/b")) (call :a p)') == (UNKNOWN,)
+    assert arguments('(def p "/a") (def p "/b") (call :a p)') == (Known("/b"),)
+
+
 def test_shared_literals_do_not_explode() -> None:
     names = ["(def x0 [1 1])"] + [f"(def x{i} [x{i - 1} x{i - 1}])" for i in range(1, 60)]
     (large,) = arguments(" ".join(names) + " (call :a x59)")

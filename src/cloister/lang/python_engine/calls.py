@@ -56,6 +56,12 @@ def read_variable(g: Generator, node: core.Local) -> ast.expr:
     return g.emit.choose(is_set, g.emit.name(name), missing)
 
 
+def read_latest(g: Generator, node: core.Latest) -> ast.expr:
+    """Write a read of the first variable that is assigned."""
+    values = [g.emit.name(variable_name(variable)) for variable in node.variables]
+    return g.emit.call("r_latest", g.emit.constant(node.variables[0].name), *values)
+
+
 def _call(g: Generator, function: ast.expr, node: core.Call) -> ast.expr:
     return g.emit.call(function, *g.expressions(node.arguments))
 
@@ -130,7 +136,9 @@ def write_hoisted(g: Generator, parameters: Sequence[core.Variable], outer: Sequ
         Its name; it takes the depth and then the parameters.
     """
     name = f"h{g.serial()}"
-    with g.new_function(FunctionFrame(name, g.function.lambda_name)) as block:
+    bodies = g.function.bodies + 1
+    g.bodies = max(g.bodies, bodies)
+    with g.new_function(FunctionFrame(name, g.function.lambda_name, bodies=bodies)) as block:
         g.function.outer.update(outer)
         if outer:
             g.loop = LoopFrame(list(outer), hoisted=True)

@@ -97,7 +97,7 @@ class Run:
         """
         if self._code.generated.nests:
             self._thread = DeepThread(self._stop)
-            value = self._thread.run(self._main, self._limits.depth_count)
+            value = self._thread.run(self._main, self._limits.depth_count, self._code.generated.bodies)
         else:
             value = self._main()
         return Outcome(value, self._budget.steps_count)
@@ -262,7 +262,7 @@ _SHARED: Final[dict[str, Any]] = {
     "F": FunctionType,
     "I": int,
     "R": object(),
-    "U": object(),
+    "U": operations.UNSET,
     "r_callable": lambda value: as_callable(value, "a call"),
     "r_catchable": (*CATCHABLE, TypeError),
     "r_elements": operations.elements,
@@ -279,5 +279,6 @@ _SHARED: Final[dict[str, Any]] = {
     "r_tuple": tuple,
     "r_turns": operations.turns,
     "r_unset": operations.unset,
+    "r_latest": operations.latest,
 }
 """Globals of compiled code that are the same in every run."""

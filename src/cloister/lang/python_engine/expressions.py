@@ -9,7 +9,7 @@ import ast
 from typing import Final
 
 from cloister.lang import core
-from cloister.lang.python_engine.calls import read_variable, write_call
+from cloister.lang.python_engine.calls import read_latest, read_variable, write_call
 from cloister.lang.python_engine.casts import write_cast, write_has_type
 from cloister.lang.python_engine.generator import EXPRESSIONS, Generator, is_atom
 from cloister.lang.wide_map import WIDE_MIN
@@ -63,6 +63,7 @@ def _host_function(g: Generator, node: core.HostFunction) -> ast.expr:
 EXPRESSIONS.update({
     core.Const: _const,  # type: ignore[dict-item]  # each writer takes the node class it is registered for
     core.Local: read_variable,  # type: ignore[dict-item]
+    core.Latest: read_latest,  # type: ignore[dict-item]
     core.Global: _global,  # type: ignore[dict-item]
     core.Input: _input,  # type: ignore[dict-item]
     core.MakeVector: _vector,  # type: ignore[dict-item]

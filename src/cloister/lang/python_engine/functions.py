@@ -118,6 +118,8 @@ class Functions:
                         straight.add(id(node.callee))
                 case core.Local(variable=variable) if id(node) not in straight:
                     self._valued.add(variable)
+                case core.Latest(variables=variables):
+                    self._valued.update(variables)
                 case core.Sequence(items=items):
                     dropped.update(id(item) for item in items[:-1])
                 case core.Define(variable=variable) if id(node) not in dropped:

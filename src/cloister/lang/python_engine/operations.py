@@ -170,6 +170,20 @@ def fit(result: int, operation: str) -> int:
     raise overflow(operation)
 
 
+UNSET: Final = object()
+"""What a variable holds that was not assigned yet."""
+
+
+def latest(name: str, *values: Value) -> Value:
+    """Return the first value that was assigned.
+
+    Raises:
+        GuestError: `guest.undefined` when none was.
+    """
+    found = next((value for value in values if value is not UNSET), UNSET)
+    return unset(name) if found is UNSET else found
+
+
 def unset(name: str) -> NoReturn:
     """Raise the error for a definition that was not evaluated before it was used."""
     message = f"Undefined symbol: {quoted(name, 60)}"

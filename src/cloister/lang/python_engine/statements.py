@@ -96,7 +96,8 @@ def _loop(g: Generator, node: core.Loop, to: Destination) -> None:
     names = [variable_name(variable) for variable in node.variables]
     for name, value in zip(names, node.initials, strict=True):
         g.deliver(value, Destination(name=name))
-    if g.facts.has_lambda(node.body):
+    # A function made in a later first value has captured the variables before it, which turns must leave alone
+    if g.facts.has_lambda(node.body) or any(map(g.facts.has_lambda, node.initials[1:])):
         _hoisted_loop(g, node, names, to)
         return
     outer, g.loop = g.loop, LoopFrame(names, hoisted=False)

@@ -23,6 +23,7 @@ from cloister.lang.types.expression import Type, Vector
 
 if TYPE_CHECKING:
     from cloister.lang.resolver import Resolver
+    from cloister.lang.scope import Binding
 
 FAMILY = Family()
 
@@ -74,14 +75,28 @@ def _assign(
     # The announced binding becomes visible to its own value when that is a function, else only afterwards.
     scope = resolver.scope
     binding = scope.declared(name.name, name.start) or scope.declare(resolver.variable(name.name, name.start))
-    binding.conditional = scope.conditions > 0
-    if _is_function(value):
+    if scope.conditions > 0:
+        scope.may_skip(binding)
+    if not _is_function(value):
+        node = resolver.value(value)
+    elif unwrap_metadata(value) is value:
         scope.start(binding)
         node = _function(resolver, value, name.name)
     else:
-        node = resolver.value(value)
+        node = _hinted_function(resolver, binding, value, name.name)
     scope.define(binding)
     return binding.variable, cast(node, annotation, name.name)
+
+
+def _hinted_function(resolver: Resolver, binding: Binding, value: Form, name: str) -> core.Node:
+    # Its hints are evaluated before it is assigned, and may call functions that read it
+    scope, is_conditional = resolver.scope, binding.conditional
+    if not is_conditional:
+        scope.may_skip(binding)
+    scope.start(binding)
+    node = _function(resolver, value, name)
+    binding.conditional = is_conditional
+    return node
 
 
 def _function(resolver: Resolver, form: Form, name: str) -> core.Node:

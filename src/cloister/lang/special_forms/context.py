@@ -60,7 +60,7 @@ def resolve_get(resolver: Resolver, form: ListForm) -> core.Node:
         raise misshapen(resolver, form, "compile.arity", "`get` with one form takes a keyword or name", GET)
     found = resolver.find(name)
     if found:
-        return core.Local(found.variable, found.checked, form.start, form.end)
+        return resolver.read(found, form.start, form.end)
     return core.Input(name, False, form.start, form.end)
 
 

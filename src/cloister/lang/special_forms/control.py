@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from cloister.lang import core
 from cloister.lang.core import Operation
-from cloister.lang.forms import Form, ListForm, SymbolForm
+from cloister.lang.forms import Form, ListForm, SymbolForm, VectorForm
 from cloister.lang.special_forms.annotated import Part, binding_parts, cast
-from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count, require_vector
+from cloister.lang.special_forms.form import Family, misshapen, require_count, require_vector
 from cloister.lang.special_forms.patterns import Bindings, bind_pattern
 
 if TYPE_CHECKING:
@@ -183,6 +183,12 @@ def _condition_part(resolver: Resolver, form: ListForm, shape: str) -> Part:
     return parts[0]
 
 
+def _tested(form: ListForm) -> Sequence[Form]:
+    """Return the value of the binding vector, which is evaluated in the scope around the form."""
+    vector = form.items[1] if len(form.items) > 1 else None
+    return vector.items[-1:] if isinstance(vector, VectorForm) else ()
+
+
 def _binding_branch(
     resolver: Resolver, form: ListForm, part: Part, then: Sequence[Form], otherwise: Form | None
 ) -> core.Node:
@@ -191,9 +197,9 @@ def _binding_branch(
     held = core.Local(subject, False, part.value.start, part.value.end)
     value = cast(resolver.value(part.value), part.annotation, "the value")
     with resolver.new_scope():
-        resolver.announce(then)
         bindings: Bindings = []
         bind_pattern(resolver, part.pattern, held, bindings)
+        resolver.announce(then)
         resolver.tail = tail
         body = resolver.marked(resolver.body(then, form.start, form.end))
     bound = core.Let(tuple(bindings), body, form.start, form.end)
@@ -202,7 +208,7 @@ def _binding_branch(
     return core.Let(((subject, value),), branch, form.start, form.end)
 
 
-@FAMILY.form("if-let", IF_LET, inside=lambda form: form.items[3:], shadowable=True)
+@FAMILY.form("if-let", IF_LET, inside=lambda form: (*_tested(form), *form.items[3:]), shadowable=True)
 def resolve_if_let(resolver: Resolver, form: ListForm) -> core.Node:
     """Bind a value and choose by it."""
     require_count(resolver, form, 2, 3, IF_LET)
@@ -211,7 +217,7 @@ def resolve_if_let(resolver: Resolver, form: ListForm) -> core.Node:
     return _binding_branch(resolver, form, part, form.items[2:3], otherwise)
 
 
-@FAMILY.form("when-let", WHEN_LET, inside=nothing, shadowable=True)
+@FAMILY.form("when-let", WHEN_LET, inside=_tested, shadowable=True)
 def resolve_when_let(resolver: Resolver, form: ListForm) -> core.Node:
     """Bind a value and evaluate the body when it is true."""
     require_count(resolver, form, 2, None, WHEN_LET)

@@ -5,10 +5,11 @@ Part of the guest set: standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from cloister.lang import core
-from cloister.lang.forms import ListForm, SymbolForm
+from cloister.lang.forms import Form, ListForm, SymbolForm, VectorForm
 from cloister.lang.special_forms.annotated import binding_parts, cast
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count, require_vector
 from cloister.lang.special_forms.patterns import Bindings, bind_pattern
@@ -72,7 +73,13 @@ def resolve_recur(resolver: Resolver, form: ListForm) -> core.Node:
     return core.Recur(resolver.values(form.items[1:]), form.start, form.end)
 
 
-@FAMILY.form("dotimes", DOTIMES, inside=nothing)
+def _count(form: ListForm) -> Sequence[Form]:
+    """Return the number of turns, which is evaluated in the scope around the form."""
+    vector = form.items[1] if len(form.items) > 1 else None
+    return vector.items[1:] if isinstance(vector, VectorForm) else ()
+
+
+@FAMILY.form("dotimes", DOTIMES, inside=_count)
 def resolve_dotimes(resolver: Resolver, form: ListForm) -> core.Node:
     """Evaluate the body a number of times."""
     vector = require_vector(resolver, form, "compile.dotimes-bindings", DOTIMES)

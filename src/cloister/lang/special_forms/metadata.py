@@ -33,7 +33,7 @@ MODEL_CHARS_MAX: Final = 150
 _MODEL_TARGETS: Final = (Keyword("local-model"), Keyword("remote"))
 
 
-@FAMILY.form("with-meta", META, inside=lambda form: form.items[2:], shadowable=True)
+@FAMILY.form("with-meta", META, inside=lambda form: form.items[1:], shadowable=True)
 def resolve_with_meta(resolver: Resolver, form: ListForm) -> core.Node:
     """Give `runtime.` metadata to the host with the calls of the form; other metadata only describes."""
     tail = resolver.tail

@@ -34,16 +34,15 @@ def _thread(resolver: Resolver, form: ListForm, shape: str, *, last: bool) -> co
     first, *steps = form.items[1:]
     if not steps:
         return resolver.in_tail(first, tail)
+    names = [_hidden(number, place) for number, place in enumerate(form.items[1:-1])]
+    calls = [_insert(resolver, step, name, shape, last=last) for step, name in zip(steps, names, strict=True)]
     with resolver.new_scope():
+        resolver.announce([first, *calls])
         bindings: Bindings = []
-        place = first
         value = resolver.value(first)
-        for number, step in enumerate(steps):
-            hidden = _hidden(number, place)
-            bindings.append((resolver.bind(hidden.name, place.start), value))
-            threaded = _insert(resolver, step, hidden, shape, last=last)
-            place = step
-            value = resolver.in_tail(threaded, tail and number == len(steps) - 1)
+        for name, call in zip(names, calls, strict=True):
+            bindings.append((resolver.bind(name.name, name.start), value))
+            value = resolver.in_tail(call, tail and call is calls[-1])
         return resolver.marked(core.Let(tuple(bindings), value, form.start, form.end))
 
 
@@ -80,6 +79,7 @@ def resolve_thread_as(resolver: Resolver, form: ListForm) -> core.Node:
     if not isinstance(name, SymbolForm):
         raise misshapen(resolver, name, "compile.thread", "the name for the value belongs here", THREAD_AS)
     with resolver.new_scope():
+        resolver.announce([first, *steps])
         bindings: Bindings = []
         value = resolver.value(first)
         for number, step in enumerate(steps):
@@ -93,19 +93,21 @@ def _thread_if(resolver: Resolver, form: ListForm, shape: str, *, last: bool) ->
     first, *parts = form.items[1:]
     if len(parts) % 2:
         raise misshapen(resolver, parts[-1], "compile.thread", "this test has no step", shape)
+    tests = parts[::2]
+    names = [_hidden(number, test) for number, test in enumerate(tests)]
+    calls = [_insert(resolver, step, name, shape, last=last) for step, name in zip(parts[1::2], names, strict=True)]
     with resolver.new_scope():
+        resolver.announce([first, *(part for pair in zip(tests, calls, strict=True) for part in pair)])
         bindings: Bindings = []
         value = resolver.value(first)
-        for number in range(0, len(parts), 2):
-            test, step = parts[number], parts[number + 1]
-            hidden = _hidden(number, test)
-            variable = resolver.bind(hidden.name, test.start)
+        for name, test, call in zip(names, tests, calls, strict=True):
+            variable = resolver.bind(name.name, test.start)
             bindings.append((variable, value))
             condition = resolver.value(test)
             with resolver.scope.conditionally():
-                changed = resolver.value(_insert(resolver, step, hidden, shape, last=last))
+                changed = resolver.value(call)
             same = core.Local(variable, False, test.start, test.end)
-            value = core.Branch(((condition, changed),), same, test.start, step.end)
+            value = core.Branch(((condition, changed),), same, test.start, call.end)
         return resolver.marked(core.Let(tuple(bindings), value, form.start, form.end))
 
 
