@@ -105,12 +105,23 @@ class Modules:
         known: Those that were resolved, by name.
         open: Names of those that are being resolved, the outermost first.
         chars_left: Characters that further texts may have.
+        read_before: Variables that functions read which may be called before the module is evaluated.
     """
 
     loader: ModuleLoader
     chars_left: int
     known: dict[str, Module] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
+    read_before: set[core.Variable] = field(default_factory=set)
+
+    def marked(self) -> tuple[core.Variable, ...]:
+        """Return the variables of all modules that the program must mark as unassigned before anything else.
+
+        Which of a module's definitions somebody reads that may not have happened is known only when everything was
+        resolved.
+        """
+        marked = {variable for module in self.known.values() for variable in module.space.scope.marked()}
+        return tuple(sorted(marked | self.read_before, key=lambda variable: variable.index))
 
 
 def resolve_module(ext: Extension, form: ListForm) -> core.Node:
@@ -123,14 +134,17 @@ def resolve_module(ext: Extension, form: ListForm) -> core.Node:
     return core.Sequence((node, value), (), form.start, form.end)
 
 
-def resolve_import(ext: Extension, form: ListForm) -> core.Node:
-    """Make the exports of a module visible; its definitions are evaluated here when nothing imported it before."""
+def resolve_import(ext: Extension, form: ListForm) -> tuple[core.Node, tuple[str, ...]]:
+    """Make the exports of a module visible; its definitions are evaluated here when nothing imported it before.
+
+    Returns:
+        What evaluates them, and the names that code below the import sees.
+    """
     name = _module_name(ext, form, IMPORT)
     alias, only = _options(ext, form)
     missing = {alias or name} if only is None else {each.name for each in only}
     ext.space.failed |= missing
     node = _ensure(ext, form, name)
-    ext.space.failed -= missing
     module = ext.modules.known[name]
     if only is None:
         prefix = alias or name
@@ -144,17 +158,16 @@ def resolve_import(ext: Extension, form: ListForm) -> core.Node:
                 raise not_exported(ext, each, each.name, name)
     for shown, exported in visible.items():
         _make_visible(ext, form, shown, exported, name)
-    return node
+    ext.space.failed -= missing
+    return node, tuple(visible)
 
 
 def _make_visible(ext: Extension, form: Form, shown: str, exported: str, name: str) -> None:
     space, source = ext.space, ext.modules.known[name].space
-    before = space.imported.get(shown)
-    if before is not None and before.module != name:
-        raise _conflict(ext, form, shown, before.module)
+    imported = Imported(name, source, exported, form.start, ext.early_code.last_index)
+    if space.imported.setdefault(shown, imported).module != name:
+        raise _conflict(ext, form, shown, space.imported[shown].module)
     macro = source.macros.get(exported)
-    found, early = source.scope.find(exported, 1), source.early.find(exported, 1)
-    space.imported[shown] = Imported(name, found.variable if found else None, early.variable if early else None, macro)
     if macro is not None:
         space.add_macro(shown, macro)
 
@@ -270,7 +283,7 @@ def _define(ext: Extension, form: ListForm, name: str) -> tuple[core.Node, Modul
         with ext.namespace(name) as space:
             nodes = ext.top_level(items, _ITEMS)
             exported = tuple(each.name for each in _exported_names(ext, exports, space))
-            node = core.Sequence(tuple(nodes), space.scope.marked(), form.start, form.end)
+            node = core.Sequence(tuple(nodes), (), form.start, form.end)  # marked by the program, see `Modules.marked`
     finally:
         modules.open.pop()
     module = modules.known[name] = Module(space, exported)

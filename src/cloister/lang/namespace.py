@@ -7,14 +7,14 @@ library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from cloister.lang.core import Variable
 from cloister.lang.forms import SymbolForm
-from cloister.lang.scope import Scope
+from cloister.lang.scope import Binding, Found, Scope
 
 if TYPE_CHECKING:
     from cloister.lang.macros.expander import Macro
@@ -22,21 +22,79 @@ if TYPE_CHECKING:
 _NONE: Final[Mapping[str, Macro]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class EarlyScope(Scope):
+    """The definitions of a namespace as macros see them.
+
+    A definition is resolved when a macro needs it, which may be far below the place where it stands. It means what it
+    would mean at its own place all the same: whether something else was used before changes nothing.
+
+    Attributes:
+        position: Index of the variable whose definition is resolved; None for the code of a macro, which is resolved
+            where it stands.
+        limit: Index that tells what stands above the macro which needs it.
+    """
+
+    position: int | None = None
+    limit: int | None = None
+
+    def find_here(self, name: str, level: int) -> Found | None:
+        """Return what `name` means when this scope binds it, else None.
+
+        Cost:
+            Logarithmic in the definitions of the name; linear where a function uses it above all of them.
+        """
+        group = self.bindings.get(name)
+        if not group:
+            return None
+        above = _count_above(group, self.position)
+        if above:
+            return Found((group[above - 1].variable,), checked=True)
+        if level <= self.level:
+            return None
+        usable = group[: max(1, _count_above(group, self.limit))]
+        return Found(tuple([binding.variable for binding in reversed(usable)]), checked=True)
+
+
+class DefinitionScope(Scope):
+    """What one definition defines inside itself, as macros see it.
+
+    For what stands inside it is the top level, but no other definition sees it: whether another one was resolved before
+    changes nothing.
+    """
+
+    __slots__ = ()
+
+
+def _count_above(group: Sequence[Binding], position: int | None) -> int:
+    return len(group) if position is None else bisect_left(group, position, key=lambda binding: binding.variable.index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Imported:
     """A definition of a module as an importing namespace sees it.
 
     Attributes:
         module: The module it is from.
-        variable: It in the program; None when only macros have it, or it is a macro.
-        early: It in macros, which run before the program; None when they cannot use it.
-        macro: The macro; None for every other definition.
+        space: What that module defines.
+        exported: Its name there.
+        start: Offset of the import.
+        since: Index that tells which definitions that macros see stand below the import.
     """
 
     module: str
-    variable: Variable | None
-    early: Variable | None
-    macro: Macro | None
+    space: Namespace
+    exported: str
+    start: int
+    since: int
+
+    def found(self) -> Found | None:
+        """Return it as the program sees it once the module was evaluated; None for macros and types."""
+        return self.space.scope.find(self.exported, 1)
+
+    def found_early(self) -> Found | None:
+        """Return it as macros see it, which run before the program; None when they cannot use it."""
+        return self.space.early.find(self.exported, 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,10 +104,11 @@ class Namespace:
     Attributes:
         name: Of the module; None for the program.
         scope: Its definitions.
-        early: The same definitions for macros; every one may be missing, because only what is needed is evaluated.
+        early: The same definitions for macros.
         macros: The macros that can be used at the place now looked at. Replaced whenever it changes, so that who
             remembers the table of a place keeps it.
-        imported: What `import` made visible, by the name it has here.
+        imported: What `import` makes visible, by the name it has here.
+        evaluated: The names among these that code sees which runs at once: those imported above it.
         prefixes: Which module a prefix before `/` means.
         failed: Prefixes and names of imports that could not be made, so that their uses are not reported, too.
         macro_starts: Offsets of all its macro definitions, to explain a use that comes before.
@@ -57,9 +116,10 @@ class Namespace:
 
     name: str | None
     scope: Scope = field(default_factory=lambda: Scope(None, 0))
-    early: Scope = field(default_factory=lambda: Scope(None, 0, conditions=1))
+    early: EarlyScope = field(default_factory=lambda: EarlyScope(None, 0))
     macros: Mapping[str, Macro] = field(default_factory=lambda: _NONE)
     imported: dict[str, Imported] = field(default_factory=dict)
+    evaluated: set[str] = field(default_factory=set)
     prefixes: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     macro_starts: dict[str, int] = field(default_factory=dict)

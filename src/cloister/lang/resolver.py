@@ -234,9 +234,9 @@ class Resolver(ResolverState):
         Raises:
             CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
         """
-        self.count_lookup(len(found.variables))
         if len(found.variables) == 1:
-            return core.Local(found.variables[0], found.checked, start, end)
+            return core.Local(found.variable, found.checked, start, end)
+        self.count_lookup(len(found.variables))
         return core.Latest(found.variables, start, end)
 
     def is_bound(self, name: str) -> bool:
@@ -250,7 +250,10 @@ class Resolver(ResolverState):
             CompileError: `compile.too-large` beyond `LOOKUPS_MAX`.
         """
         self.count_lookup()
-        return self.scope.find(name, self.scope.level)
+        found = self.scope.find(name, self.scope.level)
+        if found is not None and len(found.variables) > 1:
+            self.count_lookup(len(found.variables))
+        return found
 
     def find_type(self, name: str) -> Declaration | None:
         """Return the type the program declares under the name, as seen here.

@@ -80,6 +80,7 @@ class Scope:
     _started: dict[str, Binding] = field(default_factory=dict)
     _defined: dict[str, Binding] = field(default_factory=dict)
     """The last bindings, in the order of evaluation, that functions and all code can see so far."""
+    _later: dict[str, Found] = field(default_factory=dict)
 
     def declare(self, variable: Variable) -> Binding:
         """Announce a definition that comes later in this scope."""
@@ -180,12 +181,20 @@ class Scope:
         binding = (self._started if delayed else self._defined).get(name)
         if binding is not None:
             return _found(binding)
-        group = self.bindings.get(name) if delayed else None
+        return self._find_later(name) if delayed else None
+
+    def _find_later(self, name: str) -> Found | None:
+        """Return what a function means by a name all of whose definitions in this scope come later."""
+        group = self.bindings.get(name)
         if not group:
             return None
-        for binding in group:  # any of them may be the one that is assigned when the function is called
-            binding.needs_mark = True
-        return Found(tuple(binding.variable for binding in reversed(group)), checked=True)
+        found = self._later.get(name)
+        if found is None or len(found.variables) < len(group):
+            for binding in group:  # any of them may be the one that is assigned when the function is called
+                binding.needs_mark = True
+            found = Found(tuple(binding.variable for binding in reversed(group)), checked=True)
+            self._later[name] = found
+        return found
 
 
 def _found(binding: Binding) -> Found:

@@ -116,6 +116,32 @@ def test_problems_of_several_files_are_reported_together() -> None:
     }  # fmt: skip
 
 
+def test_a_use_before_the_import_says_so() -> None:
+    error = error_of("(def x\n  (a/f 1))\n\n(import a)", a=A, c=C)
+    assert error.message == "`a/f` is used before its import on line 4"
+    assert str(error.span) == "<eval>:2:4"
+    error = error_of("(import b)", b="(module b\n (def x (c/g 1))\n (import c))", c=C)
+    assert error.message == "`c/g` is used before its import on line 3"
+    assert str(error.span) == "lib/b.rtfs:2:10"
+
+
+def test_an_import_that_failed_is_the_only_problem() -> None:
+    error = error_of("(import c :only [g nothing]) (g 1) (nothing)", c=C)
+    assert (error.code, error.details.get("more")) == ("compile.not-exported", None)
+    error = error_of("(import c :as d) (import a :as d) (d/g 1) (d/f 1)", a=A, c=C)
+    assert (error.code, error.details.get("more")) == ("compile.import", None)
+
+
+def test_a_module_that_several_import_is_there_once_the_first_did() -> None:
+    text = "(defn f [] (c/g 1)) (def before (try (f) (catch e 0))) (import a) (def after (f)) (import c) [before after]"
+    assert value_of(text, a=A, c=C) == "[0 2]"
+
+
+def test_macros_can_use_what_def_and_defn_define() -> None:
+    error = error_of("(import a) (defmacro m [] (a/P {}))", a="(module a (:exports [P]) (defstruct P))")
+    assert error.message == "macros cannot use `a/P`"
+
+
 def test_a_circle_is_shown() -> None:
     error = error_of("(import a)", a="(module a (import b))", b="(module b (import c))", c="(module c (import a))")
     assert error.code == "compile.module-cycle"

@@ -1,8 +1,8 @@
 """What `defmacro` defines, and the code that macros run.
 
 Owns the early scopes' contents: a macro runs before the program does, so the functions it calls are resolved a second
-time, apart from the program, and only those that are needed. Handles forms of hostile text. Part of the guest set:
-standard library only.
+time, apart from the program, for each macro, and only those that are needed. Handles forms of hostile text. Part of
+the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from cloister.errors import CompileError, quoted
 from cloister.lang import core
-from cloister.lang.forms import Form, ListForm, LiteralForm, SymbolForm
+from cloister.lang.forms import ListForm, LiteralForm, SymbolForm
 from cloister.lang.macros.expander import Macro, MakeRunner, RunMacro
-from cloister.lang.namespace import Namespace
+from cloister.lang.namespace import DefinitionScope, Namespace
 from cloister.lang.program_size import SIZE_MAX, ProgramSize, size_of
 from cloister.lang.special_forms.form import misshapen, unwrap_metadata
 from cloister.lang.special_forms.table import SPECIAL_FORMS
@@ -46,43 +46,70 @@ class Definition:
     """A top-level definition that macros may need."""
 
     space: Namespace
-    form: Form
+    form: ListForm
     macros: Mapping[str, Macro]
 
 
 @dataclass(slots=True)
 class EarlyCode:
-    """The definitions of a program as macros see them, and how much code was generated for macros."""
+    """The definitions of a program as macros see them, and how much code was generated for macros.
+
+    Attributes:
+        definitions: By the variable that they have in macros.
+        last_index: Index of the last of these variables; 0 when there is none.
+        failed: Those that cannot run before the program does; a text that uses them often must end soon, too.
+        size: Of all code that was generated.
+    """
 
     definitions: dict[core.Variable, Definition] = field(default_factory=dict)
-    nodes: dict[core.Variable, core.Define] = field(default_factory=dict)
+    last_index: int = 0
+    failed: dict[core.Variable, CompileError] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
 
-    def add(self, ext: Extension, name: SymbolForm, form: Form) -> None:
+    def add(self, ext: Extension, name: SymbolForm, form: ListForm) -> None:
         """Note a top-level definition of the present namespace."""
         space = ext.space
         variable = ext.resolver.variable(name.name, name.start)
-        binding = space.early.declare(variable)
-        binding.conditional = True  # nothing is evaluated before somebody needs it
-        space.early.define(binding)
+        space.early.declare(variable)
         self.definitions[variable] = Definition(space, form, space.macros)
+        self.last_index = variable.index
 
-    def node(self, ext: Extension, variable: core.Variable) -> core.Define:
-        """Return a definition as macros run it.
+    def node(self, ext: Extension, variable: core.Variable, limit: int) -> core.Define:
+        """Return a definition as a macro runs it.
+
+        Args:
+            ext: The state of resolving.
+            variable: What it defines.
+            limit: Index that tells what stands above the macro.
 
         Raises:
             CompileError: It cannot run before the program does.
         """
-        known = self.nodes.get(variable)
-        if known is None:
-            definition = self.definitions[variable]
-            with ext.early(definition.space, definition.macros):
-                node = ext.resolver.value(definition.form)
-            if not isinstance(node, core.Define):
-                raise ext.resolver.error(definition.form, "compile.macro", "macros cannot use this definition")
-            known = core.Define(variable, node.value, node.start, node.end)
-            self.nodes[variable] = known
-        return known
+        if variable in self.failed:
+            raise self.failed[variable]
+        try:
+            return self._resolved(ext, variable, limit)
+        except CompileError as error:
+            self.failed[variable] = error
+            raise
+
+    def _resolved(self, ext: Extension, variable: core.Variable, limit: int) -> core.Define:
+        definition = self.definitions[variable]
+        resolver, form, early = ext.resolver, definition.form, definition.space.early
+        scope = DefinitionScope(early, early.level, early.depth + 1)
+        with ext.early(definition.space, definition.macros, variable.index, limit), resolver.top_scope(scope):
+            scope.declare(variable)
+            above = early.find_here(variable.name, early.level)
+            if above is not None:  # what the name means inside until it is defined anew, in functions too
+                scope.bind(above.variable)
+            special = resolver.special(form)
+            ext.announce(special.inside(form) if special is not None else ())
+            node = resolver.value(form)
+            value = resolver.marked(node.value) if isinstance(node, core.Define) else None
+        if value is None:
+            raise resolver.error(form, "compile.macro", "macros cannot use this definition")
+        _refuse_effects(ext, value)
+        return core.Define(variable, value, node.start, node.end)
 
     def grow(self, size: ProgramSize) -> None:
         """Count the code of one more macro.
@@ -93,11 +120,15 @@ class EarlyCode:
         for each in fields(ProgramSize):
             self.size[each.name] = self.size.get(each.name, 0) + getattr(size, each.name)
             if self.size[each.name] > getattr(CODE_MAX, each.name):
-                raise CompileError(
-                    "the code of the macros is larger than is generated while a plan is checked",
-                    code="compile.expansion-limit",
-                    hint="let macros call fewer and smaller functions",
-                )
+                raise _too_much_code()
+
+
+def _too_much_code() -> CompileError:
+    return CompileError(
+        "the code of the macros is larger than is generated while a plan is checked",
+        code="compile.expansion-limit",
+        hint="let macros call fewer and smaller functions",
+    )
 
 
 def define_macro(ext: Extension, form: ListForm) -> None:
@@ -150,6 +181,15 @@ def _refuse_effects(ext: Extension, node: core.Node) -> None:
             raise ext.resolver.error(place, "compile.macro", message, hint)
 
 
+def _read(node: core.Node) -> tuple[core.Variable, ...]:
+    match node:
+        case core.Local(variable=variable):
+            return (variable,)
+        case core.Latest(variables=variables):
+            return variables
+    return ()
+
+
 class _Runner:
     """Runs one macro; makes its code at the first use."""
 
@@ -164,20 +204,29 @@ class _Runner:
         return self._run(operands, limits)
 
     def _made(self, make_runner: MakeRunner) -> RunMacro:
-        node, early = self._macro, self._ext.early_code
-        needed: dict[core.Variable, core.Define] = {}
-        pending: list[core.Node] = [node]
-        while pending:
-            for part in core.walk(pending.pop()):
-                if isinstance(part, core.Local) and part.variable in early.definitions and part.variable not in needed:
-                    needed[part.variable] = early.node(self._ext, part.variable)
-                    _refuse_effects(self._ext, needed[part.variable])
-                    pending.append(needed[part.variable])
+        node, needed = self._macro, self._needed()
         start, end = node.start, node.end
         function = core.Local(node.variable, False, start, end)
         operands = core.Input(OPERANDS, True, start, end)
         call = core.Call(core.Global("apply", start, end), (function, operands), start, end)
         order = sorted(needed, key=lambda variable: variable.index)
         program = core.Sequence((*(needed[each] for each in order), node, call), tuple(order), start, end)
-        early.grow(size_of(program))
+        self._ext.early_code.grow(size_of(program))
         return make_runner(program, self._ext.resolver.source)
+
+    def _needed(self) -> dict[core.Variable, core.Define]:
+        """Return the definitions that the macro uses, those that these use, and so on."""
+        node, early = self._macro, self._ext.early_code
+        needed: dict[core.Variable, core.Define] = {}
+        pending: list[core.Node] = [node]
+        nodes_count = 0
+        while pending:
+            for part in core.walk(pending.pop()):
+                for variable in _read(part):
+                    if variable in early.definitions and variable not in needed:
+                        needed[variable] = early.node(self._ext, variable, node.variable.index)
+                        pending.append(needed[variable])
+                        nodes_count += sum(1 for _ in core.walk(needed[variable]))
+                        if nodes_count > CODE_MAX.nodes_count:  # resolving more of them takes time
+                            raise _too_much_code()
+        return needed

@@ -17,7 +17,7 @@ from cloister.lang.macros.definition import EarlyCode
 from cloister.lang.macros.expander import Expander, Macro, MakeRunner, Trail
 from cloister.lang.macros.top_level import resolve_top_level
 from cloister.lang.modules import TEXTS_CHARS_MAX, ModuleLoader, Modules, joined, not_exported
-from cloister.lang.namespace import HomeSymbolForm, Imported, Namespace
+from cloister.lang.namespace import DefinitionScope, HomeSymbolForm, Imported, Namespace
 from cloister.lang.resolver_state import FATAL
 from cloister.lang.scope import Found, Scope
 from cloister.lang.source import JoinedSource, ModuleText, Source
@@ -77,18 +77,28 @@ class Extension:
             self.space, self.trail = before
 
     @contextmanager
-    def early(self, space: Namespace, macros: Mapping[str, Macro]) -> Iterator[None]:
+    def early(
+        self, space: Namespace, macros: Mapping[str, Macro], position: int | None = None, limit: int | None = None
+    ) -> Iterator[None]:
         """Resolve the `with` block as code that macros run.
+
+        Args:
+            space: Where the code stands.
+            macros: Those it may use.
+            position: See `EarlyScope`.
+            limit: See `EarlyScope`.
 
         Raises:
             CompileError: The first problem of that code.
         """
-        resolver, before = self.resolver, (self.space, self.trail, self.is_early)
+        resolver, before, scope = self.resolver, (self.space, self.trail, self.is_early), space.early
         inputs, errors, macros_before = resolver.inputs, resolver.errors, space.macros
+        places = scope.position, scope.limit
         self.space, self.trail, self.is_early = space, None, True
         resolver.inputs, resolver.errors, space.macros = frozenset(), [], macros
+        scope.position, scope.limit = position, limit
         try:
-            with resolver.top_scope(space.early):
+            with resolver.top_scope(scope):
                 yield
             if resolver.errors:
                 first, *more = resolver.errors
@@ -97,11 +107,14 @@ class Extension:
                 raise first
         finally:
             resolver.inputs, resolver.errors, space.macros = inputs, errors, macros_before
+            scope.position, scope.limit = places
             self.space, self.trail, self.is_early = before
 
     def top_level(self, forms: Sequence[Form], allowed: frozenset[str] | None = None) -> list[core.Node]:
         """Resolve top-level forms in the present namespace; see `resolve_top_level`."""
-        return resolve_top_level(self, forms, allowed)
+        nodes = resolve_top_level(self, forms, allowed)
+        unset = self.modules.marked() if self.space.name is None else ()
+        return [core.Sequence(tuple(nodes), unset, forms[0].start, forms[-1].end)] if unset else nodes
 
     # Macros
 
@@ -177,9 +190,11 @@ class Extension:
         self.resolver.count_lookup()
         scope: Scope | None = self.resolver.scope
         is_home = isinstance(head, HomeSymbolForm)
-        while scope is not None and scope.parent is not None:
+        while scope is not None and scope.parent is not None and not isinstance(scope, DefinitionScope):
             if is_home:
-                if any(binding.variable.start is head.start for binding in scope.bindings.get(head.name, ())):
+                group = scope.bindings.get(head.name, ())
+                self.resolver.count_lookup(len(group))
+                if any(binding.variable.start is head.start for binding in group):
                     return True
             elif head.name in scope.bindings or (is_announced and head.name in scope.hidden):
                 return True
@@ -203,19 +218,44 @@ class Extension:
 
     def find(self, form: SymbolForm) -> Found | None:
         """Return what a name is bound to in scopes."""
-        found = self.resolver.find(form.name)
-        if not isinstance(form, HomeSymbolForm) or (found is not None and found.variable.start is form.start):
-            return found
+        if not isinstance(form, HomeSymbolForm):
+            return self.resolver.find(form.name)
+        self.resolver.count_lookup()
+        level = self.resolver.scope.level
+        written = self._written(form, level)
+        if written is not None and not written.falls_through:
+            return written
         top = form.home.early if self.is_early else form.home.scope
-        return top.find(form.name, self.resolver.scope.level)
+        found = top.find(form.name, level)
+        if written is None or found is None:
+            return found or written
+        return Found((*written.variables, *found.variables), checked=True)
+
+    def _written(self, form: HomeSymbolForm, level: int) -> Found | None:
+        """Return what the use of the macro that wrote a name binds it to; what others bind is passed over.
+
+        It does not count as read there, either.
+        """
+        scope: Scope | None = self.resolver.scope
+        variables: tuple[core.Variable, ...] = ()
+        while scope is not None:
+            found = scope.find_here(form.name, level)
+            if found is not None:
+                self.resolver.count_lookup(len(found.variables))
+                own = tuple([variable for variable in found.variables if variable.start is form.start])
+                scope.reads += bool(own)
+                variables += own
+                if own and own[-1] is found.variables[-1] and not found.falls_through:
+                    return Found(variables, found.checked)
+            scope = scope.parent
+        return Found(variables, checked=True, falls_through=True) if variables else None
 
     def imported(self, form: SymbolForm) -> core.Node | None:
         """Return an imported definition, or what else a name means that no scope binds; None when it is neither."""
         space = form.home if isinstance(form, HomeSymbolForm) else self.space
-        found = space.imported.get(form.name)
-        variable = (found.early if self.is_early else found.variable) if found else None
-        if variable is not None:
-            return core.Local(variable, self.is_early, form.start, form.end)
+        found = self._found_import(form, space)
+        if found is not None:
+            return self.resolver.read(found, form.start, form.end)
         used = self._macro_as_value(form, space)
         if used is not None or self.resolver.is_full or form.name in BUILTINS or form.name in self.resolver.inputs:
             return used
@@ -225,6 +265,26 @@ class Extension:
         elif not self._failed(form, space):
             return None
         return core.Const(None, form.start, form.end)
+
+    def _found_import(self, form: SymbolForm, space: Namespace) -> Found | None:
+        """Return an imported definition as it is seen here: code that runs at once sees what is imported above it."""
+        imported = space.imported.get(form.name)
+        if imported is None:
+            return None
+        is_above = self._is_above(form.name, space, imported)
+        if not is_above and self.resolver.scope.level <= space.scope.level:
+            return None
+        found = imported.found_early() if self.is_early else imported.found()
+        if is_above or self.is_early or found is None:
+            return found
+        self.modules.read_before.update(found.variables)
+        return Found(found.variables, checked=True)
+
+    def _is_above(self, name: str, space: Namespace, imported: Imported) -> bool:
+        """Say whether a name is imported above the code that is being resolved."""
+        if not self.is_early:
+            return name in space.evaluated
+        return space.early.position is None or imported.since < space.early.position
 
     def _failed(self, form: SymbolForm, space: Namespace) -> bool:
         """Say whether the name is that of a macro or import that is wrong, which was reported."""
@@ -260,6 +320,9 @@ class Extension:
             line = self.resolver.source.span(defined, defined).line
             message = f"the macro `{name}` is used before its definition on line {line}"
             return error(form, "compile.unknown-name", message, "move the definition up")
+        imported = space.imported.get(form.name)
+        if imported is not None:
+            return self._not_usable(form, space, imported)
         prefix, _, last = form.name.rpartition("/")
         module = space.prefixes.get(prefix)
         if module is not None:
@@ -268,3 +331,17 @@ class Extension:
             hint = f"write (import {prefix}) above" if space.name != prefix else f"write {last}"
             return error(form, "compile.unknown-name", f"the module {prefix} is not imported here", hint)
         return None
+
+    def _not_usable(self, form: SymbolForm, space: Namespace, imported: Imported) -> CompileError | None:
+        """Return the problem of a name that is imported, and all the same means nothing here."""
+        name, found = quoted(form.name, 60), imported.found()
+        if self.is_early and found is not None and imported.found_early() is None:
+            message, hint = f"macros cannot use `{name}`", "they can use what `def` and `defn` define at the top level"
+        elif not self._is_above(form.name, space, imported):
+            line = self.resolver.source.span(imported.start, imported.start).line
+            message, hint = f"`{name}` is used before its import on line {line}", "move the import up"
+        elif found is None and imported.space.scope.find_type(imported.exported) is not None:
+            message, hint = f"`{name}` is a type, not a value", f"types stand behind a name: [x :{name}]"
+        else:
+            return None
+        return self.resolver.error(form, "compile.unknown-name", message, hint)

@@ -3,7 +3,8 @@
 Owns the order of work there. Definitions are announced before anything is resolved, so that functions can call each
 other; macros must be expanded before that, because they may make definitions, and defined before they are expanded. So
 the forms are gone through twice: once to define macros, import modules and announce, each with what stands above it;
-then to resolve them. Handles forms of hostile text. Part of the guest set: standard library only.
+then to resolve them, where code that runs at once sees only what was imported above it. Handles forms of hostile text.
+Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ WORDS: Final = ("defmacro", "module", "import")
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A top-level form on its way: core already, or a form with the macros it may use."""
+    """A top-level form on its way: core already, or a form with the macros it may use; and what it imports."""
 
     form: Form
     node: core.Node | None
     trail: Trail | None
     macros: Mapping[str, Macro]
+    imports: tuple[str, ...]
 
 
 def resolve_top_level(ext: Extension, forms: Sequence[Form], allowed: frozenset[str] | None = None) -> list[core.Node]:
@@ -52,6 +54,7 @@ def resolve_top_level(ext: Extension, forms: Sequence[Form], allowed: frozenset[
     for item in items:
         if item.node is not None:
             nodes.append(item.node)
+            space.evaluated.update(item.imports)
             continue
         space.macros, ext.trail = item.macros, item.trail
         nodes += ext.resolver.collected(item.form)
@@ -108,15 +111,15 @@ class _TopLevel:
         elif name == "module" and isinstance(form, ListForm):
             self._add(form, resolve_module(ext, form))
         elif name == "import" and isinstance(form, ListForm):
-            self._add(form, resolve_import(ext, form))
+            self._add(form, *resolve_import(ext, form))
         else:
             if special is not None and special.defines and isinstance(form, ListForm):
                 self._define(form, special.name)
             ext.resolver.announce([form])
             self._add(form, None)
 
-    def _add(self, form: Form, node: core.Node | None) -> None:
-        self._items.append(_Item(form, node, self._ext.trail, self._ext.space.macros))
+    def _add(self, form: Form, node: core.Node | None, imports: tuple[str, ...] = ()) -> None:
+        self._items.append(_Item(form, node, self._ext.trail, self._ext.space.macros, imports))
 
     def _define(self, form: ListForm, word: str) -> None:
         name = unwrap_metadata(form.items[1]) if len(form.items) > 1 else None

@@ -26,14 +26,17 @@ from cloister.limits import MIB
 T = TypeVar("T")
 
 FRAMES_PER_CALL: Final = 6
-"""Python frames one nested RTFS call may need: itself, a loop body, and a builtin it goes through."""
+"""Python frames one nested RTFS call may need: itself, one loop body, and a builtin it goes through."""
 
 FRAMES_SPARE: Final = 5_000
 BYTES_PER_FRAME: Final = 3 * 1024
 """C stack one Python frame may need when it is entered from C; measured below 1 KiB on CPython 3.11 to 3.13."""
 
-STACK_BYTES: Final = (512 * MIB, 256 * MIB, 64 * MIB, 16 * MIB)
-"""Stack sizes from most to least; address space only, until used."""
+STACK_BYTES: Final = (640 * MIB, 512 * MIB, 256 * MIB, 64 * MIB, 16 * MIB)
+"""Stack sizes from most to least; address space only, until used.
+
+The largest is enough for the default `depth_count` of the worst function, with `BLOCKS_MAX` loop bodies in one another.
+"""
 
 
 class DeepThread(Generic[T]):
@@ -63,14 +66,19 @@ class DeepThread(Generic[T]):
             raise error
         return value
 
-    def run(self, function: Callable[[], T], depth_count: int) -> T:
-        """Run a function with room for `depth_count` nested RTFS calls, and return its result.
+    def run(self, function: Callable[[], T], depth_count: int, bodies_count: int = 1) -> T:
+        """Run a function with room for nested RTFS calls, and return its result.
+
+        Args:
+            function: What to run.
+            depth_count: How many calls may be nested.
+            bodies_count: How many loop bodies that are Python functions each call may be inside of at once.
 
         Raises:
             BaseException: Whatever the function raises; `RecursionError` when the room was not enough.
             InternalError: `internal.thread` when no thread can be started.
         """
-        wanted = FRAMES_SPARE + depth_count * FRAMES_PER_CALL
+        wanted = FRAMES_SPARE + depth_count * (FRAMES_PER_CALL + max(0, bodies_count - 1))
         context = contextvars.copy_context()
         for stack_bytes in _stack_sizes(wanted * BYTES_PER_FRAME):
             thread = threading.Thread(target=context.run, args=(self._body, function), daemon=True)

@@ -69,6 +69,7 @@ class FunctionFrame:
         outer: Variables of the functions around it that it assigns.
         temporaries: How many temporary variables it has.
         uses_depth: Whether something in it reads `DEPTH`.
+        bodies: When it is a loop body, how many of those it stands in within one RTFS function, itself included.
     """
 
     name: str
@@ -77,6 +78,7 @@ class FunctionFrame:
     outer: set[str] = field(default_factory=set)
     temporaries: int = 0
     uses_depth: bool = False
+    bodies: int = 0
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class GeneratedCode:
         builtins: Global name of an implementation to builtin name.
         checked_builtins: Global name of a builtin object to builtin name.
         nests: Whether some function of it can make calls that nest.
+        bodies: How many loop bodies that are Python functions one RTFS function has inside one another, at most.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -100,3 +103,4 @@ class GeneratedCode:
     builtins: dict[str, str]
     checked_builtins: dict[str, str]
     nests: bool
+    bodies: int

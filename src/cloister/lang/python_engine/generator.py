@@ -51,6 +51,7 @@ class Generator:
         self.block: list[ast.stmt] = []
         self.function = FunctionFrame(ENTRY, "program")
         self.loop: LoopFrame | None = None
+        self.bodies = 0
         self.functions: dict[str, str] = {ENTRY: "program", EXPRESSION: "program"}
         self.arities: dict[str, str] = {}
         self.constants: dict[str, Value] = {}
@@ -75,7 +76,7 @@ class Generator:
         tree = self._expression() or self._module()
         return tree, GeneratedCode(
             tuple(self._places), self.functions, self.arities, self.constants, self.builtins, self.checked_builtins,
-            self.facts.nests,
+            self.facts.nests, self.bodies,
         )  # fmt: skip
 
     def _expression(self) -> ast.Expression | None:

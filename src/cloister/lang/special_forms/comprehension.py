@@ -2,8 +2,9 @@
 
 Owns its bindings and the modifiers `:when`, `:while` and `:let`. All collections are evaluated once, before the first
 turn (language reference, section 2.5), except those that use a name bound by the same `for`: such a collection is
-evaluated for each turn of those before it. What core's `For` cannot say is written as loops around `conj`. Part of the
-guest set: standard library only.
+evaluated for each turn of those before it. Patterns and modifiers are evaluated once for each element of the collection
+they belong to, before those after it are gone through. What core's `For` cannot say is written as loops around `conj`.
+Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from cloister.lang import core
 from cloister.lang.core import Operation
 from cloister.lang.forms import Form, ListForm, LiteralForm, VectorForm
-from cloister.lang.special_forms.annotated import binding_parts, cast
+from cloister.lang.special_forms.annotated import Part, binding_parts, cast
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count, require_vector
 from cloister.lang.special_forms.patterns import Bindings, bind_pattern
 from cloister.lang.values import Keyword
@@ -51,6 +52,14 @@ class _Level:
         """Whether core's `For` can go through it."""
         return not self.depends and all(isinstance(part, list) for part in self.parts)
 
+    def split(self) -> tuple[core.Variable, Bindings]:
+        """Return the variable that `For` assigns the elements to, and the bindings to make then."""
+        bound = [pair for part in self.parts if isinstance(part, list) for pair in part]
+        first, value = bound[0]
+        if isinstance(value, core.Local) and value.variable is self.variable:  # a plain name is the variable itself
+            return first, bound[1:]
+        return self.variable, bound
+
 
 @FAMILY.form("for", FOR, inside=nothing)
 def resolve_for(resolver: Resolver, form: ListForm) -> core.Node:
@@ -61,11 +70,10 @@ def resolve_for(resolver: Resolver, form: ListForm) -> core.Node:
     with resolver.new_scope():
         levels: list[_Level] = []
         for group in groups:
-            _resolve_group(resolver, group, levels)
+            _resolve_group(resolver, form, group, levels)
         with resolver.block(form, len(levels)):
             body = resolver.closed(form.items[2])
-        is_plain = all(level.is_plain for level in levels)
-        return _plain(levels, body, form) if is_plain else _loops(resolver, levels, body, form)
+        return _plain(levels, body, form) or _loops(resolver, levels, body, form)
 
 
 _Group: TypeAlias = "VectorForm | tuple[Keyword, Form]"
@@ -100,46 +108,57 @@ def _modifier(form: Form) -> Keyword | None:
     return value if isinstance(value, Keyword) and value in _MODIFIERS else None
 
 
-def _resolve_group(resolver: Resolver, group: _Group, levels: list[_Level]) -> None:
+def _resolve_group(resolver: Resolver, form: ListForm, group: _Group, levels: list[_Level]) -> None:
     if isinstance(group, VectorForm):
         for part in binding_parts(resolver, group, CODE, FOR):
-            reads = resolver.scope.reads
-            collection = resolver.closed(part.value)
-            level = _Level(resolver.variable("_", part.pattern.start), collection, resolver.scope.reads > reads)
-            levels.append(level)
-            element: core.Node = core.Local(level.variable, False, part.pattern.start, part.pattern.end)
-            bindings: Bindings = []
-            bind_pattern(resolver, part.pattern, cast(element, part.annotation, "an element"), bindings)
-            level.parts.append(bindings)
+            _resolve_level(resolver, form, part, levels)
         return
-    keyword, form = group
-    if keyword is not Keyword("let"):
-        levels[-1].parts.append((keyword, resolver.closed(form)))
-        return
+    keyword, test = group
+    with resolver.block(form, len(levels)):
+        if keyword is Keyword("let"):
+            levels[-1].parts.append(_let(resolver, test))
+        else:
+            levels[-1].parts.append((keyword, resolver.closed(test)))
+
+
+def _resolve_level(resolver: Resolver, form: ListForm, part: Part, levels: list[_Level]) -> None:
+    reads = resolver.scope.reads
+    # Whether it depends on the loops of the levels so far, and so stands in them, is not known before it is resolved
+    with resolver.block(form, len(levels)):
+        collection = resolver.closed(part.value)
+    place = part.pattern.start, part.pattern.end
+    level = _Level(resolver.variable("_", place[0]), collection, resolver.scope.reads > reads)
+    levels.append(level)
+    element = cast(core.Local(level.variable, False, *place), part.annotation, "an element")
+    bindings: Bindings = []
+    with resolver.block(form, len(levels)):  # defaults of a pattern
+        bind_pattern(resolver, part.pattern, element, bindings)
+    level.parts.append(bindings)
+
+
+def _let(resolver: Resolver, form: Form) -> Bindings:
     if not isinstance(form, VectorForm):
         raise misshapen(resolver, form, CODE, "`:let` takes a vector of names and values", FOR)
-    bindings = []
+    bindings: Bindings = []
     for part in binding_parts(resolver, form, CODE, FOR):
         value = cast(resolver.closed(part.value), part.annotation, "a binding of :let")
         bind_pattern(resolver, part.pattern, value, bindings)
-    levels[-1].parts.append(bindings)
+    return bindings
 
 
-def _plain(levels: Sequence[_Level], body: core.Node, form: ListForm) -> core.Node:
-    variables: list[core.Variable] = []
-    rest: Bindings = []
-    for level in levels:
-        bound = [pair for part in level.parts if isinstance(part, list) for pair in part]
-        first, value = bound[0]
-        if isinstance(value, core.Local) and value.variable is level.variable:  # a plain name is the variable itself
-            variables.append(first)
-            bound = bound[1:]
-        else:
-            variables.append(level.variable)
-        rest += bound
-    inner = core.Let(tuple(rest), body, form.start, form.end) if rest else body
+def _plain(levels: Sequence[_Level], body: core.Node, form: ListForm) -> core.Node | None:
+    """Write the levels as one `For`; None when it cannot say them.
+
+    It evaluates nothing between one level and the next: a binding of an outer level would be made once for each turn of
+    the innermost one, and never where an inner collection is empty.
+    """
+    split = [level.split() for level in levels]
+    if not all(level.is_plain for level in levels) or any(bindings for _, bindings in split[:-1]):
+        return None
+    bindings = tuple(split[-1][1])
+    inner = core.Let(bindings, body, form.start, form.end) if bindings else body
     collections = tuple(level.collection for level in levels)
-    return core.For(tuple(variables), collections, inner, form.start, form.end)
+    return core.For(tuple(variable for variable, _ in split), collections, inner, form.start, form.end)
 
 
 def _loops(resolver: Resolver, levels: Sequence[_Level], body: core.Node, form: ListForm) -> core.Node:

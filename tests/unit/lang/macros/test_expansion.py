@@ -67,6 +67,35 @@ def test_a_macro_that_fails_says_why_and_where() -> None:
     assert error.details["cause"]["span"]["line"] == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(def x (do (def y (map (fn [z] y) [1])) 1)) (defmacro m [] x) (m)",
+        "(def x (do (if false (def y 1) 0) y)) (defmacro m [] x) (m)",
+    ],
+)
+def test_a_macro_that_needs_what_was_not_defined_says_so(text: str) -> None:
+    assert error_of(text).message == "the macro `m` failed: Undefined symbol: y"
+
+
+def test_a_definition_that_macros_cannot_use_is_named_by_every_use() -> None:
+    error = error_of("(defn f [] (call :a.b 1)) (defmacro m [] (f)) (m)\n(m)\n(defmacro n [] (f)) (n)")
+    messages = [error.message, *(each["message"] for each in error.details["more"])]
+    assert [message.split(":")[0] for message in messages] == [
+        "the macro `m` failed", "the macro `m` failed", "the macro `n` failed",
+    ]  # fmt: skip
+    assert all("cannot call capabilities" in message for message in messages)
+
+
+def test_a_name_from_where_the_macro_was_defined_does_not_use_one_of_the_same_name() -> None:
+    # `for` goes through a collection that uses one of its own names anew for each turn
+    def steps(name: str) -> int:
+        text = f"(def n 5) (defmacro k [] `n) (for [{name} [1 2 3] y (map (fn [q] q) [(k)])] y)"
+        return run_program(compile_program(text), PureHost(), ResourceLimits(), {}).steps_count
+
+    assert steps("n") == steps("j")
+
+
 def test_several_uses_that_fail_are_reported_together_and_once() -> None:
     error = error_of("(defmacro m [x] (nth x 5))\n(list (m [1]) (m [2]))\n(m [3])")
     assert [place(error)[0], *(each["span"]["line"] for each in error.details["more"])] == [2, 2, 3]

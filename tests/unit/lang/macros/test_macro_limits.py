@@ -56,6 +56,12 @@ def refused(text: str) -> CompileError:
             "code of the macros",
         ),
         (
+            # Larger than is generated: nothing after it is resolved
+            "(defn f [] " + "1 " * 6_000 + ") (defn g [] (call :a.b)) (defmacro m [] (f) (g)) (m)",
+            "(defn f [] " + "1 " * 600 + ") (defn g [] 1) (defmacro m [] (f) (g)) (m)",
+            "code of the macros",
+        ),
+        (
             " ".join(f"(defmacro m{index} [x] `(inc ~x)) (m{index} 1)" for index in range(600)),
             " ".join(f"(defmacro m{index} [x] `(inc ~x))" for index in range(600)) + "(m1 1)",
             "code of the macros",
@@ -67,6 +73,13 @@ def test_expansion_is_bounded(bad: str, good: str, says: str) -> None:
     assert error.code == "compile.expansion-limit"
     assert says in error.message
     compile_program(good)
+
+
+def test_a_definition_that_macros_cannot_use_is_looked_at_once() -> None:
+    text = "(defn f [] " + "(inc 1) " * 60_000 + "(other)) (defmacro m [] (f)) " + "(m) " * 20
+    error = refused(text)
+    assert error.code == "compile.expansion", "else it is `compile.too-large`"
+    assert len(error.details["more"]) == 19
 
 
 def test_nothing_else_is_looked_at_after_a_limit() -> None:
