@@ -155,6 +155,13 @@ def test_every_part_of_a_form_is_evaluated_once_and_in_order() -> None:
     assert [note[0] for note in host.notes if isinstance(note, tuple)] == ["a", "b", "c", "d", "e"]
 
 
+def test_a_modifier_of_for_is_evaluated_once_for_each_element_before_it() -> None:
+    host = NotingHost()
+    run("(for [x [1 2] :let [a (call :a x)] y [3 4 5] :let [b (call :b y)]] b)", host)
+    turn = [("b", (3,)), ("b", (4,)), ("b", (5,))]
+    assert host.notes == [("a", (1,)), *turn, ("a", (2,)), *turn]
+
+
 def test_a_host_may_evaluate_other_programs() -> None:
     class Nesting(NotingHost):
         def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:

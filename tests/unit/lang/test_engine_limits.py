@@ -36,6 +36,10 @@ def test_steps_are_exact() -> None:
     assert error.span is not None
 
 
+def test_names_in_for_cost_one_step_for_each_element() -> None:
+    assert run("(for [x [1 2] _ [3 4 5] y [6]] y)").steps_count == 2 + 6 + 6
+
+
 def test_builtins_spend_the_same_steps() -> None:
     assert exceeded("(count (range 0 1000))", steps_count=500).code == "limit.steps"
     assert run("(count (range 0 1000))", steps_count=2_000).value == 1000
@@ -57,6 +61,15 @@ def test_depth_of_leaf_functions_counts_too() -> None:
     assert exceeded(text.format(10), depth_count=10).limit == "depth_count"
 
 
+@pytest.mark.parametrize("loops_count", [1, 10, 14])
+def test_depth_is_the_same_inside_loops_that_are_functions(loops_count: int) -> None:
+    opened = "(loop [i 0] (if (< i 1) (recur (inc i)) " * loops_count
+    call = "((fn [] (if (= n 0) 0 (f (- n 1)))))"  # a function in the loop, so that each of its turns is one
+    text = f"(defn f [n] {opened}{call}{'))' * loops_count}) (f {{}})"
+    assert run(text.format(4_999)).value == 0
+    assert exceeded(text.format(5_000)).limit == "depth_count"
+
+
 def test_depth_is_given_back_when_an_error_is_caught() -> None:
     text = """
     (defn fail [n] (if (= n 0) (/ 1 0) (+ 1 (fail (- n 1)))))
@@ -67,6 +80,13 @@ def test_depth_is_given_back_when_an_error_is_caught() -> None:
 
 def test_ten_thousand_nested_calls_work() -> None:
     assert run(NEST.format(10_000)).value == 10_000
+
+
+@pytest.mark.parametrize("call", ["(f (- n 1))", "(first (map f [(- n 1)]))"])
+def test_ten_thousand_nested_calls_work_inside_loops_that_make_functions(call: str) -> None:
+    for number in range(16):
+        call = f"(loop [i{number} n] (let [g (fn [] i{number})] (+ 0 {call})))"
+    assert run(f"(defn f [n] (if (= n 1) 7 {call})) (f 10000)").value == 7
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,35 @@ def test_other_names_catch_every_error(kind: str) -> None:
     assert compile_program(f"(try 1 (catch {kind} e 2))")
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "(for [a [1] b [a] c {}] c)",
+        "(for [a [1] b [a] :when {}] b)",
+        "(for [a [1] b [a] :while {}] b)",
+        "(for [a [1] b [a] :let [c {}]] c)",
+        "(for [a [1] {{:keys [c] :or {{c {}}}}} [a]] c)",
+        "(for [a [1] b [a]] {})",
+    ],
+)
+def test_each_part_of_for_counts_the_loops_around_it(form: str) -> None:
+    assert compile_program(form.format("(loop [] " * 14 + "[1]" + ")" * 14)).code()
+    assert error_of(form.format("(loop [] " * 15 + "[1]" + ")" * 15)).code == "compile.nesting"
+
+
+@pytest.mark.parametrize("place", ["{}", "z (do {} [1])", ":when {}", ":let [z {}]"])
+def test_levels_of_for_count_around_its_collections_and_modifiers(place: str) -> None:
+    def text(loops_count: int) -> str:
+        loops = "(loop [i 0] (if (< i 1) (recur 1) " * loops_count + "1" + "))" * loops_count
+        levels = "a [[[1]]] b a c b"
+        if place == "{}":
+            return f"(for [{levels}] {loops})"
+        return f"(for [{levels} {place.format(loops)}] 1)"
+
+    compile_program(text(13))
+    assert error_of(text(14)).code == "compile.nesting"
+
+
 def test_nesting_of_blocks_is_bounded_per_function() -> None:
     assert error_of("(loop [] " * 17 + "1" + ")" * 17).code == "compile.nesting"
     assert compile_program("(loop [] " * 16 + "((fn [] (loop [] 1)))" + ")" * 16).effects == ()
