@@ -25,12 +25,13 @@ from cloister.errors import InputError
 from cloister.isolation.factory import ProviderFactory
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
 from cloister.lang.program import Program
+from cloister.plan.checking import check_program
 from cloister.plan.command import run_command
+from cloister.plan.host_authorizer import make_authorizer
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
 from cloister.plan.result import RunResult
 from cloister.plan.run import RunParts, run_plan
-from cloister.plan.survey import make_authorizer
 
 TOKEN_KEY_BYTES = 32
 
@@ -81,8 +82,25 @@ class Runtime:
         return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=catalog or builtin_catalog())
 
     def check(self, plan: Plan, *, inputs: Sequence[str] = (), module_paths: Sequence[Path] = ()) -> Program:
-        """Read and compile a plan without running it; see `load_plan`."""
-        return load_plan(plan, inputs, module_paths)
+        """Read, compile and check a plan as `cloister check` does: nothing of it is run, and nothing is recorded.
+
+        Where several problems are found, the first one is raised; its `details["more"]` lists the others.
+
+        Args:
+            plan: A path, program text, or compiled program.
+            inputs: Names that the plan may use as inputs.
+            module_paths: Directories its modules are looked for in, after that of the plan's own file.
+
+        Returns:
+            The compiled plan, which `run` takes as it is.
+
+        Raises:
+            PlanError, ReadError, CompileError: It cannot be read or is no program (exit status 2).
+            CapabilityDenied: `denied.unknown-capability`: it calls what this runtime's catalog does not have (3).
+            GuestError: The arguments of a call cannot fit its capability (1).
+        """
+        program = load_plan(plan, inputs, module_paths)
+        return check_program(program, self._parts.authorizer).checked()
 
     def run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -11,12 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import cloister
 from cloister.audit.event import EventType
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import PublicKey
 from cloister.audit.verify import verify_chain
+from cloister.authority.registry import CapabilityRegistry
+from cloister.capabilities.catalog import Catalog
+from cloister.cli.error_text import flattened
+from cloister.cli.main import app
+from cloister.editor.diagnostics import problems
 from cloister.errors import AppendFailed, CapabilityDenied, IsolationUnavailable, PathDenied
 from cloister.plan.observer import SilentObserver
 
@@ -64,6 +71,41 @@ def test_modules_go_into_the_sandbox_with_the_plan(runtime: cloister.Runtime, pr
     assert result.value == 3
     started = [record for record in runtime.records(result.run_id) if record.event.event_type is EventType.RUN_STARTED]
     assert started[0].event.body["plan_sha256"] == runtime.check(plan, module_paths=[module.parent]).sha256
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "(call :ccos.math.add 1 2)",
+        "(call :no.such.thing 1)",
+        "(call :no.such.thing 1)\n(call :no.such.other 1)\n(call :ccos.math.add 1)",
+        "(foo 1)\n(bar 2)",
+        '(call :ccos.io.read-file "/etc/passwd")',
+    ],
+)
+def test_check_says_what_the_command_and_the_editor_say(runtime: cloister.Runtime, plan: str, tmp_path: Path) -> None:
+    file = tmp_path / "plan.rtfs"
+    file.write_text(plan, encoding="utf-8")
+    done = CliRunner().invoke(app, ["check", "--json", str(file)])
+    said = [(error["code"], error["span"]["line"]) for error in json.loads(done.stdout)["errors"]]
+    try:
+        runtime.check(file)
+        told = []
+    except cloister.CloisterError as error:
+        told = [(each["code"], each["span"]["line"]) for each in flattened(error.to_dict())]
+    assert told == said
+    seen = [(problem.code, problem.place and problem.place[0]) for problem in problems(plan, "plan.rtfs")]
+    assert seen == said
+
+
+def test_check_uses_the_catalog_of_the_runtime(tmp_path: Path) -> None:
+    nothing = Catalog(capabilities={}, registry=CapabilityRegistry([]))
+    with cloister.Runtime.open(tmp_path / "home", catalog=nothing) as runtime:
+        assert runtime.check("(+ 1 2)").effects == ()
+        with pytest.raises(CapabilityDenied) as caught:
+            runtime.check("(call :ccos.math.add 1 2)")
+        assert caught.value.code == "denied.unknown-capability"
+        assert list(runtime.records()) == []
 
 
 def test_inputs_are_values_of_the_plan(runtime: cloister.Runtime) -> None:

@@ -18,7 +18,7 @@ from cloister.cli.output import echo, echo_json, error_data, error_styles, note,
 from cloister.errors import CloisterError, InputError, PlanError, quoted
 
 if TYPE_CHECKING:
-    from cloister.lang.program import Program
+    from cloister.plan.checking import CheckReport
 
 EXIT_FAILED: Final = 2
 STANDARD_INPUT: Final = "-"
@@ -72,16 +72,18 @@ def check(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], Program]:
-    """Return what checks and compiles the plan of a name; what all plans share is loaded once."""
+def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], CheckReport]:
+    """Return what compiles and checks the plan of a name; what all plans share is loaded once."""
     from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
-    from cloister.plan.survey import check_plan, make_authorizer  # noqa: PLC0415
+    from cloister.plan.checking import check_program  # noqa: PLC0415
+    from cloister.plan.host_authorizer import make_authorizer  # noqa: PLC0415
+    from cloister.plan.loading import load_plan  # noqa: PLC0415
 
     authorizer = make_authorizer(builtin_catalog())
 
-    def checked(name: str) -> Program:
+    def checked(name: str) -> CheckReport:
         plan = _standard_input(inputs, module_paths) if name == STANDARD_INPUT else Path(name)
-        return check_plan(plan, inputs=inputs, authorizer=authorizer, module_paths=module_paths)
+        return check_program(load_plan(plan, inputs, module_paths), authorizer)
 
     return checked
 
@@ -96,17 +98,15 @@ def _standard_input(inputs: Sequence[str], module_paths: Sequence[Path]) -> Any:
     return compile_program(plan_text(sys.stdin.buffer, "<stdin>"), "<stdin>", inputs, ModuleFiles(module_paths))
 
 
-def _check(found: str | CloisterError, checker: Callable[[str], Program]) -> _Checked:
+def _check(found: str | CloisterError, checker: Callable[[str], CheckReport]) -> _Checked:
     """Check one plan; whatever is wrong with it, the next one is checked too."""
-    from cloister.lang.types.static import type_warnings  # noqa: PLC0415
-
     if isinstance(found, CloisterError):
         return _Checked(str(found.details.get("path", "")), "", tuple(flattened(error_data(found))))
     shown = "<stdin>" if found == STANDARD_INPUT else found
     try:
-        program = checker(found)
-        warnings = type_warnings(program.core, program.source)
-        return _Checked(shown, program.sha256, (), tuple(error_data(each) for each in warnings))
+        report = checker(found)
+        program = report.checked()
+        return _Checked(shown, program.sha256, (), tuple(error_data(each) for each in report.warnings))
     except CloisterError as error:
         return _Checked(shown, "", tuple(flattened(error_data(error))))
     except Exception as error:  # noqa: BLE001 - a defect in the way of one plan must not hide what is wrong with others

@@ -125,14 +125,11 @@ def _working_directory(granted: tuple[str, ...]) -> str | None:
     Raises:
         InputError: `input.working-directory` when that place does not exist any more.
     """
-    from cloister.cli.options import working_directory_gone  # noqa: PLC0415
+    from cloister.plan.working_directory import working_directory  # noqa: PLC0415
 
     if not granted:
         return None
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        raise working_directory_gone() from None
+    here = working_directory()
     inside = any(here.is_relative_to(path) and Path(path).is_dir() for path in granted)
     return str(here) if inside else None
 

@@ -48,7 +48,7 @@ def explain(
     """Show what a plan can touch and which grants it would need."""
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
-    from cloister.plan.survey import explain_plan  # noqa: PLC0415
+    from cloister.plan.explaining import explain_plan  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         context = build_context(
@@ -66,7 +66,7 @@ def explain(
             values=_values(inputs),
             module_paths=module_path or (),
         )
-    impossible = [item.error() for item in found if _is_impossible(item)]
+    impossible = [item.error() for item in found if item.is_impossible]
     if as_json:
         facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
         echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
@@ -74,13 +74,6 @@ def explain(
         _show(plan, found, input_names(inputs), module_path or ())
     if impossible:
         raise typer.Exit(impossible[0].exit_status)
-
-
-def _is_impossible(item: Requirement) -> bool:
-    """Say whether no grant could make a call succeed."""
-    from cloister.authority.authorizer import Reason  # noqa: PLC0415
-
-    return item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY
 
 
 def _as_data(item: Requirement) -> dict[str, Any]:

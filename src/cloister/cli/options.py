@@ -18,6 +18,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.cli.complete import capabilities, levels, limits, providers
 from cloister.errors import ConfigError, InputError, quoted
 from cloister.limits import ResourceLimits
+from cloister.plan.working_directory import working_directory_gone
 
 HomeOption = Annotated[
     Path | None,
@@ -167,15 +168,6 @@ def _resolved(path: Path) -> str:
         raise InputError(
             f'path "{quoted(str(path))}" leads nowhere: {error}', code="input.path", hint="name a path that exists"
         ) from error
-
-
-def working_directory_gone() -> InputError:
-    """Return the error for a current directory that does not exist any more."""
-    return InputError(
-        "the directory this was started in is gone, so relative paths lead nowhere",
-        code="input.working-directory",
-        hint="change to a directory that exists",
-    )
 
 
 def build_context(

@@ -61,10 +61,15 @@ class Composed:
         error.trace = tuple(self._frame(line) for line in error.trace)
         if error.span is not None:
             error.span = self._span(error.span)
-        for key in FURTHER:
-            if isinstance(error.details.get(key), (list, tuple)):
-                error.details[key] = [self._plain(other) for other in error.details[key]]
+        error.details = self._details(error.details)
         return error
+
+    def _details(self, details: Mapping[str, Any]) -> dict[str, Any]:
+        restored = dict(details)
+        for key in FURTHER:
+            if isinstance(restored.get(key), (list, tuple)):
+                restored[key] = [self._plain(other) for other in restored[key]]
+        return restored
 
     def _plain(self, error: Mapping[str, Any]) -> dict[str, Any]:
         restored = dict(error)
@@ -73,6 +78,8 @@ class Composed:
             restored["span"] = span.to_dict() if span else None
         if restored.get("trace"):
             restored["trace"] = [self._frame(line) for line in restored["trace"]]
+        if restored.get("details"):
+            restored["details"] = self._details(restored["details"])
         return restored
 
     def _span(self, span: Span) -> Span | None:

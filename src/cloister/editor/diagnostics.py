@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from cloister.authority.authorizer import Reason, SecurityAuthorizer
-from cloister.authority.context import RuntimeContext
+from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.policy import ResolvedPath
 from cloister.capabilities.catalog import builtin_catalog
 from cloister.errors import CloisterError
 from cloister.lang.modules import ModuleLoader
-from cloister.lang.program import Program, compile_program
-from cloister.lang.types.static import type_warnings
-from cloister.plan.admission import requirements
+from cloister.lang.program import compile_program
+from cloister.plan.checking import check_program
 
 FURTHER: Final = ("more", "also_refused")
 
@@ -76,17 +74,11 @@ def problems(text: str, name: str, inputs: Collection[str] = (), modules: Module
         program = compile_program(text, name, inputs, modules)
     except CloisterError as error:
         return list(_problems(error.to_dict(), name))
-    found = [problem for error in _impossible_calls(program) for problem in _problems(error.to_dict(), name)]
-    for warning in type_warnings(program.core, program.source):
+    report = check_program(program, _authorizer())
+    found = [problem for error in report.errors for problem in _problems(error.to_dict(), name)]
+    for warning in report.warnings:
         found += [replace(problem, is_warning=True) for problem in _problems(warning.to_dict(), name)]
     return found
-
-
-def _impossible_calls(program: Program) -> Iterator[CloisterError]:
-    """Yield an error for each call that no grant could make succeed."""
-    for item in requirements(program, RuntimeContext.unsafe_everything(), _authorizer()):
-        if item.problem is not None or item.decision.reason is Reason.UNKNOWN_CAPABILITY:
-            yield item.error()
 
 
 def _problems(error: Mapping[str, Any], name: str) -> Iterator[Problem]:

@@ -9,21 +9,12 @@ as it was. Handles text that may be hostile.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cloister.clock import SystemClock
-from cloister.editor.session_input import (
-    NAME,
-    Captured,
-    Input,
-    Kept,
-    input_name,
-    is_code,
-    names_of,
-    only_defines,
-    words,
-)
+from cloister.editor.session_forms import flattened, is_code, names_of, only_defines, text_of, words
+from cloister.editor.session_input import NAME, Captured, Compiled, Input, Kept, input_name
 from cloister.errors import CloisterError, ReadError
 from cloister.lang.forms import Form
 from cloister.lang.host import PureHost
@@ -95,9 +86,9 @@ class Session:
 
     def forget(self, name: str) -> bool:
         """Take a definition away; say whether there was one."""
-        before = len(self._kept)
-        self._kept = [kept for kept in self._kept if name not in kept.names]
-        return len(self._kept) < before
+        was_known = self.find(name) is not None
+        self._kept = [left for kept in self._kept for left in kept.without({name})]
+        return was_known
 
     def evaluate(self, text: str, name: str) -> Answer:
         """Evaluate an input and keep what it defines.
@@ -111,26 +102,48 @@ class Session:
         """
         source = Source(name, text)
         forms = read(source)
-        began_ns = self._clock.monotonic_ns()
-        plan = Input(source, forms, self._visible(text, forms), self._modules)
-        value, steps_count = self._run(plan.program(), plan, began_ns)
+        before = self._kept
+        try:
+            return self._answer(source, forms, self._clock.monotonic_ns())
+        except BaseException:
+            self._kept = before
+            raise
+
+    def _answer(self, source: Source, forms: Sequence[Form], began_ns: int, *, needs_value: bool = True) -> Answer:
+        """Evaluate an input or a part of it, and keep what it defines."""
+        plan = Input(source, forms, self._visible(source.text, forms), self._modules)
+        compiled = plan.to_run(needs_value=needs_value)
+        if compiled is None:
+            return self._answer_apart(source, plan, began_ns)
+        value, steps_count = self._run(compiled, plan, began_ns)
         captured = plan.captured(value)
         new, lost = self._to_keep(plan, captured)
         self._keep(new)
         return Answer(
             value=captured.value,
-            defined=tuple(name for kept in new for name in kept.names),
+            defined=tuple(dict.fromkeys(name for kept in new for name in kept.names)),
             is_empty=not forms,
-            ends_in_definition=bool(forms) and only_defines(forms[-1]),
+            ends_in_definition=bool(plan.forms) and only_defines(plan.forms[-1]),
             lost=lost,
             steps_count=steps_count,
             elapsed_ns=self._clock.monotonic_ns() - began_ns,
         )
 
+    def _answer_apart(self, source: Source, plan: Input, began_ns: int) -> Answer:
+        """Evaluate an input whose last form gives its value only where nothing stands around it."""
+        if len(plan.forms) > 1:
+            first = self._answer(source, plan.forms[:-1], began_ns, needs_value=False)
+            return _joined(first, self._answer(source, plan.forms[-1:], began_ns))
+        answer = self._answer(source, plan.forms, began_ns, needs_value=False)
+        if plan.has_effects:  # asking for its value too would call everything again
+            return answer
+        value, steps_count = self._run(plan.plain, plan, began_ns)
+        return _joined(answer, replace(answer, value=value, steps_count=steps_count, lost=()))
+
     def _visible(self, text: str, forms: Sequence[Form]) -> list[Kept]:
-        """Return the definitions an input mentions, those that these mention, and so on."""
-        replaced = {name for form in forms if is_code(form) for name in names_of(form)}
-        mentioned = set(words(text))
+        """Return the definitions that forms of a text mention, those that these mention, and so on."""
+        replaced = {name for form in flattened(forms) if is_code(form) for name in names_of(form)}
+        mentioned = set(words(text_of(text, forms)))
         left = list(self._kept)
         chosen: set[int] = set()
         while True:
@@ -142,12 +155,14 @@ class Session:
                 chosen.add(id(kept))
                 mentioned |= kept.mentions
         return [
-            kept
+            part
             for kept in self._kept
-            if id(kept) in chosen and (kept.has_value or not kept.names or not set(kept.names) <= replaced)
+            if id(kept) in chosen
+            for part in ((kept,) if kept.has_value else kept.without(replaced))
         ]
 
-    def _run(self, program: Program, plan: Input, began_ns: int) -> tuple[Value, int | None]:
+    def _run(self, compiled: Compiled, plan: Input, began_ns: int) -> tuple[Value, int | None]:
+        program = compiled.program
         values = {input_name(index): kept.value for index, kept in enumerate(plan.visible) if kept.has_value}
         try:
             if program.effects and self._execute is not None:
@@ -157,7 +172,7 @@ class Session:
                 program, PureHost(), self._limits, values, self._clock.monotonic_ns, began_ns=began_ns
             )
         except CloisterError as error:
-            raise plan.composed.restore(error) from None
+            raise compiled.composed.restore(error) from None
         return outcome.value, outcome.steps_count
 
     def _to_keep(self, plan: Input, captured: Captured) -> tuple[list[Kept], tuple[str, ...]]:
@@ -168,12 +183,14 @@ class Session:
                 new.append(plan.kept(form, names))
                 continue
             values = {name: captured.values[name] for name in names if name in captured.values}
-            if all(self._is_data(value) for value in values.values()):
-                new.extend(plan.kept(form, (name,), value=value) for name, value in values.items())
-            elif not plan.has_effects:
-                new.append(plan.kept(form, tuple(values)))
-            else:
-                lost.extend(values)
+            data = {name: value for name, value in values.items() if self._is_data(value)}
+            if not plan.has_effects and (len(data) < len(values) or plan.is_silent(form)):
+                bare = (len(values) > 1 or plan.is_silent(form)) and plan.is_only_for_top(form)
+                if bare or values:
+                    new.append(plan.kept(form, tuple(values), is_only_for_top=bare))
+                    continue
+            new.extend(plan.kept_value(form, name, value) for name, value in data.items())
+            lost.extend(name for name in values if name not in data)
         return new, tuple(lost)
 
     def _is_data(self, value: Value) -> bool:
@@ -186,10 +203,18 @@ class Session:
     def _keep(self, new: Sequence[Kept]) -> None:
         """Put definitions in the place of those they replace: values first, functions after what they may use."""
         for kept in new:
-            place = next((at for at, old in enumerate(self._kept) if set(old.names) & set(kept.names)), len(self._kept))
-            rest = [old for old in self._kept[place:] if not set(old.names) & set(kept.names)]
-            self._kept = [*self._kept[:place], kept, *rest]
-        self._kept.sort(key=lambda kept: (not kept.has_value, not kept.always))
+            old = [each for each in self._kept if each.names or each.text != kept.text]
+            place = next((at for at, each in enumerate(old) if set(each.names) & set(kept.names)), len(old))
+            rest = [left for each in old[place:] for left in each.without(kept.names)]
+            self._kept = [*old[:place], kept, *rest]
+        self._kept = sorted(self._kept, key=lambda kept: (not kept.has_value, not kept.always))
+
+
+def _joined(first: Answer, last: Answer) -> Answer:
+    """Return the answer to an input that was evaluated in two parts."""
+    steps = None if first.steps_count is None or last.steps_count is None else first.steps_count + last.steps_count
+    defined = tuple(dict.fromkeys((*first.defined, *last.defined)))
+    return replace(last, defined=defined, lost=first.lost + last.lost, steps_count=steps)
 
 
 def is_incomplete(text: str) -> bool:

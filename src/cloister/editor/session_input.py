@@ -6,28 +6,33 @@ Handles text that may be hostile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cloister.editor.composed import Composed, Piece
-from cloister.editor.scan import tokens
+from cloister.editor.session_forms import (
+    ALWAYS,
+    certain_names,
+    chosen_names,
+    flattened,
+    head_of,
+    is_code,
+    names_of,
+    only_defines,
+    text_of,
+    words,
+)
+from cloister.editor.session_places import definition_names, meanings, silences
 from cloister.errors import CloisterError
-from cloister.lang import core
-from cloister.lang.forms import Form, ListForm, SymbolForm, VectorForm
+from cloister.lang.forms import Form, ListForm
 from cloister.lang.modules import ModuleLoader
 from cloister.lang.program import Program, compile_program
+from cloister.lang.reader import read
 from cloister.lang.source import Source
-from cloister.lang.special_forms.form import unwrap_metadata
 from cloister.lang.values import Value
 
 NAME: Final = "<session>"
-_CODE: Final = frozenset({"defn", "defmacro", "defstruct", "deftype", "import", "module"})
-"""Forms that are kept as their text."""
-_IMPORT: Final = "import"
-_FUNCTIONS: Final = frozenset({"fn", "λ"})
-_ALWAYS: Final = _CODE - {"defn"}
-"""What an input may use without mentioning the name under which it was defined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +44,9 @@ class Kept:
         text: The form.
         source: The input it stood in.
         start: Where.
-        always: Whether every input gets it.
+        always: Whether every input gets it, at the top level.
+        macro: The macro whose use it is, when it can stand at the top level only; else None.
+        is_inner: Whether nobody is to see what the form defines besides the only name.
         value: The value of its only name, when that was computed; see `has_value`.
         has_value: Whether the value stands for the form.
         mentions: Every word of the form.
@@ -50,9 +57,43 @@ class Kept:
     source: Source
     start: int
     always: bool = False
+    macro: str | None = None
+    is_inner: bool = False
     value: Value = None
     has_value: bool = False
     mentions: frozenset[str] = frozenset()
+
+    def without(self, taken: Collection[str]) -> tuple[Kept, ...]:
+        """Return what stays of it when some of its names are defined anew, or forgotten.
+
+        Functions that were computed together stay, each with the other definitions of the form as they were.
+        """
+        if self.macro is not None and (self.macro in taken or f"{self.macro.rpartition('/')[0]}/" in taken):
+            return ()  # without its macro it would be an error in every input
+        left = tuple(name for name in self.names if name not in taken)
+        if len(left) == len(self.names):
+            return (self,)
+        if self.always:  # of an import the other names; no other form can stand anywhere but at the top level
+            text = self._import_without(taken)
+            return (replace(self, names=left, text=text),) if left and text != self.text else ()
+        return tuple(replace(self, names=(name,), is_inner=True) for name in left)
+
+    def _import_without(self, taken: Collection[str]) -> str:
+        text = self.text
+        for form in read(Source(NAME, self.text)):
+            for name in chosen_names(form):
+                if name.name in taken:
+                    text = text[: name.start] + " " * (name.end - name.start) + text[name.end :]
+        return text
+
+    def pieces(self, value_name: str) -> list[Piece]:
+        """Return what makes its definitions known; `value_name` is the input that carries its value."""
+        if self.has_value:
+            return [Piece(f"(def {self.names[0]} @{value_name})\n")]
+        form = Piece(self.text, self.source, self.start)
+        if self.is_inner:
+            return [Piece(f"(def {self.names[0]} (let [] "), form, Piece(f" {self.names[0]}))\n")]
+        return [form, Piece("\n")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +109,74 @@ class Captured:
     values: Mapping[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program made for an input.
+
+    Attributes:
+        program: The program.
+        composed: The pieces it was made of.
+        shift: Where the text of the input begins in it.
+    """
+
+    program: Program
+    composed: Composed
+    shift: int
+
+
 class Input:
     """One input with the definitions it sees.
 
     Args:
         source: Its text.
-        forms: What was read from it.
+        forms: What was read from it, or a part of that.
         visible: The definitions.
         modules: Where the modules come from that it imports.
 
     Attributes:
-        composed: The program that was compiled last.
+        forms: Those of the top level; see `flattened`.
+        visible: The definitions.
+        plain: The program that gives the value of the last form and nothing else.
         has_effects: Whether it can call a capability.
-        defined: Each form that defines something, with the names.
+        defined: Each form that may define something, with the names that are seen after it.
 
     Raises:
         CloisterError: It is not a program.
     """
 
     def __init__(
-        self, source: Source, forms: Sequence[Form], visible: list[Kept], modules: ModuleLoader | None
+        self, source: Source, forms: Sequence[Form], visible: Sequence[Kept], modules: ModuleLoader | None
     ) -> None:
         self._modules = modules
-        self.source = source
-        self.forms = forms
+        self._source = source
         self.visible = visible
-        self.composed = self._compose(())
-        plain = self._compiled()
-        self.has_effects = bool(plain.effects)
-        self.defined = list(self._definitions(plain))
+        self.forms = flattened(forms)
+        self._text = text_of(source.text, self.forms)
+        self.plain = self._compiled(text_of(source.text, forms))
+        self.has_effects = bool(self.plain.program.effects)
+        self._silences = silences(self.plain.program.core, self.plain.shift)
+        self.defined = list(self._definitions())
         self._certain, self._possible = self._to_capture()
-        self._program = plain
 
-    def program(self) -> Program:
-        """Return the program to run: it gives the value of the last form and of every definition that is computed."""
-        if self._possible:
-            # What is defined inside a let is not seen from outside, and cannot be captured there
-            self._possible = tuple(name for name in self._possible if self._is_visible(name))
-        if self._certain or self._possible:
-            self._program = self._capturing(self._certain, self._possible)
-        return self._program
+    def to_run(self, *, needs_value: bool = True) -> Compiled | None:
+        """Return a program that gives the value of the last form and of every definition that is computed.
 
-    def _capturing(self, certain: Sequence[str], possible: Sequence[str]) -> Program:
-        self.composed = self._compose((*certain, *(f"(try [{name}] (catch e nil))" for name in possible)))
-        return self._compiled()
+        Args:
+            needs_value: Whether the value of the last form is asked for; nil will do otherwise.
 
-    def _is_visible(self, name: str) -> bool:
-        try:
-            self._capturing((), (name,))
-        except CloisterError:
-            return False
-        finally:
-            self.composed = self._compose(())
-        return True
+        Returns:
+            None when no program gives both, because the last form can only stand by itself.
+        """
+        captures = [*self._certain, *(f"(try [{name}] (catch e nil))" for name in self._possible)]
+        if not captures:
+            return self.plain
+        last, gathered = self.forms[-1], "\n" + "\n".join(captures)
+        if needs_value and not only_defines(last):
+            try:
+                return self._compiled(self._text, gathered, around=last)
+            except CloisterError:
+                return None
+        return self._compiled(self._text, "\n[nil" + gathered + "]")
 
     def captured(self, value: Value) -> Captured:
         """Take the value of a run apart."""
@@ -133,58 +189,93 @@ class Input:
         unsure = dict(zip(self._possible, others[len(self._certain) :], strict=True))
         return Captured(first, sure | {name: held[0] for name, held in unsure.items() if held})
 
-    def kept(self, form: Form, names: tuple[str, ...], **value: Value) -> Kept:
-        """Return what stays of a form of this input."""
-        text = self.source.text[form.start : form.end]
+    def kept(self, form: Form, names: tuple[str, ...], *, is_only_for_top: bool = False) -> Kept:
+        """Return what stays of a form of this input that is kept as its text; see `is_only_for_top`."""
+        text = self._source.text[form.start : form.end]
         return Kept(
             names=names,
             text=text,
-            source=self.source,
+            source=self._source,
             start=form.start,
-            always=head_of(form) in _ALWAYS,
-            value=value.get("value"),
-            has_value="value" in value,
-            mentions=frozenset() if value else frozenset(words(text)),
+            always=is_only_for_top or head_of(form) in ALWAYS,
+            macro=head_of(form) if is_only_for_top else None,
+            mentions=frozenset(words(text)),
         )
 
-    def _compose(self, captures: Sequence[str]) -> Composed:
-        text, pieces = self.source.text, []
-        for index, kept in enumerate(self.visible):
-            if kept.has_value:
-                pieces.append(Piece(f"(def {kept.names[0]} @{input_name(index)})\n"))
-            else:
-                pieces += [Piece(kept.text, kept.source, kept.start), Piece("\n")]
-        if not captures:
-            return Composed(NAME, [*pieces, Piece(text, self.source)])
-        last = self.forms[-1]
-        gathered = "\n" + "\n".join(captures) + "]"
-        if only_defines(last):
-            return Composed(NAME, [*pieces, Piece(text, self.source), Piece("\n[nil" + gathered)])
-        parts = [
-            Piece(text[: last.start], self.source),
-            Piece("["),
-            Piece(text[last.start : last.end], self.source, last.start),
-            Piece(gathered),
-            Piece(text[last.end :], self.source, last.end),
-        ]
-        return Composed(NAME, [*pieces, *parts])
+    def kept_value(self, form: Form, name: str, value: Value) -> Kept:
+        """Return what stays of a definition that was computed."""
+        text = self._source.text[form.start : form.end]
+        return Kept(names=(name,), text=text, source=self._source, start=form.start, value=value, has_value=True)
 
-    def _compiled(self) -> Program:
+    def is_silent(self, form: Form) -> bool:
+        """Say whether a form came to nothing, or only made macros."""
+        return isinstance(form, ListForm) and bool(self._silences.within(form))
+
+    def is_only_for_top(self, form: Form) -> bool:
+        """Say whether a form can stand nowhere but at the top level, such as a macro's use that makes a macro.
+
+        Cost:
+            Compiles the input.
+        """
+        try:
+            self._compiled(self._text, around=form)
+        except CloisterError:
+            return True
+        return False
+
+    def _compiled(self, text: str, added: str = "", *, around: Form | None = None) -> Compiled:
+        """Compile a text of this input with something added: at its end, or with a form of it in a vector.
+
+        Raises:
+            CloisterError: It is not a program.
+        """
+        pieces = [piece for index, kept in enumerate(self.visible) for piece in kept.pieces(input_name(index))]
+        before = len(pieces)
+        if around is None:
+            pieces += [Piece(text, self._source), *([Piece(added)] if added else [])]
+        else:
+            start, end = around.start, around.end
+            pieces += [Piece(text[:start], self._source), Piece("["), Piece(text[start:end], self._source, start)]
+            pieces += [Piece(added + "]"), Piece(text[end:], self._source, end)]
+        composed = Composed(NAME, pieces)
         inputs = [input_name(index) for index, kept in enumerate(self.visible) if kept.has_value]
         try:
-            return compile_program(self.composed.source.text, NAME, inputs, self._modules)
+            program = compile_program(composed.source.text, NAME, inputs, self._modules)
         except CloisterError as error:
-            raise self.composed.restore(error) from None
+            raise composed.restore(error) from None
+        return Compiled(program, composed, composed.starts[before])
 
-    def _definitions(self, program: Program) -> Iterator[tuple[Form, tuple[str, ...]]]:
-        """Yield each form that defines something, with the names."""
-        shift = self.composed.starts[-1]
-        places = [(node.start - shift, node.variable.name) for node in _defines(program.core)]
-        for form in self.forms:
-            names = names_of(form) if is_code(form) else (name for at, name in places if form.start <= at < form.end)
-            unique = tuple(dict.fromkeys(names))
-            if unique or only_defines(form):
+    def _definitions(self) -> Iterator[tuple[Form, tuple[str, ...]]]:
+        """Yield each form that may define something, with the names."""
+        names = definition_names(self.plain.program.core, self.plain.shift)
+        inner = [() if is_code(form) else names.within(form) for form in self.forms]
+        doubtful = {
+            name
+            for form, found in zip(self.forms, inner, strict=True)
+            for name in found
+            if name not in certain_names(form)
+        }
+        lasting = self._lasting(sorted(doubtful))
+        for form, found in zip(self.forms, inner, strict=True):
+            if is_code(form):
+                yield form, names_of(form)
+                continue
+            certain = certain_names(form)
+            seen = (name for name in found if name in certain or _is_one_in(lasting.get(name, ()), form))
+            unique = tuple(dict.fromkeys(seen))
+            if unique or self.is_silent(form):
                 yield form, unique
+
+    def _lasting(self, names: Sequence[str]) -> dict[str, list[int]]:
+        """Return where the definitions stand that names mean after the input; what is not seen there is left out."""
+        if not names:
+            return {}
+        try:
+            compiled = self._compiled(self._text, "\n[" + "\n".join(names) + "]")
+        except CloisterError:  # what is defined inside a let is unknown outside
+            half = len(names) // 2
+            return self._lasting(names[:half]) | self._lasting(names[half:]) if half else {}
+        return meanings(compiled.program.core, names, compiled.shift)
 
     def _to_capture(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the computed names that are defined whatever happens, and those that may be."""
@@ -192,7 +283,8 @@ class Input:
         possible: dict[str, None] = {}
         for form, names in self.defined:
             if not is_code(form):
-                (certain if head_of(form) == "def" else possible).update(dict.fromkeys(names))
+                for name in names:
+                    (certain if name in certain_names(form) else possible)[name] = None
         return tuple(certain), tuple(name for name in possible if name not in certain)
 
 
@@ -201,56 +293,5 @@ def input_name(index: int) -> str:
     return f"session-{index}"
 
 
-def words(text: str) -> Iterator[str]:
-    """Yield the words of a text, and the parts of those that are made of several names."""
-    for token in tokens(text):
-        if token.kind == "word":
-            yield token.text
-            for part in token.text.replace(":", " ").replace("@", " ").replace("/", " ").split():
-                yield part
-                yield part.strip(".#?")
-
-
-def head_of(form: Form) -> str | None:
-    """Return the name a list begins with; None for anything else."""
-    head = form.items[0] if isinstance(form, ListForm) and form.items else None
-    return head.name if isinstance(head, SymbolForm) else None
-
-
-def names_of(form: Form) -> tuple[str, ...]:
-    """Return the names under which what a form defines is known."""
-    if not isinstance(form, ListForm) or len(form.items) < 2:
-        return ()
-    name, last = unwrap_metadata(form.items[1]), form.items[-1]
-    if head_of(form) != _IMPORT:
-        return (name.name,) if isinstance(name, SymbolForm) else ()
-    if isinstance(last, VectorForm):  # :only [name ...]
-        return tuple(item.name for item in last.items if isinstance(item, SymbolForm))
-    return (f"{last.name}/",) if isinstance(last, SymbolForm) else ()  # the name itself, or :as short
-
-
-def only_defines(form: Form) -> bool:
-    """Say whether a form is one of those that are kept as their text, so that its value says nothing."""
-    return head_of(form) in _CODE
-
-
-def is_code(form: Form) -> bool:
-    """Say whether a form only defines code: keeping its text keeps its meaning, and running it again costs nothing."""
-    if only_defines(form):
-        return True
-    return head_of(form) == "def" and isinstance(form, ListForm) and head_of(form.items[-1]) in _FUNCTIONS
-
-
-def _defines(node: object) -> Iterator[core.Define]:
-    """Yield the definitions of a program that stand outside of functions."""
-    pending = [node]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, core.Define):
-            yield each
-        if isinstance(each, core.Lambda):
-            continue
-        if isinstance(each, tuple):
-            pending.extend(reversed(each))
-        elif is_dataclass(each):
-            pending.extend(getattr(each, field.name) for field in reversed(fields(each)))
+def _is_one_in(places: Sequence[int], form: Form) -> bool:
+    return any(form.start <= place < form.end for place in places)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloister.authority.authorizer import Decision, SecurityAuthorizer
+from cloister.authority.authorizer import Decision, Reason, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.authority.policy import covering_root
 from cloister.errors import CloisterError, GuestError, Span, quoted
@@ -48,6 +48,11 @@ class Requirement:
     def is_admissible(self) -> bool:
         """Whether nothing speaks against it before the run."""
         return self.decision.allowed and self.problem is None
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether no grant could make it succeed."""
+        return self.problem is not None or self.decision.reason is Reason.UNKNOWN_CAPABILITY
 
     @property
     def is_known(self) -> bool:

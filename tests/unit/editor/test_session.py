@@ -265,3 +265,183 @@ def test_a_module_that_is_missing_leaves_everything_as_it_was() -> None:
     with pytest.raises(CloisterError):
         say("(import goe :as g)")
     assert say("(+ 1 1)") == "2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(def x (let [] (def q 5) q))",
+        "(def x (loop [i 0] (def q i) (if (< i 5) (recur (inc i)) q)))",
+        "(def x (reduce max 0 (for [i [1 5 2]] (do (def q i) q))))",
+        "(def x (let [] (def count 5) count))",
+        "(def x (let [] (def known 5) known))",
+        "(def x (let [] (def f 5) f))",
+    ],
+)
+def test_what_a_value_defines_for_itself_is_not_seen_outside(say: Conversation, text: str) -> None:
+    say("(def known 9)")
+    say("(defn f [] 8)")
+    assert say(text) == "5"
+    assert sorted(say.session.names()) == ["f", "known", "x"]
+    assert say("[x known (f) (count [1 2])]") == "[5 9 8 2]"
+    with pytest.raises(CompileError):
+        say("q")
+
+
+def test_what_a_value_may_define_stays_when_it_was_defined(say: Conversation) -> None:
+    assert say("(def x (if false (def y 1) 2))") == "2"
+    assert say.session.names() == ["x"]
+    assert say("(def x (if true (def y 1) 2))") == "1"
+    assert say("[x y]") == "[1 1]"
+
+
+def test_what_is_defined_many_times_in_many_places_is_told_apart(say: Conversation) -> None:
+    inner = " ".join(f"(def x{n} (let [] (def hidden{n} {n}) (inc hidden{n})))" for n in range(40))
+    seen = " ".join(f"(if true (def seen{n} {n}))" for n in range(40))
+    say(f"{inner} {seen}")
+    assert say("(+ x0 x39 seen0 seen39)") == "80"
+    assert len(say.session.names()) == 80
+    with pytest.raises(CompileError):
+        say("hidden7")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(do (def a 1) (def b (fn [] a)))",
+        "(do (defn b [] a) (def a 1))",
+        "(do (do (def a 1)) (do (defn b [] a)))",
+    ],
+)
+def test_definitions_inside_do_are_replaced_one_by_one(say: Conversation, text: str) -> None:
+    say(text)
+    assert say("(b)") == "1"
+    say("(def a 5)")
+    assert say("[a (b)]") == "[5 5]"
+    say("(defn b [] :new)")
+    assert say("[a (b)]") == "[5 :new]"
+
+
+@pytest.mark.parametrize("change", ["(def a 5)", "(defn a [] 5)", "(def a (partial + 5))", ",forget"])
+def test_functions_that_were_computed_together_are_replaced_one_by_one(say: Conversation, change: str) -> None:
+    say("(if true (do (def a 1) (def b (fn [] a)) (defn c [] (inc (b)))))")
+    assert say("[(b) (c)]") == "[1 2]"
+    if change == ",forget":
+        assert say.session.forget("a")
+    else:
+        say(change)
+        assert say("(if (= a 1) :old :new)") == ":new"
+    assert say("[(b) (c)]") == "[1 2]"
+    assert ("a" in say.session.names()) == (change != ",forget")
+    say("(def c 7)")
+    assert say("[(b) c]") == "[1 7]"
+
+
+def test_names_of_an_import_are_replaced_one_by_one() -> None:
+    text = "(module geo (:exports [area side]) (defmacro area [x] x) (def side 4))"
+    say = Conversation(Session(LIMITS, None, GivenModules([ModuleText("geo", Source("geo.rtfs", text))])))
+    say("(import geo :only [area side])")
+    say("(def area 3)")
+    assert say("[area side]") == "[3 4]"
+    say("(defn side [] 5)")
+    assert say("[area (side)]") == "[3 5]"
+    assert sorted(say.session.names()) == ["area", "side"]
+
+
+def test_a_name_may_be_imported_from_another_module_instead() -> None:
+    texts = (
+        "(module geo (:exports [area side]) (def area 1) (def side 2))",
+        "(module flat (:exports [area]) (def area 3))",
+    )
+    modules = [ModuleText(text.split()[1], Source(text.split()[1], text)) for text in texts]
+    say = Conversation(Session(LIMITS, None, GivenModules(modules)))
+    say("(import geo :only [area side])")
+    say("(import flat :only [area])")
+    assert say("[area side]") == "[3 2]"
+
+
+def test_of_what_calls_made_only_functions_are_lost() -> None:
+    recorder = Recorder()
+    say = Conversation(Session(LIMITS, recorder))
+    answer = say.session.evaluate("(if true (do (def n (call :count)) (def f (partial + n))))", "<input>")
+    assert (answer.defined, answer.lost) == (("n",), ("f",))
+    assert say("n") == "1"
+    say("(do (def m (call :count)) (defn g [] m))")
+    assert say("(g)") == "2"
+    assert recorder.calls == ["count", "count"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('(def a 1) (plan "x" :a a)', '{"a" 1}'),
+        ('(def a 1) (plan "x" :a a) (resource y (property :b a))', '{"b" 1}'),
+        ('(plan "x" :a (def a 1))', '{"a" 1}'),
+        ('(def f (partial + 1)) (def a (f 0)) (described "x" (f a))', '{"of" 2}'),
+    ],
+)
+def test_descriptions_may_follow_definitions(say: Conversation, text: str, value: str) -> None:
+    say("(defmacro described [name value] `(plan ~name :of ~value))")
+    assert say(text) == value
+    assert say("a") == "1"
+
+
+def test_descriptions_do_not_call_again() -> None:
+    recorder = Recorder()
+    say = Conversation(Session(LIMITS, recorder))
+    assert say('(def a (call :count)) (plan "x" :a a :b (call :count))') == '{"a" 1 "b" 2}'
+    assert say("a") == "1"
+    say('(plan "x" :b (def b (call :count)))')
+    assert say("b") == "3"
+    assert recorder.calls == ["count"] * 3
+
+
+def test_a_description_that_fails_takes_the_definitions_before_it_along(say: Conversation) -> None:
+    say("(def a 1)")
+    with pytest.raises(GuestError) as caught:
+        say('(def a 2) (def b 3)\n(plan "x" :a (/ a 0))')
+    assert str(caught.value.span) == "<input 2>:2:14"
+    assert say("a") == "1"
+    assert say.session.names() == ["a"]
+
+
+def test_macros_that_macros_make_stay(say: Conversation) -> None:
+    say("(defmacro same [name] `(defmacro ~name [x] x))")
+    assert say("(def a 1) (same one)") == "nil"
+    assert say("(one a)") == "1"
+    say("(do (same two) (def b (two 2)))")
+    assert say("[(one a) (two b)]") == "[1 2]"
+    say("(same one)")
+    assert [kept.text for kept in say.session.kept if not kept.names] == ["(same two)", "(same one)"]
+
+
+@pytest.mark.parametrize("change", [",forget", "(def same 5)", "(defmacro same [name other] nil)"])
+def test_macros_that_macros_made_go_with_them(say: Conversation, change: str) -> None:
+    say("(defmacro same [name] `(defmacro ~name [x] x))")
+    say("(same one)")
+    if change == ",forget":
+        say.session.forget("same")
+    else:
+        say(change)
+    assert say("(+ 1 1)") == "2"
+    with pytest.raises(CompileError):
+        say("(one 1)")
+
+
+def test_imports_and_macros_may_stand_inside_do() -> None:
+    say = Conversation(Session(LIMITS, None, MODULES))
+    assert say("(do (import geo :as g) (defmacro twice [x] `[~x ~x]) (def a (g/area 2 3)))") == "6"
+    assert say("(twice (g/area a 1))") == "[6 6]"
+    with pytest.raises(CompileError, match="stands inside another form"):
+        Conversation()('(do (plan "x"))')
+
+
+def test_errors_among_further_errors_point_into_the_input_too(say: Conversation) -> None:
+    say("(defn f [] 1)")
+    with pytest.raises(CompileError) as caught:
+        say("(f)\n[foo]\n(defmacro m [x]\n  (f)\n bar\n baz)")
+    assert str(caught.value.span) == "<input 2>:2:2"
+    (macro,) = caught.value.details["more"]
+    (other,) = macro["details"]["more"]
+    places = [(each["span"]["source"], each["span"]["line"], each["span"]["text"]) for each in (macro, other)]
+    assert places == [("<input 2>", 5, " bar"), ("<input 2>", 6, " baz)")]

@@ -51,6 +51,21 @@ def test_a_call_that_cannot_fit_is_a_problem_with_a_place(call: str) -> None:
     assert (error.span.line, error.span.column) == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("call", "impossible"),
+    [
+        ("(call :no.such.thing 1)", True),
+        ("(call :ccos.echo 1 2)", True),
+        ("(call :ccos.io.log 1)", False),
+        ('(call :ccos.io.write-file "/etc/passwd" "x")', False),
+        ("(call given 1)", False),
+    ],
+)
+def test_what_no_grant_could_allow_is_told_from_what_is_not_granted(call: str, impossible: bool) -> None:
+    (found,) = required(call)
+    assert (found.is_admissible, found.is_impossible) == (False, impossible)
+
+
 def test_one_refusal_for_each_missing_grant() -> None:
     found = required('(do (call :ccos.io.log 1) (call :ccos.io.log 2) (call :ccos.io.read-file "/etc/x"))')
     assert [item.decision.capability_id for item in refusals(found)] == ["ccos.io.log", "ccos.io.read-file"]

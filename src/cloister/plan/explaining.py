@@ -1,0 +1,39 @@
+"""What a plan can touch, told before it runs.
+
+Owns what `cloister explain` shows: every place where the plan calls something, and what a context says to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloister.authority.context import RuntimeContext
+from cloister.capabilities.catalog import builtin_catalog
+from cloister.lang.transport import from_python
+from cloister.plan.admission import Requirement, requirements
+from cloister.plan.host_authorizer import make_authorizer
+from cloister.plan.loading import Plan, load_plan
+
+
+def explain_plan(
+    plan: Plan,
+    *,
+    context: RuntimeContext,
+    inputs: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    module_paths: Sequence[Path] = (),
+) -> tuple[Requirement, ...]:
+    """List every place where a plan touches the world, each with what the context says to it.
+
+    Args:
+        plan: As for `load_plan`.
+        context: What it would be allowed.
+        inputs: Names that the plan may use as inputs.
+        values: Values of inputs, as far as they are known.
+        module_paths: As for `load_plan`.
+    """
+    known = {name: from_python(value) for name, value in (values or {}).items()}
+    program = load_plan(plan, sorted({*inputs, *known}), module_paths)
+    return requirements(program, context, make_authorizer(builtin_catalog()), known)
