@@ -6,21 +6,25 @@ primitive operations with it, and nothing of what they do between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloister.errors import CloisterError, GuestError
+from cloister.errors import CloisterError, DeniedError, GuestError, InputError, ProviderError, Span
 from cloister.lang import core
+from cloister.lang.bounds import check_crossing
+from cloister.lang.host import Host, PureHost
 from cloister.lang.python_engine import operations
 from cloister.lang.stdlib.budget import Budget, install, uninstall
-from cloister.lang.stdlib.builtin import arity_error, as_callable, keyword_get
+from cloister.lang.stdlib.builtin import arity_error, as_callable, keyword_get, type_error
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.types.check import accepts
-from cloister.lang.values import Function, Keyword, Map, Value
+from cloister.lang.values import Function, Keyword, Map, Symbol, Value
 from cloister.limits import ResourceLimits
 
 Cells = dict[core.Variable, Value]
 UNSET = object()
+CATCHABLE = (GuestError, DeniedError, ProviderError, InputError)
+NOWHERE = Span(source="<reference>", line=1, column=1, end_line=1, end_column=1, text="")
 
 
 class Again(Exception):
@@ -56,16 +60,40 @@ class Closure(Function):
         return self.engine.call(self, arguments)
 
 
-class ReferenceEngine:
-    """One run."""
+class CallFunction(Function):
+    """The function `call` as a value."""
 
-    def __init__(self, limits: ResourceLimits) -> None:
+    def __init__(self, engine: ReferenceEngine) -> None:
+        self.engine = engine
+
+    def __call__(self, *arguments: Value) -> Value:
+        if not arguments:
+            raise arity_error("call", "at least 1", 0)
+        return self.engine.call_host(arguments[0], arguments[1:])
+
+
+class ReferenceEngine:
+    """One run; it calls the host on the thread it runs on.
+
+    Args:
+        limits: Steps, depth and size of values are enforced.
+        host: The world; give the engine compared with another one of the same class. Left out, one that denies all.
+        inputs: Values by name.
+    """
+
+    def __init__(
+        self, limits: ResourceLimits, host: Host | None = None, inputs: Mapping[str, Value] | None = None
+    ) -> None:
+        self.limits, self.host, self.inputs = limits, host or PureHost(), inputs or {}
         self.budget = Budget(limits)
+        self.call_function = CallFunction(self)
+        self.hints: dict[str, Value] = {}
+        self.hints_told = self.hints
 
     def run(self, program: core.Node) -> Value:
         token = install(self.budget)
         try:
-            return self.value(program, Scope(None))
+            return check_crossing(self.value(program, Scope(None)), self.limits)
         finally:
             uninstall(token)
 
@@ -88,6 +116,34 @@ class ReferenceEngine:
         finally:
             self.budget.depth_count = outer
 
+    def call_host(self, capability: Value, arguments: tuple[Value, ...]) -> Value:
+        name = capability.name if isinstance(capability, Keyword) else capability
+        if not isinstance(name, str):
+            raise type_error("call", "keyword or string", capability)
+        crossing = check_crossing(arguments, self.limits)
+
+        def ask() -> Value:
+            if self.hints_told is not self.hints:
+                self.host.hints_changed(self.hints)
+                self.hints_told = self.hints
+            return self.host.call(name, crossing)
+
+        return self.outside(ask)
+
+    def outside(self, action: Callable[[], Value]) -> Value:
+        """Let the host act: what it does is not charged to the program."""
+        token = install(None)
+        try:
+            return action()
+        finally:
+            uninstall(token)
+
+    def input(self, name: str, *, required: bool) -> Value:
+        if required and name not in self.inputs:
+            message = f"Undefined symbol: the input {name} was not given to this run"
+            raise GuestError(message, kind="UndefinedSymbol", code="guest.input")
+        return self.inputs.get(name)
+
     def value(self, node: core.Node, scope: Scope) -> Value:
         rule: Callable[[Any, Scope], Value] = getattr(self, type(node).__name__)
         return rule(node, scope)
@@ -105,15 +161,14 @@ class ReferenceEngine:
         return operations.unset(node.variable.name) if found is UNSET else found
 
     def Latest(self, node: core.Latest, scope: Scope) -> Value:  # noqa: N802
-        values = [scope.get(variable) for variable in node.variables]
-        return (
-            next((value for value in values if value is not UNSET), None)
-            if any(value is not UNSET for value in values)
-            else operations.unset(node.variables[0].name)
-        )
+        values = [value for value in map(scope.get, node.variables) if value is not UNSET]
+        return values[0] if values else operations.unset(node.variables[0].name)
 
     def Global(self, node: core.Global, scope: Scope) -> Value:  # noqa: N802
         return BUILTINS[node.name]
+
+    def Input(self, node: core.Input, scope: Scope) -> Value:  # noqa: N802
+        return self.input(node.name, required=node.required)
 
     def MakeVector(self, node: core.MakeVector, scope: Scope) -> Value:  # noqa: N802
         return tuple(self.values(node.items, scope))
@@ -157,14 +212,51 @@ class ReferenceEngine:
         return function(*self.values(node.arguments, scope))
 
     def Intrinsic(self, node: core.Intrinsic, scope: Scope) -> Value:  # noqa: N802
-        return operations.OPERATIONS[node.operation](*self.values(node.arguments, scope))
+        arguments = self.values(node.arguments, scope)
+        if node.operation is not core.Operation.CONTEXT_GET:
+            return operations.OPERATIONS[node.operation](*arguments)
+        name = arguments[0].name if isinstance(arguments[0], (Keyword, Symbol)) else arguments[0]
+        if not isinstance(name, str):
+            raise type_error("context/get", "keyword or string", arguments[0])
+        return self.input(name, required=False)
+
+    def HostCall(self, node: core.HostCall, scope: Scope) -> Value:  # noqa: N802
+        capability, *arguments = self.values((node.capability, *node.arguments), scope)
+        return self.call_host(capability, tuple(arguments))
+
+    def HostFunction(self, node: core.HostFunction, scope: Scope) -> Value:  # noqa: N802
+        return self.call_function
+
+    def Step(self, node: core.Step, scope: Scope) -> Value:  # noqa: N802
+        name = self.value(node.name, scope)
+        if not isinstance(name, str):
+            raise type_error("step", "string", name)
+        self.outside(lambda: self.host.step_started(name, node.options))
+        failure: CloisterError | None = None
+        try:
+            return self.value(node.body, scope)
+        except CloisterError as error:
+            failure = error
+            raise
+        finally:
+            self.outside(lambda: self.host.step_ended(name, failure))
+
+    def Hinted(self, node: core.Hinted, scope: Scope) -> Value:  # noqa: N802
+        outer = self.hints
+        values = tuple([self.value(value, scope) for _, value in node.hints])
+        crossing = check_crossing(values, self.limits)
+        self.hints = outer | dict(zip([name for name, _ in node.hints], crossing, strict=True))
+        try:
+            return self.value(node.body, scope)
+        finally:
+            self.hints = outer
 
     def Try(self, node: core.Try, scope: Scope) -> Value:  # noqa: N802
         pending: CloisterError | None = None
         value = None
         try:
             value = self.caught(node, scope)
-        except GuestError as error:
+        except CATCHABLE as error:
             pending = error
         if node.last is not None:
             self.value(node.last, scope)
@@ -176,8 +268,9 @@ class ReferenceEngine:
         depth = self.budget.depth_count
         try:
             return self.value(node.body, scope)
-        except GuestError as error:
+        except CATCHABLE as error:
             self.budget.depth_count = depth
+            error.span = error.span or NOWHERE  # thrown again it is the same error, as one that has a place
             for clause in node.catches:
                 if clause.kind is None or operations.has_kind(error, clause.kind):
                     for variable in clause.variables:
@@ -201,7 +294,7 @@ class ReferenceEngine:
         raise Again(self.values(node.arguments, scope))
 
     def For(self, node: core.For, scope: Scope) -> Value:  # noqa: N802
-        sources = [operations.elements(source) for source in self.values(node.collections, scope)]
+        sources = [operations.elements(self.value(collection, scope)) for collection in node.collections]
         found: list[Value] = []
 
         def each(position: int, around: Scope) -> None:

@@ -1,4 +1,4 @@
-"""The engine gives what a plain walk over the program gives: the same value, the same error, the same steps."""
+"""The engine gives what a plain walk over the program gives: the same value, error, steps, and words to the host."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.exploring import examples
+from tests.property.recording import RecordingHost
 from tests.property.reference import ReferenceEngine
 
 from cloister.errors import CloisterError
-from cloister.lang.host import PureHost
 from cloister.lang.printer import to_text
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.python_engine.deep import run_deep
@@ -69,6 +69,14 @@ WORDS = {
         "((fn [{:keys [a] :or {a <any>}}] <any>) {})",
         "(for [{:keys [a] :or {a <any>}} [{} {:a 1}] :let [c <any>] :when <test> :while <test>] <any>)",
         "(loop [{:keys [a] :or {a <any>}} {} i 0] (if (< i 2) (recur {} (inc i)) <any>))",
+        "(call :echo <any>)",
+        "(call <any> <any>)",
+        "(map call [:echo :deny])",
+        "(try (call :deny <any>) (catch e <any>))",
+        '(step "s" <any>)',
+        '(step "s" :params {"p" <any>} (+ (get %params "p") <any>))',
+        "^{:runtime.x <any>} <any>",
+        "(step-if <test> <any> <any>)",
         "(match <any> 0 <any> a when <test> <any> _ <any>)",
         "(case <any> 1 <any> <any>)",
         "(-> <any> (+ <any>) (do <any>))",
@@ -99,22 +107,24 @@ def programs(draw: st.DrawFn) -> str:
 
 
 def _outcome(text: str) -> tuple[object, ...]:
+    host = RecordingHost()
     program = compile_program(text)
     try:
-        outcome = run_program(program, PureHost(), LIMITS, {})
+        outcome = run_program(program, host, LIMITS, {})
     except CloisterError as error:
-        return "failed", error.code, error.kind, error.message
-    return "gave", to_text(outcome.value), outcome.steps_count
+        return "failed", error.code, error.kind, error.message, host.notes
+    return "gave", to_text(outcome.value), outcome.steps_count, host.notes
 
 
 def _expected(text: str) -> tuple[object, ...]:
+    host = RecordingHost()
     program = compile_program(text)
-    engine = ReferenceEngine(LIMITS)
+    engine = ReferenceEngine(LIMITS, host)
     try:
         value = run_deep(lambda: engine.run(program.core), 2_000)
     except CloisterError as error:
-        return "failed", error.code, error.kind, error.message
-    return "gave", to_text(value), engine.budget.steps_count
+        return "failed", error.code, error.kind, error.message, host.notes
+    return "gave", to_text(value), engine.budget.steps_count, host.notes
 
 
 @examples(400)

@@ -148,8 +148,8 @@ def _recur(g: Generator, node: core.Recur, to: Destination) -> None:
 
 
 def _for(g: Generator, node: core.For, to: Destination) -> None:
-    sources = [g.emit.call("r_elements", value) for value in g.expressions(node.collections)]
-    held = [g.hold(source) for source in sources]
+    # Each is refused, when it is no sequence, before the next one is evaluated
+    held = [g.hold(g.emit.call("r_elements", g.expression(each))) for each in node.collections]
     found, append = g.temporary(), g.temporary()
     body = write_hoisted(g, node.variables, (), node.body) if g.facts.has_lambda(node.body) else None
     g.add(g.emit.assign(found, g.emit.call("r_list")))
