@@ -48,8 +48,9 @@ def held() -> Iterator[None]:
     replaces = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if replaces:
         signal.signal(signal.SIGINT, interrupt)
-    outer, _MainThread.is_held = _MainThread.is_held, True
+    outer = _MainThread.is_held
     try:
+        _MainThread.is_held = True
         yield
     finally:
         _MainThread.is_held = outer
@@ -68,8 +69,9 @@ def admitted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    outer, _MainThread.is_held = _MainThread.is_held, False
+    outer = _MainThread.is_held
     try:
+        _MainThread.is_held = False  # inside, for an interrupt may come at once
         _raise_pending()
         yield
     finally:
