@@ -40,6 +40,12 @@ def test_plan_text_cannot_draw_on_the_terminal(home: Path, plan: Plan) -> None:
     assert shown.endswith("[status 0]")
 
 
+def test_a_path_of_a_plan_cannot_draw_in_what_explain_proposes(home: Path, plan: Plan) -> None:
+    shown = spawned(home, "explain", str(plan('(call :ccos.io.read-file "/srv/a\x1b]0;title\x07b")')))
+    assert "\x1b]0;" not in shown
+    assert "--read '/srv/a" in shown
+
+
 def test_errors_are_red_on_a_terminal_and_plain_elsewhere(home: Path, plan: Plan) -> None:
     path = str(plan("(/ 1 0)"))
     assert "\x1b[31m" in spawned(home, "run", path)

@@ -1,14 +1,13 @@
 """The words of a refusal.
 
-Owns the message, the hint and the grant named by each denial. A message names the rule that was broken and the hint the
-grant that would allow it. A plan can read these texts, so they say where a link leads only when the link itself lies
-inside a granted path; otherwise a plan could map a file system it may not see. Texts of a plan are quoted.
+Owns the message and the hint of each denial. A message names the rule that was broken and the hint the grant that would
+allow it, in the words of `grants`. A plan can read these texts, so they say where a link leads only when the link
+itself lies inside a granted path; otherwise a plan could map a file system it may not see. Texts of a plan are quoted.
 """
 
 from __future__ import annotations
 
 import posixpath
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,12 +15,12 @@ from typing import Final
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext, SecurityLevel
 from cloister.authority.decision import Decision, Reason
+from cloister.authority.grants import COMPUTED_GRANT, capability_grant, place_grant
 from cloister.authority.policy import KERNEL_ROOTS, ResolvedPath, covering_root
 from cloister.authority.registry import unknown_message
 from cloister.errors import quoted
 
 _LISTED_MAX: Final = 5
-_GRANT_CHARS_MAX: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +64,19 @@ def denied_capability(context: RuntimeContext, capability_id: str) -> Decision:
         reason, message = Reason.PURE, f'capability "{capability_id}" is not granted: the context is pure'
     else:
         reason, message = Reason.CAPABILITY, f'capability "{capability_id}" is not granted'
-    return _denied(context, capability_id, reason, message, f"--allow {capability_id}")
+    return _denied(context, capability_id, reason, message, capability_grant(capability_id))
 
 
 def denied_computed(context: RuntimeContext) -> Decision:
     """Refuse a program that computes capability ids."""
     message = "the program computes the id of a capability at run time, which is not granted"
-    return _denied(context, "", Reason.COMPUTED, message, "--allow-computed")
+    return _denied(context, "", Reason.COMPUTED, message, COMPUTED_GRANT)
 
 
 def denied_variable(context: RuntimeContext, capability_id: str, name: str) -> Decision:
     """Refuse an environment variable."""
     message = f'variable "{quoted(name)}" is not among the granted ones ({_listed(context.environment_names)})'
-    return _denied(context, capability_id, Reason.ENVIRONMENT, message, f"--env {_word(name)}")
+    return _denied(context, capability_id, Reason.ENVIRONMENT, message, place_grant(AccessKind.ENVIRONMENT, name))
 
 
 def denied_path(question: PathQuestion, reason: Reason, found: ResolvedPath | None = None) -> Decision:
@@ -91,8 +90,7 @@ def denied_path(question: PathQuestion, reason: Reason, found: ResolvedPath | No
     shown = f'path "{quoted(question.text)}"'
     if reason is Reason.PATH and found is not None:
         message, target = _outside(question, shown, found)
-        option = "--write" if question.kind is AccessKind.WRITE else "--read"
-        return _denied(question.context, question.capability_id, reason, message, f"{option} {_word(target)}")
+        return _denied(question.context, question.capability_id, reason, message, place_grant(question.kind, target))
     message, hint = {
         Reason.PATH_INVALID: (f"{shown} is empty or holds a NUL character", "name a file or directory"),
         Reason.PATH_PROTECTED: (
@@ -144,7 +142,3 @@ def _listed(items: Sequence[str]) -> str:
         return "none"
     more = f" and {len(items) - _LISTED_MAX} more" if len(items) > _LISTED_MAX else ""
     return ", ".join(quoted(item) for item in items[:_LISTED_MAX]) + more
-
-
-def _word(text: str) -> str:
-    return shlex.quote(quoted(text, _GRANT_CHARS_MAX))

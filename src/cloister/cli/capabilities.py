@@ -27,7 +27,8 @@ _SPECIAL: Final = {
     ("ccos.sandbox.javascript", "code"): '"console.log(1)"',
     ("ccos.io.write-file-base64", "content"): '"aGVsbG8="',
 }
-_FLAGS: Final = {"read": "--read PATH", "write": "--write PATH", "environment": "--env NAME"}
+_PLACES: Final = {"read": "PATH", "write": "PATH", "environment": "NAME"}
+"""What stands behind the option that grants a place, by the kind of access."""
 
 
 def capabilities(
@@ -67,7 +68,10 @@ def capabilities(
 
 def grants(spec: CapabilitySpec) -> list[str]:
     """Return the options that grant a capability and the places its arguments name."""
-    return [f"--allow {spec.id}", *dict.fromkeys(_FLAGS[access.kind] for access in spec.access)]
+    from cloister.authority.grants import PLACE_OPTIONS, capability_grant  # noqa: PLC0415
+
+    places = (f"{PLACE_OPTIONS[access.kind]} {_PLACES[access.kind]}" for access in spec.access)
+    return [capability_grant(spec.id), *dict.fromkeys(places)]
 
 
 def example(spec: CapabilitySpec) -> str:

@@ -7,13 +7,14 @@ recording and raising are the caller's.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from cloister.authority.authorizer import Decision, Reason, SecurityAuthorizer
+from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
+from cloister.authority.grants import place_grant
 from cloister.authority.policy import covering_root
 from cloister.errors import CloisterError, GuestError, Span, quoted
 from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Unknown
@@ -144,9 +145,9 @@ def _needed_places(asked: Decision, context: RuntimeContext) -> tuple[str, ...]:
     reads = tuple(path for path in asked.read_paths if covering_root(path, context.readable_paths) is None)
     names = tuple(name for name in asked.environment if name not in context.environment_names)
     return (
-        *(f"--read {shlex.quote(path)}" for path in reads),
-        *(f"--write {shlex.quote(path)}" for path in writes),
-        *(f"--env {shlex.quote(name)}" for name in names),
+        *(place_grant(AccessKind.READ, path) for path in reads),
+        *(place_grant(AccessKind.WRITE, path) for path in writes),
+        *(place_grant(AccessKind.ENVIRONMENT, name) for name in names),
     )
 
 

@@ -33,6 +33,18 @@ def test_a_known_path_outside_the_grants_is_refused(path: str) -> None:
     assert not allowed.is_known
 
 
+def test_a_refusal_and_what_is_needed_name_one_grant_in_the_same_words() -> None:
+    reading = RuntimeContext.controlled(capabilities=["ccos.io.read-file"])
+    (found,) = required('(call :ccos.io.read-file "/srv/a\x1b[31m b")', reading)
+    assert found.decision.denied_grants == found.needed == ("--read '/srv/a\N{REPLACEMENT CHARACTER}[31m b'",)
+
+
+def test_no_path_is_cut_to_another_one() -> None:
+    path = "/srv" + "/directory" * 400
+    (found,) = required(f'(call :ccos.io.write-file "{path}" "x")')
+    assert found.needed == (f"--write {path}",)
+
+
 def test_an_unknown_path_waits_for_the_run() -> None:
     (found,) = required("(call :ccos.io.write-file given (str 1))")
     assert found.is_admissible
