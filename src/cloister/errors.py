@@ -1,7 +1,8 @@
 """The one error tree of Cloister.
 
-Owns every exception class the package raises on purpose, their stable codes and exit statuses, and the rendering of an
-error for people. Must not import anything else of the package: everything imports it, the guest inside a sandbox too.
+Owns every exception class the package raises on purpose, their stable codes and exit statuses, how one error carries
+those that were found with it, and the rendering of an error for people. Must not import anything else of the package:
+everything imports it, the guest inside a sandbox too.
 
 Messages say what was attempted, what was allowed or expected, and where; the hint says what to do next. Text that came
 from a plan, a script or a file is shortened and stripped of control characters with `quoted` before it is put in one.
@@ -9,11 +10,18 @@ from a plan, a script or a file is shortened and stripped of control characters 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 QUOTED_CHARS_MAX = 120
+
+MORE: Final = "more"
+"""Where the details of an error list what else is wrong with the same text."""
+ALSO_REFUSED: Final = "also_refused"
+"""Where they list what else of the same plan was refused."""
+FURTHER: Final = (MORE, ALSO_REFUSED)
+"""Where details list errors as plain data; nothing else may be put there."""
 
 
 def quoted(text: str, limit: int = QUOTED_CHARS_MAX) -> str:
@@ -109,6 +117,15 @@ class CloisterError(Exception):
         head = {"type": type(self).__name__, "code": self.code, "message": self.message}
         return head | {key: value for key, value in known.items() if value is not None}
 
+    def carry(self, others: Iterable[CloisterError], name: str = MORE) -> None:
+        """List errors that were found together with this one in its details.
+
+        Args:
+            others: In the order they are to be told.
+            name: One of `FURTHER`.
+        """
+        self.details[name] = [error.to_dict() for error in others]
+
     def render(self) -> str:
         """Return the error for a person: code, message, place with a caret, call stack and next step."""
         lines = [f"error[{self.code}]: {self.message}"]
@@ -119,6 +136,16 @@ class CloisterError(Exception):
         if self.hint:
             lines.append(f"  help: {self.hint}")
         return "\n".join(lines)
+
+
+def flattened(error: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the plain data of an error and of all that it carries, each without the others."""
+    details = error.get("details") or {}
+    own = {name: value for name, value in details.items() if name not in FURTHER}
+    yield {**{name: value for name, value in error.items() if name != "details"}, **({"details": own} if own else {})}
+    for name in FURTHER:
+        for other in details.get(name) or ():
+            yield from flattened(other)
 
 
 class InputError(CloisterError):

@@ -21,10 +21,9 @@ from cloister.audit.signer import PublicKey
 from cloister.audit.verify import verify_chain
 from cloister.authority.registry import CapabilityRegistry
 from cloister.capabilities.catalog import Catalog
-from cloister.cli.error_text import flattened
 from cloister.cli.main import app
 from cloister.editor.diagnostics import problems
-from cloister.errors import AppendFailed, CapabilityDenied, IsolationUnavailable, PathDenied
+from cloister.errors import AppendFailed, CapabilityDenied, IsolationUnavailable, PathDenied, flattened
 from cloister.plan.observer import SilentObserver
 
 ADD = cloister.RuntimeContext.controlled(capabilities=["ccos.math.add"])

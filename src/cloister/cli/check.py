@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cloister.cli.error_text import error_text, flattened
+from cloister.cli.error_text import error_text
 from cloister.cli.options import InputNames, JsonOption, ModulePathOption, input_names
 from cloister.cli.output import echo, echo_json, error_data, error_styles, note, reporting, unexpected
-from cloister.errors import CloisterError, InputError, PlanError, quoted
+from cloister.errors import CloisterError, InputError, PlanError, flattened, quoted
 
 if TYPE_CHECKING:
     from cloister.plan.checking import CheckReport

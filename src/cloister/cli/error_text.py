@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from cloister.errors import Span, quoted
+from cloister.errors import Span, flattened, quoted
 
 STDERR_LINES_MAX: Final = 10
 STDERR_LINE_CHARS_MAX: Final = 300
-FURTHER: Final = ("more", "also_refused")
-"""Where the details of an error hold others: of a program that does not compile, of a plan that is refused."""
-
 
 Style = Callable[[str], str]
 
@@ -33,16 +30,6 @@ def error_text(
     """
     parts = ["\n".join(_lines(each, style_head, style_code, severity)) for each in flattened(error)]
     return "\n".join(parts)
-
-
-def flattened(error: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield an error and all that were found with it, each without the others."""
-    details = error.get("details") or {}
-    own = {name: value for name, value in details.items() if name not in FURTHER}
-    yield {**{name: value for name, value in error.items() if name != "details"}, **({"details": own} if own else {})}
-    for name in FURTHER:
-        for other in details.get(name) or ():
-            yield from flattened(other)
 
 
 def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style, severity: str) -> Iterator[str]:

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloister.errors import CloisterError, Span
+from cloister.errors import FURTHER, CloisterError, Span
 from cloister.lang.source import Source
 
 _FRAME: Final = re.compile(r"(?P<name>.*) at (?P<source>[^\n]*):(?P<line>[0-9]+):(?P<column>[0-9]+)", re.DOTALL)
-FURTHER: Final = ("more", "also_refused")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,17 @@ list.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Final
 
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.policy import ResolvedPath
 from cloister.capabilities.catalog import builtin_catalog
-from cloister.errors import CloisterError
+from cloister.errors import CloisterError, flattened
 from cloister.lang.modules import ModuleLoader
 from cloister.lang.program import compile_program
 from cloister.plan.checking import check_program
-
-FURTHER: Final = ("more", "also_refused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +70,21 @@ def problems(text: str, name: str, inputs: Collection[str] = (), modules: Module
     try:
         program = compile_program(text, name, inputs, modules)
     except CloisterError as error:
-        return list(_problems(error.to_dict(), name))
+        return list(_problems(error, name))
     report = check_program(program, _authorizer())
-    found = [problem for error in report.errors for problem in _problems(error.to_dict(), name)]
+    found = [problem for error in report.errors for problem in _problems(error, name)]
     for warning in report.warnings:
-        found += [replace(problem, is_warning=True) for problem in _problems(warning.to_dict(), name)]
+        found += [replace(problem, is_warning=True) for problem in _problems(warning, name)]
     return found
 
 
-def _problems(error: Mapping[str, Any], name: str) -> Iterator[Problem]:
-    span = error.get("span")
-    yield Problem(
-        code=error["code"],
-        message=error["message"],
-        hint=error.get("hint"),
-        source=span["source"] if span else name,
-        place=(span["line"], span["column"], span["end_line"], span["end_column"]) if span else None,
-    )
-    details = error.get("details") or {}
-    for key in FURTHER:
-        for other in details.get(key) or ():
-            yield from _problems(other, name)
+def _problems(error: CloisterError, name: str) -> Iterator[Problem]:
+    for each in flattened(error.to_dict()):
+        span = each.get("span")
+        yield Problem(
+            code=each["code"],
+            message=each["message"],
+            hint=each.get("hint"),
+            source=span["source"] if span else name,
+            place=(span["line"], span["column"], span["end_line"], span["end_column"]) if span else None,
+        )

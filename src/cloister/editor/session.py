@@ -15,7 +15,7 @@ from typing import Any
 from cloister.clock import SystemClock
 from cloister.editor.session_forms import flattened, is_code, names_of, only_defines, text_of, words
 from cloister.editor.session_input import NAME, Captured, Compiled, Input, Kept, input_name
-from cloister.errors import CloisterError, ReadError
+from cloister.errors import MORE, CloisterError, ReadError
 from cloister.lang.forms import Form
 from cloister.lang.host import PureHost
 from cloister.lang.modules import ModuleLoader
@@ -223,7 +223,7 @@ def is_incomplete(text: str) -> bool:
         read(Source(NAME, text))
     except ReadError as error:
         if error.code == "read.unclosed":
-            return not error.details.get("more")
+            return not error.details.get(MORE)
         if error.code == "read.prefix" and error.span is not None:
             return Source(NAME, text).span(len(text.rstrip()), len(text)).line == error.span.end_line and (
                 text.rstrip().endswith(("'", "`", "~", "~@"))

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final, TypeGuard
 
 from cloister.errors import (
+    FURTHER,
     QUOTED_CHARS_MAX,
     CapabilityDenied,
     CloisterError,
@@ -52,9 +53,6 @@ DETAILS_MAX: Final = 100
 
 DETAILS_DEPTH_MAX: Final = 4
 DETAIL_KEY_CHARS_MAX: Final = 60
-HOST_DETAILS: Final = frozenset({"also_refused", "more"})
-"""Details whose content the host shows as errors of its own."""
-
 UNSAFE_OPTION: Final = "--unsafe"
 """No guest may advise to take its walls down."""
 
@@ -209,7 +207,8 @@ def _details(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, list) and depth < DETAILS_DEPTH_MAX:
             return [cleaned(item, depth + 1) for item in value[: max(0, left)] if left > 0]
         if isinstance(value, dict) and depth < DETAILS_DEPTH_MAX:
-            names = [name for name in islice(value, max(0, left)) if name not in HOST_DETAILS]
+            # What stands under these the host would show as errors of its own
+            names = [name for name in islice(value, max(0, left)) if name not in FURTHER]
             return {_clean(name, DETAIL_KEY_CHARS_MAX): cleaned(value[name], depth + 1) for name in names if left > 0}
         return value if value is None or isinstance(value, (bool, float)) or _is_small(value) else None
 

@@ -5,6 +5,7 @@ Owns their number, their order and the error that carries them. Part of the gues
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from cloister.errors import CloisterError
@@ -43,7 +44,12 @@ class Problems:
         """
         if not self._found:
             return
-        first, *more = (error for _, error in sorted(self._found, key=lambda found: found[0]))
-        if more:
-            first.details["more"] = [error.to_dict() for error in more]
-        raise first
+        raise together(error for _, error in sorted(self._found, key=lambda found: found[0]))
+
+
+def together(errors: Iterable[CloisterError]) -> CloisterError:
+    """Return the first of one or more errors; its `details["more"]` lists the others in order, as plain data."""
+    first, *others = errors
+    if others:
+        first.carry(others)
+    return first

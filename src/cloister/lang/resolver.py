@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import cast
 
-from cloister.errors import CompileError
+from cloister.errors import CloisterError, CompileError
 from cloister.lang import core
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
 from cloister.lang.macros.expander import MakeRunner
 from cloister.lang.macros.resolving import Extension
 from cloister.lang.macros.top_level import WORDS
 from cloister.lang.modules import ModuleLoader
+from cloister.lang.problems import together
 from cloister.lang.resolver_state import ERRORS_MAX, FATAL, ResolverState
 from cloister.lang.scope import Found
 from cloister.lang.source import Source
@@ -79,14 +80,11 @@ def _resolved(resolver: Resolver, forms: Sequence[Form]) -> core.Node:
     for finding in check_types(node, is_whole=not resolver.errors).errors[: ERRORS_MAX - len(resolver.errors)]:
         resolver.report(type_error(finding, resolver.source))
     if resolver.errors:
-        first, *more = sorted(resolver.errors, key=_place)
-        if more:
-            first.details["more"] = [error.to_dict() for error in more]
-        raise first
+        raise together(sorted(resolver.errors, key=_place))
     return node
 
 
-def _place(error: CompileError) -> tuple[int, int]:
+def _place(error: CloisterError) -> tuple[int, int]:
     return (error.span.line, error.span.column) if error.span else (0, 0)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.errors import CloisterError, CompileError
+from cloister.lang.problems import together
 from cloister.lang.program import Program
 from cloister.lang.types.static import type_warnings
 from cloister.plan.admission import requirements
@@ -39,10 +40,7 @@ class CheckReport:
         """
         if not self.errors:
             return self.program
-        first, *more = self.errors
-        if more:
-            first.details["more"] = [error.to_dict() for error in more]
-        raise first
+        raise together(self.errors)
 
 
 def check_program(program: Program, authorizer: SecurityAuthorizer) -> CheckReport:

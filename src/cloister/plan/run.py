@@ -18,6 +18,7 @@ from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog
 from cloister.clock import Clock
 from cloister.errors import (
+    ALSO_REFUSED,
     CloisterError,
     InputError,
     IsolationUnavailable,
@@ -159,7 +160,7 @@ def _admit(
         errors.append(error)
     if errors:
         first, *others = errors
-        first.details["also_refused"] = [error.to_dict() for error in others]
+        first.carry(others, ALSO_REFUSED)
         raise first
 
 

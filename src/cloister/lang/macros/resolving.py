@@ -18,6 +18,7 @@ from cloister.lang.macros.expander import Expander, Macro, MakeRunner, Trail
 from cloister.lang.macros.top_level import resolve_top_level
 from cloister.lang.modules import TEXTS_CHARS_MAX, ModuleLoader, Modules, joined, not_exported
 from cloister.lang.namespace import DefinitionScope, HomeSymbolForm, Imported, Namespace
+from cloister.lang.problems import together
 from cloister.lang.resolver_state import FATAL
 from cloister.lang.scope import Found, Scope
 from cloister.lang.source import JoinedSource, ModuleText, Source
@@ -101,10 +102,7 @@ class Extension:
             with resolver.top_scope(scope):
                 yield
             if resolver.errors:
-                first, *more = resolver.errors
-                if more:
-                    first.details["more"] = [error.to_dict() for error in more]
-                raise first
+                raise together(resolver.errors)
         finally:
             resolver.inputs, resolver.errors, space.macros = inputs, errors, macros_before
             scope.position, scope.limit = places
