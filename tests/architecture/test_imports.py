@@ -26,6 +26,7 @@ ORDER = [
     {"runtime", "testing_harness"},
     {"testing"},
     {"editor"},
+    {"repl"},
     {"serve", "mcp", "cluster"},
     {"cli", "__main__"},
 ]

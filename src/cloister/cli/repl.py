@@ -32,7 +32,7 @@ from cloister.errors import CloisterError, PlanError
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
     from cloister.cli.repl_loop import Conversation
-    from cloister.editor.session import Executor
+    from cloister.repl.session import Executor
 
 PIPED_CHARS_MAX: Final = 4 * 2**20
 WELCOME: Final = "Cloister {version}. ,help lists commands, (doc name) shows documentation, Ctrl-D leaves."
@@ -153,7 +153,7 @@ def _ending() -> Callable[[], bool]:
 def _piped(conversation: Conversation) -> int:
     """Answer what comes in as soon as a form is complete; return the first error's exit status."""
     from cloister.editor.scan import Nesting  # noqa: PLC0415
-    from cloister.editor.session import is_incomplete  # noqa: PLC0415
+    from cloister.repl.session import is_incomplete  # noqa: PLC0415
 
     statuses: list[int] = []
     pending, nesting, chars = [], Nesting(), 0

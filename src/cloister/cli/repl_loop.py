@@ -18,14 +18,14 @@ from cloister.cli.limits import DEFAULTS, value_text
 from cloister.cli.output import echo, note
 from cloister.cli.progress import duration_text, for_terminal
 from cloister.editor.scan import definitions
-from cloister.editor.session import Answer, Executor, Session
-from cloister.editor.session_input import Kept
 from cloister.errors import CloisterError, InputError, quoted
 from cloister.lang.formatter.format import format_text
 from cloister.lang.modules import ModuleLoader
 from cloister.lang.printer import to_text
 from cloister.lang.values import Value
 from cloister.limits import ResourceLimits
+from cloister.repl.input import Kept
+from cloister.repl.session import Answer, Executor, Session
 
 RESULT_CHARS_MAX: Final = 20_000
 HIGHLIGHTED_CHARS_MAX: Final = 5_000

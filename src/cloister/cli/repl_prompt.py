@@ -24,7 +24,7 @@ from cloister.cli.repl_loop import HELP, Conversation
 from cloister.editor.assist import candidates, word_before
 from cloister.editor.highlight import COLORS, RtfsLexer
 from cloister.editor.scan import open_lists
-from cloister.editor.session import is_incomplete
+from cloister.repl.session import is_incomplete
 
 if TYPE_CHECKING:
     from cloister.editor.assist import Candidate

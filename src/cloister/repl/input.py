@@ -10,8 +10,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloister.editor.composed import Composed, Piece
-from cloister.editor.session_forms import (
+from cloister.errors import CloisterError
+from cloister.lang.forms import Form, ListForm
+from cloister.lang.modules import ModuleLoader
+from cloister.lang.program import Program, compile_program
+from cloister.lang.reader import read
+from cloister.lang.source import Source
+from cloister.lang.values import Value
+from cloister.repl.composed import Composed, Piece
+from cloister.repl.forms import (
     ALWAYS,
     certain_names,
     chosen_names,
@@ -23,14 +30,7 @@ from cloister.editor.session_forms import (
     text_of,
     words,
 )
-from cloister.editor.session_places import definition_names, meanings, silences
-from cloister.errors import CloisterError
-from cloister.lang.forms import Form, ListForm
-from cloister.lang.modules import ModuleLoader
-from cloister.lang.program import Program, compile_program
-from cloister.lang.reader import read
-from cloister.lang.source import Source
-from cloister.lang.values import Value
+from cloister.repl.places import definition_names, meanings, silences
 
 NAME: Final = "<session>"
 

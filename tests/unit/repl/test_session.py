@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cloister.editor.session import Session, is_incomplete
 from cloister.errors import CloisterError, CompileError, DeniedError, GuestError, LimitExceeded
 from cloister.lang.host import PureHost
 from cloister.lang.modules import GivenModules
@@ -17,6 +16,7 @@ from cloister.lang.source import ModuleText, Source
 from cloister.lang.transport import from_python
 from cloister.lang.values import Value
 from cloister.limits import ResourceLimits
+from cloister.repl.session import Session, is_incomplete
 
 LIMITS = ResourceLimits()
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cloister.clock import SystemClock
-from cloister.editor.session_forms import flattened, is_code, names_of, only_defines, text_of, words
-from cloister.editor.session_input import NAME, Captured, Compiled, Input, Kept, input_name
 from cloister.errors import MORE, CloisterError, ReadError
 from cloister.lang.forms import Form
 from cloister.lang.host import PureHost
@@ -25,6 +23,8 @@ from cloister.lang.source import Source
 from cloister.lang.transport import from_python, to_python
 from cloister.lang.values import Value
 from cloister.limits import ResourceLimits
+from cloister.repl.forms import flattened, is_code, names_of, only_defines, text_of, words
+from cloister.repl.input import NAME, Captured, Compiled, Input, Kept, input_name
 
 Executor = Callable[[Program, Mapping[str, Any]], Value]
 """Runs a program that calls capabilities, with inputs as Python data."""
