@@ -6,7 +6,7 @@ kernel). Part of the guest set: standard library only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from cloister.errors import ConfigError
 
@@ -50,20 +50,19 @@ class ResourceLimits:
     value_elements_count: int = 250_000
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.__slots__:
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(
-                    f"limit {field.name} is {value!r}; it must be a whole number of at least 1",
+                    f"limit {name} is {value!r}; it must be a whole number of at least 1",
                     code="config.limit",
                     hint="no limit can be switched off; name a larger number instead",
                 )
 
     def narrow(self, other: ResourceLimits) -> ResourceLimits:
         """Return the smaller of both limits, field by field."""
-        pairs = {field.name: min(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
-        return ResourceLimits(**pairs)
+        return ResourceLimits(**{name: min(getattr(self, name), getattr(other, name)) for name in self.__slots__})
 
     def to_dict(self) -> dict[str, int]:
         """Return all limits as plain data, by field name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self.__slots__}

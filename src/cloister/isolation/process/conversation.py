@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from cloister.errors import LaunchError, LimitExceeded, WireError
 from cloister.isolation.dialogue import Dialogue
-from cloister.isolation.process.nursery import RECORD_BYTES_MAX, RunningSandbox
+from cloister.isolation.process.lanes import MESSAGE_BYTES_MAX
+from cloister.isolation.process.supply import RunningSandbox
 from cloister.isolation.provider import OutputObserver
 from cloister.isolation.wire import FrameDecoder, frame_bytes, frame_elements, pack
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked
@@ -157,9 +158,10 @@ class Conversation:
 
     def _take_record(self, control: socket.socket) -> int:
         try:
-            data = control.recv(RECORD_BYTES_MAX)
-        except ConnectionError:
-            data = b""
+            data = control.recv(MESSAGE_BYTES_MAX)
+        except ConnectionResetError:
+            # It closed its end before it read all that was said from here. What it said itself is still there.
+            data = control.recv(MESSAGE_BYTES_MAX)
         if not data:
             raise LauncherLost("the launcher of sandboxes ended while a sandbox ran")
         self._record = json.loads(data)
@@ -214,6 +216,8 @@ class Conversation:
         reply = self._dialogue.handle(message)
         if reply is not None:
             self._say(channel, reply)
+        elif self._dialogue.is_ended:
+            self._running.conclude()
 
     def _say(self, channel: socket.socket, message: Message) -> None:
         try:

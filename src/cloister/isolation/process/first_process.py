@@ -1,4 +1,4 @@
-"""The first process of a sandbox: it builds the walls around itself, gives everything up, and starts the payload.
+"""The first process of a sandbox: it builds the walls around itself, waits, gives everything up, starts the payload.
 
 Owns the order of these acts. As process 1 of its pid namespace it takes every other process of the sandbox with it when
 it ends. A forked guest runs in it directly; a program is executed in a child, whose end it reports. It is hostile
@@ -16,17 +16,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from cloister.isolation.process import mounts, namespaces, privileges, reports, syscall_filter, syscalls
+from cloister.isolation.process import mounts, namespaces, payloads, privileges, reports, syscall_filter, syscalls
+from cloister.isolation.process.lanes import ORDER_FDS_MAX, ORDER_INLINE_BYTES, Lane
 from cloister.isolation.process.reports import Report
-from cloister.isolation.process.spec import SandboxSpec
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.process.view import HostView
+from cloister.limits import ResourceLimits
 
-REPORT_FD: Final = 3
-PARKED_FD_MIN: Final = REPORT_FD + 1
+FIRST_FD: Final = 3
+"""After the standard ones: report, order, standard output and error to come, and the channel of a guest."""
+PARKED_FD_MIN: Final = 16
 LAST_FD: Final = 0x7FFFFFFF
-ORDER: Final = b"order"
-ORDER_FDS_MAX: Final = 5
-"""The spec, standard input, output and error; a fifth is the channel of a forked guest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,37 +52,72 @@ class _Failure(Exception):
         self.report = report
 
 
-def run(machine: Machine, report_fd: int) -> NoReturn:
-    """Become a sandbox: build all that is the same for every one, wait for an order, and carry it out.
+@dataclass(slots=True, kw_only=True)
+class _Ends:
+    """What leads out of the sandbox."""
+
+    report: socket.socket
+    order: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+    channel_fd: int | None
+
+
+def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
+    """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
 
     Args:
         machine: What the launcher knows.
-        report_fd: Connection to the launcher. The order comes on it, and reports go out on it.
+        lane: What it can become.
+        inside: Its ends of `connections.Connections`.
     """
     status = 1
     try:
-        report = _keep_only(report_fd)
+        ends = _keep_only(inside)
         try:
-            root, proc_fd = _prepare(machine)
-            spec, channel_fd = _await_order(report)
-            _complete(spec, root, report, proc_fd)
-            status = _serve_guest(spec, report, channel_fd) if spec.is_guest else _execute(spec, report)
+            status = _live(machine, lane, ends)
         except _Failure as failure:
-            _send(report, failure.report)
+            _send(ends.report, failure.report)
     except BaseException as error:  # noqa: BLE001 - a defect; whatever it is, it ends here and not in the launcher's code
         os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
     finally:
         os._exit(status)
 
 
-def _keep_only(report_fd: int) -> socket.socket:
-    """Close every descriptor of the launcher, those of other sandboxes among them, except the connection to it."""
-    parked = fcntl.fcntl(report_fd, fcntl.F_DUPFD_CLOEXEC, PARKED_FD_MIN)
-    os.dup2(parked, REPORT_FD, inheritable=False)
-    syscalls.close_range(REPORT_FD + 1, LAST_FD)
-    return socket.socket(fileno=REPORT_FD)
+def _live(machine: Machine, lane: Lane, ends: _Ends) -> int:
+    """Do all of it; return the exit status."""
+    root, proc_fd = _prepare(machine)
+    if lane is Lane.PLAN:
+        # Nothing will differ, so the walls are finished before anyone waits for them
+        _rehearse()
+        _finish(root, "/")
+        _give_up(lane)
+    _hand_over_proc(ends.report, proc_fd)
+    spec = _await_order(ends)
+    if lane is not Lane.PLAN:
+        _complete(spec, root)
+        _give_up(lane)
+    with _step("privileges"):
+        privileges.limit_resources(spec.limits)
+    return _start(spec, ends)
+
+
+def _keep_only(inside: tuple[int, ...]) -> _Ends:
+    """Close every descriptor of the launcher, those of other sandboxes among them, but what leads out of this one."""
+    parked = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, PARKED_FD_MIN) for descriptor in inside]
+    for number, descriptor in enumerate(parked, FIRST_FD):
+        os.dup2(descriptor, number, inheritable=False)
+    syscalls.close_range(FIRST_FD + len(parked), LAST_FD)
+    report, order, stdout_fd, stderr_fd, *channel = range(FIRST_FD, FIRST_FD + len(parked))
+    return _Ends(
+        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
+        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
+        stdout_fd=stdout_fd,
+        stderr_fd=stderr_fd,
+        channel_fd=channel[0] if channel else None,
+    )
 
 
 @contextlib.contextmanager
@@ -100,6 +135,7 @@ def _step(name: str) -> Iterator[None]:
 
 
 def _prepare(machine: Machine) -> tuple[mounts.Root, int]:
+    """Build what is the same for all sandboxes of a launcher."""
     with _step("namespaces"):
         privileges.die_with_parent()
         privileges.set_dumpable(True)
@@ -115,99 +151,99 @@ def _prepare(machine: Machine) -> tuple[mounts.Root, int]:
     with _step("privileges"):
         os.setsid()
         privileges.narrow(machine.last_capability)
+        privileges.step_back()
     return root, proc_fd
 
 
-def _await_order(report: socket.socket) -> tuple[SandboxSpec, int]:
-    """Wait for what to run; return it with the descriptor of the guest's channel, or -1."""
+def _rehearse() -> None:
+    """Be ordered to run a plan, and run it: what is done once is done faster the next time."""
+    spec = SandboxSpec(
+        lane=Lane.PLAN,
+        argv=(),
+        script=None,
+        grants=(),
+        runtime=(),
+        environment={},
+        working_directory="/",
+        limits=ResourceLimits(),
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, _step("rehearsal"):
+        ours.sendmsg([spec.to_bytes()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+        ends = _Ends(report=ours, order=theirs, stdout_fd=os.dup(1), stderr_fd=os.dup(2), channel_fd=None)
+        privileges.rehearse_limits()
+        payloads.rehearse_guest(_await_order(ends))
+
+
+def _await_order(ends: _Ends) -> SandboxSpec:
+    """Wait for what to run, and take its standard streams."""
     space = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
-    order, ancillary, _, _ = report.recvmsg(len(ORDER), space, socket.MSG_CMSG_CLOEXEC)
-    if order != ORDER:
-        os._exit(0)  # the launcher is gone, or needs no more sandboxes
+    order, ancillary, _, _ = ends.order.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
     for _, _, rights in ancillary:
         descriptors.frombytes(rights)
-    spec_fd, *streams = descriptors
-    spec = SandboxSpec.from_bytes(os.pread(spec_fd, os.fstat(spec_fd).st_size, 0))
-    for number in range(3):
-        os.dup2(streams[number], number)
-        os.close(streams[number])
-    os.close(spec_fd)
-    return spec, streams[3] if len(streams) > 3 else -1
+    if not descriptors:
+        os._exit(0)  # the host is gone, or needs no more sandboxes
+    stdin_fd, *spec_fd = descriptors
+    if spec_fd:
+        order = os.pread(spec_fd[0], os.fstat(spec_fd[0]).st_size, 0)
+        os.close(spec_fd[0])
+    for number, descriptor in enumerate((stdin_fd, ends.stdout_fd, ends.stderr_fd)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    ends.order.close()
+    return SandboxSpec.from_bytes(order)
 
 
-def _complete(spec: SandboxSpec, root: mounts.Root, report: socket.socket, proc_fd: int) -> None:
-    """Build what is this sandbox's own, and give everything up."""
+def _complete(spec: SandboxSpec, root: mounts.Root) -> None:
+    """Build what is this sandbox's own."""
     with _step("private directory"):
         if not spec.is_guest:
             root.add_payload(spec)
     with _step("granted paths"):
         root.add_grants(spec.grants)
+    _finish(root, "/" if spec.is_guest else spec.working_directory or DEFAULT_DIRECTORY)
+
+
+def _finish(root: mounts.Root, directory: str) -> None:
     with _step("root switch"):
         root.finish()
-        _hand_over_proc(report, proc_fd)
     try:
-        os.chdir("/" if spec.is_guest else spec.working_directory)
+        os.chdir(directory)
     except OSError as error:
-        raise _Failure(reports.failure("directory", path=spec.working_directory, errno=error.errno)) from None
+        raise _Failure(reports.failure("directory", path=directory, errno=error.errno)) from None
+
+
+def _give_up(lane: Lane) -> None:
+    """Give up, for good, all that was needed for building."""
+    del lane
     with _step("privileges"):
-        privileges.step_back()
         privileges.drop()
-        privileges.limit_resources(spec.limits)
         privileges.reset_signals()
         syscall_filter.install()
 
 
 def _hand_over_proc(report: socket.socket, proc_fd: int) -> None:
     """Give the launcher its view of this sandbox's processes, which it measures and counts."""
-    # The mount's own descriptor can be attached but not listed
-    directory_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc_fd)
-    report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
-    os.close(directory_fd)
-    os.close(proc_fd)
+    with _step("proc file system"):
+        # The mount's own descriptor can be attached but not listed
+        directory_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc_fd)
+        report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
+        os.close(directory_fd)
+        os.close(proc_fd)
 
 
-def _serve_guest(spec: SandboxSpec, report: socket.socket, channel_fd: int) -> int:
-    from cloister.isolation.guest.main import serve  # noqa: PLC0415 - loaded by the launcher already, see its start
-
-    report.close()
-    os.environ.clear()
-    os.environ.update(spec.full_environment())
-    with socket.socket(fileno=channel_fd) as channel:
-        serve(channel, spec.limits)
-    return 0
-
-
-def _execute(spec: SandboxSpec, report: socket.socket) -> int:
-    environment = spec.full_environment()
-    program = _find(spec.argv[0], environment["PATH"])
+def _start(spec: SandboxSpec, ends: _Ends) -> int:
+    if ends.channel_fd is not None:
+        ends.report.close()
+        payloads.serve_guest(spec, ends.channel_fd)
+        return 0
     try:
-        child = os.posix_spawn(
-            program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS
-        )  # fmt: skip
+        child = payloads.execute(spec) if spec.lane is Lane.PROGRAM else payloads.interpret(spec, ends.report)
     except OSError as error:
         raise _Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
-    for descriptor in (0, 1, 2):
-        os.close(descriptor)
-    while (ended := os.wait())[0] != child:
-        pass  # an orphan of the program; as process 1 it is ours to reap
-    _send(report, {"status": ended[1], "private": _private_space()})
+    _send(ends.report, payloads.ended(child))
     return 0
-
-
-def _find(program: str, search_path: str) -> str:
-    if "/" in program:
-        return program
-    for directory in search_path.split(":"):
-        candidate = f"{directory}/{program}"
-        if os.access(candidate, os.X_OK):
-            return candidate
-    return program  # not found; relative to the working directory it fails with ENOENT, unless it is there
-
-
-def _private_space() -> dict[str, int]:
-    space = os.statvfs("/tmp")  # noqa: S108 - inside the sandbox
-    return {"free_bytes": space.f_bavail * space.f_frsize, "free_inodes": space.f_favail}
 
 
 def _send(report: socket.socket, message: Report) -> None:

@@ -10,6 +10,8 @@ Source: proc_pid_stat(5), fields counted from 1; proc_pid_status(5), proc_pid_sm
 from __future__ import annotations
 
 import os
+import resource
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +55,7 @@ class Meter:
     """Reads one sandbox's /proc.
 
     Args:
-        proc_fd: Descriptor of the directory; closed by `close`.
+        proc_fd: Descriptor of the directory; it stays the caller's.
         limits: What is far too much, and so not worth a closer look.
         is_guest: Whether process 1 is the payload itself.
     """
@@ -63,10 +65,6 @@ class Meter:
         self._limits = limits
         self._is_guest = is_guest
         self._shared: dict[bytes, int] = {}
-
-    def close(self) -> None:
-        """Close the directory."""
-        os.close(self._proc_fd)
 
     def sample(self) -> Sample:
         """Measure. Cost: one small read for each process, more for those with many unused addresses."""
@@ -100,7 +98,7 @@ class Meter:
         """
         total = sample.hidden_bytes
         for name in self._payload():
-            text = self._read(f"{name}/smaps_rollup", SMALL_BYTES_MAX)
+            text = _read(self._proc_fd, f"{name}/smaps_rollup", SMALL_BYTES_MAX)
             share = next((line for line in (text or b"").splitlines() if line.startswith(b"Pss:")), None)
             if share is not None:
                 total += int(share.split()[1]) * 1024
@@ -114,11 +112,11 @@ class Meter:
         tables_bytes = resident_bytes = 0
         present: dict[bytes, int] = {}
         for name in names:
-            lines = (self._read(f"{name}/status", SMALL_BYTES_MAX) or b"").splitlines()
+            lines = (_read(self._proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b"").splitlines()
             status = {key: value for key, _, value in (line.partition(b":") for line in lines)}
             tables_bytes += _kibibytes(status.get(b"VmPTE"))
             resident_bytes += _kibibytes(status.get(b"RssShmem"))
-            for inode, size in _shared_sizes(self._read(f"{name}/maps", MAPS_BYTES_MAX) or b"").items():
+            for inode, size in _shared_sizes(_read(self._proc_fd, f"{name}/maps", MAPS_BYTES_MAX) or b"").items():
                 # Unmapping a part of it gives nothing back, so the largest size seen stands
                 present[inode] = max(size, present.get(inode, 0), self._shared.get(inode, 0))
         self._shared = present
@@ -129,26 +127,76 @@ class Meter:
         return names if self._is_guest else [name for name in names if name != "1"]
 
     def _stat(self, name: str) -> list[bytes] | None:
-        text = self._read(f"{name}/stat", SMALL_BYTES_MAX)
+        text = _read(self._proc_fd, f"{name}/stat", SMALL_BYTES_MAX)
         return text[text.rindex(b")") + 2 :].split(b" ") if text else None
 
-    def _read(self, name: str, bytes_max: int) -> bytes | None:
-        """Return the start of a file there; None when its process has ended or may not be looked into."""
-        try:
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            return None
-        try:
-            text = os.read(descriptor, bytes_max)
-            # What is made line by line comes in pages
-            while text and len(text) < bytes_max and (more := os.read(descriptor, bytes_max - len(text))):
-                text += more
-        except (ProcessLookupError, PermissionError):
-            return None
-        else:
-            return text
-        finally:
-            os.close(descriptor)
+
+def _read(proc_fd: int, name: str, bytes_max: int) -> bytes | None:
+    """Return the start of a file there; None when its process has ended or may not be looked into."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return None
+    try:
+        text = os.read(descriptor, bytes_max)
+        # What is made line by line comes in pages
+        while text and len(text) < bytes_max and (more := os.read(descriptor, bytes_max - len(text))):
+            text += more
+    except (ProcessLookupError, PermissionError):
+        return None
+    else:
+        return text
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTime:
+    """Processor time of one process, and for an ended one of those it waited for, in microseconds."""
+
+    user_us: int
+    system_us: int
+
+
+NO_TIME: Final = CpuTime(user_us=0, system_us=0)
+
+
+def cpu_of(pid: int) -> CpuTime:
+    """Return what a living process has used so far, by its clocks.
+
+    The scheduler counts exactly; how much of it was in user mode the kernel may know from its ticks only, and then it
+    divides the exact figure in their proportion, which is done here as there.
+
+    Raises:
+        OSError: There is no such process.
+
+    Source: clock_getcpuclockid(3); CPUCLOCK_PROF, CPUCLOCK_VIRT and CPUCLOCK_SCHED of include/linux/posix-timers.h;
+    cputime_adjust() of kernel/sched/cputime.c.
+    """
+    ticked_ns, ticked_user_ns, exact_ns = (time.clock_gettime_ns((~pid << 3) | which) for which in (0, 1, 2))
+    # Equal: all of it, or no tick at all
+    user_ns = exact_ns if ticked_user_ns == ticked_ns else exact_ns * ticked_user_ns // ticked_ns
+    return CpuTime(user_us=user_ns // 1000, system_us=(exact_ns - user_ns) // 1000)
+
+
+def cpu_of_ended(used: resource.struct_rusage) -> CpuTime:
+    """Return what wait4 said."""
+    return CpuTime(user_us=round(used.ru_utime * 1e6), system_us=round(used.ru_stime * 1e6))
+
+
+def peak_bytes(proc_fd: int, name: str) -> int | None:
+    """Return the largest resident size a living process has had; None when it cannot be read."""
+    status = _read(proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b""
+    place = status.find(b"VmHWM:")
+    return _kibibytes(status[place + len(b"VmHWM:") :]) if place >= 0 else None
+
+
+def private_bytes(proc_fd: int, name: str) -> int | None:
+    """Return how much of the memory of a process is shared with no other; None when it cannot be read."""
+    text = _read(proc_fd, f"{name}/smaps_rollup", SMALL_BYTES_MAX)
+    if not text:
+        return None
+    return sum(_kibibytes(line.split(b":")[1]) for line in text.splitlines() if line.startswith(b"Private_"))
 
 
 def _kibibytes(text: bytes | None) -> int:

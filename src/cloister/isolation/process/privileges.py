@@ -99,6 +99,15 @@ def limit_resources(limits: ResourceLimits) -> None:
         resource.RLIMIT_MEMLOCK: 64 * 1024,
         resource.RLIMIT_MSGQUEUE: 64 * 1024,
     }
+    _set_limits(table)
+
+
+def rehearse_limits() -> None:
+    """Set the limits to what they are."""
+    _set_limits({which: resource.getrlimit(which)[1] for which in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)})
+
+
+def _set_limits(table: dict[int, int]) -> None:
     for which, wanted in table.items():
         hard = resource.getrlimit(which)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

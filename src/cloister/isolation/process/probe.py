@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from cloister.authority.level import IsolationLevel
 from cloister.errors import CloisterError
+from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.namespaces import HOSTNAME, INSIDE_ID
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, FIXED_ENVIRONMENT, SandboxSpec
 from cloister.isolation.provider import (
@@ -120,6 +121,7 @@ def _is_one_of(*expected: object) -> Callable[[Any], bool]:
 
 def _bare(argv: tuple[str, ...]) -> SandboxSpec:
     return SandboxSpec(
+        lane=Lane.PROGRAM if argv else Lane.OPERATION,
         argv=argv,
         script=None,
         grants=(),

@@ -18,7 +18,8 @@ from cloister.isolation.process import outcome, probe
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import Interpreter, interpreter_for
-from cloister.isolation.process.launcher import GUESTS, PROGRAMS, is_supported
+from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
+from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.nursery import Nursery
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.provider import (
@@ -30,6 +31,7 @@ from cloister.isolation.provider import (
     OutputObserver,
     PlanProgram,
     ProbeReport,
+    ScriptLanguage,
     ScriptSource,
     WireValue,
     Workload,
@@ -46,23 +48,33 @@ class ProcessProvider:
 
     Args:
         verifier: Checks the tokens of executions.
+        pool: How many sandboxes of each kind may wait to be used.
     """
 
     name: Final = "process"
     level: Final = IsolationLevel.PROCESS
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: TokenVerifier, pool: PoolSettings | None = None) -> None:
         self._verifier = verifier
-        self._guests = Nursery(GUESTS)
-        self._programs = Nursery(PROGRAMS)
+        guests, programs, interpreters = (Nursery(kind, pool) for kind in (GUESTS, PROGRAMS, INTERPRETERS))
+        self._nurseries = {
+            Lane.PLAN: guests,
+            Lane.OPERATION: guests,
+            Lane.PROGRAM: programs,
+            Lane.PYTHON: interpreters,
+        }
 
     def __repr__(self) -> str:
-        return f"ProcessProvider({self._guests!r}, {self._programs!r})"
+        return f"ProcessProvider({', '.join(map(repr, self._each_nursery()))})"
+
+    def _each_nursery(self) -> tuple[Nursery, ...]:
+        return tuple(dict.fromkeys(self._nurseries.values()))
 
     @property
     def launcher_pids(self) -> tuple[int, ...]:
         """Process ids of the launchers that were started."""
-        return tuple(pid for pid in (self._guests.launcher_pid, self._programs.launcher_pid) if pid is not None)
+        pids = (nursery.launcher_pid for nursery in self._each_nursery())
+        return tuple(pid for pid in pids if pid is not None)
 
     def probe(self) -> ProbeReport:
         """Attempt from inside what must not work, and report what happened."""
@@ -97,7 +109,9 @@ class ProcessProvider:
             raise ProviderUnavailable("the process provider knows the system calls of x86_64 and aarch64 Linux only")
         dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
         start = start_message(workload, spec.limits) if isinstance(workload, (PlanProgram, GuestOperation)) else None
-        nursery = self._guests if spec.is_guest else self._programs
+        if start is not None:
+            del start["limits"]  # they are in the order, and are read once
+        nursery = self._nurseries[spec.lane]
         with nursery.launch(spec, _stdin(workload)) as running:
             try:
                 ending = Conversation(running, spec.limits, dialogue, on_output).attend(start)
@@ -120,8 +134,8 @@ class ProcessProvider:
 
     def close(self) -> None:
         """End the launchers and whatever still runs. Idempotent."""
-        self._guests.close()
-        self._programs.close()
+        for nursery in self._each_nursery():
+            nursery.close()
 
 
 def _spec(context: ExecutionContext) -> SandboxSpec:
@@ -130,6 +144,7 @@ def _spec(context: ExecutionContext) -> SandboxSpec:
         if not name or "=" in name or "\0" in name + value:
             raise ConfigError("an environment variable has an empty name, or `=` or a NUL byte where none may be")
     return SandboxSpec(
+        lane=_lane(context),
         argv=interpreter.argv,
         script=script,
         grants=grants_for(context.mounts),
@@ -138,6 +153,19 @@ def _spec(context: ExecutionContext) -> SandboxSpec:
         working_directory=context.working_directory or DEFAULT_DIRECTORY,
         limits=context.limits,
     )
+
+
+def _lane(context: ExecutionContext) -> Lane:
+    match context.workload:
+        case PlanProgram():
+            return Lane.OPERATION if context.mounts else Lane.PLAN
+        case GuestOperation():
+            return Lane.OPERATION
+        case ScriptSource():
+            return Lane.PYTHON if context.workload.language is ScriptLanguage.PYTHON else Lane.PROGRAM
+        case ExternalProgram():
+            return Lane.PROGRAM
+    assert_never(context.workload)
 
 
 def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:

@@ -6,6 +6,7 @@ one of the shapes is nothing. Standard library only; part of the guest set.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Any, Final, TypeAlias
@@ -15,6 +16,9 @@ Report: TypeAlias = dict[str, Any]
 TEXT_CHARS_MAX: Final = 4096
 REPORT_BYTES_MAX: Final = 32 * 1024
 """Room for the longest path in JSON, where a byte that is no text takes six."""
+
+DESCRIPTORS: Final = "descriptors"
+"""The step that is named when there are too few."""
 
 _FAILURES: Final[dict[str, dict[str, type]]] = {
     "grant": {"path": str, "reason": str, "errno": int},
@@ -35,6 +39,17 @@ def failure(kind: str, **facts: str | int | None) -> Report:
     """
     shape = _FAILURES[kind]
     return {"failed": kind} | {name: _bounded(facts.get(name), kind) for name, kind in shape.items()}
+
+
+def from_error(step: str, error: OSError) -> Report:
+    """Return the message for what the kernel refused to the launcher itself.
+
+    Args:
+        step: What was being done; it is `DESCRIPTORS` when the reason is too many open files.
+        error: What the kernel said.
+    """
+    is_short = error.errno in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
+    return failure("mechanism", step=DESCRIPTORS if is_short else step, errno=error.errno, detail=error.strerror)
 
 
 def _bounded(value: str | int | None, kind: type) -> str | int:

@@ -6,10 +6,11 @@ guests never see or write it. Standard library only; part of the guest set.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+import marshal
+from dataclasses import dataclass
+from typing import Final
 
+from cloister.isolation.process.lanes import Lane
 from cloister.limits import ResourceLimits
 
 SCRIPT_PATH: Final = "/script"
@@ -50,7 +51,8 @@ class SandboxSpec:
     """One sandbox.
 
     Attributes:
-        argv: Program and arguments to execute; empty for a forked guest, which gets an empty root.
+        lane: Which kind of waiting sandbox becomes it.
+        argv: Program and arguments to execute, or those that a warm interpreter shows a script; empty for a guest.
         script: Text to be found at `SCRIPT_PATH`; None for no such file.
         grants: Host paths, visible beside the runtime's own.
         runtime: Directories an interpreter outside `/usr` needs, read-only; absolute, without symbolic links.
@@ -59,6 +61,7 @@ class SandboxSpec:
         limits: Bounds.
     """
 
+    lane: Lane
     argv: tuple[str, ...]
     script: str | None
     grants: tuple[Grant, ...]
@@ -69,34 +72,26 @@ class SandboxSpec:
 
     @property
     def is_guest(self) -> bool:
-        """Whether a forked guest runs in it, not an executed program."""
-        return not self.argv
+        """Whether a forked guest runs in it, not foreign code."""
+        return self.lane.is_guest
 
     def full_environment(self) -> dict[str, str]:
         """Return every variable the payload sees."""
         return FIXED_ENVIRONMENT | self.environment
 
-    def request(self) -> bytes:
-        """Return what the launcher itself needs to know: how to watch it, and nothing of what runs in it.
-
-        The launcher is cloned for every sandbox, so what it reads here its later sandboxes would find in their memory.
-        """
-        return json.dumps({"is_guest": self.is_guest, "limits": self.limits.to_dict()}).encode("ascii")
-
     def to_bytes(self) -> bytes:
-        """Return the whole, for the first process of the sandbox."""
-        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        fields["grants"] = [asdict(grant) for grant in self.grants]
+        """Return it for the first process of the sandbox, which runs the same interpreter."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields["lane"] = self.lane.value
+        fields["grants"] = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
         fields["limits"] = self.limits.to_dict()
-        # ASCII with escapes keeps file names that are not UTF-8 (surrogate escapes) as they are
-        return json.dumps(fields, ensure_ascii=True).encode("ascii")
+        return marshal.dumps(fields)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SandboxSpec:
-        """Return the request that `to_bytes` made."""
-        fields = json.loads(data)
-        fields["argv"] = tuple(fields["argv"])
-        fields["runtime"] = tuple(fields["runtime"])
-        fields["grants"] = tuple(Grant(**grant) for grant in fields["grants"])
+        """Return the specification that `to_bytes` made. The host is trusted, which `marshal` needs."""
+        fields = marshal.loads(data)  # noqa: S302 - it comes from our own host
+        fields["lane"] = Lane(fields["lane"])
+        fields["grants"] = tuple(Grant(**dict(zip(Grant.__slots__, grant, strict=True))) for grant in fields["grants"])
         fields["limits"] = ResourceLimits(**fields["limits"])
         return cls(**fields)

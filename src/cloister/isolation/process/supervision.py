@@ -12,16 +12,16 @@ import contextlib
 import errno
 import json
 import os
-import resource
 import signal
 import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cloister.isolation.process import reports
+from cloister.isolation.process import measuring, privileges, reports
 from cloister.isolation.process.cgroup import Group
-from cloister.isolation.process.measuring import Meter, Sample
+from cloister.isolation.process.lanes import DONE, MESSAGE_BYTES_MAX, Lane
+from cloister.isolation.process.measuring import NO_TIME, CpuTime, Meter, Sample
 from cloister.isolation.process.reports import REPORT_BYTES_MAX, Report
 from cloister.limits import ResourceLimits
 
@@ -30,6 +30,8 @@ SUPERVISION: Final = "supervision"
 CHECK_FIRST_S: Final = 0.002
 CHECK_NEAR_S: Final = 0.002
 CHECK_FAR_S: Final = 0.020
+INFINITE_S: Final = float("inf")
+_NO_LIMITS_YET: Final = ResourceLimits()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,9 +43,9 @@ class Sandbox:
         pidfd: Descriptor of that process.
         control: Connection to the host; its end is an order to kill, and the record goes out on it.
         report: Connection to the first process.
-        limits: Bounds.
-        is_guest: Whether its first process is the payload itself.
-        started_s: Monotonic time of the request.
+        lane: Which kind it is.
+        limits: Bounds, once it is used.
+        started_s: Monotonic time when it was begun to be used; None while it waits.
         group: Its control group, removed with it; None when there is none.
         next_check_s: Monotonic time of the next look at it.
         killed_for: The limit it was killed for with the measured figure; None while it lives or ends by itself.
@@ -53,25 +55,90 @@ class Sandbox:
     pidfd: int
     control: socket.socket
     report: socket.socket
-    limits: ResourceLimits
-    is_guest: bool
-    started_s: float
+    lane: Lane
+    limits: ResourceLimits = _NO_LIMITS_YET
+    started_s: float | None = None
     group: Group | None = None
-    next_check_s: float = 0.0
+    next_check_s: float = INFINITE_S
     killed_for: tuple[str, int] | None = None
     _is_killed: bool = False
+    _is_deaf: bool = False
+    _limits_unread: bytes = b""
+    _proc: int | None = None
+    _cpu_before: CpuTime = NO_TIME
     _meter: Meter | None = None
     _interval_s: float = CHECK_FIRST_S
     _reported: Report = field(default_factory=dict)
     _failure: Report | None = None
 
-    def __post_init__(self) -> None:
-        self.next_check_s = self.started_s + self._interval_s
-
     @property
     def deadline_s(self) -> float:
-        """Monotonic time when it must have ended."""
-        return self.started_s + self.limits.wall_ms / 1000
+        """Monotonic time when it must have ended; infinite while it waits."""
+        return INFINITE_S if self.started_s is None else self.started_s + self.limits.wall_ms / 1000
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was neither begun nor ended yet."""
+        return self.started_s is None and not self._is_killed
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the host was told how it ended."""
+        return self.control.fileno() < 0
+
+    def begin(self, limits: bytes) -> None:
+        """Note that it is used from now on, within limits, as JSON.
+
+        A pure plan can start no process, and most have ended before the first look at them. So that they need not wait
+        for it, their limits are read then.
+        """
+        self.started_s = time.monotonic()
+        self._cpu_before = measuring.cpu_of(self.pid)
+        self.next_check_s = self.started_s + self._interval_s
+        self._limits_unread = limits
+        if self.lane is not Lane.PLAN:
+            self._read_limits()
+
+    def _read_limits(self) -> None:
+        self.limits, self._limits_unread = ResourceLimits(**json.loads(self._limits_unread)), b""
+        if self.group is not None:
+            self.group.limit(privileges.processes_max(self.limits))
+
+    def hear(self) -> bool:
+        """Read one message of the host; return False when there will be no more."""
+        try:
+            message = self.control.recv(MESSAGE_BYTES_MAX)
+        except ConnectionError:
+            message = b""
+        if not message and not self._is_deaf:
+            self.kill()
+        elif message == DONE:
+            self.conclude()
+        elif message:
+            self.begin(message)
+        return bool(message)
+
+    def withdraw(self) -> None:
+        """End it if it still waits. A host that takes it at this moment finds that it can order nothing any more."""
+        self._is_deaf = True
+        self.control.shutdown(socket.SHUT_RD)
+        if not self.hear():
+            self.kill()
+
+    def conclude(self) -> None:
+        """End a guest that has given its result, and answer at once; it is reaped later.
+
+        A guest is one process. From the signal on it runs no more code of its own, so its figures are final.
+        """
+        if self.lane is not Lane.PLAN or self._is_killed or self._proc is None:
+            return
+        self.kill()
+        peak_bytes = measuring.peak_bytes(self._proc, "1")
+        self._answer(self._record(0, measuring.cpu_of(self.pid), peak_bytes))
+
+    def private_bytes(self) -> int | None:
+        """Return how much memory its first process shares with no one; None when that cannot be read."""
+        return None if self._proc is None else measuring.private_bytes(self._proc, "1")
 
     def kill(self, limit: str | None = None, used: int = 0) -> None:
         """Kill its first process, and with it every process of its pid namespace, however it was detached."""
@@ -91,7 +158,7 @@ class Sandbox:
             )
         except ConnectionError:
             return False
-        if flags & socket.MSG_CTRUNC and self._meter is None:
+        if flags & socket.MSG_CTRUNC and self._proc is None:
             raise OSError(errno.EMFILE, "its /proc could not be received")  # unseen, it would have no limits
         for _, _, rights in ancillary:
             descriptors = array.array("i")
@@ -108,17 +175,21 @@ class Sandbox:
 
     def _take_proc(self, descriptors: list[int]) -> None:
         for descriptor in descriptors:
-            if self._meter is None:
-                self._meter = Meter(descriptor, self.limits, self.is_guest)
-            else:
+            if self._proc is not None:
                 os.close(descriptor)
+                continue
+            self._proc = descriptor
 
     def check(self, now_s: float) -> None:
         """Measure it, kill it when it is over a limit, and decide when to look again."""
+        if self._limits_unread:
+            self._read_limits()
+        if self._meter is None and self._proc is not None:
+            self._meter = Meter(self._proc, self.limits, self.lane.is_guest)
         if now_s >= self.deadline_s:
-            self.kill("wall_ms", round((now_s - self.started_s) * 1000))
+            self.kill("wall_ms", round((now_s - self.deadline_s) * 1000) + self.limits.wall_ms)
         if self._is_killed or self._meter is None:
-            self.next_check_s = min(self.deadline_s, now_s + CHECK_NEAR_S) if not self._is_killed else float("inf")
+            self.next_check_s = min(self.deadline_s, now_s + CHECK_NEAR_S) if not self._is_killed else INFINITE_S
             return
         sample = self._meter.sample()
         if sample.memory_bytes > self.limits.memory_bytes:
@@ -145,7 +216,7 @@ class Sandbox:
         code = error.errno if isinstance(error, OSError) else 0
         self._failure = reports.failure("mechanism", step=SUPERVISION, errno=code, detail=str(error))
         self.kill()
-        self.next_check_s = float("inf")
+        self.next_check_s = INFINITE_S
 
     def finish(self) -> None:
         """Reap it, tell the host how it ended, and give back everything it held here."""
@@ -153,14 +224,12 @@ class Sandbox:
         try:
             self._take_last_reports()
             _, status, used = os.wait4(self.pid, 0)
-            with contextlib.suppress(OSError):  # the host is gone, which is why it was killed
-                self.control.send(json.dumps(self._record(status, used)).encode("ascii"))
+            self._answer(self._record(status, measuring.cpu_of_ended(used), used.ru_maxrss * 1024))
         finally:
-            self.control.close()
             self.report.close()
             os.close(self.pidfd)
-            if self._meter is not None:
-                self._meter.close()
+            if self._proc is not None:
+                os.close(self._proc)
             if self.group is not None:
                 self.group.remove()
 
@@ -175,14 +244,21 @@ class Sandbox:
         except Exception as error:  # noqa: BLE001 - whatever it was, the end is told
             self.fail(error)
 
-    def _record(self, status: int, used: resource.struct_rusage) -> dict[str, Any]:
+    def _answer(self, record: dict[str, Any]) -> None:
+        """Tell the host how it ended, unless that was done, and close the connection."""
+        with contextlib.suppress(OSError):  # the host is gone, which is why it was killed; or it was told
+            self.control.send(json.dumps(record).encode("ascii"))
+        self.control.close()
+
+    def _record(self, status: int, cpu: CpuTime, peak_bytes: int | None) -> dict[str, Any]:
         reported = self._failure or self._reported
+        started_s = time.monotonic() if self.started_s is None else self.started_s
         return {
-            "status": status if self.is_guest else reported.pop("status", None),
+            "status": status if self.lane.is_guest else reported.pop("status", None),
             "killed_for": self.killed_for,
             "reported": reported,
-            "wall_us": round((time.monotonic() - self.started_s) * 1e6),
-            "cpu_user_us": round(used.ru_utime * 1e6),
-            "cpu_system_us": round(used.ru_stime * 1e6),
-            "memory_peak_bytes": used.ru_maxrss * 1024,
+            "wall_us": round((time.monotonic() - started_s) * 1e6),
+            "cpu_user_us": max(0, cpu.user_us - self._cpu_before.user_us),
+            "cpu_system_us": max(0, cpu.system_us - self._cpu_before.system_us),
+            "memory_peak_bytes": peak_bytes,
         }

@@ -14,7 +14,7 @@ from cloister.errors import LimitExceeded, WireError
 from cloister.isolation.dialogue import start_message
 from cloister.isolation.process import conversation
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
-from cloister.isolation.process.nursery import RunningSandbox
+from cloister.isolation.process.supply import RunningSandbox
 from cloister.isolation.provider import GuestOperation
 from cloister.limits import ResourceLimits
 
@@ -26,10 +26,11 @@ def sandbox() -> Iterator[SimpleNamespace]:
     """Both sides of a sandbox that nobody runs in."""
     control, launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     channel, guest = socket.socketpair()
+    order, inside = socket.socketpair()
     (stdout, out), (stderr, err) = os.pipe(), os.pipe()
-    running = RunningSandbox(control=control, stdout=stdout, stderr=stderr, channel=channel)
+    running = RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=channel)
     yield SimpleNamespace(running=running, launcher=launcher, guest=guest, out=out, err=err)
-    for each in (control, launcher, channel, guest):
+    for each in (control, launcher, channel, guest, order, inside):
         each.close()
     for descriptor in (stdout, stderr, out, err):
         os.close(descriptor)

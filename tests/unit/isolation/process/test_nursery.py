@@ -13,12 +13,13 @@ import pytest
 
 from cloister.errors import ProviderError
 from cloister.isolation.process import namespaces
-from cloister.isolation.process.launcher import GUESTS, PROGRAMS
+from cloister.isolation.process.lanes import GUESTS, PROGRAMS, Lane
 from cloister.isolation.process.nursery import Nursery
-from cloister.isolation.process.spec import Grant, SandboxSpec
+from cloister.isolation.process.spec import FIXED_ENVIRONMENT, Grant, SandboxSpec
 from cloister.limits import ResourceLimits
 
 TRUE = SandboxSpec(
+    lane=Lane.PROGRAM,
     argv=("true",),
     script=None,
     grants=(),
@@ -133,7 +134,7 @@ def test_a_launcher_has_no_environment_of_the_host(nursery, monkeypatch) -> None
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     record_of(nursery, TRUE)
     names = {line.split(b"=")[0] for line in Path(f"/proc/{nursery.launcher_pid}/environ").read_bytes().split(b"\0")}
-    assert names == {b"PATH", b"LANG", b""}
+    assert names == {name.encode() for name in FIXED_ENVIRONMENT} | {b""}
 
 
 def test_a_forked_host_starts_its_own_launcher(nursery) -> None:
@@ -160,7 +161,7 @@ def test_closing_is_for_good_and_twice_is_fine() -> None:
     nursery.close()
     nursery.close()
     with pytest.raises(ProviderError) as caught:
-        nursery.launch(replace(TRUE, argv=()))
+        nursery.launch(replace(TRUE, lane=Lane.PLAN, argv=()))
     assert caught.value.code == "provider.closed"
 
 

@@ -9,6 +9,7 @@ import pytest
 from cloister.errors import PathDenied, ProviderUnavailable
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import interpreter_for
+from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT, Grant, SandboxSpec
 from cloister.isolation.provider import Mount, MountMode, ScriptLanguage
 from cloister.limits import ResourceLimits
@@ -17,6 +18,7 @@ from cloister.limits import ResourceLimits
 def test_a_request_survives_the_way(tmp_path) -> None:
     grant = Grant(source="/a\udcff\n", target="/b", is_writable=True, is_directory=True, device=1, inode=2)
     spec = SandboxSpec(
+        lane=Lane.PROGRAM,
         argv=("a", "b\udcff"),
         script="π",
         grants=(grant,),

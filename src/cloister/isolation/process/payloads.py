@@ -1,0 +1,86 @@
+"""What runs in a sandbox once its walls stand: a guest, an executed program, a script in the interpreter that waited.
+
+Owns starting it and waiting for its end, as process 1 of the sandbox. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+from cloister.isolation.process import privileges, script
+from cloister.isolation.process.reports import Report
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+
+STANDARD_FDS: Final = (0, 1, 2)
+
+
+def load_guest() -> None:
+    """Load what guests run."""
+    import cloister.isolation.guest.main  # noqa: PLC0415
+    import cloister.isolation.guest.rehearsal  # noqa: F401, PLC0415 - for its effect: it is there in every clone
+
+
+def rehearse_guest(spec: SandboxSpec) -> None:
+    """Run a plan of our own, so that a plan that comes finds in its own memory what it is going to change there."""
+    from cloister.isolation.guest.rehearsal import prompt  # noqa: PLC0415 - loaded by the launcher already
+
+    ours, theirs = socket.socketpair()
+    with ours:
+        prompt(ours, spec.limits)
+        serve_guest(spec, theirs.detach())
+
+
+def serve_guest(spec: SandboxSpec, channel_fd: int) -> None:
+    """Be the guest until its work is done."""
+    from cloister.isolation.guest.main import serve  # noqa: PLC0415 - loaded by the launcher already
+
+    if spec.environment:
+        os.environ.update(spec.environment)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel_fd) as channel:
+        serve(channel, spec.limits)
+
+
+def execute(spec: SandboxSpec) -> int:
+    """Start a program; return the process id of it.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    environment = spec.full_environment()
+    program = _find(spec.argv[0], environment["PATH"])
+    return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS)
+
+
+def interpret(spec: SandboxSpec, report: socket.socket) -> int:
+    """Start a Python script in a copy of this very interpreter; return the process id of it."""
+    child = os.fork()
+    if child == 0:
+        report.close()
+        script.run(spec)
+    return child
+
+
+def ended(child: int) -> Report:
+    """Wait for the end of the payload and return the report of it. Orphans of it are reaped meanwhile."""
+    for descriptor in STANDARD_FDS:
+        os.close(descriptor)
+    while (ended_one := os.wait())[0] != child:
+        pass
+    return {"status": ended_one[1], "private": _private_space()}
+
+
+def _find(program: str, search_path: str) -> str:
+    if "/" in program:
+        return program
+    for directory in search_path.split(":"):
+        candidate = f"{directory}/{program}"
+        if os.access(candidate, os.X_OK):
+            return candidate
+    return program  # not found; relative to the working directory it fails with ENOENT, unless it is there
+
+
+def _private_space() -> dict[str, int]:
+    space = os.statvfs(DEFAULT_DIRECTORY)
+    return {"free_bytes": space.f_bavail * space.f_frsize, "free_inodes": space.f_favail}

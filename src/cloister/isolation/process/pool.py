@@ -1,0 +1,173 @@
+"""The sandboxes of one lane that wait to be used.
+
+Owns how many there are, when they are out of date, and the making of each: its connections, its control group, its
+clone. Each is used once. Runs in the launcher. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cloister.isolation.process import connections, first_process, lanes, namespaces, privileges, reports
+from cloister.isolation.process.cgroup import Groups
+from cloister.isolation.process.connections import Connections
+from cloister.isolation.process.first_process import Machine
+from cloister.isolation.process.lanes import Lane, PoolSettings
+from cloister.isolation.process.supervision import Sandbox
+
+Watch = Callable[[Sandbox], None]
+REQUEST_BYTES_MAX: Final = 64
+
+
+class Pool:
+    """One lane.
+
+    Args:
+        lane: What its sandboxes can become.
+        supply: Connection to the host; what it asks for comes on it, and the sandboxes go out on it.
+        settings: How many may wait.
+        machine: What is the same for all sandboxes.
+        groups: Where each gets its control group.
+        watch: Has the launcher's loop watch a new sandbox.
+    """
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        supply: socket.socket,
+        settings: PoolSettings,
+        machine: Machine,
+        groups: Groups,
+        watch: Watch,
+    ) -> None:
+        self.lane = lane
+        self.supply = supply
+        self._settings = settings
+        self._machine = machine
+        self._groups = groups
+        self._watch = watch
+        self._waiting: set[Sandbox] = set()
+        self._generation = 0
+        self._wanted_count = 0
+        self._room_count = settings.size_max
+        self._used_s = time.monotonic()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer wait than should."""
+        return len(self._waiting) < min(self._wanted_count, self._room_count)
+
+    @property
+    def idle_at_s(self) -> float:
+        """Monotonic time when it lets go of all that wait; infinite when none do."""
+        return self._used_s + self._settings.idle_ms / 1000 if self._waiting else float("inf")
+
+    def serve(self, *, has_room: bool) -> bool:
+        """Do what the host asks for; return False when the host is gone.
+
+        Args:
+            has_room: Whether one more sandbox can be watched.
+        """
+        try:
+            request = self.supply.recv(REQUEST_BYTES_MAX)
+        except ConnectionError:
+            return False
+        if request == lanes.MAKE:
+            self.expect()
+            self.make() if has_room else self._refuse(OSError(errno.EMFILE, "no more sandboxes can be watched"))
+        elif request.startswith(lanes.RENEW):
+            self._generation = int(request[len(lanes.RENEW) :])
+            self.discard()
+        return bool(request)
+
+    def expect(self) -> None:
+        """Note that a sandbox was asked for and none waited: more of them will be wanted."""
+        self._wanted_count = max(1, min(2 * self._wanted_count, self._settings.size_max))
+        self._used_s = time.monotonic()
+
+    def make(self) -> None:
+        """Make one and give it to the host, which keeps it until it is needed.
+
+        The host gets its ends before the clone, so that both can work at the same time. What goes wrong with the clone
+        is told on the new control connection.
+        """
+        try:
+            made = connections.make(has_channel=self.lane.is_guest)
+        except OSError as error:
+            self._refuse(error)
+            return
+        self._tell(lanes.SANDBOX + str(self._generation).encode(), made.host)
+        connections.close(made.host)
+        try:
+            self._start(made)
+        except OSError as error:
+            failure = {"reported": reports.from_error("namespaces", error)}
+            with contextlib.suppress(OSError):  # the host is gone
+                made.control.send(reports.to_bytes(failure))
+            made.close_own()
+            self._wanted_count = 0  # none unasked until somebody needs one
+        finally:
+            connections.close(made.inside)
+
+    def _start(self, made: Connections) -> None:
+        pid, pidfd = namespaces.clone()
+        if pid == 0:
+            first_process.run(self._machine, self.lane, made.inside)
+        if os.geteuid() == 0:
+            with contextlib.suppress(OSError):  # root of a namespace that may not
+                privileges.volunteer_for_oom(pid)
+        sandbox = Sandbox(
+            pid=pid,
+            pidfd=pidfd,
+            control=made.control,
+            report=made.report,
+            lane=self.lane,
+            group=self._groups.new(pid),
+        )
+        self._waiting.add(sandbox)
+        self._watch(sandbox)
+
+    def _refuse(self, error: OSError) -> None:
+        self._tell(lanes.REFUSED + reports.to_bytes(reports.from_error("namespaces", error)))
+
+    def _tell(self, message: bytes, descriptors: tuple[int, ...] = ()) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        with contextlib.suppress(ConnectionError):  # the host is gone; the loop will notice
+            self.supply.sendmsg([message], rights)
+
+    def take(self, sandbox: Sandbox) -> None:
+        """Note that one waits no more, because the host has begun to use it."""
+        self._waiting.discard(sandbox)
+        self._used_s = time.monotonic()
+
+    def lose(self, sandbox: Sandbox) -> None:
+        """Note that one has ended. When it waited still, something is wrong, and no more are made unasked."""
+        if sandbox in self._waiting:
+            self._waiting.discard(sandbox)
+            self._wanted_count = 0
+
+    def fit(self, sandbox: Sandbox) -> None:
+        """Measure one that is complete, and let only so many wait as the memory for them allows."""
+        private_bytes = sandbox.private_bytes()
+        if private_bytes:
+            self._room_count = min(self._settings.size_max, self._settings.memory_bytes // private_bytes)
+
+    def discard(self) -> None:
+        """End all that wait. The host notices by their control connections, which end too."""
+        for sandbox in self._waiting:
+            sandbox.withdraw()
+        self._waiting.clear()
+
+    def rest(self, now_s: float) -> None:
+        """Let go of all that wait when none was used for long."""
+        if now_s >= self.idle_at_s:
+            self.discard()
+            self._wanted_count = 0

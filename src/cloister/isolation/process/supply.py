@@ -1,0 +1,234 @@
+"""The host's end of a lane: it takes the next waiting sandbox, or asks for one.
+
+Owns the messages with the launcher and the question whether what waits is still good: alive, and made after the host's
+mounts changed last. Several threads may take at once.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import select
+import socket
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from cloister.isolation.process import connections, lanes, reports
+from cloister.isolation.process.reports import Report
+
+END_TIMEOUT_S: Final = 5.0
+
+
+class LauncherGone(Exception):
+    """The other end is closed."""
+
+
+class Refused(Exception):
+    """The launcher could not even begin to make a sandbox.
+
+    Args:
+        report: Why, as the launcher reports it.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+class MountTable:
+    """Whether the mounts of this process have changed since it was asked last.
+
+    Source: proc_pid_mountinfo(5): a change makes the open file readable with POLLPRI once.
+    """
+
+    def __init__(self) -> None:
+        self._file = open("/proc/self/mountinfo", "rb")  # noqa: PTH123, SIM115 - open until it is closed
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLPRI)
+
+    def has_changed(self) -> bool:
+        """Return whether there was a change."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningSandbox:
+    """The host's ends of one sandbox. Leaving its context ends the sandbox and closes them.
+
+    Attributes:
+        control: Closing it kills the sandbox; the record of its end arrives on it.
+        order: What is to run is told on it, once; then it is closed.
+        stdout: Read end.
+        stderr: Read end.
+        channel: Connection to a forked guest; None for programs.
+    """
+
+    control: socket.socket
+    order: socket.socket
+    stdout: int
+    stderr: int
+    channel: socket.socket | None
+
+    def kill(self) -> None:
+        """Have everything of the sandbox killed; its record still arrives."""
+        with contextlib.suppress(OSError):  # the launcher is gone, and the sandbox with it
+            self.control.shutdown(socket.SHUT_WR)
+
+    def conclude(self) -> None:
+        """Say that the guest has given its result; the record comes at once when nothing else can be running."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.control.send(lanes.DONE)
+
+    def close(self) -> None:
+        """Close every end."""
+        self.control.close()
+        self.order.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
+        if self.channel is not None:
+            self.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        try:
+            self._await_end()
+        finally:
+            self.close()
+
+    def _await_end(self) -> None:
+        """Wait until the sandbox has ended: the launcher closes its end of the connection last."""
+        self.control.settimeout(END_TIMEOUT_S)
+        with contextlib.suppress(OSError):  # the launcher is gone or stuck, which the next request will notice
+            while self.control.recv(lanes.MESSAGE_BYTES_MAX):
+                pass
+
+
+class Supply:
+    """One lane.
+
+    Args:
+        connection: To the launcher.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    def await_word(self, word: bytes, timeout_s: float) -> str | None:
+        """Wait for the launcher's first word; return None when it is the one expected, else what came in its place."""
+        self._connection.settimeout(timeout_s)
+        try:
+            data = self._connection.recv(len(word))
+        except OSError as error:
+            return str(error)
+        self._connection.settimeout(None)
+        return None if data == word else "it ended at once"
+
+    def renew(self) -> None:
+        """Have all that wait thrown away.
+
+        Raises:
+            LauncherGone: It has ended.
+        """
+        with self._lock:
+            self._generation += 1
+            self._say(lanes.RENEW + str(self._generation).encode())
+
+    def take(self) -> RunningSandbox:
+        """Return a sandbox that waits, or the one that is made now. The caller closes it.
+
+        Raises:
+            LauncherGone: It has ended.
+            Refused: None can be made.
+            OSError: Too many files are open here.
+        """
+        while (found := self._receive(socket.MSG_DONTWAIT)) is not None:
+            generation, sandbox = found
+            if generation >= self._generation and not _is_over(sandbox):
+                return sandbox
+            sandbox.close()
+        while True:
+            self._say(lanes.MAKE)
+            found = self._receive(0)
+            if found is None:
+                raise LauncherGone
+            generation, sandbox = found
+            if generation >= self._generation:
+                return sandbox
+            sandbox.close()
+
+    def close(self) -> None:
+        """Close the connection, and what was given and not taken."""
+        with contextlib.suppress(OSError, LauncherGone, Refused):
+            while (found := self._receive(socket.MSG_DONTWAIT)) is not None:
+                found[1].close()
+        self._connection.close()
+
+    def _say(self, message: bytes) -> None:
+        try:
+            self._connection.send(message)
+        except ConnectionError as error:
+            raise LauncherGone from error
+
+    def _receive(self, flags: int) -> tuple[int, RunningSandbox] | None:
+        """Return the next sandbox with its generation; None when there is none and it was not to be waited for."""
+        space = socket.CMSG_SPACE(lanes.HOST_FDS_MAX * array.array("i").itemsize)
+        try:
+            message, ancillary, received, _ = self._connection.recvmsg(
+                lanes.MESSAGE_BYTES_MAX, space, flags | socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return None
+        except ConnectionError as error:
+            raise LauncherGone from error
+        descriptors = array.array("i")
+        for _, _, rights in ancillary:
+            descriptors.frombytes(rights)
+        if not message:
+            raise LauncherGone
+        if message.startswith(lanes.REFUSED):
+            raise Refused(_report(message[len(lanes.REFUSED) :]))
+        if received & socket.MSG_CTRUNC:
+            connections.close(tuple(descriptors))
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return int(message[len(lanes.SANDBOX) :]), _running(list(descriptors))
+
+
+def _report(data: bytes) -> dict[str, Any]:
+    report = reports.from_bytes(data)
+    if report is None:
+        raise LauncherGone
+    return report
+
+
+def _running(descriptors: list[int]) -> RunningSandbox:
+    control, order, stdout, stderr, *channel = descriptors
+    return RunningSandbox(
+        # Said, not asked: each question would be a system call
+        control=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, control),
+        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
+        stdout=stdout,
+        stderr=stderr,
+        channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel[0]) if channel else None,
+    )
+
+
+def _is_over(sandbox: RunningSandbox) -> bool:
+    """Return whether a waiting sandbox has ended: nothing else is ever said before it is begun."""
+    poll = select.poll()
+    poll.register(sandbox.control, select.POLLIN)
+    return bool(poll.poll(0))
