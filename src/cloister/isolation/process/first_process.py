@@ -16,17 +16,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from cloister.isolation.process import mounts, namespaces, payloads, privileges, reports, syscall_filter, syscalls
+from cloister.isolation.process import (
+    interpreter,
+    mounts,
+    namespaces,
+    payloads,
+    privileges,
+    reports,
+    syscall_filter,
+    syscalls,
+)
 from cloister.isolation.process.lanes import ORDER_FDS_MAX, ORDER_INLINE_BYTES, Lane
 from cloister.isolation.process.reports import Report
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.view import HostView
 from cloister.limits import ResourceLimits
 
 FIRST_FD: Final = 3
 """After the standard ones: report, order, standard output and error to come, and the channel of a guest."""
 PARKED_FD_MIN: Final = 16
-LAST_FD: Final = 0x7FFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,21 @@ class _Failure(Exception):
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be run, as it came and as it was read, and its standard streams."""
+
+    spec: SandboxSpec
+    data: bytes
+    streams: list[int]
+
+    def take_streams(self) -> None:
+        """Put the streams where every program has them."""
+        for number, descriptor in enumerate(self.streams):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,18 +113,49 @@ def _live(machine: Machine, lane: Lane, ends: _Ends) -> int:
     """Do all of it; return the exit status."""
     root, proc_fd = _prepare(machine)
     if lane is Lane.PLAN:
-        # Nothing will differ, so the walls are finished before anyone waits for them
-        _rehearse()
-        _finish(root, "/")
-        _give_up(lane)
+        return _live_for_plans(root, proc_fd, ends)
+    waiting = None
+    if lane is Lane.PYTHON:
+        with _step("interpreter"):
+            waiting = interpreter.fork(confine_script)
     _hand_over_proc(ends.report, proc_fd)
-    spec = _await_order(ends)
-    if lane is not Lane.PLAN:
-        _complete(spec, root)
-        _give_up(lane)
+    order = _await_order(ends)
+    _complete(order.spec, root)
+    if waiting is not None:
+        waiting.start(order.data, order.streams)
+    order.take_streams()
+    _give_up(order.spec)
+    if order.spec.is_guest:
+        return _serve(order.spec, ends)
+    child = waiting.pid if waiting is not None else _execute(order.spec)
+    report = payloads.ended(child)
+    _send(ends.report, (waiting.failure() if waiting is not None else None) or report)
+    return 0
+
+
+def _live_for_plans(root: mounts.Root, proc_fd: int, ends: _Ends) -> int:
+    """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
+    _rehearse()
+    _finish(root, "/")
+    _confine()
+    _hand_over_proc(ends.report, proc_fd)
+    order = _await_order(ends)
+    order.take_streams()
     with _step("privileges"):
-        privileges.limit_resources(spec.limits)
-    return _start(spec, ends)
+        privileges.limit_resources(order.spec.limits)
+    return _serve(order.spec, ends)
+
+
+def confine_script(data: bytes, streams: list[int]) -> SandboxSpec | Report:
+    """Confine the process that waited for a script, once the walls are finished; see `interpreter.Confine`."""
+    order = _Order(SandboxSpec.from_bytes(data), data, streams)
+    order.take_streams()
+    try:
+        _enter(order.spec.working_directory)
+        _give_up(order.spec)
+    except _Failure as failure:
+        return failure.report
+    return order.spec
 
 
 def _keep_only(inside: tuple[int, ...]) -> _Ends:
@@ -109,7 +163,7 @@ def _keep_only(inside: tuple[int, ...]) -> _Ends:
     parked = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, PARKED_FD_MIN) for descriptor in inside]
     for number, descriptor in enumerate(parked, FIRST_FD):
         os.dup2(descriptor, number, inheritable=False)
-    syscalls.close_range(FIRST_FD + len(parked), LAST_FD)
+    syscalls.close_range(FIRST_FD + len(parked), syscalls.LAST_FD)
     report, order, stdout_fd, stderr_fd, *channel = range(FIRST_FD, FIRST_FD + len(parked))
     return _Ends(
         report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
@@ -172,11 +226,13 @@ def _rehearse() -> None:
         ours.sendmsg([spec.to_bytes()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
         ends = _Ends(report=ours, order=theirs, stdout_fd=os.dup(1), stderr_fd=os.dup(2), channel_fd=None)
         privileges.rehearse_limits()
-        payloads.rehearse_guest(_await_order(ends))
+        order = _await_order(ends)
+        order.take_streams()
+        payloads.rehearse_guest(order.spec)
 
 
-def _await_order(ends: _Ends) -> SandboxSpec:
-    """Wait for what to run, and take its standard streams."""
+def _await_order(ends: _Ends) -> _Order:
+    """Wait for what to run."""
     space = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
     order, ancillary, _, _ = ends.order.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
@@ -188,11 +244,8 @@ def _await_order(ends: _Ends) -> SandboxSpec:
     if spec_fd:
         order = os.pread(spec_fd[0], os.fstat(spec_fd[0]).st_size, 0)
         os.close(spec_fd[0])
-    for number, descriptor in enumerate((stdin_fd, ends.stdout_fd, ends.stderr_fd)):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
     ends.order.close()
-    return SandboxSpec.from_bytes(order)
+    return _Order(SandboxSpec.from_bytes(order), order, [stdin_fd, ends.stdout_fd, ends.stderr_fd])
 
 
 def _complete(spec: SandboxSpec, root: mounts.Root) -> None:
@@ -202,21 +255,30 @@ def _complete(spec: SandboxSpec, root: mounts.Root) -> None:
             root.add_payload(spec)
     with _step("granted paths"):
         root.add_grants(spec.grants)
-    _finish(root, "/" if spec.is_guest else spec.working_directory or DEFAULT_DIRECTORY)
+    _finish(root, "/" if spec.is_guest else spec.working_directory)
 
 
 def _finish(root: mounts.Root, directory: str) -> None:
     with _step("root switch"):
         root.finish()
+    _enter(directory)
+
+
+def _enter(directory: str) -> None:
     try:
         os.chdir(directory)
     except OSError as error:
         raise _Failure(reports.failure("directory", path=directory, errno=error.errno)) from None
 
 
-def _give_up(lane: Lane) -> None:
+def _give_up(spec: SandboxSpec) -> None:
+    _confine()
+    with _step("privileges"):
+        privileges.limit_resources(spec.limits)
+
+
+def _confine() -> None:
     """Give up, for good, all that was needed for building."""
-    del lane
     with _step("privileges"):
         privileges.drop()
         privileges.reset_signals()
@@ -233,17 +295,18 @@ def _hand_over_proc(report: socket.socket, proc_fd: int) -> None:
         os.close(proc_fd)
 
 
-def _start(spec: SandboxSpec, ends: _Ends) -> int:
-    if ends.channel_fd is not None:
-        ends.report.close()
-        payloads.serve_guest(spec, ends.channel_fd)
-        return 0
+def _serve(spec: SandboxSpec, ends: _Ends) -> int:
+    ends.report.close()
+    assert ends.channel_fd is not None  # noqa: S101 - guests have one
+    payloads.serve_guest(spec, ends.channel_fd)
+    return 0
+
+
+def _execute(spec: SandboxSpec) -> int:
     try:
-        child = payloads.execute(spec) if spec.lane is Lane.PROGRAM else payloads.interpret(spec, ends.report)
+        return payloads.execute(spec)
     except OSError as error:
         raise _Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
-    _send(ends.report, payloads.ended(child))
-    return 0
 
 
 def _send(report: socket.socket, message: Report) -> None:

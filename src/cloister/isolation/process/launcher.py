@@ -63,6 +63,9 @@ def _prepare(kind: str, package: str) -> None:
     if kind == GUESTS:
         payloads.load_guest()
     sys.path.remove(package)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)  # in place of what it was told
+    os.close(null)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)

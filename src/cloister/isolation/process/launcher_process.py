@@ -16,6 +16,7 @@ from typing import Final
 
 import cloister
 from cloister.errors import LaunchError, ProviderUnavailable, quoted
+from cloister.isolation.process import descriptors
 from cloister.isolation.process.lanes import INTERPRETERS, LANES, PoolSettings
 from cloister.isolation.process.launcher import READY
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
@@ -27,10 +28,12 @@ COMPLAINT_BYTES: Final = 2_000
 
 _BOOTSTRAP: Final = """\
 import json, sys
-sys.path.insert(0, sys.argv[1])
+facts = json.load(sys.stdin)
+sys.path.insert(0, facts[0])
 from cloister.isolation.process.launcher import main
-main(sys.argv[1], *json.loads(sys.argv[2]))
+main(*facts)
 """
+"""What it needs to know is on its standard input: its sandboxes can see its command line."""
 
 
 class LauncherProcess:
@@ -58,27 +61,30 @@ class LauncherProcess:
         theirs = {lane.value: end.fileno() for lane, (_, end) in pairs.items()}
         self._complaints = os.memfd_create("launcher-stderr", os.MFD_CLOEXEC)
         try:
-            self.process = self._start([kind, theirs, asdict(settings)], tuple(theirs.values()))
+            self.process = self._start(kind, theirs, settings)
         finally:
             for _, end in pairs.values():
                 end.close()
 
-    def _start(self, facts: list[object], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, supplies: dict[str, int], settings: PoolSettings) -> subprocess.Popen[bytes]:
         package = str(Path(cloister.__file__).resolve().parent.parent)
-        kind = facts[0]
         # Scripts get the interpreter as it would be started for them, and that is not the one of a virtual environment
         interpreter = [os.path.realpath(sys.executable), "-I"] if kind == INTERPRETERS else [sys.executable, "-I", "-S"]
-        # A session of its own: Ctrl-C is for the host, which ends its sandboxes in order
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [*interpreter, "-c", _BOOTSTRAP, package, json.dumps(facts)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._complaints,
-            env=FIXED_ENVIRONMENT,
-            pass_fds=descriptors,
-            start_new_session=True,
-            cwd="/",
-        )
+        facts = descriptors.sealed(json.dumps([package, kind, supplies, asdict(settings)]).encode())
+        try:
+            # A session of its own: Ctrl-C is for the host, which ends its sandboxes in order
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and code
+                [*interpreter, "-c", _BOOTSTRAP],
+                stdin=facts,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                env=FIXED_ENVIRONMENT,
+                pass_fds=tuple(supplies.values()),
+                start_new_session=True,
+                cwd="/",
+            )
+        finally:
+            os.close(facts)
 
     @property
     def pid(self) -> int:

@@ -1,4 +1,4 @@
-"""What runs in a sandbox once its walls stand: a guest, an executed program, a script in the interpreter that waited.
+"""What runs in a sandbox once its walls stand: a guest, or an executed program.
 
 Owns starting it and waiting for its end, as process 1 of the sandbox. Standard library only; part of the guest set.
 """
@@ -9,7 +9,7 @@ import os
 import socket
 from typing import Final
 
-from cloister.isolation.process import privileges, script
+from cloister.isolation.process import privileges
 from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 
@@ -51,15 +51,6 @@ def execute(spec: SandboxSpec) -> int:
     environment = spec.full_environment()
     program = _find(spec.argv[0], environment["PATH"])
     return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS)
-
-
-def interpret(spec: SandboxSpec, report: socket.socket) -> int:
-    """Start a Python script in a copy of this very interpreter; return the process id of it."""
-    child = os.fork()
-    if child == 0:
-        report.close()
-        script.run(spec)
-    return child
 
 
 def ended(child: int) -> Report:

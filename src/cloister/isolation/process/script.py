@@ -23,24 +23,23 @@ STATUS_OF_ERROR: Final = 1
 
 
 def run(spec: SandboxSpec) -> NoReturn:
-    """Run the script and end the process as an interpreter would.
+    """Run the script and end the process as an interpreter would. `look_fresh` comes before it.
 
     Source: the life of `python -I FILE`: Modules/main.c and Python/pylifecycle.c of CPython 3.11, in their order.
     """
     status = STATUS_OF_ERROR
     try:
-        _look_fresh(spec)
+        os.environ.update(spec.environment)
+        sys.argv = [SCRIPT_PATH, *spec.argv[spec.argv.index(SCRIPT_PATH) + 1 :]]
+        sys.orig_argv = list(spec.argv)
         status = _status_of(spec.script or "")
         status = _finalize(status)
     finally:
         os._exit(status)
 
 
-def _look_fresh(spec: SandboxSpec) -> None:
-    os.environ.clear()
-    os.environ.update(spec.full_environment())
-    sys.argv = [SCRIPT_PATH, *spec.argv[spec.argv.index(SCRIPT_PATH) + 1 :]]
-    sys.orig_argv = list(spec.argv)
+def look_fresh() -> None:
+    """Make the process look as if the interpreter had just been started, as far as that does not need the script."""
     for name in [name for name in sys.modules if name.split(".")[0] == OWN_PACKAGE]:
         del sys.modules[name]
     for number, handler in (

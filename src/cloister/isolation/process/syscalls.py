@@ -125,6 +125,10 @@ def clone3(flags: int, exit_signal: int) -> tuple[int, int]:
     return (0, -1) if pid == 0 else (pid, pidfd.value)
 
 
+LAST_FD: Final = 0x7FFFFFFF
+"""A descriptor that is not below any."""
+
+
 def close_range(first: int, last: int) -> None:
     """Close every descriptor from `first` to `last`."""
     _close_range(first, last, 0)
