@@ -27,13 +27,16 @@ END_TIMEOUT_S: Final = 5.0
 COMPLAINT_BYTES: Final = 2_000
 
 _BOOTSTRAP: Final = """\
-import json, sys
+import json, sys, types
 facts = json.load(sys.stdin)
 sys.path.insert(0, facts[0])
+sys.modules["inspect"] = types.ModuleType("inspect")
 from cloister.isolation.process.launcher import main
 main(*facts)
 """
-"""What it needs to know is on its standard input: its sandboxes can see its command line."""
+"""What it needs to know is on its standard input: its sandboxes can see its command line. `dataclasses` loads `inspect`, a
+third of all that would be copied for each sandbox, to describe classes that have no docstring; ours have one. Scripts
+get both modules anew; see `script.look_fresh`."""
 
 
 class LauncherProcess:

@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import socket
-from pathlib import Path
 from typing import Final
 
 from cloister.isolation.process import syscalls
@@ -118,6 +117,7 @@ def _sysctl(name: str, value: int) -> str:
 
 def _setting(path: str) -> str | None:
     try:
-        return Path(path).read_text(encoding="ascii").strip()
+        with open(path, encoding="ascii") as setting:  # noqa: PTH123 - keeps pathlib out
+            return setting.read().strip()
     except OSError:
         return None  # this kernel has no such setting

@@ -19,6 +19,8 @@ from typing import Any, Final, NoReturn
 from cloister.isolation.process.spec import SCRIPT_PATH, SandboxSpec
 
 OWN_PACKAGE: Final = "cloister"
+MADE_LIGHT: Final = ("inspect", "dataclasses")
+"""Modules that the launcher has without a part of them; see `launcher_process`."""
 STATUS_OF_ERROR: Final = 1
 
 
@@ -42,6 +44,8 @@ def look_fresh() -> None:
     """Make the process look as if the interpreter had just been started, as far as that does not need the script."""
     for name in [name for name in sys.modules if name.split(".")[0] == OWN_PACKAGE]:
         del sys.modules[name]
+    for name in MADE_LIGHT:
+        sys.modules.pop(name, None)
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGPIPE, signal.SIG_IGN),
