@@ -35,7 +35,8 @@ class Bench:
 
     def __init__(self) -> None:
         self._issuer = TokenIssuer(bytes(range(32)), SystemClock())
-        self.provider = ProcessProvider(self._issuer.verifier())
+        self.verifier = self._issuer.verifier()
+        self.provider = ProcessProvider(self.verifier)
         self._count = 0
 
     def permitted(

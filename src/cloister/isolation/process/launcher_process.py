@@ -34,7 +34,7 @@ sys.modules["inspect"] = types.ModuleType("inspect")
 from cloister.isolation.process.launcher import main
 main(*facts)
 """
-"""What it needs to know is on its standard input: its sandboxes can see its command line. `dataclasses` loads `inspect`, a
+"""What it needs to know is on its standard input: its sandboxes see its command line. `dataclasses` loads `inspect`, a
 third of all that would be copied for each sandbox, to describe classes that have no docstring; ours have one. Scripts
 get both modules anew; see `script.look_fresh`."""
 
@@ -71,8 +71,9 @@ class LauncherProcess:
 
     def _start(self, kind: str, supplies: dict[str, int], settings: PoolSettings) -> subprocess.Popen[bytes]:
         package = str(Path(cloister.__file__).resolve().parent.parent)
-        # Scripts get the interpreter as it would be started for them, and that is not the one of a virtual environment
-        interpreter = [os.path.realpath(sys.executable), "-I"] if kind == INTERPRETERS else [sys.executable, "-I", "-S"]
+        # Not the one of a virtual environment: scripts get the interpreter as it would be started for them, and the
+        # path on its command line, which sandboxes see, is that of no one's project
+        interpreter = [os.path.realpath(sys.executable), "-I", *(() if kind == INTERPRETERS else ("-S",))]
         facts = descriptors.sealed(json.dumps([package, kind, supplies, asdict(settings)]).encode())
         try:
             # A session of its own: Ctrl-C is for the host, which ends its sandboxes in order

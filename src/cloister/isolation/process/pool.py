@@ -82,7 +82,9 @@ class Pool:
             return False
         if request == lanes.MAKE:
             self.expect()
-            self.make() if has_room else self._refuse(OSError(errno.EMFILE, "no more sandboxes can be watched"))
+            self.make(is_spare=False) if has_room else self._refuse(
+                OSError(errno.EMFILE, "no more sandboxes can be watched")
+            )
         elif request.startswith(lanes.RENEW):
             self._generation = int(request[len(lanes.RENEW) :])
             self.discard()
@@ -93,8 +95,11 @@ class Pool:
         self._wanted_count = max(1, min(2 * self._wanted_count, self._settings.size_max))
         self._used_s = time.monotonic()
 
-    def make(self) -> None:
+    def make(self, *, is_spare: bool = True) -> None:
         """Make one and give it to the host, which keeps it until it is needed.
+
+        Args:
+            is_spare: Whether nobody has asked for it yet.
 
         The host gets its ends before the clone, so that both can work at the same time. What goes wrong with the clone
         is told on the new control connection.
@@ -107,7 +112,7 @@ class Pool:
         self._tell(lanes.SANDBOX + str(self._generation).encode(), made.host)
         connections.close(made.host)
         try:
-            self._start(made)
+            self._start(made, is_spare)
         except OSError as error:
             failure = {"reported": reports.from_error("namespaces", error)}
             with contextlib.suppress(OSError):  # the host is gone
@@ -117,7 +122,7 @@ class Pool:
         finally:
             connections.close(made.inside)
 
-    def _start(self, made: Connections) -> None:
+    def _start(self, made: Connections, is_spare: bool) -> None:
         pid, pidfd = namespaces.clone()
         if pid == 0:
             first_process.run(self._machine, self.lane, made.inside)
@@ -130,6 +135,7 @@ class Pool:
             control=made.control,
             report=made.report,
             lane=self.lane,
+            is_spare=is_spare,
             group=self._groups.new(pid),
         )
         self._waiting.add(sandbox)
@@ -159,6 +165,9 @@ class Pool:
         private_bytes = sandbox.private_bytes()
         if private_bytes:
             self._room_count = min(self._settings.size_max, self._settings.memory_bytes // private_bytes)
+        if sandbox.is_spare and len(self._waiting) > self._room_count:
+            self._waiting.discard(sandbox)
+            sandbox.withdraw()
 
     def discard(self) -> None:
         """End all that wait. The host notices by their control connections, which end too."""

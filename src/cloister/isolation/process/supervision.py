@@ -44,6 +44,7 @@ class Sandbox:
         control: Connection to the host; its end is an order to kill, and the record goes out on it.
         report: Connection to the first process.
         lane: Which kind it is.
+        is_spare: Whether it was made before anyone asked for it.
         limits: Bounds, once it is used.
         started_s: Monotonic time when it was begun to be used; None while it waits.
         group: Its control group, removed with it; None when there is none.
@@ -56,6 +57,7 @@ class Sandbox:
     control: socket.socket
     report: socket.socket
     lane: Lane
+    is_spare: bool = False
     limits: ResourceLimits = _NO_LIMITS_YET
     started_s: float | None = None
     group: Group | None = None

@@ -156,25 +156,23 @@ class Supply:
             Refused: None can be made.
             OSError: Too many files are open here.
         """
-        while (found := self._receive(socket.MSG_DONTWAIT)) is not None:
-            generation, sandbox = found
-            if generation >= self._generation and not _is_over(sandbox):
-                return sandbox
-            sandbox.close()
-        while True:
-            self._say(lanes.MAKE)
-            found = self._receive(0)
-            if found is None:
-                raise LauncherGone
-            generation, sandbox = found
-            if generation >= self._generation:
-                return sandbox
-            sandbox.close()
+        # One at a time, to the end: what one thread asked for must not be taken by another that did not ask
+        with self._lock:
+            while (found := self._next_waiting()) is not None:
+                if found[0] >= self._generation and not _is_over(found[1]):
+                    return found[1]
+                found[1].close()
+            while True:
+                self._say(lanes.MAKE)
+                generation, sandbox = self._receive()
+                if generation >= self._generation:
+                    return sandbox
+                sandbox.close()
 
     def close(self) -> None:
         """Close the connection, and what was given and not taken."""
-        with contextlib.suppress(OSError, LauncherGone, Refused):
-            while (found := self._receive(socket.MSG_DONTWAIT)) is not None:
+        with contextlib.suppress(OSError, LauncherGone):
+            while (found := self._next_waiting()) is not None:
                 found[1].close()
         self._connection.close()
 
@@ -184,15 +182,22 @@ class Supply:
         except ConnectionError as error:
             raise LauncherGone from error
 
-    def _receive(self, flags: int) -> tuple[int, RunningSandbox] | None:
-        """Return the next sandbox with its generation; None when there is none and it was not to be waited for."""
+    def _next_waiting(self) -> tuple[int, RunningSandbox] | None:
+        """Return the next sandbox that waits with its generation; None when there is none."""
+        while True:
+            try:
+                return self._receive(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except Refused:
+                continue  # the answer to somebody who took one that had come meanwhile
+
+    def _receive(self, flags: int = 0) -> tuple[int, RunningSandbox]:
         space = socket.CMSG_SPACE(lanes.HOST_FDS_MAX * array.array("i").itemsize)
         try:
             message, ancillary, received, _ = self._connection.recvmsg(
                 lanes.MESSAGE_BYTES_MAX, space, flags | socket.MSG_CMSG_CLOEXEC
             )
-        except BlockingIOError:
-            return None
         except ConnectionError as error:
             raise LauncherGone from error
         descriptors = array.array("i")

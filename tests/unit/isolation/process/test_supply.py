@@ -1,0 +1,135 @@
+"""The host's end of a lane, with the test in the place of the launcher."""
+
+import array
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloister.isolation.process import connections, lanes, reports
+from cloister.isolation.process.connections import Connections
+from cloister.isolation.process.supply import LauncherGone, Refused, Supply
+
+
+class FakeLauncher:
+    """The launcher's end: gives sandboxes that are connections only, and remembers them."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end = end
+        self.given: list[Connections] = []
+
+    def give(self, generation: int = 0) -> Connections:
+        made = connections.make(has_channel=False)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", made.host))]
+        self.end.sendmsg([lanes.SANDBOX + str(generation).encode()], rights)
+        connections.close((*made.host, *made.inside))
+        self.given.append(made)
+        return made
+
+    def asked(self) -> list[bytes]:
+        self.end.setblocking(False)
+        said = []
+        while True:
+            try:
+                said.append(self.end.recv(100))
+            except BlockingIOError:
+                return said
+
+
+@pytest.fixture
+def launcher() -> Iterator[FakeLauncher]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    fake = FakeLauncher(theirs)
+    fake.supply = Supply(ours)
+    yield fake
+    fake.supply.close()
+    theirs.close()
+    for made in fake.given:
+        made.close_own()
+
+
+def taken_is(supply: Supply, made: Connections) -> bool:
+    """Whether the sandbox that is taken next is this one: what is said on it arrives here."""
+    taken = supply.take()
+    taken.control.send(b"mine")
+    made.control.setblocking(False)
+    try:
+        return made.control.recv(10) == b"mine"
+    except BlockingIOError:
+        return False
+    finally:
+        taken.close()
+
+
+def test_what_waits_is_taken_in_order_and_nothing_is_asked(launcher) -> None:
+    first, second = launcher.give(), launcher.give()
+    assert taken_is(launcher.supply, first)
+    assert taken_is(launcher.supply, second)
+    assert launcher.asked() == []
+
+
+def test_one_that_has_ended_is_passed_over(launcher) -> None:
+    ended, alive = launcher.give(), launcher.give()
+    ended.control.close()
+    assert taken_is(launcher.supply, alive)
+
+
+def test_one_of_an_earlier_generation_is_passed_over(launcher) -> None:
+    launcher.give(0)
+    launcher.supply.renew()
+    assert launcher.asked() == [lanes.RENEW + b"1"]
+    new = launcher.give(1)
+    assert taken_is(launcher.supply, new)
+
+
+def test_a_refusal_is_told_and_the_answer_to_an_earlier_question_is_not(launcher) -> None:
+    report = reports.failure("mechanism", step="namespaces", errno=1, detail="no")
+    refusal = lanes.REFUSED + reports.to_bytes(report)
+    alive = launcher.give()
+    launcher.end.send(refusal)
+    assert taken_is(launcher.supply, alive)
+    later = launcher.give()
+    assert taken_is(launcher.supply, later)  # past the refusal, which nobody waits for
+    sent_when_asked(launcher, refusal)
+    with pytest.raises(Refused) as caught:
+        launcher.supply.take()
+    assert caught.value.report == report
+
+
+def sent_when_asked(launcher: FakeLauncher, answer: bytes) -> None:
+    """Answer the next question from a process of its own, once it was asked."""
+    if os.fork() == 0:
+        launcher.end.setblocking(True)
+        status = launcher.end.recv(100) != lanes.MAKE
+        launcher.end.send(answer)
+        os._exit(status)
+
+
+def test_a_launcher_that_is_gone_is_noticed(launcher) -> None:
+    launcher.end.close()
+    with pytest.raises(LauncherGone):
+        launcher.supply.take()
+
+
+def open_descriptors() -> list[int]:
+    return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())
+
+
+def test_too_few_free_descriptors_leave_none_open(launcher) -> None:
+    launcher.give()
+    before = open_descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(before)
+    free = sorted(set(range(highest)) - set(before))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 if not free else free[0] + 2, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            launcher.supply.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_descriptors() == before
+    alive = launcher.give()
+    assert taken_is(launcher.supply, alive)
