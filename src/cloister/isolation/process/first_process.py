@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import functools
 import os
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Final, NoReturn
 
 from cloister.isolation.process import (
     interpreter,
+    landlock,
     mounts,
     namespaces,
     payloads,
@@ -45,12 +47,14 @@ class Machine:
         user_id: Effective user outside.
         group_id: Effective group outside.
         last_capability: Highest capability number of the kernel.
+        landlock_abi: Version of Landlock's interface; 0 when there is none, and then nothing stands beside the mounts.
         host_view: The system's files for executed programs; None when the launcher serves forked guests.
     """
 
     user_id: int
     group_id: int
     last_capability: int
+    landlock_abi: int
     host_view: HostView | None
 
 
@@ -111,20 +115,21 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
 
 def _live(machine: Machine, lane: Lane, ends: _Ends) -> int:
     """Do all of it; return the exit status."""
-    root, proc_fd = _prepare(machine)
+    root, ruleset, proc_fd = _prepare(machine)
     if lane is Lane.PLAN:
-        return _live_for_plans(root, proc_fd, ends)
+        return _live_for_plans(root, ruleset, proc_fd, ends)
     waiting = None
     if lane is Lane.PYTHON:
         with _step("interpreter"):
-            waiting = interpreter.fork(confine_script)
-    _hand_over_proc(ends.report, proc_fd)
+            # It is held to the same ruleset: what is allowed after the fork is allowed to both
+            waiting = interpreter.fork(functools.partial(confine_script, ruleset), ruleset.descriptor)
+    _hand_over_proc(ends.report, _directory_of(proc_fd))
     order = _await_order(ends)
     _complete(order.spec, root)
     if waiting is not None:
         waiting.start(order.data, order.streams)
     order.take_streams()
-    _give_up(order.spec)
+    _give_up(order.spec, ruleset)
     if order.spec.is_guest:
         return _serve(order.spec, ends)
     child = waiting.pid if waiting is not None else _execute(order.spec)
@@ -133,12 +138,13 @@ def _live(machine: Machine, lane: Lane, ends: _Ends) -> int:
     return 0
 
 
-def _live_for_plans(root: mounts.Root, proc_fd: int, ends: _Ends) -> int:
+def _live_for_plans(root: mounts.Root, ruleset: landlock.Ruleset, proc_fd: int, ends: _Ends) -> int:
     """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
     _rehearse()
+    directory_fd = _directory_of(proc_fd)  # once confined it could not be opened
     _finish(root, "/")
-    _confine()
-    _hand_over_proc(ends.report, proc_fd)
+    _confine(ruleset)
+    _hand_over_proc(ends.report, directory_fd)
     order = _await_order(ends)
     order.take_streams()
     with _step("privileges"):
@@ -146,13 +152,13 @@ def _live_for_plans(root: mounts.Root, proc_fd: int, ends: _Ends) -> int:
     return _serve(order.spec, ends)
 
 
-def confine_script(data: bytes, streams: list[int]) -> SandboxSpec | Report:
+def confine_script(ruleset: landlock.Ruleset, data: bytes, streams: list[int]) -> SandboxSpec | Report:
     """Confine the process that waited for a script, once the walls are finished; see `interpreter.Confine`."""
     order = _Order(SandboxSpec.from_bytes(data), data, streams)
     order.take_streams()
     try:
         _enter(order.spec.working_directory)
-        _give_up(order.spec)
+        _give_up(order.spec, ruleset)
     except _Failure as failure:
         return failure.report
     return order.spec
@@ -188,15 +194,17 @@ def _step(name: str) -> Iterator[None]:
         raise _Failure(reports.failure("mechanism", step=name, errno=error.errno, detail=detail)) from None
 
 
-def _prepare(machine: Machine) -> tuple[mounts.Root, int]:
+def _prepare(machine: Machine) -> tuple[mounts.Root, landlock.Ruleset, int]:
     """Build what is the same for all sandboxes of a launcher."""
     with _step("namespaces"):
         privileges.die_with_parent()
         privileges.set_dumpable(True)
         privileges.volunteer_for_oom()
         namespaces.settle(machine.user_id, machine.group_id)
+    with _step("landlock"):
+        ruleset = landlock.Ruleset(machine.landlock_abi)
     with _step("root file system"):
-        root = mounts.Root()
+        root = mounts.Root(ruleset)
     with _step("proc file system"):
         proc_fd = mounts.make_proc()
     if machine.host_view is not None:
@@ -206,7 +214,7 @@ def _prepare(machine: Machine) -> tuple[mounts.Root, int]:
         os.setsid()
         privileges.narrow(machine.last_capability)
         privileges.step_back()
-    return root, proc_fd
+    return root, ruleset, proc_fd
 
 
 def _rehearse() -> None:
@@ -254,7 +262,7 @@ def _complete(spec: SandboxSpec, root: mounts.Root) -> None:
         if not spec.is_guest:
             root.add_payload(spec)
     with _step("granted paths"):
-        root.add_grants(spec.grants)
+        root.add_grants(spec.grants, can_execute=not spec.is_guest)
     _finish(root, "/" if spec.is_guest else spec.working_directory)
 
 
@@ -271,28 +279,36 @@ def _enter(directory: str) -> None:
         raise _Failure(reports.failure("directory", path=directory, errno=error.errno)) from None
 
 
-def _give_up(spec: SandboxSpec) -> None:
-    _confine()
+def _give_up(spec: SandboxSpec, ruleset: landlock.Ruleset) -> None:
+    _confine(ruleset)
     with _step("privileges"):
         privileges.limit_resources(spec.limits)
 
 
-def _confine() -> None:
+def _confine(ruleset: landlock.Ruleset) -> None:
     """Give up, for good, all that was needed for building."""
     with _step("privileges"):
         privileges.drop()
         privileges.reset_signals()
+    with _step("landlock"):
+        ruleset.enforce()
+    with _step("system call filter"):
         syscall_filter.install()
 
 
-def _hand_over_proc(report: socket.socket, proc_fd: int) -> None:
+def _directory_of(proc_fd: int) -> int:
+    """Return a descriptor that can be listed, in place of the mount's own, which can be attached only."""
+    with _step("proc file system"):
+        directory_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc_fd)
+        os.close(proc_fd)
+    return directory_fd
+
+
+def _hand_over_proc(report: socket.socket, directory_fd: int) -> None:
     """Give the launcher its view of this sandbox's processes, which it measures and counts."""
     with _step("proc file system"):
-        # The mount's own descriptor can be attached but not listed
-        directory_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc_fd)
         report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
         os.close(directory_fd)
-        os.close(proc_fd)
 
 
 def _serve(spec: SandboxSpec, ends: _Ends) -> int:

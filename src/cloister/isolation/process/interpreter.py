@@ -63,11 +63,12 @@ class WaitingInterpreter:
         return reports.from_bytes(data) if data else None
 
 
-def fork(confine: Confine) -> WaitingInterpreter:
+def fork(confine: Confine, kept_fd: int | None) -> WaitingInterpreter:
     """Fork it.
 
     Args:
         confine: Confines the process, once the order is there.
+        kept_fd: A descriptor of process 1 that `confine` needs; None for none.
 
     Raises:
         OSError: There can be no process or socket.
@@ -76,18 +77,22 @@ def fork(confine: Confine) -> WaitingInterpreter:
     pid = os.fork()
     if pid == 0:
         try:
-            _wait(theirs.detach(), confine)
+            _wait(theirs.detach(), confine, kept_fd)
         finally:
             os._exit(1)
     theirs.close()
     return WaitingInterpreter(pid, ours)
 
 
-def _wait(connection_fd: int, confine: Confine) -> None:
-    """Wait for the order and carry it out. Of what process 1 has open, nothing but the connection is kept."""
+def _wait(connection_fd: int, confine: Confine, kept_fd: int | None) -> None:
+    """Wait for the order and carry it out. Of what process 1 has open, only the connection and that one is kept."""
     if connection_fd != CONNECTION_FD:
         os.dup2(connection_fd, CONNECTION_FD, inheritable=False)
-    syscalls.close_range(CONNECTION_FD + 1, syscalls.LAST_FD)
+    first = CONNECTION_FD + 1
+    if kept_fd is not None:
+        syscalls.close_range(first, kept_fd - 1)
+        first = kept_fd + 1
+    syscalls.close_range(first, syscalls.LAST_FD)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONNECTION_FD)
     script.look_fresh()
     space = socket.CMSG_SPACE((STREAMS + 1) * array.array("i").itemsize)

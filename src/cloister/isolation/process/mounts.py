@@ -1,8 +1,9 @@
 """The file system of a sandbox, built by its first process.
 
-Owns every mount: the private root, what of the host is visible in it, and the private writable directory. A source is
-opened without following a single symbolic link and compared with what the host saw, so nothing swapped in between can
-be mounted; the opened object itself is cloned, never its path. Standard library only; part of the guest set.
+Owns every mount: the private root, what of the host is visible in it, and the private writable directory. Each thing
+that is mounted gets its rule of Landlock with it. A source is opened without following a single symbolic link and
+compared with what the host saw, so nothing swapped in between can be mounted; the opened object itself is cloned, never
+its path. Standard library only; part of the guest set.
 
 Source: mount_setattr(2), open_tree(2), fsopen(2), move_mount(2), openat2(2), pivot_root(2); numbers from
 include/uapi/linux/mount.h and include/uapi/linux/openat2.h. The youngest of these calls came with Linux 5.12.
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cloister.isolation.process import syscalls, view
+from cloister.isolation.process.landlock import Place, Ruleset
 from cloister.isolation.process.spec import SCRIPT_PATH, Grant, SandboxSpec
 from cloister.isolation.process.view import HostView
 from cloister.limits import MIB, ResourceLimits
@@ -48,6 +50,14 @@ KERNEL_FILESYSTEMS: Final = frozenset(
     {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "bpf", "mqueue"}
 )
 """File systems that show the kernel or other processes; none may come in below a granted directory."""
+
+_PLACES: Final = {
+    (False, False): Place.READ,
+    (False, True): Place.READ_EXECUTE,
+    (True, False): Place.WRITE,
+    (True, True): Place.WRITE_EXECUTE,
+}
+"""What a grant allows: by whether it is writable, and whether programs may be executed."""
 
 
 class GrantRefused(Exception):
@@ -90,9 +100,14 @@ def make_proc() -> int:
 
 
 class Root:
-    """The root under construction: a tmpfs that is already attached, so that others can be attached below it."""
+    """The root under construction: a tmpfs that is already attached, so that others can be attached below it.
 
-    def __init__(self) -> None:
+    Args:
+        ruleset: Gets a rule for everything that is mounted.
+    """
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
         self._fd = make_filesystem("tmpfs", PLAIN, size=str(ROOT_BYTES), nr_inodes=str(ROOT_INODES), mode="0755")
         # Over the old root, where a directory is sure to be; lookups from the old root do not meet it
         syscalls.move_mount(self._fd, syscalls.AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
@@ -103,6 +118,9 @@ class Root:
         """Add what every executed program sees: system files, /dev and /proc."""
         for name in ("proc", "dev", "etc"):
             self._make_directory(name)
+        # For everything below, too. Whatever a program sees it may read, so this shows names of directories only
+        self._ruleset.allow(self._fd, Place.LIST, is_directory=True)
+        self._allow_etc()
         for bind in host_view.binds:
             self._bind(bind.source, bind.name, bind.is_directory)
         for name, content in host_view.links:
@@ -116,13 +134,19 @@ class Root:
         for name, content in view.DEVICE_LINKS.items():
             os.symlink(content, f"dev/{name}", dir_fd=self._fd)
         syscalls.move_mount(proc_fd, self._fd, "proc", MOVE_MOUNT_F_EMPTY_PATH)
+        self._ruleset.allow(proc_fd, Place.READ, is_directory=True)
+
+    def _allow_etc(self) -> None:
+        etc_fd = os.open("etc", os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
+        self._ruleset.allow(etc_fd, Place.READ, is_directory=True)
+        os.close(etc_fd)
 
     def add_payload(self, spec: SandboxSpec) -> None:
         """Add what one executed program sees beside that: its interpreter, its script and its private directory."""
         for path in spec.runtime:
             self._bind(path, path[1:], _is_directory(path))
         if spec.script is not None:
-            self._write(SCRIPT_PATH[1:], spec.script.encode("utf-8", "surrogatepass"))
+            self._write(SCRIPT_PATH[1:], spec.script.encode("utf-8", "surrogatepass"), Place.READ)
         self._add_private_directory(spec.limits)
 
     def _add_private_directory(self, limits: ResourceLimits) -> None:
@@ -135,10 +159,15 @@ class Root:
         self._own_devices.add(os.fstat(private_fd).st_dev)
         self._make_directory("tmp")
         syscalls.move_mount(private_fd, self._fd, "tmp", MOVE_MOUNT_F_EMPTY_PATH)
+        self._ruleset.allow(private_fd, Place.WRITE_EXECUTE, is_directory=True)
         os.close(private_fd)
 
-    def add_grants(self, granted: Sequence[Grant]) -> None:
+    def add_grants(self, granted: Sequence[Grant], *, can_execute: bool) -> None:
         """Add granted host paths, outer ones first.
+
+        Args:
+            granted: The paths.
+            can_execute: Whether programs there may be executed.
 
         Raises:
             GrantRefused: When one is not what the host saw, or has no place inside.
@@ -147,9 +176,9 @@ class Root:
         if grants:
             _refuse_kernel_mounts([grant.source for grant in grants])
         for grant in grants:
-            self._add_grant(grant)
+            self._add_grant(grant, can_execute)
 
-    def _add_grant(self, grant: Grant) -> None:
+    def _add_grant(self, grant: Grant, can_execute: bool) -> None:
         try:
             source_fd = _open_source(grant.source)
         except OSError as error:
@@ -161,6 +190,8 @@ class Root:
             self._make_target(grant)
             attributes = PLAIN if grant.is_writable else PLAIN | MOUNT_ATTR_RDONLY
             self._attach(source_fd, grant.target[1:], attributes)
+            place = _PLACES[grant.is_writable, can_execute]
+            self._ruleset.allow(source_fd, place, is_directory=grant.is_directory)
         finally:
             os.close(source_fd)
 
@@ -206,6 +237,8 @@ class Root:
             source,
             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW | syscalls.AT_RECURSIVE,
         )
+        if not name.startswith("etc/"):  # they are in a place that is for reading already
+            self._ruleset.allow(tree_fd, Place.READ_EXECUTE, is_directory=is_directory)
         self._attach_tree(tree_fd, name, PLAIN | MOUNT_ATTR_RDONLY)
 
     def _add_device(self, name: str) -> None:
@@ -213,6 +246,7 @@ class Root:
         tree_fd = syscalls.open_tree(
             syscalls.AT_FDCWD, f"/dev/{name}", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW
         )
+        self._ruleset.allow(tree_fd, Place.DEVICE, is_directory=False)
         self._attach_tree(tree_fd, f"dev/{name}", DEVICE)
 
     def _attach(self, source_fd: int, name: str, attributes: int) -> None:
@@ -245,8 +279,10 @@ class Root:
     def _make_file(self, name: str) -> None:
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd))
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes, place: Place | None = None) -> None:
         descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd)
+        if place is not None:
+            self._ruleset.allow(descriptor, place, is_directory=False)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             file.write(data)
 

@@ -190,6 +190,9 @@ def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:
     elif step == "proc file system" and number == errno.EPERM:
         reason = "a private /proc cannot be mounted, because parts of this container's own are masked"
         remedy = "start the container with --security-opt systempaths=unconfined (Kubernetes: procMount: Unmasked)"
+    elif step == "landlock":
+        reason = f"the kernel refuses a Landlock ruleset ({reported['detail']})"
+        remedy = "free memory, or start Cloister inside fewer Landlock sandboxes: the kernel nests 16 at most"
     else:
         reason, remedy = explain_refusal(number)
         reason = f"{reported['detail']}; {reason}"

@@ -17,14 +17,16 @@ from typing import Any, Final
 
 _NUMBERS: Final[dict[str, dict[str, int]]] = {
     "x86_64": {
-        "capset": 126, "pivot_root": 155, "prctl": 157, "umount2": 166, "open_tree": 428, "move_mount": 429,
-        "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435, "close_range": 436, "openat2": 437,
-        "mount_setattr": 442,
+        "capset": 126, "pivot_root": 155, "prctl": 157, "umount2": 166, "unshare": 272, "setns": 308,
+        "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
+        "close_range": 436, "openat2": 437, "mount_setattr": 442, "landlock_create_ruleset": 444,
+        "landlock_add_rule": 445, "landlock_restrict_self": 446,
     },
     "aarch64": {
-        "capset": 91, "pivot_root": 41, "prctl": 167, "umount2": 39, "open_tree": 428, "move_mount": 429,
-        "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435, "close_range": 436, "openat2": 437,
-        "mount_setattr": 442,
+        "capset": 91, "pivot_root": 41, "prctl": 167, "umount2": 39, "unshare": 97, "setns": 268,
+        "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
+        "close_range": 436, "openat2": 437, "mount_setattr": 442, "landlock_create_ruleset": 444,
+        "landlock_add_rule": 445, "landlock_restrict_self": 446,
     },
 }  # fmt: skip
 """System call numbers by `uname -m`."""
@@ -80,6 +82,11 @@ _pivot_root = _prepared("pivot_root", _TEXT, _TEXT)
 _umount2 = _prepared("umount2", _TEXT, _INT)
 _capset = _prepared("capset", _POINTER, _POINTER)
 _prctl = _prepared("prctl", _INT, _LONG, _LONG, _LONG, _LONG)
+_unshare = _prepared("unshare", _INT)
+_setns = _prepared("setns", _INT, _INT)
+_landlock_create_ruleset = _prepared("landlock_create_ruleset", _TEXT, _LONG, _INT)
+_landlock_add_rule = _prepared("landlock_add_rule", _INT, _INT, _TEXT, _INT)
+_landlock_restrict_self = _prepared("landlock_restrict_self", _INT, _INT)
 
 
 def prctl(operation: int, argument: int = 0, pointer: int = 0) -> None:
@@ -212,3 +219,28 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 def clear_capabilities() -> None:
     """Empty the effective, permitted and inheritable sets (capset, section 2 of the manual)."""
     _capset(ctypes.byref(_CapHeader(version=_CAPABILITY_VERSION_3, pid=0)), ctypes.byref(_CapData()))
+
+
+def unshare(flags: int) -> None:
+    """Make new namespaces for the calling process, or for its children (unshare, section 2 of the manual)."""
+    _unshare(flags)
+
+
+def setns(namespace_fd: int, kind: int) -> None:
+    """Enter a namespace of the kind CLONE_NEW* (setns, section 2 of the manual)."""
+    _setns(namespace_fd, kind)
+
+
+def landlock_create_ruleset(attributes: bytes | None, flags: int) -> int:
+    """Return a descriptor of a new ruleset, or what the flags ask for (landlock_create_ruleset, section 2)."""
+    return _landlock_create_ruleset(attributes, 0 if attributes is None else len(attributes), flags)
+
+
+def landlock_add_rule(ruleset_fd: int, kind: int, attributes: bytes) -> None:
+    """Add a rule to a ruleset (landlock_add_rule, section 2 of the manual)."""
+    _landlock_add_rule(ruleset_fd, kind, attributes, 0)
+
+
+def landlock_restrict_self(ruleset_fd: int, flags: int) -> None:
+    """Hold the calling thread and all it starts to a ruleset, for good (landlock_restrict_self, section 2)."""
+    _landlock_restrict_self(ruleset_fd, flags)

@@ -64,6 +64,10 @@ def test_ends_that_no_limit_explains(record) -> None:
             ProviderUnavailable, "provider.unavailable", "/proc",
         ),
         (
+            {"failed": "mechanism", "step": "landlock", "errno": errno.E2BIG, "detail": "landlock_restrict_self"},
+            ProviderUnavailable, "provider.unavailable", "Landlock",
+        ),
+        (
             {"failed": "mechanism", "step": "namespaces", "errno": errno.EMFILE, "detail": "socketpair"},
             LaunchError, "provider.launcher", "limit of open files",
         ),
