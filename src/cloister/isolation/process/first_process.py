@@ -48,6 +48,8 @@ class Machine:
         group_id: Effective group outside.
         last_capability: Highest capability number of the kernel.
         landlock_abi: Version of Landlock's interface; 0 when there is none, and then nothing stands beside the mounts.
+        clock_offsets: How far the launcher's clocks are from the machine's; None when the kernel has no time
+            namespaces, and then sandboxes see the host's clocks.
         host_view: The system's files for executed programs; None when the launcher serves forked guests.
     """
 
@@ -55,6 +57,7 @@ class Machine:
     group_id: int
     last_capability: int
     landlock_abi: int
+    clock_offsets: dict[str, tuple[int, int]] | None
     host_view: HostView | None
 
 
@@ -201,6 +204,8 @@ def _prepare(machine: Machine) -> tuple[mounts.Root, landlock.Ruleset, int]:
         privileges.set_dumpable(True)
         privileges.volunteer_for_oom()
         namespaces.settle(machine.user_id, machine.group_id)
+        if machine.clock_offsets is not None:
+            namespaces.restart_clocks(machine.clock_offsets)
     with _step("landlock"):
         ruleset = landlock.Ruleset(machine.landlock_abi)
     with _step("root file system"):

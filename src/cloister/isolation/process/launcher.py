@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cloister.isolation.process import landlock, lanes, payloads, privileges, syscalls, view
+from cloister.isolation.process import landlock, lanes, namespaces, payloads, privileges, syscalls, view
 from cloister.isolation.process.cgroup import Groups, own_group
 from cloister.isolation.process.first_process import Machine
 from cloister.isolation.process.lanes import GUESTS, Lane, PoolSettings
@@ -50,6 +50,7 @@ def main(package: str, kind: str, supplies: Mapping[str, int], settings: Mapping
         group_id=os.getegid(),
         last_capability=privileges.last_capability(),
         landlock_abi=landlock.abi(),
+        clock_offsets=namespaces.clock_offsets(),
         host_view=None if kind == GUESTS else view.look(),
     )
     connections = {Lane(lane): socket.socket(fileno=descriptor) for lane, descriptor in supplies.items()}

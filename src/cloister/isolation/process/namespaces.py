@@ -1,7 +1,7 @@
 """New namespaces for a sandbox, and who its user is in them.
 
-Owns which namespaces are made, the identity inside, and the explanation when the machine refuses. Runs in the launcher
-and, after the clone, in the first process of the sandbox. Standard library only; part of the guest set.
+Owns which namespaces are made, identity and clocks inside, and the explanation when the machine refuses. Runs in the
+launcher and, after the clone, in the first process of the sandbox. Standard library only; part of the guest set.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from typing import Final
 
 from cloister.isolation.process import syscalls
@@ -24,6 +25,18 @@ CLONE_FLAGS: Final = {
     "cgroup": 0x02000000,
 }
 """Source: CLONE_NEW* of include/uapi/linux/sched.h. All of them, for every sandbox."""
+CLONE_NEWTIME: Final = 0x00000080
+"""Not among them: who is cloned into a time namespace cannot set its clocks any more."""
+
+CLOCK_MONOTONIC_COARSE: Final = 6
+"""include/uapi/linux/time.h"""
+CLOCKS: Final = {
+    "monotonic": (time.CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE),
+    "boottime": (time.CLOCK_BOOTTIME,),
+}
+"""By the names in /proc/PID/timens_offsets, the clocks that can be last among those it moves: time_namespaces(7).
+CLOCK_MONOTONIC itself is never behind its coarse copy."""
+CLOCK_OFFSETS: Final = "/proc/self/timens_offsets"
 
 INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
@@ -51,6 +64,49 @@ def settle(user_id: int, group_id: int) -> None:
     _write("/proc/self/gid_map", f"{INSIDE_ID} {group_id} 1")
     socket.sethostname(HOSTNAME)
     _forbid_nesting()
+
+
+def clock_offsets() -> dict[str, tuple[int, int]] | None:
+    """Return by how much the clocks here are ahead of the machine's, in seconds and nanoseconds.
+
+    Returns:
+        By the names of `CLOCKS`; zeros unless this process is in a time namespace itself. None when the kernel has no
+        time namespaces (CONFIG_TIME_NS).
+    """
+    try:
+        with open(CLOCK_OFFSETS, encoding="ascii") as table:  # noqa: PTH123 - the launcher imports little
+            rows = [line.split() for line in table]
+    except FileNotFoundError:
+        return None
+    return {name: (int(seconds), int(nanoseconds)) for name, seconds, nanoseconds in rows}
+
+
+def restart_clocks(offsets: dict[str, tuple[int, int]]) -> None:
+    """Let the clocks that count from the start of the machine count from this second on, for this process too.
+
+    So a sandbox does not learn from them how long the host has been up, nor recognise it by that. It needs the
+    capabilities of the user namespace and the host's /proc, and that the process has one thread.
+
+    Args:
+        offsets: What `clock_offsets` returned in the launcher; a new offset counts from the machine's clock, too.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
+    syscalls.unshare(CLONE_NEWTIME)
+    lines = [f"{name} {seconds - _passed_s(name)} {nanoseconds}\n" for name, (seconds, nanoseconds) in offsets.items()]
+    _write(CLOCK_OFFSETS, "".join(lines))
+    # Made for children; it is for this process only after it has entered it, too
+    namespace_fd = os.open("/proc/self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(namespace_fd, CLONE_NEWTIME)
+    finally:
+        os.close(namespace_fd)
+
+
+def _passed_s(name: str) -> int:
+    """Return what is to be zero, in whole seconds and rounded down, because no clock may fall below its zero."""
+    return min(time.clock_gettime_ns(clock) for clock in CLOCKS[name]) // 1_000_000_000
 
 
 def _forbid_nesting() -> None:
@@ -86,6 +142,10 @@ def explain_refusal(code: int) -> tuple[str, str | None]:
     if _setting("/proc/sys/user/max_user_namespaces") == "0":
         return "user namespaces are switched off (user.max_user_namespaces = 0)", _sysctl(
             "user.max_user_namespaces", 15_000
+        )
+    if code == errno.ENOSPC and _setting("/proc/sys/user/max_time_namespaces") == "0":
+        return "time namespaces are switched off (user.max_time_namespaces = 0)", _sysctl(
+            "user.max_time_namespaces", 15_000
         )
     if code in (errno.ENOSPC, errno.EUSERS):
         return "the number of user namespaces is used up (user.max_user_namespaces)", _sysctl(
