@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CapabilityDenied,
         CloisterError,
         DeniedError,
+        GuestCrashed,
         GuestError,
         InputError,
         LimitExceeded,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from cloister.lang.values import Keyword, Symbol
     from cloister.limits import ResourceLimits
     from cloister.plan.observer import RunObserver
-    from cloister.plan.result import RunResult
+    from cloister.plan.result import RunResult, ScriptResult
     from cloister.runtime import Runtime
 
 __version__ = VERSION
@@ -52,6 +53,7 @@ _HOMES: Final = {
         "CapabilityDenied",
         "CloisterError",
         "DeniedError",
+        "GuestCrashed",
         "GuestError",
         "InputError",
         "LimitExceeded",
@@ -68,7 +70,7 @@ _HOMES: Final = {
     "cloister.lang.values": ("Keyword", "Symbol"),
     "cloister.limits": ("ResourceLimits",),
     "cloister.plan.observer": ("RunObserver",),
-    "cloister.plan.result": ("RunResult",),
+    "cloister.plan.result": ("RunResult", "ScriptResult"),
     "cloister.runtime": ("Runtime",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
@@ -82,6 +84,7 @@ __all__ = [
     "CloisterError",
     "DeniedError",
     "ExecutionResult",
+    "GuestCrashed",
     "GuestError",
     "InputError",
     "IsolationLevel",
@@ -97,6 +100,7 @@ __all__ = [
     "RunResult",
     "Runtime",
     "RuntimeContext",
+    "ScriptResult",
     "SecurityLevel",
     "Symbol",
     "Usage",

@@ -1,4 +1,4 @@
-"""The one object a program needs: it owns the providers and the causal chain, and runs plans and commands.
+"""The one object a program needs: it owns the providers and the causal chain, and runs plans, commands and scripts.
 
 Owns the life of both; everything that decides, executes or records lives in the packages it joins. Inputs come from the
 caller and are trusted to name the right context; plans, scripts and commands are not trusted at all.
@@ -26,18 +26,19 @@ from cloister.isolation.factory import ProviderFactory
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
 from cloister.lang.program import Program
 from cloister.plan.checking import check_program
-from cloister.plan.command import run_command
+from cloister.plan.command import Surroundings, run_command, run_script
 from cloister.plan.host_authorizer import make_authorizer
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
-from cloister.plan.result import RunResult
+from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import RunParts, run_plan
+from cloister.plan.script import load_script
 
 TOKEN_KEY_BYTES = 32
 
 
 class Runtime:
-    """Runs plans and commands; every one is authorized, isolated and recorded.
+    """Runs plans, commands and scripts; every one is authorized, isolated and recorded.
 
     Make one with `Runtime.open` and close it, or use it as a context manager. It may be used from several threads.
 
@@ -189,19 +190,76 @@ class Runtime:
             Output, exit status (which may be other than 0) and measured usage.
 
         Raises:
-            DeniedError, LimitExceeded, GuestCrashed, ProviderError, AuditError: As `run`.
+            GuestCrashed: A signal killed it; `details["signal"]` names it.
+            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
         """
-        if isinstance(argv, str):
-            raise InputError(
-                "a command is a list of words, not one text", code="input.argv", hint='write ["echo", "hi"]'
-            )
+        words = _words(argv, "a command")
         self._require_open()
-        return run_command(
+        around = self._surroundings(context, provider, on_output, working_directory)
+        return run_command(self._parts, words, around, stdin=stdin)
+
+    def execute_script(
+        self,
+        source: str | Path,
+        *,
+        context: RuntimeContext,
+        language: str | None = None,
+        name: str | None = None,
+        argv: Sequence[str] = (),
+        arguments: Any = None,
+        provider: str = "process",
+        stdin: bytes | None = None,
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+    ) -> ScriptResult:
+        """Run a script in a sandbox that sees its interpreter and the context's paths and variables.
+
+        A script that ends with another exit status than 0 comes back like one that ends with 0; its `value` raises.
+
+        Args:
+            source: A path, or the text of the script.
+            context: Needs the capability `cloister.exec`.
+            language: `python`, `javascript`, `shell`, `ruby` or `lua`; left out, the script's first line decides, then
+                the end of its name, then its text. A first line can name any other interpreter.
+            name: What errors and the record call it; its path when left out.
+            argv: Words for the script.
+            arguments: Data the script finds on standard input as JSON; None for none.
+            provider: Name of the isolation provider.
+            stdin: Bytes for standard input, in place of `arguments`.
+            on_output: Sees output as it comes.
+            working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
+
+        Returns:
+            Output, exit status, measured usage, and the value that was printed.
+
+        Raises:
+            InputError: The script cannot be read, its language is not known, or it is a plan, which `run` takes.
+            ProviderUnavailable: `provider.interpreter`: its interpreter is not installed; the hint names the package.
+            GuestCrashed: A signal killed it; `details["signal"]` names it.
+            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
+        """
+        words = _words(argv, "the list of arguments")
+        self._require_open()
+        return run_script(
             self._parts,
-            tuple(argv),
+            load_script(source, name, context.limits),
+            self._surroundings(context, provider, on_output, working_directory),
+            language=language,
+            argv=words,
+            arguments=arguments,
+            stdin=stdin,
+        )
+
+    def _surroundings(
+        self,
+        context: RuntimeContext,
+        provider: str,
+        on_output: OutputObserver | None,
+        working_directory: str | None,
+    ) -> Surroundings:
+        return Surroundings(
             context=context,
             provider=self._providers.create(provider),
-            stdin=stdin,
             on_output=on_output,
             working_directory=working_directory,
         )
@@ -254,3 +312,14 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _words(argv: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return words as plain texts, which is what crosses to a sandbox."""
+    hint = 'write ["echo", "hi"]'
+    if isinstance(argv, str):
+        raise InputError(f"{what} is a list of words, not one text", code="input.argv", hint=hint)
+    for word in argv:
+        if not isinstance(word, str):
+            raise InputError(f"{what} holds a {type(word).__name__}, not texts alone", code="input.argv", hint=hint)
+    return tuple(map(str, argv))

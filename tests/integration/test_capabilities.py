@@ -147,6 +147,8 @@ def test_json_arithmetic_and_text(run: Run) -> None:
             "const i = JSON.parse(require('fs').readFileSync(0)); console.log(JSON.stringify(i.n.map(x => x * 2)))",
             [2, 4],
         ),
+        ("ruby", "require 'json'; puts JSON.parse($stdin.read)['n'].map { |x| x * 2 }.to_json", [2, 4]),
+        ("lua", "print((io.read('a'):gsub('1', '7')))", {"n": [7, 2]}),
     ],
 )
 def test_scripts_take_arguments_and_give_json_or_text(run: Run, language: str, code: str, expected: Any) -> None:

@@ -105,6 +105,7 @@ MEANT = {
     "PLAN": "examples/hello.rtfs",
     "NAME": "who",
     "FILE…": "examples/hello.rtfs",
+    "FILE": "examples/primes.lua",
     "[NAME]": "reduce",
     "[ID]": "ccos.echo",
     "EXPR": "'(+ 1 2)'",

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 Cloister = Callable[..., Any]
-EXAMPLES = sorted(path for path in Path("examples").glob("*.rtfs") if path.stem != "stdlib_report")
+EXAMPLES = sorted(
+    path for ending in ("rtfs", "lua") for path in Path("examples").glob(f"*.{ending}") if path.stem != "stdlib_report"
+)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(cloister: Cloister, example: Path) -> None:
     text = example.read_text(encoding="utf-8")
-    (command, promised), *_ = re.findall(r"^; \$ cloister (.*)\n; (.*)$", text, re.MULTILINE)
+    (command, promised), *_ = re.findall(r"^(?:;|--) \$ cloister (.*)\n(?:;|--) (.*)$", text, re.MULTILINE)
     done = cloister(*shlex.split(command), cwd=Path.cwd())
     assert done.status == 0, done.err
     assert done.out == promised + "\n"

@@ -310,6 +310,8 @@ def test_a_failing_script_shows_its_last_words(bench) -> None:
         (ScriptLanguage.PYTHON, "raise ValueError('seven')", "ValueError: seven"),
         (ScriptLanguage.JAVASCRIPT, "throw new RangeError('seven')", "RangeError: seven"),
         (ScriptLanguage.SHELL, "seven", "seven: not found"),
+        (ScriptLanguage.RUBY, "raise RangeError, 'seven'", "seven (RangeError)"),
+        (ScriptLanguage.LUA, "error('seven')", "/script:1: seven"),
     ],
 )
 def test_a_failing_script_is_told_by_its_error(bench, language, fails, said) -> None:
@@ -329,6 +331,8 @@ def test_a_failing_script_is_told_by_its_error(bench, language, fails, said) -> 
         (ScriptLanguage.PYTHON, "print(open('{}').read())"),
         (ScriptLanguage.JAVASCRIPT, "console.log(require('fs').readFileSync('{}', 'utf8'))"),
         (ScriptLanguage.SHELL, "cat '{}'"),
+        (ScriptLanguage.RUBY, "puts File.read('{}')"),
+        (ScriptLanguage.LUA, "print(assert(io.open('{}')):read('a'))"),
     ],
 )
 def test_a_file_that_was_not_granted_has_a_hint_of_its_own(bench, granted, language, source) -> None:

@@ -79,7 +79,7 @@ def _summary(event: Event) -> str:
     error = body.get("error")
     if isinstance(error, Mapping):
         return _line(f"{error.get('code')}: {error.get('message')}")
-    for key in ("arguments", "name", "plan"):
+    for key in ("arguments", "name", "plan", "script"):
         value = body.get(key)
         if isinstance(value, str):
             return _line(_with_code(value, error))

@@ -126,13 +126,18 @@ class SecurityAuthorizer:
             return denied_computed(context)
         return Decision(allowed=True, reason=_allowing(context), capability_id="", context=context)
 
-    def authorize_workload(self, context: RuntimeContext, kind: str) -> Decision:
+    def authorize_workload(
+        self, context: RuntimeContext, kind: str, *, act: Permission = Permission.EXECUTE_EXTERNAL
+    ) -> Decision:
         """Decide one of Cloister's own workloads.
 
         Args:
             context: What the run may do.
             kind: `cloister.plan`, the pure code of a plan, which is always allowed and sees nothing; or
-                `cloister.exec`, a command, which needs a grant of that name and sees every granted path and variable.
+                `cloister.exec`, a command or script, which needs a grant of that name and sees every granted path and
+                variable.
+            act: What is executed under `cloister.exec`. One grant covers both acts, since a script can start any
+                program that a command could be; the permission that comes out of it covers the one asked for.
 
         Raises:
             InternalError: For another kind.
@@ -158,7 +163,7 @@ class SecurityAuthorizer:
             reason=_allowing(context),
             capability_id=kind,
             context=context,
-            permissions=IMPLIED[Permission.EXECUTE_EXTERNAL] | _FILES | _VARIABLES | {kind},
+            permissions=IMPLIED[act] | _FILES | _VARIABLES | {kind},
             read_paths=context.read_paths,
             write_paths=context.write_paths,
             environment=context.environment_names,

@@ -1,4 +1,4 @@
-"""Capabilities that run scripts: `ccos.sandbox.python`, `ccos.sandbox.shell`, `ccos.sandbox.javascript`.
+"""Capabilities that run scripts: `ccos.sandbox.python` and one for each other language.
 
 Owns what a script is given and how its output becomes a value. A script sees its interpreter, a private temporary
 directory, the paths the call itself names (each inside the grants), its arguments as JSON on standard input, and
@@ -71,4 +71,6 @@ SCRIPT_CAPABILITIES: Final = (
     _script(ScriptLanguage.PYTHON, "a Python script"),
     _script(ScriptLanguage.SHELL, "a POSIX shell script"),
     _script(ScriptLanguage.JAVASCRIPT, "a JavaScript script"),
+    _script(ScriptLanguage.RUBY, "a Ruby script"),
+    _script(ScriptLanguage.LUA, "a Lua script"),
 )

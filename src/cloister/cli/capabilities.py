@@ -25,6 +25,7 @@ _NAMED: Final = {
 _SPECIAL: Final = {
     ("ccos.sandbox.shell", "code"): '"echo 1"',
     ("ccos.sandbox.javascript", "code"): '"console.log(1)"',
+    ("ccos.sandbox.ruby", "code"): '"puts 1"',
     ("ccos.io.write-file-base64", "content"): '"aGVsbG8="',
 }
 _PLACES: Final = {"read": "PATH", "write": "PATH", "environment": "NAME"}

@@ -33,6 +33,13 @@ def levels(incomplete: str) -> list[str]:
     return _starting((level.name.lower().replace("_", "-") for level in IsolationLevel), incomplete)
 
 
+def languages(incomplete: str) -> list[str]:
+    """Return the names of the languages of scripts."""
+    from cloister.isolation.provider import ScriptLanguage  # noqa: PLC0415
+
+    return _starting(("auto", *ScriptLanguage), incomplete)
+
+
 def limits(incomplete: str) -> list[str]:
     """Return the names of limits, each ready for its value."""
     from cloister.cli.limits import limit_names  # noqa: PLC0415

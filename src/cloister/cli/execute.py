@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cloister.cli import complete
 from cloister.cli.options import (
     EnvOption,
     HomeOption,
@@ -22,22 +25,48 @@ from cloister.cli.options import (
     TimeoutOption,
     WriteOption,
 )
-from cloister.cli.output import echo_json, reporting
+from cloister.cli.output import echo_json, reporting, show_error
+from cloister.errors import GuestCrashed, InputError, LimitExceeded, quoted
 
 if TYPE_CHECKING:
     from cloister.isolation.provider import ExecutionResult
+    from cloister.limits import ResourceLimits
+    from cloister.plan.result import ScriptResult
+    from cloister.runtime import Runtime
 
-STDIN_BYTES_MAX = 16 * 2**20
+STDIN_BYTES_MAX: Final = 16 * 2**20
+AUTO: Final = "auto"
+STANDARD_INPUT: Final = "-"
+
+
+CommandArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="-- COMMAND...",
+        help="Program and arguments; with --lang a script, or - for standard input, and arguments.",
+    ),
+]
+LangOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lang",
+        metavar="NAME",
+        help="Run a script: python, javascript, shell, ruby or lua; auto finds out which.",
+        autocompletion=complete.languages,
+    ),
+]
+StdinOption = Annotated[
+    bool, typer.Option("--stdin", "-i", help="Pass standard input on, up to 16 MiB; otherwise none is read.")
+]
 
 
 def execute(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Program and arguments.")],
+    command: CommandArgument,
+    lang: LangOption = None,
     read: ReadOption = None,
     write: WriteOption = None,
     env: EnvOption = None,
-    stdin: Annotated[
-        bool, typer.Option("--stdin", "-i", help="Pass standard input on, up to 16 MiB; otherwise none is read.")
-    ] = False,
+    stdin: StdinOption = False,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
     memory: MemoryOption = None,
@@ -46,13 +75,13 @@ def execute(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a command in a sandbox that sees only what is granted."""
+    """Run a command or script in a sandbox that sees only what is granted."""
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context, resolved  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
-    with reporting(as_json=as_json):
-        _require_separator(command)
+    with reporting(as_json=as_json), _signals_as_in_shells(as_json=as_json):
+        _require_separator(command, lang)
         context = build_context(
             allow=("cloister.exec",),
             read=read,
@@ -61,18 +90,64 @@ def execute(
             limits=parse_limits(timeout, memory, limit),
             isolation=isolation,
         )
+        surroundings: dict[str, Any] = {
+            "context": context,
+            "provider": provider,
+            "on_output": None if as_json else _pass_on,
+            "working_directory": _working_directory((*resolved(read), *resolved(write))),
+        }
         with Runtime.open(home) as runtime:
-            result = runtime.execute(
-                command,
-                context=context,
-                provider=provider,
-                stdin=_standard_input() if stdin else b"",
-                on_output=None if as_json else _pass_on,
-                working_directory=_working_directory((*resolved(read), *resolved(write))),
-            )
+            result = _run(runtime, command, lang, surroundings, stdin=stdin)
     if as_json:
         echo_json(_as_data(result))
     raise typer.Exit(result.exit_status or 0)
+
+
+@contextmanager
+def _signals_as_in_shells(*, as_json: bool) -> Iterator[None]:
+    """Show how a program was killed and leave with the status that a shell gives it, 128 and the signal.
+
+    Source: POSIX.1-2017, XCU 2.8.2; which number is added, bash(1) says.
+    """
+    try:
+        yield
+    except GuestCrashed as error:
+        status, number = show_error(error, as_json=as_json), error.details.get("signal_number")
+        raise typer.Exit(128 + number if isinstance(number, int) else status) from None
+
+
+def _run(
+    runtime: Runtime, command: list[str], lang: str | None, surroundings: dict[str, Any], *, stdin: bool
+) -> ExecutionResult | ScriptResult:
+    """Run a command, or with a language a script that a file or standard input holds.
+
+    Raises:
+        InputError: `input.stdin` when the script and its input would both come from standard input.
+    """
+    if lang is None:
+        return runtime.execute(command, stdin=_standard_input() if stdin else b"", **surroundings)
+    script, *arguments = command
+    is_piped = script == STANDARD_INPUT
+    if is_piped and stdin:
+        raise InputError(
+            "standard input cannot be both the script and the input of the script",
+            code="input.stdin",
+            hint="put the script in a file and name that instead of -",
+        )
+    return runtime.execute_script(
+        _piped_script(surroundings["context"].limits) if is_piped else Path(script),
+        name="<stdin>" if is_piped else script,
+        language=None if lang == AUTO else lang,
+        argv=arguments,
+        stdin=_standard_input() if stdin else b"",
+        **surroundings,
+    )
+
+
+def _piped_script(limits: ResourceLimits) -> str:
+    from cloister.plan.script import script_text  # noqa: PLC0415
+
+    return script_text(_standard_input(), "<stdin>", limits)
 
 
 def _pass_on(stream: str, piece: bytes) -> None:
@@ -81,31 +156,30 @@ def _pass_on(stream: str, piece: bytes) -> None:
     target.buffer.flush()
 
 
-def _require_separator(command: list[str]) -> None:
-    """Refuse options that may be meant for the command or for Cloister.
+def _require_separator(command: list[str], lang: str | None) -> None:
+    """Refuse options that may be meant for the command, or the script, or for Cloister.
 
     Everything from the first plain word on is the command, so it is the end of this process's arguments.
 
     Raises:
         InputError: `input.argv`.
     """
-    from cloister.errors import InputError, quoted  # noqa: PLC0415
-
     before = sys.argv[: len(sys.argv) - len(command)]
-    if before[-1:] != ["--"] and any(word.startswith("-") for word in command):
+    if before[-1:] != ["--"] and any(word.startswith("-") and word != STANDARD_INPUT for word in command):
+        what, chosen = ("command", "") if lang is None else ("script", f"--lang {quoted(lang, 20)} ")
         raise InputError(
-            f"options of the command {quoted(command[0])} go after --, those of cloister before it",
+            f"options of the {what} {quoted(command[0])} go after --, those of cloister before it",
             code="input.argv",
-            hint=f"for example cloister exec -- {quoted(shlex.join(command), 200)}",
+            hint=f"for example cloister exec {chosen}-- {quoted(shlex.join(command), 200)}",
         )
 
 
 def _standard_input() -> bytes:
-    from cloister.errors import InputError, LimitExceeded  # noqa: PLC0415
-
     if sys.stdin is None:
         raise InputError(
-            "standard input is closed, so it cannot be passed on", code="input.stdin", hint="leave --stdin out"
+            "standard input is closed, so nothing can be read from it",
+            code="input.stdin",
+            hint="leave --stdin out, and name a script by its file",
         )
     data = sys.stdin.buffer.read(STDIN_BYTES_MAX + 1)
     if len(data) > STDIN_BYTES_MAX:
@@ -114,7 +188,7 @@ def _standard_input() -> bytes:
             limit="input_bytes",
             allowed=STDIN_BYTES_MAX,
             unit="bytes",
-            hint="put it in a file and grant that with --read",
+            hint="put it in a file: a script is named, data is granted with --read",
         )
     return data
 
@@ -134,8 +208,11 @@ def _working_directory(granted: tuple[str, ...]) -> str | None:
     return str(here) if inside else None
 
 
-def _as_data(result: ExecutionResult) -> dict[str, Any]:
+def _as_data(result: ExecutionResult | ScriptResult) -> dict[str, Any]:
     data: dict[str, Any] = {"ok": True, "exit_status": result.exit_status, "usage": result.usage.to_dict()}
+    language = getattr(result, "language", None)
+    if language is not None:
+        data["language"] = language
     for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
         try:
             data[name] = output.decode()

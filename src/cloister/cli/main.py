@@ -45,7 +45,7 @@ app.command("run", help="Run a plan; its calls are authorized, isolated and reco
 app.command("eval", help="Evaluate a pure expression; it can call nothing.")(evaluate)
 app.command(
     "exec",
-    help="Run a command in a sandbox that sees only what is granted.",
+    help="Run a command or script in a sandbox that sees only what is granted.",
     context_settings={"allow_interspersed_args": False},
 )(execute)
 app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)

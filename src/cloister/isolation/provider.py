@@ -44,11 +44,24 @@ class Mount:
 
 
 class ScriptLanguage(StrEnum):
-    """Languages a script may be written in."""
+    """Languages whose interpreters a provider finds by itself."""
 
     PYTHON = "python"
     SHELL = "shell"
     JAVASCRIPT = "javascript"
+    RUBY = "ruby"
+    LUA = "lua"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomInterpreter:
+    """An interpreter of another language, as the first line of a script names it.
+
+    Attributes:
+        program: Its path inside the sandbox; without `/` it is looked up in the sandbox's PATH.
+    """
+
+    program: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +93,26 @@ class GuestOperation:
 class ScriptSource:
     """A script for an interpreter. It finds `arguments` as JSON on standard input; its standard output is the result.
 
+    Text and input reach it as files, so they may be large; `argv` is bounded by the kernel.
+
     Attributes:
         language: Decides the interpreter.
         source: Script text.
         arguments: JSON data for the script.
+        argv: Words for the script, after its own name.
+        options: Words for the interpreter, before the name of the script.
+        stdin: Bytes for standard input in place of the JSON data; None for the JSON data.
+        is_checked: Whether an exit status other than 0 raises, and so does output that is not text. If not, the script
+            comes back as an external program does: with whatever status and output it had, and without a value.
     """
 
-    language: ScriptLanguage
+    language: ScriptLanguage | CustomInterpreter
     source: str
     arguments: WireValue = None
+    argv: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    stdin: bytes | None = None
+    is_checked: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,11 +188,11 @@ class ExecutionResult:
 
     Attributes:
         value: Result of a plan or guest operation, as wire data; for scripts the parsed or plain output; None for
-            external programs.
+            external programs and scripts that are not checked.
         stdout: Standard output, complete, within `output_bytes`.
         stderr: Standard error, complete, within `output_bytes`.
-        exit_status: Exit status of an external program or script (0 for scripts, or an error was raised); None for
-            workloads without one.
+        exit_status: Exit status of an external program or script (0 for scripts that are checked, or an error was
+            raised); None for workloads without one.
         usage: Measured figures.
     """
 
@@ -271,8 +295,8 @@ class IsolationProvider(Protocol):
             on_output: Sees output as it comes.
 
         Returns:
-            The result of a workload that ended by itself. An external program may have a non-zero exit status; a
-            script that exits with one raises instead.
+            The result of a workload that ended by itself. An external program may have a non-zero exit status, and so
+            may a script that is not checked; one that is raises instead.
 
         Raises:
             TokenRejected: The token does not cover this execution.

@@ -1,46 +1,132 @@
-"""One command in a sandbox, authorized and recorded like a call.
+"""One command or script in a sandbox, authorized and recorded like a call.
 
-Owns the sequence for `cloister exec` and `Runtime.execute`: decide, record the intent, execute, record the outcome.
+Owns the sequence for `cloister exec`, `Runtime.execute` and `Runtime.execute_script`: decide, record the intent,
+execute, record the outcome.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 from cloister.authority.context import RuntimeContext
+from cloister.canonical import Plain, sha256_hex
 from cloister.capabilities.mounts import tree_mounts
-from cloister.errors import CloisterError, InputError
+from cloister.errors import CloisterError, InputError, InternalError
 from cloister.interrupts import admitted, held
+from cloister.isolation.languages import detect
+from cloister.isolation.permit import permission_for
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
     ExternalProgram,
     IsolationProvider,
     OutputObserver,
+    ScriptSource,
+    WireValue,
 )
+from cloister.lang.transport import encode, from_python
 from cloister.plan.recorder import RunRecorder, recorded
+from cloister.plan.result import ScriptResult
 from cloister.plan.run import RunParts, require_level
+from cloister.plan.script import Script
 
 EXEC_CAPABILITY = "cloister.exec"
 
 
-@held()
-def run_command(
-    parts: RunParts,
-    argv: tuple[str, ...],
-    *,
-    context: RuntimeContext,
-    provider: IsolationProvider,
-    stdin: bytes,
-    on_output: OutputObserver | None,
-    working_directory: str | None,
-) -> ExecutionResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a command or script runs in, whichever of them it is.
+
+    Attributes:
+        context: What it may do.
+        provider: Runs it.
+        on_output: Sees output as it comes.
+        working_directory: Absolute path inside the sandbox; None for its private temporary directory.
+    """
+
+    context: RuntimeContext
+    provider: IsolationProvider
+    on_output: OutputObserver | None
+    working_directory: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Act:
+    """What is executed, and how it is recorded: the words of its intent, and what the start says beside the rest."""
+
+    workload: ExternalProgram | ScriptSource
+    words: tuple[WireValue, ...]
+    facts: Mapping[str, Plain] = field(default_factory=dict)
+
+
+def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *, stdin: bytes) -> ExecutionResult:
     """Run a command; see `Runtime.execute` for arguments and errors."""
     if not argv or not argv[0]:
         raise InputError("there is no program to run", code="input.argv", hint="name it after --")
-    decision = parts.authorizer.authorize_workload(context, EXEC_CAPABILITY)
+    act = _Act(workload=ExternalProgram(argv=argv, stdin=stdin), words=argv)
+    return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_script(
+    parts: RunParts,
+    script: Script,
+    around: Surroundings,
+    *,
+    language: str | None,
+    argv: tuple[str, ...],
+    arguments: Any,
+    stdin: bytes | None,
+) -> ScriptResult:
+    """Run a script; see `Runtime.execute_script` for arguments and errors."""
+    if arguments is not None and stdin is not None:
+        raise InputError(
+            "a script has one standard input: either its arguments as JSON or the bytes of stdin",
+            code="input.stdin",
+            hint="leave one of them out",
+        )
+    detected = detect(script.text, name=script.name, chosen=language)
+    limits = around.context.limits
+    data = encode(from_python(arguments), limits) if arguments is not None else None
+    workload = ScriptSource(
+        language=detected.language,
+        source=script.text,
+        arguments=data,
+        argv=argv,
+        options=detected.options,
+        stdin=(stdin or b"") if arguments is None else None,
+        is_checked=False,
+    )
+    words = (detected.name, *detected.options, script.name, *argv, script.text)
+    act = _Act(
+        workload=workload,
+        words=words if data is None else (*words, data),
+        facts={"script": script.name, "script_sha256": sha256_hex(script.text.encode("utf-8"))},
+    )
     run_id = parts.new_run_id()
+    result = _run(parts, run_id, act, around)
+    if result.exit_status is None:
+        raise InternalError("a script ended without an exit status")
+    return ScriptResult(
+        language=detected.name,
+        exit_status=result.exit_status,
+        stdout=result.stdout,
+        stderr=result.stderr,
+        usage=result.usage,
+        run_id=run_id,
+        provider=around.provider.name,
+        limits=limits,
+    )
+
+
+@held()
+def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> ExecutionResult:
+    context, provider = around.context, around.provider
+    decision = parts.authorizer.authorize_workload(context, EXEC_CAPABILITY, act=permission_for(act.workload))
     recorder = RunRecorder(parts.chain, run_id)
-    started = recorder.run_started({"plan": None, "provider": provider.name, "context": context.to_dict()})
-    intent = recorder.call_intent(decision, list(argv), started)
+    started = recorder.run_started({"plan": None, "provider": provider.name, "context": context.to_dict(), **act.facts})
+    intent = recorder.call_intent(decision, act.words, started)
 
     def fail(error: CloisterError) -> None:
         recorder.call_failed(intent, EXEC_CAPABILITY, error)
@@ -52,15 +138,15 @@ def run_command(
         execution = ExecutionContext(
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
-            workload=ExternalProgram(argv=argv, stdin=stdin),
+            workload=act.workload,
             token=parts.issuer.issue(decision, execution_id=run_id),
             limits=context.limits,
             mounts=tree_mounts(decision.read_paths, decision.write_paths),
             environment=dict(context.environment),
-            working_directory=working_directory,
+            working_directory=around.working_directory,
         )
         with admitted():
-            result = provider.execute(execution, on_output=on_output)
+            result = provider.execute(execution, on_output=around.on_output)
     outcome = {"exit_status": result.exit_status}
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)

@@ -1,6 +1,6 @@
 """What a run gives back.
 
-Owns the record of a finished run.
+Owns the records of a finished run and of a finished script.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloister.isolation.provider import Usage
+from cloister.isolation.script_failure import script_failed
+from cloister.isolation.wire_values import parse_output
+from cloister.limits import ResourceLimits
 from cloister.plan.orchestrator import CallRecord
 
 
@@ -39,3 +42,42 @@ class RunResult:
     steps_count: int
     chain_sequence: int
     chain_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptResult:
+    """The result of a script that ended by itself, with whatever exit status.
+
+    That it failed is no error yet, for its output may be what its caller wants to see. Asking for its value is one.
+
+    Attributes:
+        language: What it was run as: the name of a language, or the interpreter its first line names.
+        exit_status: Its exit status; 0 for success.
+        stdout: Standard output, complete.
+        stderr: Standard error, complete.
+        usage: Measured figures.
+        run_id: Names the run in the causal chain.
+        provider: Name of the provider that ran it.
+        limits: What bounded it; `value_elements_count` bounds its value too.
+    """
+
+    language: str
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+    usage: Usage
+    run_id: str
+    provider: str
+    limits: ResourceLimits
+
+    @property
+    def value(self) -> Any:
+        """What it printed: the data if that is JSON, else the text. It is parsed each time.
+
+        Raises:
+            GuestError: `guest.script` when the exit status is not 0; `guest.output` when it is not UTF-8.
+            LimitExceeded: `limit.value-elements` when it is JSON with more elements than that.
+        """
+        if self.exit_status != 0:
+            raise script_failed(self.exit_status, self.stderr, sees="granted paths (--read, --write)")
+        return parse_output(self.stdout, self.limits)

@@ -8,6 +8,7 @@ import pytest
 
 from cloister.authority.authorizer import Reason, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
+from cloister.authority.permission import Permission
 from cloister.authority.policy import ResolvedPath
 from cloister.canonical import encode
 from cloister.errors import CapabilityDenied, GuestError, InternalError, PathDenied
@@ -190,6 +191,16 @@ def test_a_command_needs_its_grant_and_sees_the_granted_places() -> None:
     assert decision.allowed
     assert "execute.external" in decision.permissions
     assert (decision.read_paths, decision.write_paths, decision.environment) == (("/srv",), ("/out",), ("LANG",))
+
+
+def test_a_script_has_the_grant_of_commands_and_a_permission_of_its_own() -> None:
+    refused = authorizer().authorize_workload(READ, "cloister.exec", act=Permission.EXECUTE_SCRIPT)
+    assert (refused.allowed, refused.hint) == (False, "grant it with --allow cloister.exec")
+    context = RuntimeContext.controlled(capabilities=["cloister.exec"])
+    decision = authorizer().authorize_workload(context, "cloister.exec", act=Permission.EXECUTE_SCRIPT)
+    assert decision.allowed
+    assert "execute.script" in decision.permissions
+    assert "execute.external" not in decision.permissions
 
 
 def test_a_plan_cannot_call_workloads() -> None:

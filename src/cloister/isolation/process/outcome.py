@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,6 @@ from typing import Any, Final
 from cloister.errors import (
     CloisterError,
     GuestCrashed,
-    GuestError,
     LaunchError,
     LimitExceeded,
     PathDenied,
@@ -26,16 +24,11 @@ from cloister.errors import (
 )
 from cloister.isolation.process.namespaces import explain_refusal
 from cloister.isolation.provider import Usage
+from cloister.isolation.script_failure import tail
 from cloister.limits import ResourceLimits
 
-TAIL_LINES: Final = 8
-TAIL_BYTES: Final = 4096
-SILENT: Final = "it wrote nothing to standard error"
 LAUNCHER_STEPS: Final = frozenset({"supervision", "request"})
 """Where the launcher itself gives a sandbox up; the other steps are the building of one."""
-ERROR_LINE: Final = re.compile(r"\b\w*(?:Error|Exception)\b")
-"""What the line of an uncaught error has in Python, in JavaScript and in most other languages."""
-MISSING_FILE: Final = ("ENOENT", "FileNotFoundError", "No such file")
 LIMITS: Final = {
     "wall_ms": ("ms", "it ran longer than allowed"),
     "cpu_ms": ("ms", "it used more processor time than allowed"),
@@ -46,6 +39,15 @@ LIMITS: Final = {
     "inodes_count": ("count", "it made more files in its private directory than allowed"),
 }
 """Unit and words for each limit that is enforced around a sandbox."""
+EXEC_HINTS: Final = {
+    errno.EACCES: "it is not executable for this user: chmod +x it, or name its interpreter before it",
+    errno.E2BIG: "its arguments are too long for the kernel; pass what is large on standard input or in a granted file",
+}
+"""What to do when a program does not start, by the error. Source: execve(2)."""
+INVISIBLE: Final = (
+    "only /usr, /bin, /lib and granted paths are visible inside; --read DIR makes one visible. "
+    "A script needs a first line that names its interpreter"
+)
 
 KERNEL_LIMIT_SIGNALS: Final = {signal.SIGXCPU: "cpu_ms", signal.SIGXFSZ: "file_bytes"}
 """Source: getrlimit(2), RLIMIT_CPU and RLIMIT_FSIZE."""
@@ -164,13 +166,17 @@ def set_up_failure(record: dict[str, Any]) -> CloisterError | None:
             return LaunchError(
                 f'the program "{quoted(reported["program"])}" could not be started ({_name(reported["errno"])})',
                 code="provider.exec",
-                hint="it is not executable for this user: chmod +x it, or name its interpreter before it"
-                if reported["errno"] == errno.EACCES
-                else "only /usr, /bin, /lib and granted paths are visible inside; --read DIR makes one visible. "
-                "A script needs a first line that names its interpreter",
+                hint=EXEC_HINTS.get(reported["errno"], INVISIBLE),
             )
         case _:
             return _mechanism_missing(reported)
+
+
+def missing_program(record: dict[str, Any]) -> str | None:
+    """Return the program that was to be started and is not there, or None."""
+    reported = record.get("reported", {})
+    is_missing = reported.get("failed") == "exec" and reported["errno"] == errno.ENOENT
+    return str(reported["program"]) if is_missing else None
 
 
 def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:
@@ -225,37 +231,10 @@ def crash(record: dict[str, Any], stderr: bytes) -> GuestCrashed:
         except ValueError:
             name = f"real-time signal {ended.signal_number}"
         words = f"was killed by {name}"
-        facts["signal"] = name
+        facts |= {"signal": name, "signal_number": ended.signal_number}
     last = said.splitlines()[-1] if said else ""
     return GuestCrashed(
         f"the sandboxed program {words}" + (f": {quoted(last, 200)}" if last else ""),
         details=facts,
         hint="run it outside Cloister with the same input to see whether it fails there too",
     )
-
-
-def script_failed(status: int, stderr: bytes) -> GuestError:
-    """Return the error for a script that ended with another status than 0."""
-    said = tail(stderr)
-    lines = _last_lines(stderr)
-    # What comes last need not say it: node ends with a stack and its version
-    telling = next((line for line in reversed(lines) if ERROR_LINE.search(line)), lines[-1] if lines else SILENT)
-    hint = "the details hold the end of its standard error"
-    if any(word in line for word in MISSING_FILE for line in lines):
-        hint = f"a script sees only the paths named in its :read and :write; {hint}"
-    return GuestError(
-        f"the script ended with exit status {status}: {quoted(telling.strip(), 300)}",
-        code="guest.script",
-        kind="ScriptError",
-        details={"exit_status": status, "stderr": said},
-        hint=hint,
-    )
-
-
-def tail(stderr: bytes) -> str:
-    """Return the last lines of standard error, fit for a message."""
-    return "\n".join(quoted(line, 300) for line in _last_lines(stderr)[-TAIL_LINES:])
-
-
-def _last_lines(stderr: bytes) -> list[str]:
-    return stderr[-TAIL_BYTES:].decode("utf-8", "replace").splitlines()

@@ -17,7 +17,7 @@ from cloister.isolation.permit import require_permit
 from cloister.isolation.process import outcome, probe
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.grants import grants_for
-from cloister.isolation.process.interpreters import Interpreter, interpreter_for
+from cloister.isolation.process.interpreters import Interpreter, command_for, missing_interpreter
 from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.nursery import Nursery
@@ -36,6 +36,7 @@ from cloister.isolation.provider import (
     WireValue,
     Workload,
 )
+from cloister.isolation.script_failure import script_failed
 from cloister.isolation.wire_values import parse_output
 
 _NO_ARGV: Final = Interpreter(argv=())
@@ -127,7 +128,7 @@ class ProcessProvider:
             case PlanProgram() | GuestOperation():
                 return _guest_result(ending, dialogue)
             case ScriptSource():
-                return _script_result(ending, spec)
+                return _script_result(ending, spec) if workload.is_checked else _program_result(ending)
             case ExternalProgram():
                 return _program_result(ending)
         assert_never(workload)
@@ -161,8 +162,10 @@ def _lane(context: ExecutionContext) -> Lane:
             return Lane.OPERATION if context.mounts else Lane.PLAN
         case GuestOperation():
             return Lane.OPERATION
+        case ScriptSource(language=ScriptLanguage.PYTHON, options=()):
+            return Lane.PYTHON
         case ScriptSource():
-            return Lane.PYTHON if context.workload.language is ScriptLanguage.PYTHON else Lane.PROGRAM
+            return Lane.PROGRAM  # options are for an interpreter that has yet to start
         case ExternalProgram():
             return Lane.PROGRAM
     assert_never(context.workload)
@@ -173,18 +176,25 @@ def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:
         case PlanProgram() | GuestOperation():
             return _NO_ARGV, None
         case ScriptSource():
-            return interpreter_for(workload.language), workload.source
+            _require_words(workload.options + workload.argv)
+            return command_for(workload), workload.source
         case ExternalProgram():
-            if not workload.argv or not workload.argv[0] or any("\0" in word for word in workload.argv):
-                raise ConfigError("there is no program to run, or a NUL byte in its arguments", code="config.argv")
+            if not workload.argv or not workload.argv[0]:
+                raise ConfigError("there is no program to run", code="config.argv")
+            _require_words(workload.argv)
             return Interpreter(argv=workload.argv), None
     assert_never(workload)
+
+
+def _require_words(words: tuple[str, ...]) -> None:
+    if any("\0" in word for word in words):
+        raise ConfigError("there is a NUL byte in the arguments of a program", code="config.argv")
 
 
 def _stdin(workload: Workload) -> bytes:
     match workload:
         case ScriptSource():
-            return json.dumps(workload.arguments).encode("ascii")
+            return json.dumps(workload.arguments).encode("ascii") if workload.stdin is None else workload.stdin
         case ExternalProgram():
             return workload.stdin
         case _:
@@ -194,6 +204,9 @@ def _stdin(workload: Workload) -> bytes:
 def _raise_failures(ending: Ending, spec: SandboxSpec) -> None:
     """Raise whatever went wrong. A limit the supervisor enforced explains a broken conversation, not the reverse."""
     record = ending.record
+    missing = outcome.missing_program(record) if spec.script is not None else None
+    if missing is not None:
+        raise missing_interpreter(missing, search_path=spec.full_environment()["PATH"])
     failed = outcome.set_up_failure(record)
     if failed is not None:
         raise failed
@@ -220,7 +233,7 @@ def _guest_result(ending: Ending, dialogue: Dialogue | None) -> ExecutionResult:
 def _script_result(ending: Ending, spec: SandboxSpec) -> ExecutionResult:
     status = _exit_status(ending)
     if status != 0:
-        raise outcome.script_failed(status, ending.stderr)
+        raise script_failed(status, ending.stderr)
     value = parse_output(ending.stdout, spec.limits)
     require_value_size(value, spec.limits, "the output of the script")
     return _result(ending, value, exit_status=status)

@@ -8,10 +8,10 @@ import pytest
 
 from cloister.errors import PathDenied, ProviderUnavailable
 from cloister.isolation.process.grants import grants_for
-from cloister.isolation.process.interpreters import interpreter_for
+from cloister.isolation.process.interpreters import command_for, interpreter_for, missing_interpreter
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT, Grant, SandboxSpec
-from cloister.isolation.provider import Mount, MountMode, ScriptLanguage
+from cloister.isolation.provider import CustomInterpreter, Mount, MountMode, ScriptLanguage, ScriptSource
 from cloister.limits import ResourceLimits
 
 
@@ -78,16 +78,77 @@ def test_what_is_no_file_or_directory_is_refused(tmp_path: Path) -> None:
 
 def test_the_python_interpreter_is_this_one() -> None:
     chosen = interpreter_for(ScriptLanguage.PYTHON)
-    assert chosen.argv[0] == os.path.realpath(sys.executable)
-    assert chosen.argv[1] == "-I"
+    assert chosen.argv == (os.path.realpath(sys.executable), "-I")
     assert all(Path(path).exists() and not path.startswith("/usr/") for path in chosen.runtime)
 
 
-def test_a_missing_interpreter_is_named_with_its_package(monkeypatch, tmp_path) -> None:
+def program(path: Path, content: bytes = b"\x7fELF") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return path.resolve()
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "package"),
+    [
+        (ScriptLanguage.JAVASCRIPT, "node", "nodejs"),
+        (ScriptLanguage.RUBY, "ruby", "ruby"),
+        (ScriptLanguage.LUA, "lua", "lua5.4"),
+    ],
+)
+def test_a_missing_interpreter_is_named_with_its_package(monkeypatch, tmp_path, language, name, package) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProviderUnavailable) as caught:
-        interpreter_for(ScriptLanguage.JAVASCRIPT)
-    assert (caught.value.code, "nodejs" in caught.value.hint) == ("provider.interpreter", True)
-    (tmp_path / "node").write_text("#!/bin/sh\n")
-    (tmp_path / "node").chmod(0o755)
-    assert interpreter_for(ScriptLanguage.JAVASCRIPT).argv[0] == str((tmp_path / "node").resolve())
+        interpreter_for(language)
+    assert caught.value.code == "provider.interpreter"
+    assert f'"{name}"' in caught.value.message
+    assert caught.value.hint.endswith(f"apt-get install {package}")
+    there = program(tmp_path / name)
+    assert interpreter_for(language).argv == (str(there),)
+
+
+def test_lua_has_several_names(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("lua5.3", "lua5.4", "lua"):
+        there = program(tmp_path / name)
+        assert interpreter_for(ScriptLanguage.LUA).argv == (str(there),)
+
+
+def test_a_script_in_place_of_an_interpreter_does_not_count(monkeypatch, tmp_path) -> None:
+    program(tmp_path / "shims" / "ruby", b"#!/usr/bin/env bash\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "shims"))
+    with pytest.raises(ProviderUnavailable):
+        interpreter_for(ScriptLanguage.RUBY)
+    real = program(tmp_path / "bin" / "ruby")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'shims'}:{tmp_path / 'bin'}")
+    assert interpreter_for(ScriptLanguage.RUBY).argv == (str(real),)
+
+
+def test_an_interpreter_outside_the_system_brings_its_installation(monkeypatch, tmp_path) -> None:
+    real = program(tmp_path / "versions" / "3.3" / "bin" / "ruby")
+    (tmp_path / "ruby").symlink_to(real)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = interpreter_for(ScriptLanguage.RUBY)
+    assert (found.argv, found.runtime) == ((str(real),), (str(real.parent.parent),))
+
+
+def test_a_script_is_run_with_its_words_in_order() -> None:
+    script = ScriptSource(language=ScriptLanguage.SHELL, source="", options=("-e", "-u"), argv=("-x", "y z"))
+    assert command_for(script).argv == ("/bin/sh", "-e", "-u", "/script", "-x", "y z")
+    custom = ScriptSource(language=CustomInterpreter(program="perl"), source="", argv=("a",))
+    assert command_for(custom).argv == ("perl", "/script", "a")
+    assert command_for(custom).runtime == ()
+
+
+def test_where_an_interpreter_is_missing_is_told_apart(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    inside = "/usr/local/bin:/usr/bin:/bin"
+    assert inside in missing_interpreter("perl", search_path=inside).message
+    assert "apt-get install perl" in missing_interpreter("/usr/bin/no/perl", search_path=inside).hint
+    there = program(tmp_path / "perl")
+    for asked in ("perl", str(there)):
+        error = missing_interpreter(asked, search_path=inside)
+        assert "not visible in the sandbox" in error.message
+        assert "--read" in error.hint
+    assert missing_interpreter("/opt/none/of/these", search_path=inside).hint == "install it"
