@@ -38,6 +38,11 @@ class WaitingInterpreter:
     pid: int
     connection: socket.socket
 
+    @property
+    def descriptors(self) -> set[int]:
+        """What process 1 has open because of it."""
+        return {self.connection.fileno()}
+
     def start(self, order: bytes, streams: list[int]) -> None:
         """Have it run a script.
 

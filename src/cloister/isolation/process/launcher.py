@@ -17,13 +17,15 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from cloister.isolation.process import landlock, lanes, namespaces, payloads, privileges, syscalls, view
+from cloister.isolation.process import lanes, payloads, syscalls
+from cloister.isolation.process import machine as machines
 from cloister.isolation.process.cgroup import Groups, own_group
-from cloister.isolation.process.first_process import Machine
 from cloister.isolation.process.lanes import GUESTS, Lane, PoolSettings
+from cloister.isolation.process.machine import Machine
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.supervision import INFINITE_S, Sandbox
 
@@ -35,7 +37,9 @@ FDS_PER_SANDBOX: Final = 4
 """Control, report, pidfd and /proc."""
 
 
-def main(package: str, kind: str, supplies: Mapping[str, int], settings: Mapping[str, int]) -> None:
+def main(
+    package: str, kind: str, supplies: Mapping[str, int], settings: Mapping[str, int], without: Sequence[str]
+) -> None:
     """Serve requests until the host closes the connections.
 
     Args:
@@ -43,16 +47,10 @@ def main(package: str, kind: str, supplies: Mapping[str, int], settings: Mapping
         kind: Which lanes it has, and so what it loads; see `lanes.LANES`.
         supplies: Descriptors of the connections, by lane.
         settings: Fields of `PoolSettings`.
+        without: Mechanisms that tests leave out.
     """
     _prepare(kind, package)
-    machine = Machine(
-        user_id=os.geteuid(),
-        group_id=os.getegid(),
-        last_capability=privileges.last_capability(),
-        landlock_abi=landlock.abi(),
-        clock_offsets=namespaces.clock_offsets(),
-        host_view=None if kind == GUESTS else view.look(),
-    )
+    machine = machines.look(kind, frozenset(map(Mechanism, without)))
     connections = {Lane(lane): socket.socket(fileno=descriptor) for lane, descriptor in supplies.items()}
     launcher = Launcher(connections, machine, PoolSettings(**settings))
     connections[lanes.LANES[kind][0]].send(READY)
@@ -94,6 +92,7 @@ class Launcher:
         self._sandboxes: set[Sandbox] = set()
         self._sandboxes_max = sandboxes_max(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._is_open = True
+        self._machine = machine
         self._groups = Groups(own_group())
         self._pools = {
             lane: Pool(
@@ -159,6 +158,8 @@ class Launcher:
         return max(0, int((first_s - time.monotonic()) * 1000 + 0.999))
 
     def _check(self, now_s: float) -> None:
+        if not self._machine.has(Mechanism.SUPERVISOR):
+            return
         for sandbox in self._sandboxes:
             if sandbox.next_check_s <= now_s:
                 _contained(sandbox, functools.partial(sandbox.check, now_s))

@@ -19,6 +19,7 @@ from cloister.errors import LaunchError, ProviderUnavailable, quoted
 from cloister.isolation.process import descriptors
 from cloister.isolation.process.lanes import INTERPRETERS, LANES, PoolSettings
 from cloister.isolation.process.launcher import READY
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.supply import Supply
 
@@ -45,6 +46,7 @@ class LauncherProcess:
     Args:
         kind: Which lanes it has.
         settings: How many sandboxes may wait in each lane.
+        without: Mechanisms that tests leave out.
 
     Attributes:
         supplies: The connections, by lane.
@@ -53,7 +55,7 @@ class LauncherProcess:
         ProviderUnavailable: It is not known which interpreter runs this.
     """
 
-    def __init__(self, kind: str, settings: PoolSettings) -> None:
+    def __init__(self, kind: str, settings: PoolSettings, without: frozenset[Mechanism]) -> None:
         if not sys.executable:
             raise ProviderUnavailable(
                 "the process provider needs to know its Python interpreter; sys.executable is empty"
@@ -64,17 +66,19 @@ class LauncherProcess:
         theirs = {lane.value: end.fileno() for lane, (_, end) in pairs.items()}
         self._complaints = os.memfd_create("launcher-stderr", os.MFD_CLOEXEC)
         try:
-            self.process = self._start(kind, theirs, settings)
+            self.process = self._start(kind, theirs, settings, without)
         finally:
             for _, end in pairs.values():
                 end.close()
 
-    def _start(self, kind: str, supplies: dict[str, int], settings: PoolSettings) -> subprocess.Popen[bytes]:
+    def _start(
+        self, kind: str, supplies: dict[str, int], settings: PoolSettings, without: frozenset[Mechanism]
+    ) -> subprocess.Popen[bytes]:
         package = str(Path(cloister.__file__).resolve().parent.parent)
         # Not the one of a virtual environment: scripts get the interpreter as it would be started for them, and the
         # path on its command line, which sandboxes see, is that of no one's project
         interpreter = [os.path.realpath(sys.executable), "-I", *(() if kind == INTERPRETERS else ("-S",))]
-        facts = descriptors.sealed(json.dumps([package, kind, supplies, asdict(settings)]).encode())
+        facts = descriptors.sealed(json.dumps([package, kind, supplies, asdict(settings), sorted(without)]).encode())
         try:
             # A session of its own: Ctrl-C is for the host, which ends its sandboxes in order
             return subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -82,7 +86,7 @@ class LauncherProcess:
                 stdin=facts,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
-                env=FIXED_ENVIRONMENT,
+                env=FIXED_ENVIRONMENT if Mechanism.CLEAN_ENVIRONMENT not in without else None,
                 pass_fds=tuple(supplies.values()),
                 start_new_session=True,
                 cwd="/",

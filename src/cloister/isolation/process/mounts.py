@@ -19,6 +19,7 @@ from typing import Final
 
 from cloister.isolation.process import syscalls, view
 from cloister.isolation.process.landlock import Place, Ruleset
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.spec import SCRIPT_PATH, Grant, SandboxSpec
 from cloister.isolation.process.view import HostView
 from cloister.limits import MIB, ResourceLimits
@@ -46,6 +47,8 @@ DEVICE: Final = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 ROOT_BYTES: Final = 256 * MIB
 ROOT_INODES: Final = 4096
 """Bounds of the root itself: mount points, a few small files and the script; read-only before the payload starts."""
+OWN_INODES: Final = 2
+"""Of the private directory: its root, and the directory for shared memory."""
 KERNEL_FILESYSTEMS: Final = frozenset(
     {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "bpf", "mqueue"}
 )
@@ -94,9 +97,14 @@ def make_filesystem(kind: str, attributes: int, **options: str) -> int:
         os.close(context_fd)
 
 
-def make_proc() -> int:
-    """Return a detached /proc of the calling process's pid namespace: processes only, nothing of the system."""
-    return make_filesystem("proc", PLAIN | MOUNT_ATTR_NOEXEC, subset="pid")
+def make_proc(*, is_private: bool = True) -> int:
+    """Return a detached /proc of the calling process's pid namespace: processes only, nothing of the system.
+
+    Args:
+        is_private: Whether the system's settings are left away; tests have them shown.
+    """
+    options = {"subset": "pid"} if is_private else {}
+    return make_filesystem("proc", PLAIN | MOUNT_ATTR_NOEXEC, **options)
 
 
 class Root:
@@ -104,10 +112,12 @@ class Root:
 
     Args:
         ruleset: Gets a rule for everything that is mounted.
+        without: Mechanisms that tests leave out.
     """
 
-    def __init__(self, ruleset: Ruleset) -> None:
+    def __init__(self, ruleset: Ruleset, without: frozenset[Mechanism] = frozenset()) -> None:
         self._ruleset = ruleset
+        self._without = without
         self._fd = make_filesystem("tmpfs", PLAIN, size=str(ROOT_BYTES), nr_inodes=str(ROOT_INODES), mode="0755")
         # Over the old root, where a directory is sure to be; lookups from the old root do not meet it
         syscalls.move_mount(self._fd, syscalls.AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
@@ -129,7 +139,7 @@ class Root:
         for name, data in host_view.files:
             self._make_parents(name)
             self._write(name, data)
-        for name in view.DEVICES:
+        for name in view.DEVICES if Mechanism.MINIMAL_DEV not in self._without else (*view.DEVICES, "tty"):
             self._add_device(name)
         for name, content in view.DEVICE_LINKS.items():
             os.symlink(content, f"dev/{name}", dir_fd=self._fd)
@@ -151,10 +161,10 @@ class Root:
 
     def _add_private_directory(self, limits: ResourceLimits) -> None:
         """Add /tmp: writable, with a quota, shared with /dev/shm, gone with the sandbox."""
-        private_fd = make_filesystem(
-            # Two inodes are its own: the root and the directory for shared memory
-            "tmpfs", PLAIN, size=str(limits.disk_bytes), nr_inodes=str(limits.inodes_count + 2), mode="1777"
-        )  # fmt: skip
+        quota = {"size": str(limits.disk_bytes), "nr_inodes": str(limits.inodes_count + OWN_INODES)}
+        if Mechanism.QUOTA in self._without:
+            quota = {}
+        private_fd = make_filesystem("tmpfs", PLAIN, mode="1777", **quota)
         os.mkdir(".shm", 0o1777, dir_fd=private_fd)
         self._own_devices.add(os.fstat(private_fd).st_dev)
         self._make_directory("tmp")
@@ -180,7 +190,7 @@ class Root:
 
     def _add_grant(self, grant: Grant, can_execute: bool) -> None:
         try:
-            source_fd = _open_source(grant.source)
+            source_fd = _open_source(grant.source, follows=Mechanism.SAFE_BINDS in self._without)
         except OSError as error:
             raise GrantRefused(grant.source, _source_reason(error), error.errno or 0) from error
         try:
@@ -221,9 +231,12 @@ class Root:
 
     def finish(self) -> None:
         """Make the root read-only, and the only thing there is."""
-        syscalls.mount_setattr(self._fd, 0, PLAIN | MOUNT_ATTR_RDONLY)
+        if Mechanism.READ_ONLY_ROOT not in self._without:
+            syscalls.mount_setattr(self._fd, 0, PLAIN | MOUNT_ATTR_RDONLY)
         os.fchdir(self._fd)
         os.close(self._fd)
+        if Mechanism.PRIVATE_ROOT in self._without:
+            return
         syscalls.pivot_root(".", ".")
         syscalls.umount2(".", MNT_DETACH)
         os.chdir("/")
@@ -291,10 +304,9 @@ def _is_directory(path: str) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
-def _open_source(path: str) -> int:
-    return syscalls.openat2(
-        syscalls.AT_FDCWD, path, os.O_PATH | os.O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-    )
+def _open_source(path: str, *, follows: bool) -> int:
+    resolve = 0 if follows else RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    return syscalls.openat2(syscalls.AT_FDCWD, path, os.O_PATH | os.O_CLOEXEC, resolve)
 
 
 def _source_reason(error: OSError) -> str:

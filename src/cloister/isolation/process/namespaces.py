@@ -6,23 +6,26 @@ launcher and, after the clone, in the first process of the sandbox. Standard lib
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import socket
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from cloister.isolation.process import syscalls
+from cloister.isolation.process.mechanisms import Mechanism
 
 CLONE_FLAGS: Final = {
-    "user": 0x10000000,
-    "mount": 0x00020000,
-    "pid": 0x20000000,
-    "network": 0x40000000,
-    "ipc": 0x08000000,
-    "uts": 0x04000000,
-    "cgroup": 0x02000000,
+    Mechanism.USER_NAMESPACE: 0x10000000,
+    Mechanism.MOUNT_NAMESPACE: 0x00020000,
+    Mechanism.PID_NAMESPACE: 0x20000000,
+    Mechanism.NETWORK_NAMESPACE: 0x40000000,
+    Mechanism.IPC_NAMESPACE: 0x08000000,
+    Mechanism.UTS_NAMESPACE: 0x04000000,
+    Mechanism.CGROUP_NAMESPACE: 0x02000000,
 }
 """Source: CLONE_NEW* of include/uapi/linux/sched.h. All of them, for every sandbox."""
 CLONE_NEWTIME: Final = 0x00000080
@@ -42,27 +45,45 @@ INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
 HOSTNAME: Final = "cloister"
 
-_ALL: Final = sum(CLONE_FLAGS.values())
+
+def clone(without: frozenset[Mechanism] = frozenset()) -> tuple[int, int]:
+    """Fork the first process of a new sandbox; see `syscalls.clone3`.
+
+    Args:
+        without: Namespaces that tests leave out.
+    """
+    flags = sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without)
+    return syscalls.clone3(flags, signal.SIGCHLD)
 
 
-def clone() -> tuple[int, int]:
-    """Fork the first process of a new sandbox; see `syscalls.clone3`."""
-    return syscalls.clone3(_ALL, signal.SIGCHLD)
+def of_this_process(names: Iterable[str]) -> dict[str, str]:
+    """Return what the namespaces of this process are called; those that the kernel does not know are left out.
+
+    It needs a /proc of a pid namespace above, where the launcher is.
+    """
+    found = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/self/ns/{name}")  # noqa: PTH115 - the launcher imports little
+    return found
 
 
-def settle(user_id: int, group_id: int) -> None:
+def settle(user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
     """Take the fixed identity and host name, and forbid nested user namespaces.
 
     Args:
         user_id: Effective user of the launcher, outside.
         group_id: Its effective group, outside.
+        is_fixed: Whether user and host name are to be the fixed ones; tests leave that out.
 
     Source: user_namespaces(7): one line that maps the writer's own id, and setgroups denied before the group map.
     """
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{INSIDE_ID} {user_id} 1")
-    _write("/proc/self/gid_map", f"{INSIDE_ID} {group_id} 1")
-    socket.sethostname(HOSTNAME)
+    inside_id = INSIDE_ID if is_fixed else 0
+    _write("/proc/self/uid_map", f"{inside_id} {user_id} 1")
+    _write("/proc/self/gid_map", f"{inside_id} {group_id} 1")
+    if is_fixed:
+        socket.sethostname(HOSTNAME)
     _forbid_nesting()
 
 

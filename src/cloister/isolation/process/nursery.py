@@ -20,6 +20,7 @@ from cloister.errors import CloisterError, InternalError, LaunchError, ProviderE
 from cloister.isolation.process import descriptors, outcome
 from cloister.isolation.process.lanes import ORDER_INLINE_BYTES, Lane, PoolSettings
 from cloister.isolation.process.launcher_process import LauncherProcess
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
 
@@ -33,11 +34,15 @@ class Nursery:
     Args:
         kind: Which lanes it has; each kind has a launcher of its own, since a fork costs by the size of what is forked.
         settings: How many sandboxes may wait in each lane.
+        without: Mechanisms that tests leave out.
     """
 
-    def __init__(self, kind: str, settings: PoolSettings | None = None) -> None:
+    def __init__(
+        self, kind: str, settings: PoolSettings | None = None, without: frozenset[Mechanism] = frozenset()
+    ) -> None:
         self._kind = kind
         self._settings = settings or PoolSettings()
+        self._without = without
         self._lock = threading.Lock()
         self._launcher: LauncherProcess | None = None
         self._mount_table: MountTable | None = None
@@ -118,7 +123,7 @@ class Nursery:
             if self._is_closed:
                 raise ProviderError("the process provider is closed", code="provider.closed", hint="create a new one")
             if self._launcher is None:
-                launcher = LauncherProcess(self._kind, self._settings)
+                launcher = LauncherProcess(self._kind, self._settings, self._without)
                 launcher.await_ready()
                 self._launcher = launcher
             return self._launcher

@@ -168,6 +168,8 @@ def set_up_failure(record: dict[str, Any]) -> CloisterError | None:
                 code="provider.exec",
                 hint=EXEC_HINTS.get(reported["errno"], INVISIBLE),
             )
+        case "wall":
+            return wall_missing(reported["mechanism"], reported["observed"])
         case _:
             return _mechanism_missing(reported)
 
@@ -177,6 +179,15 @@ def missing_program(record: dict[str, Any]) -> str | None:
     reported = record.get("reported", {})
     is_missing = reported.get("failed") == "exec" and reported["errno"] == errno.ENOENT
     return str(reported["program"]) if is_missing else None
+
+
+def wall_missing(mechanism: str, observed: str) -> ProviderUnavailable:
+    """Return the error for a sandbox that was not used because one of its walls does not hold."""
+    return ProviderUnavailable(
+        f"the sandbox was not used, because one of its walls does not hold: {mechanism} ({quoted(observed, 200)})",
+        code="provider.wall",
+        hint="run `cloister doctor` for the evidence; it is a defect of this kernel or of Cloister: please report it",
+    )
 
 
 def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:

@@ -18,8 +18,9 @@ from typing import Final
 from cloister.isolation.process import connections, first_process, lanes, namespaces, privileges, reports
 from cloister.isolation.process.cgroup import Groups
 from cloister.isolation.process.connections import Connections
-from cloister.isolation.process.first_process import Machine
 from cloister.isolation.process.lanes import Lane, PoolSettings
+from cloister.isolation.process.machine import Machine
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.supervision import Sandbox
 
 Watch = Callable[[Sandbox], None]
@@ -123,10 +124,10 @@ class Pool:
             connections.close(made.inside)
 
     def _start(self, made: Connections, is_spare: bool) -> None:
-        pid, pidfd = namespaces.clone()
+        pid, pidfd = namespaces.clone(self._machine.without)
         if pid == 0:
             first_process.run(self._machine, self.lane, made.inside)
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and self._machine.has(Mechanism.OOM_SCORE):
             with contextlib.suppress(OSError):  # root of a namespace that may not
                 privileges.volunteer_for_oom(pid)
         sandbox = Sandbox(

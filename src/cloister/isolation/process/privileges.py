@@ -15,13 +15,18 @@ import signal
 from typing import Final
 
 from cloister.isolation.process import syscalls
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.limits import MIB, ResourceLimits
 
 PR_SET_PDEATHSIG: Final = 1
+PR_GET_PDEATHSIG: Final = 2
+PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
+PR_GET_SECCOMP: Final = 21
 PR_CAPBSET_DROP: Final = 24
 PR_SET_SECUREBITS: Final = 28
 PR_SET_NO_NEW_PRIVS: Final = 38
+PR_GET_NO_NEW_PRIVS: Final = 39
 
 SECUREBITS_LOCKED: Final = 0b11_10_11_11
 """NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE on, KEEP_CAPS off, each with its lock bit."""
@@ -48,21 +53,29 @@ def die_with_parent() -> None:
     syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def narrow(last_capability_number: int) -> None:
+def narrow(machine_last_capability: int, without: frozenset[Mechanism] = frozenset()) -> None:
     """Make sure that nothing executed later can hold a capability, while keeping those that building needs.
 
     The bounding set and the secure bits need CAP_SETPCAP, so this comes before `drop`.
+
+    Args:
+        machine_last_capability: Highest capability number of the kernel.
+        without: What tests leave out.
     """
-    for capability in range(last_capability_number + 1):
-        syscalls.prctl(PR_CAPBSET_DROP, capability)
-    syscalls.prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED)
-    syscalls.prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if Mechanism.NO_CAPABILITIES not in without:
+        for capability in range(machine_last_capability + 1):
+            syscalls.prctl(PR_CAPBSET_DROP, capability)
+        syscalls.prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED)
+    if Mechanism.NO_NEW_PRIVILEGES not in without:
+        syscalls.prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
-def drop() -> None:
+def drop(without: frozenset[Mechanism] = frozenset()) -> None:
     """Give up every capability for good, and be opaque to siblings. Emptying the permitted set empties the ambient."""
-    syscalls.clear_capabilities()
-    set_dumpable(False)
+    if Mechanism.NO_CAPABILITIES not in without:
+        syscalls.clear_capabilities()
+    if Mechanism.NOT_DUMPABLE not in without:
+        set_dumpable(False)
 
 
 def set_dumpable(value: bool) -> None:
@@ -80,16 +93,15 @@ def step_back() -> None:
     os.nice(NICENESS)
 
 
-def limit_resources(limits: ResourceLimits) -> None:
-    """Set the limits the kernel enforces by itself, as hard limits.
+def limits_table(limits: ResourceLimits) -> dict[int, int]:
+    """Return the limits that the kernel enforces by itself.
 
     Several are backstops behind the supervisor, which measures finer and explains better: processor time is counted in
     whole seconds here, processes of host user 0 are not counted at all, and private memory includes what was reserved
     but never touched, which runtimes such as V8 do by the hundred megabytes.
     """
-    cpu_s = limits.cpu_ms // 1000 + 2
-    table = {
-        resource.RLIMIT_CPU: cpu_s,
+    return {
+        resource.RLIMIT_CPU: limits.cpu_ms // 1000 + 2,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NOFILE: max(limits.open_files_count, OPEN_FILES_MIN),
         resource.RLIMIT_NPROC: processes_max(limits),
@@ -99,7 +111,11 @@ def limit_resources(limits: ResourceLimits) -> None:
         resource.RLIMIT_MEMLOCK: 64 * 1024,
         resource.RLIMIT_MSGQUEUE: 64 * 1024,
     }
-    _set_limits(table)
+
+
+def limit_resources(limits: ResourceLimits) -> None:
+    """Set those limits, as hard ones."""
+    _set_limits(limits_table(limits))
 
 
 def rehearse_limits() -> None:

@@ -20,6 +20,7 @@ from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import Interpreter, command_for, missing_interpreter
 from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.launcher import is_supported
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.nursery import Nursery
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.provider import (
@@ -50,14 +51,21 @@ class ProcessProvider:
     Args:
         verifier: Checks the tokens of executions.
         pool: How many sandboxes of each kind may wait to be used.
+        without: Mechanisms that are left out. For tests of the self-test only: such a provider refuses to work.
     """
 
     name: Final = "process"
     level: Final = IsolationLevel.PROCESS
 
-    def __init__(self, verifier: TokenVerifier, pool: PoolSettings | None = None) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        pool: PoolSettings | None = None,
+        *,
+        without: frozenset[Mechanism] = frozenset(),
+    ) -> None:
         self._verifier = verifier
-        guests, programs, interpreters = (Nursery(kind, pool) for kind in (GUESTS, PROGRAMS, INTERPRETERS))
+        guests, programs, interpreters = (Nursery(kind, pool, without) for kind in (GUESTS, PROGRAMS, INTERPRETERS))
         self._nurseries = {
             Lane.PLAN: guests,
             Lane.OPERATION: guests,

@@ -25,6 +25,7 @@ _FAILURES: Final[dict[str, dict[str, type]]] = {
     "directory": {"path": str, "errno": int},
     "exec": {"program": str, "errno": int},
     "mechanism": {"step": str, "errno": int, "detail": str},
+    "wall": {"mechanism": str, "observed": str},
 }
 _PRIVATE: Final[dict[str, type]] = {"free_bytes": int, "free_inodes": int}
 _INT_MAX: Final = 2**63

@@ -89,9 +89,9 @@ _landlock_add_rule = _prepared("landlock_add_rule", _INT, _INT, _TEXT, _INT)
 _landlock_restrict_self = _prepared("landlock_restrict_self", _INT, _INT)
 
 
-def prctl(operation: int, argument: int = 0, pointer: int = 0) -> None:
-    """Change an attribute of the calling process (prctl, section 2 of the manual)."""
-    _prctl(operation, argument, pointer, 0, 0)
+def prctl(operation: int, argument: int = 0, pointer: int = 0) -> int:
+    """Change or return an attribute of the calling process (prctl, section 2 of the manual)."""
+    return _prctl(operation, argument, pointer, 0, 0)
 
 
 class _CloneArgs(ctypes.Structure):

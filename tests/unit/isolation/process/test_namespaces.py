@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloister.isolation.process import namespaces, syscalls
+from cloister.isolation.process.mechanisms import Mechanism
 
 SECOND_NS = 1_000_000_000
 
@@ -24,7 +25,7 @@ def after(*acts) -> dict[str, int]:
     child = os.fork()
     if child == 0:
         try:
-            syscalls.unshare(namespaces.CLONE_FLAGS["user"])
+            syscalls.unshare(namespaces.CLONE_FLAGS[Mechanism.USER_NAMESPACE])
             for act in acts:
                 act()
             os.write(theirs, json.dumps(clocks()).encode())

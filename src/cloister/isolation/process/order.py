@@ -1,0 +1,98 @@
+"""What is told to a sandbox that waits: which payload, and where its standard streams are.
+
+Owns the reading of it, and the descriptors that lead out of a sandbox. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.isolation.process import syscalls
+from cloister.isolation.process.lanes import ORDER_FDS_MAX, ORDER_INLINE_BYTES
+from cloister.isolation.process.spec import SandboxSpec
+
+FIRST_FD: Final = 3
+"""After the standard ones: report, order, standard output and error to come, and the channel of a guest."""
+PARKED_FD_MIN: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run, as it came and as it was read, and its standard streams."""
+
+    spec: SandboxSpec
+    data: bytes
+    streams: list[int]
+
+    def take_streams(self) -> None:
+        """Put the streams where every program has them."""
+        for number, descriptor in enumerate(self.streams):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+@dataclass(slots=True, kw_only=True)
+class Ends:
+    """What leads out of a sandbox.
+
+    Attributes:
+        report: To the launcher.
+        order: From the host; it is closed with the order.
+        stdout_fd: Standard output of the payload.
+        stderr_fd: Standard error of the payload.
+        channel_fd: Of a guest, to the host; None for programs.
+    """
+
+    report: socket.socket
+    order: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+    channel_fd: int | None
+
+    @property
+    def descriptors(self) -> set[int]:
+        """What stays open once the order was taken."""
+        return {self.report.fileno(), *(() if self.channel_fd is None else (self.channel_fd,))}
+
+    def await_order(self) -> Order:
+        """Wait for what to run. The process ends here when the host needs it no more."""
+        space = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
+        data, ancillary, _, _ = self.order.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = array.array("i")
+        for _, _, rights in ancillary:
+            descriptors.frombytes(rights)
+        if not descriptors:
+            os._exit(0)
+        stdin_fd, *file_fd = descriptors
+        if file_fd:
+            data = os.pread(file_fd[0], os.fstat(file_fd[0]).st_size, 0)
+            os.close(file_fd[0])
+        self.order.close()
+        return Order(SandboxSpec.from_bytes(data), data, [stdin_fd, self.stdout_fd, self.stderr_fd])
+
+
+def keep_only(inside: tuple[int, ...], *, closes: bool = True) -> Ends:
+    """Close every descriptor of the launcher, those of other sandboxes among them, but what leads out of this one.
+
+    Args:
+        inside: The sandbox's ends of `connections.Connections`.
+        closes: Whether the others are closed; tests leave that out.
+    """
+    parked = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, PARKED_FD_MIN) for descriptor in inside]
+    for number, descriptor in enumerate(parked, FIRST_FD):
+        os.dup2(descriptor, number, inheritable=False)
+    if closes:
+        syscalls.close_range(FIRST_FD + len(parked), syscalls.LAST_FD)
+    report, order, stdout_fd, stderr_fd, *channel = range(FIRST_FD, FIRST_FD + len(parked))
+    return Ends(
+        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
+        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
+        stdout_fd=stdout_fd,
+        stderr_fd=stderr_fd,
+        channel_fd=channel[0] if channel else None,
+    )
