@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
-.PHONY: help demo test check format lint types system-packages bench explore fuzz docs clean
+.PHONY: help demo test check format lint types system-packages bench soak explore fuzz docs clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -48,10 +48,13 @@ lint: $(DEV_INSTALLED) ## Run the linter.
 types: $(DEV_INSTALLED) ## Check the types.
 	@$(BIN)/mypy
 
-bench: $(DEV_INSTALLED) ## Measure, beside peers, which it installs, and write benchmarks/results.
+bench: $(DEV_INSTALLED) ## Measure, beside peers, which it installs; GROUP=sandbox measures the groups of that name alone.
 	@$(BIN)/python scripts/dev_requirements.py bench > $(VENV)/bench-requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/bench-requirements.txt
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(if $(GROUP),"$(GROUP)")
+
+soak: $(DEV_INSTALLED) ## Run RUNS (10000) sandboxes of all kinds and 200 at once, and fail when anything is left of them.
+	@$(BIN)/python -m benchmarks.soak --runs $(or $(RUNS),10000)
 
 fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by coverage, for FUZZ_SECONDS (60).
 	@$(BIN)/python scripts/dev_requirements.py fuzz > $(VENV)/fuzz-requirements.txt

@@ -18,14 +18,14 @@ from itertools import count
 from statistics import median
 from typing import Any
 
-from benchmarks.timing import Timing, interleaved
+from benchmarks.timing import Subject, Timing, interleaved, leave_out
 from cloister.lang.host import PureHost
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.reader import read
 from cloister.lang.source import Source
 from cloister.limits import ResourceLimits
 
-Subject = Callable[[], object]
+Timings = Mapping[str, Timing]
 
 ROUNDS = 25
 SMALL_PER_ROUND = 200
@@ -143,7 +143,7 @@ def megabyte() -> str:
     raise AssertionError("counting ends only when the text is long enough")
 
 
-def functions() -> Mapping[str, Timing]:
+def functions() -> Timings:
     """Time calls of functions: the recursive Fibonacci numbers, 150,049 calls."""
     with ExitStack() as stack:
         subjects: dict[str, Subject | None] = {
@@ -154,12 +154,12 @@ def functions() -> Mapping[str, Timing]:
         }
         for name, subject in subjects.items():
             if subject is None:
-                sys.stderr.write(f"left out, because it is not installed: {name.partition(':')[0]}\n")
+                leave_out(name, "it is not installed; `make bench` installs it")
         present = {name: subject for name, subject in subjects.items() if subject is not None}
         return interleaved(present, rounds=ROUNDS)
 
 
-def collections() -> Mapping[str, Timing]:
+def collections() -> Timings:
     """Time going through and building collections."""
     subjects = {
         "plain Python: map and reduce a million": _plain_map_reduce,
@@ -174,7 +174,7 @@ def collections() -> Mapping[str, Timing]:
     return interleaved(subjects, rounds=ROUNDS)
 
 
-def small() -> Mapping[str, Timing]:
+def small() -> Timings:
     """Time the smallest program: made and run each time, and run again; figures are for one of many."""
     host, limits, texts = PureHost(), ResourceLimits(), _numbered("(+ {} 2)")
     subjects = {
@@ -192,7 +192,7 @@ def small() -> Mapping[str, Timing]:
     }
 
 
-def reading() -> Mapping[str, Timing]:
+def reading() -> Timings:
     """Time reading a megabyte."""
     source = Source("<benchmark>", megabyte())
     return interleaved({"cloister: read 1 MB": lambda: read(source)}, rounds=ROUNDS)

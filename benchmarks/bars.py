@@ -1,0 +1,165 @@
+"""What the figures must be.
+
+Owns the promises, and whether rows keep them. A promise about a row that was left out is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks import language, load, peers, sandboxes
+from benchmarks.direct import Prepared
+from benchmarks.rows import Row, median_of, p95_of
+
+Measured = Callable[[Sequence[Row]], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A promise about the figures.
+
+    Attributes:
+        text: The promise in words.
+        limit: Largest value that keeps it, in `unit`; the smallest when `is_floor`.
+        unit: Unit of the measured value.
+        measured: Computes the value from the rows; not a number when one is missing.
+        is_floor: Whether more is better.
+    """
+
+    text: str
+    limit: float
+    unit: str
+    measured: Measured
+    is_floor: bool = False
+
+    def is_met(self, rows: Sequence[Row]) -> bool:
+        """Return whether rows keep it."""
+        value = self.measured(rows)
+        return value >= self.limit if self.is_floor else value <= self.limit
+
+
+def _median(subject: str, times: float = 1) -> Measured:
+    return lambda rows: times * median_of(rows, subject)
+
+
+def _p95(subject: str) -> Measured:
+    return lambda rows: p95_of(rows, subject)
+
+
+def _ratio(subject: str, peer: str) -> Measured:
+    return lambda rows: median_of(rows, subject) / median_of(rows, peer)
+
+
+def _largest(group: str) -> Measured:
+    return lambda rows: max((row.p95 for row in rows if row.group == group), default=float("nan"))
+
+
+_BWRAP_TRUE = sandboxes.peer_row(peers.BWRAP, sandboxes.TRUE)
+_WARM_SUM = sandboxes.provider_row(Prepared.USUAL, sandboxes.SUM)
+
+BARS = (
+    Bar(
+        text="`import cloister` adds at most 60 ms to bare Python",
+        limit=60,
+        unit="ms",
+        measured=lambda rows: median_of(rows, "python -c 'import cloister'") - median_of(rows, "python -c pass"),
+    ),
+    Bar(
+        text="`cloister --help` takes at most 250 ms",
+        limit=250,
+        unit="ms",
+        measured=_median("cloister --help"),
+    ),
+    Bar(
+        text="authorize p50 at most 20 µs",
+        limit=20,
+        unit="µs",
+        measured=_median("authorize ccos.io.read-file (one path)", 1000),
+    ),
+    Bar(
+        text="cold sandbox running /bin/true, p50 at most 1.2x bwrap --unshare-all",
+        limit=1.2,
+        unit="x",
+        measured=_ratio(sandboxes.provider_row(Prepared.NOTHING, sandboxes.TRUE), _BWRAP_TRUE),
+    ),
+    Bar(
+        text="recorded /bin/true through the Runtime, p50 at most 2x bwrap --unshare-all",
+        limit=2,
+        unit="x",
+        measured=_ratio(sandboxes.runtime_row(Prepared.USUAL, sandboxes.TRUE), _BWRAP_TRUE),
+    ),
+    Bar(
+        text="warm RTFS `(+ 1 2)`, p50 at most 1 ms",
+        limit=1,
+        unit="ms",
+        measured=_median(_WARM_SUM),
+    ),
+    Bar(
+        text="warm RTFS `(+ 1 2)`, p95 at most 3 ms",
+        limit=3,
+        unit="ms",
+        measured=_p95(_WARM_SUM),
+    ),
+    Bar(
+        text="warm Python `print(6*7)`, p50 at most 4 ms",
+        limit=4,
+        unit="ms",
+        measured=_median(sandboxes.provider_row(Prepared.USUAL, sandboxes.CODE)),
+    ),
+    Bar(
+        text="at least 250 fresh sandboxes a second, sustained on 2 cores",
+        limit=250,
+        unit="1/s",
+        measured=_median(load.PROGRAMS_ROW),
+        is_floor=True,
+    ),
+    Bar(
+        text="at most 6 MiB of private memory in a waiting sandbox",
+        limit=6,
+        unit="MiB",
+        measured=_largest(load.MEMORY),
+    ),
+    Bar(
+        text="`(fib 24)` at most 3x the same function in plain Python",
+        limit=3,
+        unit="x",
+        measured=_ratio("cloister: (fib 24)", "plain Python: fib(24)"),
+    ),
+    Bar(
+        text="`(fib 24)` faster than pydantic-monty running the Python function",
+        limit=1,
+        unit="x",
+        measured=_ratio("cloister: (fib 24)", "pydantic-monty: fib(24)"),
+    ),
+    Bar(
+        text=f"`{language.MAP_REDUCE}` at most 6x plain Python",
+        limit=6,
+        unit="x",
+        measured=_ratio(f"cloister: {language.MAP_REDUCE}", "plain Python: map and reduce a million"),
+    ),
+    Bar(
+        text="compile and run `(+ 1 2)` at most 100 µs",
+        limit=100,
+        unit="µs",
+        measured=_median("cloister: compile and run (+ 1 2)", 1000),
+    ),
+    Bar(
+        text="compile and run `(+ 1 2)`, cached, at most 5 µs",
+        limit=5,
+        unit="µs",
+        measured=_median("cloister: compile and run (+ 1 2), cached", 1000),
+    ),
+    Bar(
+        text="reading 1 MB at most 500 ms, so at least 2 MB/s",
+        limit=500,
+        unit="ms",
+        measured=_median("cloister: read 1 MB"),
+    ),
+    Bar(
+        text=f"peak memory of `{language.MAP_REDUCE}` at most 2x plain Python holding the same",
+        limit=2,
+        unit="x",
+        measured=_ratio(f"cloister: {language.MAP_REDUCE} (memory)", "plain Python: tuples of a million (memory)"),
+    ),
+)
