@@ -14,8 +14,10 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("group", nargs="*", help=f"first words of: {', '.join(GROUPS)}")
+    parser.add_argument("--page", action="store_true", help="write the page from the kept figures, measure nothing")
+    options = parser.parse_args()
     try:
-        chosen = select(parser.parse_args().group)
+        chosen = [] if options.page else select(options.group)
     except ValueError as error:
         parser.error(str(error))
     kept = figures.load()
