@@ -88,7 +88,8 @@ def _bubblewrap(_stack: ExitStack) -> Peer:
     """Bubblewrap as in its manual's example, with all of the host's files to read.
 
     It leaves off: a system call filter, Landlock, every limit, a private directory to write to, a small view of the
-    host's files, a clean environment, a session of its own. It has no supervisor, and measures nothing.
+    host's files, a clean environment, a session of its own, and, when root starts it, dropping the capabilities of its
+    namespaces. It has no supervisor, and measures nothing.
     """
     executable = shutil.which("bwrap")
     if executable is None:

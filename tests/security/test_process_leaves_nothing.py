@@ -9,14 +9,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from benchmarks.crowd import gather
+from benchmarks.direct import Direct
 from benchmarks.leftovers import GROUP_PREFIX, Watch, memory
 from benchmarks.soak import Outcome, Stage, repeat
 
+from cloister.errors import ProviderError
 from cloister.isolation.process import cgroup
 
 SLEEP = ["sleep", "1000"]
 LOOK_TWICE = """
 import subprocess
+from benchmarks.crowd import gather
+from benchmarks.direct import Direct
 from benchmarks.leftovers import Watch, adopt_orphans
 adopt_orphans()
 watch = Watch(directories=())
@@ -46,15 +51,29 @@ def look_around(*command: str, wrapper: tuple[str, ...] = ()) -> str:
 
 @pytest.mark.timeout(600)
 def test_runs_of_every_kind_leave_nothing() -> None:
-    soak = [sys.executable, "-m", "benchmarks.soak", "--runs", "300", "--at-once", "200"]
+    soak = [sys.executable, "-m", "benchmarks.soak", "--runs", "300", "--at-once", "20"]
     done = subprocess.run(soak, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing is left, every answer was right" in done.stdout
     counts = {kind: int(count) for count, _, kind in (line.strip().partition(" ") for line in done.stdout.splitlines())
               if count.isdecimal()}  # fmt: skip
-    assert counts.pop("at once") >= 200
+    assert counts.pop("at once") >= 20
     assert sum(counts.values()) >= 300
     assert {"plan", "files", "python", "shell", "program", "over its time", "over its memory"} <= counts.keys()
+
+
+@pytest.mark.timeout(600)
+def test_many_sandboxes_at_once_give_the_right_answers() -> None:
+    with Direct() as direct:
+        gather(direct, 200)
+
+
+def test_a_sandbox_that_is_missing_in_a_crowd_fails_it() -> None:
+    with Direct() as direct:
+        direct.provider.close()
+        with pytest.raises(ProviderError) as caught:
+            gather(direct, 4)
+    assert caught.value.code == "provider.closed"
 
 
 def test_a_process_that_is_left_is_found(watch) -> None:
