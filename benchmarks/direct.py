@@ -15,14 +15,16 @@ from typing import Self
 from benchmarks.timing import LeftOut
 from cloister.authority.context import RuntimeContext
 from cloister.authority.decision import Decision, Reason
-from cloister.authority.token import TokenIssuer, TokenVerifier
+from cloister.authority.token import TokenIssuer
 from cloister.clock import SystemClock
 from cloister.isolation.permit import permission_for
+from cloister.isolation.process.lanes import PoolSettings
 from cloister.isolation.process.provider import ProcessProvider
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
     ExternalProgram,
+    GuestOperation,
     HostCalls,
     OutputObserver,
     PlanProgram,
@@ -44,29 +46,15 @@ class Prepared(StrEnum):
     USUAL = "warm"
 
 
-def open_provider(verifier: TokenVerifier, prepared: Prepared) -> ProcessProvider:
-    """Return a provider.
+def open_runtime(home: Path, prepared: Prepared) -> Runtime:
+    """Return a Runtime whose providers have that much ready.
 
     Raises:
         LeftOut: It cannot be kept from preparing sandboxes.
     """
-    _require_choice(prepared)
-    return ProcessProvider(verifier)
-
-
-def open_runtime(home: Path, prepared: Prepared) -> Runtime:
-    """Return a Runtime that uses such a provider.
-
-    Raises:
-        LeftOut: As `open_provider`.
-    """
-    _require_choice(prepared)
-    return Runtime.open(home)
-
-
-def _require_choice(prepared: Prepared) -> None:
     if prepared is Prepared.NOTHING:
-        raise LeftOut("the provider has no setting that keeps it from preparing sandboxes")
+        raise LeftOut("the Runtime has no setting that keeps it from preparing sandboxes")
+    return Runtime.open(home)
 
 
 class Direct:
@@ -80,7 +68,8 @@ class Direct:
         clock = SystemClock()
         self._issuer = TokenIssuer(clock.random_bytes(32), clock)
         self._numbers = itertools.count(1)
-        self.provider = open_provider(self._issuer.verifier(), prepared)
+        pool = PoolSettings(size_max=0) if prepared is Prepared.NOTHING else None
+        self.provider = ProcessProvider(self._issuer.verifier(), pool)
 
     def program(
         self, *argv: str, limits: ResourceLimits | None = None, on_output: OutputObserver | None = None
@@ -97,6 +86,10 @@ class Direct:
         """Run RTFS and return its value."""
         program = PlanProgram(source=source, name="<benchmark>")
         return self.provider.execute(self._permitted(program, limits), host=host).value
+
+    def operation(self, name: str, arguments: dict[str, WireValue]) -> WireValue:
+        """Do one of the fixed operations of the guest and return what it gave."""
+        return self.provider.execute(self._permitted(GuestOperation(name=name, arguments=arguments))).value
 
     def _permitted(self, workload: Workload, limits: ResourceLimits | None = None) -> ExecutionContext:
         limits = limits or ResourceLimits()

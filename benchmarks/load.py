@@ -33,6 +33,9 @@ THREADS = 4
 WINDOW_S = 10.0
 WINDOWS = 3
 
+FILLING_THREADS = 16
+FILLING_S = 1.0
+"""More at once than may wait, so that as many as may wait are made."""
 SETTLED_S = 1.0
 SETTLE_TIMEOUT_S = 20.0
 
@@ -89,9 +92,13 @@ def sustained(run: Callable[[int], None], *, threads: int = THREADS, window_s: f
 def memory() -> list[Row]:
     """Measure the private memory of sandboxes that wait to be used, in MiB, by the kind of their launcher."""
     with Direct() as direct:
-        require_equal(direct.program("/bin/true").exit_status, 0)
-        require_equal(direct.python("print(6*7)"), 42)
-        require_equal(direct.plan("(+ 1 2)"), 3)
+        for use in (
+            lambda _number: require_equal(direct.program("/bin/true").exit_status, 0),
+            lambda _number: require_equal(direct.python("print(6*7)"), 42),
+            lambda _number: require_equal(direct.operation("file_exists", {"path": "/nowhere"}), False),
+            lambda number: require_equal(direct.plan(f"(+ {number} 2)"), number + 2),
+        ):
+            sustained(use, threads=FILLING_THREADS, window_s=FILLING_S)
         waiting = settled_sandboxes(direct.provider.launcher_pids)
         return [
             value_row(MEMORY, f"cloister: a waiting sandbox for {kind}", [_private_mib(pid) for pid in pids], "MiB")

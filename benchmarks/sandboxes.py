@@ -121,14 +121,15 @@ def _cloister(
     """Return Cloister's own subjects: the provider alone and the whole Runtime, cold and warm."""
     subjects: dict[str, Subject] = {}
     for prepared in Prepared:
+        direct = stack.enter_context(Direct(prepared))
+        subjects[provider_row(prepared, job)] = partial(through_provider, direct)
+        name = runtime_row(prepared, runtime_job or job)
         try:
-            direct = stack.enter_context(Direct(prepared))
             runtime = stack.enter_context(open_runtime(stack.enter_context(_home()), prepared))
         except LeftOut as reason:
-            leave_out(f"cloister, {prepared}: {job}", reason)
-            continue
-        subjects[provider_row(prepared, job)] = partial(through_provider, direct)
-        subjects[runtime_row(prepared, runtime_job or job)] = partial(through_runtime, runtime)
+            leave_out(name, reason)
+        else:
+            subjects[name] = partial(through_runtime, runtime)
     return subjects
 
 

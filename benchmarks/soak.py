@@ -1,6 +1,6 @@
 """Run many sandboxes of all kinds, then many at once, and fail when anything is left of them or an answer is wrong.
 
-Owns the order: look, warm up, look again, run, compare, gather a crowd, compare, close, compare with the first look.
+Owns the order: look, warm up, look again, run, compare, close, compare with the first look; then the same with a crowd.
 Anyone can run it: `make soak RUNS=10000`, or `python -m benchmarks.soak`. It needs no root.
 """
 
@@ -30,6 +30,9 @@ from cloister.runtime import Runtime
 
 SETTLE_TIMEOUT_S = 30.0
 RUN_NUMBERS_FROM = 1_000
+FILLING_KINDS = ("plan", "files", "python", "program")
+FILLING_THREADS = 16
+"""More at once than may wait."""
 FAILURES_SHOWN = 10
 THINGS_SHOWN = 5
 
@@ -72,6 +75,16 @@ class Outcome:
         """Whether every answer was right and nothing is left."""
         return not self.failures and not any(stage.left for stage in self.stages)
 
+    def note(self, stage: str, look: Look) -> None:
+        """Keep what there was, and what memory is held."""
+        self.stages.append(Stage(name=stage, look=look, memory=leftovers.memory(), left={}))
+
+    def compare(self, stage: str, watch: Watch, earlier: Look) -> None:
+        """Look, when all has come to rest, what there is more of than there was."""
+        watch.look_at_rest(SETTLE_TIMEOUT_S)
+        now = watch.look_for_more(earlier, SETTLE_TIMEOUT_S)
+        self.stages.append(Stage(name=stage, look=now, memory=leftovers.memory(), left=now.left_since(earlier)))
+
     @contextlib.contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Note how long a part takes."""
@@ -97,21 +110,32 @@ def soak(root: Path, *, runs: int, at_once: int, threads: int, is_alone: bool = 
     watch = Watch(directories=(temporary, place), is_alone=is_alone)
     with _temporary_files_in(temporary):
         before = watch.look()
-        outcome.stages.append(Stage(name="before", look=before, memory=leftovers.memory(), left={}))
-        with Runtime.open(home) as runtime, Direct() as direct:
+        outcome.note("before", before)
+        with Runtime.open(home) as runtime:
             acts = Kinds(runtime, place).acts()
-            repeat(outcome, acts, range(2 * len(acts)), threads)
-            _gather(outcome, direct, 2 * threads)
+            _fill(outcome, acts)
             warm = watch.look_at_rest(SETTLE_TIMEOUT_S)
-            outcome.stages.append(Stage(name="warm", look=warm, memory=leftovers.memory(), left={}))
+            outcome.note("warm", warm)
             with outcome.timed("runs"):
                 repeat(outcome, acts, range(RUN_NUMBERS_FROM, RUN_NUMBERS_FROM + runs), threads)
-            outcome.stages.append(_stage("after runs", watch, warm))
+            outcome.compare("after runs", watch, warm)
+        outcome.compare("closed", watch, before)
+        with Direct() as direct:
+            _gather(outcome, direct, FILLING_THREADS)
+            warm = watch.look_at_rest(SETTLE_TIMEOUT_S)
+            outcome.note("warm again", warm)
             with outcome.timed("crowd"):
                 _gather(outcome, direct, at_once)
-            outcome.stages.append(_stage("after crowd", watch, warm))
-        outcome.stages.append(_stage("closed", watch, before))
+            outcome.compare("after crowd", watch, warm)
+        outcome.compare("closed again", watch, before)
     return outcome
+
+
+def _fill(outcome: Outcome, acts: Mapping[str, Act]) -> None:
+    """Run everything once, and so many at once of what waits in a pool that as many wait as ever will."""
+    repeat(outcome, acts, range(len(acts)), 1)
+    for kind in FILLING_KINDS:
+        repeat(outcome, {kind: acts[kind]}, range(FILLING_THREADS), FILLING_THREADS)
 
 
 def repeat(outcome: Outcome, acts: Mapping[str, Act], numbers: range, threads: int) -> None:
@@ -184,11 +208,6 @@ def main() -> None:
         )
     sys.stdout.write(report(outcome))
     sys.exit(0 if outcome.is_clean else 1)
-
-
-def _stage(name: str, watch: Watch, earlier: Look) -> Stage:
-    now = watch.look_for_more(earlier, SETTLE_TIMEOUT_S)
-    return Stage(name=name, look=now, memory=leftovers.memory(), left=now.left_since(earlier))
 
 
 def _gather(outcome: Outcome, direct: Direct, count: int) -> None:

@@ -9,8 +9,9 @@ from math import isnan
 import pytest
 from benchmarks import figures, peers
 from benchmarks.bars import BARS, Bar
+from benchmarks.direct import Direct, Prepared
 from benchmarks.figures import Group
-from benchmarks.load import sustained
+from benchmarks.load import settled_sandboxes, sustained
 from benchmarks.rows import Row, median_of, value_row
 from benchmarks.subjects import GROUPS, select
 from benchmarks.timing import LeftOut, WrongAnswer, interleaved
@@ -135,3 +136,10 @@ def test_bubblewrap_does_the_job() -> None:
         assert found[peers.BWRAP].python("print(6*7)") == b"42\n"
         with pytest.raises(LeftOut):
             found[peers.BWRAP].program(["/bin/false"])
+
+
+@pytest.mark.parametrize(("prepared", "kinds"), [(Prepared.NOTHING, set()), (Prepared.USUAL, {"programs"})])
+def test_a_cold_provider_has_no_sandbox_waiting(prepared, kinds) -> None:
+    with Direct(prepared) as direct:
+        assert direct.program("/bin/echo", "42").stdout == b"42\n"
+        assert settled_sandboxes(direct.provider.launcher_pids).keys() == kinds
