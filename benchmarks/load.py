@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from benchmarks.direct import Direct
 from benchmarks.processes import children_of, command_of, descendants_of, private_bytes
 from benchmarks.rows import Row, value_row
 from benchmarks.timing import LeftOut, WrongAnswer, leave_out, require_equal
+from cloister.isolation.process.lanes import LANES
 from cloister.limits import MIB
 
 THROUGHPUT = "sandbox throughput"
@@ -119,10 +121,14 @@ def settled_sandboxes(launchers: tuple[int, ...]) -> dict[str, list[int]]:
         if now != seen:
             seen, since = now, time.monotonic()
         elif time.monotonic() - since >= SETTLED_S:
-            kinds = (command_of(pid).rpartition(" ")[2] for pid in launchers)
-            return {kind: pids for kind, pids in zip(kinds, seen, strict=True) if pids}
+            return {_kind_of(pid): pids for pid, pids in zip(launchers, seen, strict=True) if pids}
         time.sleep(0.02)
     raise WrongAnswer(f"launchers do not come to rest within {SETTLE_TIMEOUT_S:.0f} s")
+
+
+def _kind_of(launcher: int) -> str:
+    """Return what a launcher serves; its command line says it."""
+    return next(word for word in reversed(re.findall("[a-z]+", command_of(launcher))) if word in LANES)
 
 
 def _echo(program: peers.Run, number: int) -> None:
