@@ -128,7 +128,8 @@ def settled_sandboxes(launchers: tuple[int, ...]) -> dict[str, list[int]]:
 
 def _kind_of(launcher: int) -> str:
     """Return what a launcher serves; its command line says it."""
-    return next(word for word in reversed(re.findall("[a-z]+", command_of(launcher))) if word in LANES)
+    words: list[str] = re.findall("[a-z]+", command_of(launcher))
+    return next(word for word in reversed(words) if word in LANES)
 
 
 def _echo(program: peers.Run, number: int) -> None:
