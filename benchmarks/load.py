@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,9 @@ from functools import partial
 
 from benchmarks import peers
 from benchmarks.direct import Direct
-from benchmarks.processes import children_of, command_of, descendants_of, private_bytes
+from benchmarks.processes import children_of, descendants_of, private_bytes
 from benchmarks.rows import Row, value_row
 from benchmarks.timing import LeftOut, WrongAnswer, leave_out, require_equal
-from cloister.isolation.process.lanes import LANES
 from cloister.limits import MIB
 
 THROUGHPUT = "sandbox throughput"
@@ -92,44 +90,39 @@ def sustained(run: Callable[[int], None], *, threads: int = THREADS, window_s: f
 
 
 def memory() -> list[Row]:
-    """Measure the private memory of sandboxes that wait to be used, in MiB, by the kind of their launcher."""
-    with Direct() as direct:
-        for use in (
-            lambda _number: require_equal(direct.program("/bin/true").exit_status, 0),
-            lambda _number: require_equal(direct.python("print(6*7)"), 42),
-            lambda _number: require_equal(direct.operation("file_exists", {"path": "/nowhere"}), False),
-            lambda number: require_equal(direct.plan(f"(+ {number} 2)"), number + 2),
-        ):
-            sustained(use, threads=FILLING_THREADS, window_s=FILLING_S)
-        waiting = settled_sandboxes(direct.provider.launcher_pids)
-        return [
-            value_row(MEMORY, f"cloister: a waiting sandbox for {kind}", [_private_mib(pid) for pid in pids], "MiB")
-            for kind, pids in waiting.items()
-        ]
+    """Measure the private memory of sandboxes that wait to be used, in MiB, by what they wait for."""
+    uses: dict[str, Callable[[Direct, int], None]] = {
+        "plan": lambda direct, number: require_equal(direct.plan(f"(+ {number} 2)"), number + 2),
+        "file operation": lambda direct, _: require_equal(direct.operation("file_exists", {"path": "/no"}), False),
+        "program": lambda direct, _: require_equal(direct.program("/bin/true").exit_status, 0),
+        "Python script": lambda direct, _: require_equal(direct.python("print(6*7)"), 42),
+    }
+    rows = []
+    for job, use in uses.items():
+        with Direct() as direct:
+            sustained(partial(use, direct), threads=FILLING_THREADS, window_s=FILLING_S)
+            waiting = settled_sandboxes(direct.provider.launcher_pids)
+            held = [_private_mib(pid) for pid in waiting]
+        rows.append(value_row(MEMORY, f"cloister: a sandbox that waits for a {job}", held, "MiB"))
+    return rows
 
 
-def settled_sandboxes(launchers: tuple[int, ...]) -> dict[str, list[int]]:
-    """Wait until launchers neither start nor end sandboxes; return the waiting ones by the kind of their launcher.
+def settled_sandboxes(launchers: tuple[int, ...]) -> list[int]:
+    """Wait until launchers neither start nor end sandboxes; return the processes of the waiting ones.
 
     Raises:
         WrongAnswer: They do not come to rest.
     """
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    seen, since = list[list[int]](), time.monotonic()
+    seen, since = list[int](), time.monotonic()
     while time.monotonic() < deadline:
-        now = [children_of(pid) for pid in launchers]
+        now = [child for launcher in launchers for child in children_of(launcher)]
         if now != seen:
             seen, since = now, time.monotonic()
         elif time.monotonic() - since >= SETTLED_S:
-            return {_kind_of(pid): pids for pid, pids in zip(launchers, seen, strict=True) if pids}
+            return seen
         time.sleep(0.02)
     raise WrongAnswer(f"launchers do not come to rest within {SETTLE_TIMEOUT_S:.0f} s")
-
-
-def _kind_of(launcher: int) -> str:
-    """Return what a launcher serves; its command line says it."""
-    words: list[str] = re.findall("[a-z]+", command_of(launcher))
-    return next(word for word in reversed(words) if word in LANES)
 
 
 def _echo(program: peers.Run, number: int) -> None:
