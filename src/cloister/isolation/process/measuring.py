@@ -173,7 +173,8 @@ def cpu_of(pid: int) -> CpuTime:
     Source: clock_getcpuclockid(3); CPUCLOCK_PROF, CPUCLOCK_VIRT and CPUCLOCK_SCHED of include/linux/posix-timers.h;
     cputime_adjust() of kernel/sched/cputime.c.
     """
-    ticked_ns, ticked_user_ns, exact_ns = (time.clock_gettime_ns((~pid << 3) | which) for which in (0, 1, 2))
+    # What is part of another is read first: a tick may come in between, and a part must not be more than the whole
+    ticked_user_ns, ticked_ns, exact_ns = (time.clock_gettime_ns((~pid << 3) | which) for which in (1, 0, 2))
     # Equal: all of it, or no tick at all
     user_ns = exact_ns if ticked_user_ns == ticked_ns else exact_ns * ticked_user_ns // ticked_ns
     return CpuTime(user_us=user_ns // 1000, system_us=(exact_ns - user_ns) // 1000)
