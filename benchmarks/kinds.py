@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.timing import WrongAnswer, require_equal
+from benchmarks.timing import WrongAnswer, leave_out, require_equal
 from cloister.authority.context import RuntimeContext
 from cloister.errors import (
     CloisterError,
@@ -31,10 +31,14 @@ CAPABILITIES = (
     "ccos.io.read-file",
     "ccos.io.write-file",
     "ccos.sandbox.javascript",
+    "ccos.sandbox.lua",
     "ccos.sandbox.python",
+    "ccos.sandbox.ruby",
     "ccos.sandbox.shell",
     "cloister.exec",
 )
+INTERPRETERS = {"javascript": "node", "ruby": "ruby", "lua": "lua"}
+"""Kinds of runs that need something which not every machine has."""
 DEADLINE_MS = 200
 DETACH = "setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM HUP INT; sleep 1000' &) ;"
 """Leaves processes behind that have a session of their own and ignore signals."""
@@ -64,7 +68,9 @@ class Kinds:
             "python": self._python,
             "python that fails": self._failing_python,
             "shell": self._shell,
-            "javascript": self._javascript,
+            "javascript": self._script_in("javascript", "console.log(6 * 7)"),
+            "ruby": self._script_in("ruby", "puts 6 * 7"),
+            "lua": self._script_in("lua", "print(6 * 7)"),
             "program": self._program,
             "program with a status": self._status,
             "program that crashes": self._crash,
@@ -76,8 +82,10 @@ class Kinds:
             "over its output": self._over_output,
             "over its disk": self._over_disk,
         }
-        if shutil.which("node") is None:
-            del acts["javascript"]
+        for kind, interpreter in INTERPRETERS.items():
+            if shutil.which(interpreter) is None:
+                leave_out(kind, f"{interpreter} is not installed")
+                del acts[kind]
         return acts
 
     def _granted(self, limits: ResourceLimits) -> RuntimeContext:
@@ -127,8 +135,8 @@ class Kinds:
     def _shell(self, number: int) -> None:
         require_equal(self._run(f'(call :ccos.sandbox.shell "echo $(({number} * 3)) | cat")'), number * 3)
 
-    def _javascript(self, number: int) -> None:
-        require_equal(self._run(f'(call :ccos.sandbox.javascript "console.log({number} + 1)")'), number + 1)
+    def _script_in(self, language: str, code: str) -> Act:
+        return lambda _number: require_equal(self._run(f'(call :ccos.sandbox.{language} "{code}")'), 42)
 
     def _program(self, number: int) -> None:
         require_equal(self._execute(f"echo {number}; echo > /tmp/{number}"), (0, b"%d\n" % number))
