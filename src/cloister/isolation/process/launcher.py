@@ -27,6 +27,8 @@ from cloister.isolation.process.lanes import GUESTS, Lane, PoolSettings
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.pool import Pool
+from cloister.isolation.process.seccomp import install as seccomp
+from cloister.isolation.process.seccomp.calls import Profile
 from cloister.isolation.process.supervision import INFINITE_S, Sandbox
 
 READY: Final = b"ready"
@@ -62,6 +64,7 @@ def _prepare(kind: str, package: str) -> None:
     """Load what is run in sandboxes, so that none has to, and keep the collector's hands off the shared pages."""
     if kind == GUESTS:
         payloads.load_guest()
+    seccomp.prepare(Profile.GUESTS if kind == GUESTS else Profile.PROGRAMS)
     sys.path.remove(package)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)  # in place of what it was told

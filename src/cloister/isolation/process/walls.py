@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 
-from cloister.isolation.process import landlock, mounts, namespaces, privileges, reports, standing, syscall_filter
+from cloister.isolation.process import landlock, mounts, namespaces, privileges, reports, standing
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
+from cloister.isolation.process.seccomp import install as seccomp
+from cloister.isolation.process.seccomp.calls import Profile
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
 from cloister.isolation.process.steps import Failure, require, step
@@ -116,7 +118,7 @@ class Walls:
             facts.close()
         with step("system call filter"):
             if machine.has(Mechanism.SECCOMP):
-                syscall_filter.install()
+                seccomp.install(Profile.GUESTS if is_guest else Profile.PROGRAMS)
             if machine.has(Mechanism.STANDING):
                 require(standing.filter_fault())
 
