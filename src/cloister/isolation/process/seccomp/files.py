@@ -55,7 +55,7 @@ FILES: Final = (
     Call("unlinkat", 263, 35, BOTH, _NAME),
     Call("rename", 82, None, BOTH, _NAME),
     Call("renameat", 264, 38, BOTH, _NAME),
-    Call("renameat2", 316, 276, BOTH, _NAME),
+    Call("renameat2", 316, 276, PROGRAMS, _NAME),
     Call("link", 86, None, PROGRAMS, _NAME),
     Call("linkat", 265, 37, PROGRAMS, _NAME),
     Call("symlink", 88, None, PROGRAMS, _NAME),
