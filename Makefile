@@ -64,7 +64,7 @@ fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by covera
 explore: $(DEV_INSTALLED) ## Try the properties with new examples, EXPLORE_TIMES (20) as many as `make test` does.
 	@EXPLORE_TIMES=$(or $(EXPLORE_TIMES),20) $(BIN)/python -m pytest -q -o timeout=0 tests/property
 
-docs: $(INSTALLED) ## Write the generated parts of docs/: help texts and the table of builtins.
+docs: $(INSTALLED) ## Write the generated parts of docs/: help texts, builtins and system calls.
 	@$(BIN)/python scripts/write_docs.py
 
 clean: ## Remove what the targets created.

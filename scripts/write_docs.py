@@ -1,21 +1,28 @@
-"""Write the generated parts of `docs/`: help texts in cli.md, the table of builtins in language.md.
+"""Write the generated parts of `docs/`: help texts, the table of builtins, the tables of system calls.
 
 `make docs` runs it. With `--check` nothing is written; the exit status is 1 when a page is out of date.
 """
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from pathlib import Path
 
+from cloister.isolation.process.seccomp.calls import Call, Profile, Refusal
+from cloister.isolation.process.seccomp.refusals import REFUSALS
+from cloister.isolation.process.seccomp.rules import RULES
+from cloister.isolation.process.seccomp.table import ALLOWED, THEMES
 from cloister.lang.stdlib.table import BUILTINS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ("cli.md", "language.md")
+PAGES = ("cli.md", "language.md", "system-calls.md")
 COLUMNS = "100"
 SECTION = re.compile(
     r"(?P<begin><!-- begin (?P<kind>[a-z]+)(?: (?P<words>[a-z ]+))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -49,7 +56,53 @@ def builtins_table(words: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-WRITERS: dict[str, Callable[[str], str]] = {"help": help_of, "builtins": builtins_table}
+def allowed_calls(words: str) -> str:
+    """Return, by theme, one row for each reason with the calls it is for."""
+    del words
+    parts = []
+    for theme, calls in THEMES.items():
+        rows = [f"### {theme.capitalize()}\n", "| programs and guests | programs only | reason |", "|---|---|---|"]
+        for reason, group in itertools.groupby(calls, key=attrgetter("reason")):
+            members = list(group)
+            guests = [call for call in members if Profile.GUESTS in call.profiles]
+            others = [call for call in members if Profile.GUESTS not in call.profiles]
+            rows.append(f"| {_names(guests)} | {_names(others)} | {reason} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def refused_calls(words: str) -> str:
+    """Return one row for each reason with the calls that are refused for it."""
+    del words
+    rows = ["| refused | error | reason |", "|---|---|---|"]
+    for (reason, error), group in itertools.groupby(REFUSALS, key=attrgetter("reason", "error")):
+        rows.append(f"| {_names(group)} | `{errno.errorcode[error]}` | {reason} |")
+    return "\n".join(rows) + "\n"
+
+
+def argument_rules(words: str) -> str:
+    """Return one row for each rule about arguments."""
+    del words
+    rows = ["| call | refused | for | error | reason |", "|---|---|---|---|---|"]
+    for rule in RULES:
+        names = ", ".join(f"`{name}`" for name in rule.names)
+        may = frozenset().union(*(call.profiles for call in ALLOWED if call.name in rule.names)) & rule.profiles
+        whom = " and ".join(profile.value for profile in Profile if profile in may)
+        rows.append(f"| {names} | {rule.refused} | {whom} | `{errno.errorcode[rule.error]}` | {rule.reason} |")
+    return "\n".join(rows) + "\n"
+
+
+def _names(rows: Iterable[Call | Refusal]) -> str:
+    return " ".join(f"`{row.name}`" for row in rows)
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "help": help_of,
+    "builtins": builtins_table,
+    "allowed": allowed_calls,
+    "refused": refused_calls,
+    "rules": argument_rules,
+}
 
 
 def rendered(text: str) -> str:

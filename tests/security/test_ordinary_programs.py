@@ -39,8 +39,8 @@ COMMANDS = {
             "f:seek(\"set\"); print(f:read(\"n\"))'", "7"),
     "gcc": (
         "printf '#include <stdio.h>\\n#include <threads.h>\\nint f(void *x) { *(int *)x = 42; return 0; }\\n"
-        "int main(void) { int n = 0; thrd_t t; thrd_create(&t, f, &n); thrd_join(t, 0); printf(\"%%d\\\\n\", n); }' > a.c "
-        "&& gcc -O1 a.c -o a -pthread && ./a",
+        "int main(void) { int n = 0; thrd_t t; thrd_create(&t, f, &n); thrd_join(t, 0); printf(\"%%d\\\\n\", n); }' "
+        "> a.c && gcc -O1 a.c -o a -pthread && ./a",
         "42",
     ),
     "git": (

@@ -73,7 +73,6 @@ def attempts(bench, profile: Profile, cases: list[tuple[str | int, str]]) -> lis
 
 
 PROGRAMS = (
-    ("clone", "0x20000 | 17, 0, 0, 0, 0", "EPERM", "17, 0, 0, 0, 0"),
     ("clone", "0x10000000 | 17, 0, 0, 0, 0", "EPERM", "17, 0, 0, 0, 0"),
     ("socket", "1, 1, 0", "EAFNOSUPPORT", "2, 1, 0"),
     ("socket", "16, 3, 9", "EAFNOSUPPORT", "16, 3, 0"),
@@ -100,7 +99,6 @@ PROGRAMS = (
     ("mknod", "text('e'), 0o020600, 0", "EPERM", "text('e'), 0o100600, 0"),
     ("mknodat", "-100, text('f'), 0o012700, 0", "EPERM", "-100, text('f'), 0o010700, 0"),
     ("mknodat", "-100, text('g'), 0o140600, 0", "EPERM", "-100, text('g'), 0o600, 0"),
-    ("prctl", "8, 0, 0, 0, 0", "EPERM", "7, 0, 0, 0, 0"),
     ("prctl", "26, 1, 0, 0, 0", "EPERM", "15, text('name'), 0, 0, 0"),
     ("prctl", "47, 4, 0, 0, 0", "EPERM", "47, 1, 0, 0, 0"),
     ("arch_prctl", "0x1012, 1", "EPERM", "0x1003, buffer"),
@@ -130,6 +128,9 @@ GUESTS = (
 )
 """The same for guests; None where a twin is tried elsewhere."""
 
+NEEDS_A_LATER_KERNEL = {"fchmodat2"}
+"""Linux 6.6; the filter for it is the one for `fchmodat`, which the unit tests run."""
+
 CASES = {Profile.PROGRAMS: PROGRAMS, Profile.GUESTS: GUESTS}
 
 
@@ -145,7 +146,7 @@ def test_arguments_that_are_refused_and_their_twins(bench, profile) -> None:
 @pytest.mark.parametrize("profile", Profile)
 def test_every_call_with_rules_is_tried(profile) -> None:
     with_rules = {call.name for call in ALLOWED if profile in call.profiles and rules_for(call.name, profile)}
-    assert {name for name, *_ in CASES[profile]} | {"fchmodat2"} == with_rules | {"fchmodat2"}
+    assert {name for name, *_ in CASES[profile]} == with_rules - NEEDS_A_LATER_KERNEL
 
 
 @pytest.mark.parametrize("profile", Profile)

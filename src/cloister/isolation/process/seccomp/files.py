@@ -12,7 +12,7 @@ from typing import Final
 
 from cloister.isolation.process.seccomp.calls import BOTH, PROGRAMS, Call
 
-_OPEN: Final = "opens files, which the mounts and Landlock decide about; argument rules keep set-user-id bits out"
+_OPEN: Final = "opens files, which the mounts decide about; argument rules keep set-user-id bits out"
 _LIST: Final = "lists and enters directories"
 _LOOK: Final = "asks what a file is"
 _SPACE: Final = "asks how much room a file system has, which the first process does for its report"

@@ -1,0 +1,43 @@
+"""Installing on the real kernel, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cloister.isolation.process import launcher
+from cloister.isolation.process.seccomp.calls import Profile
+
+PRELUDE = (
+    "import json, os, sys\nfrom cloister.isolation.process import launcher, syscalls\n"
+    "from cloister.isolation.process.seccomp import install\n"
+    "from cloister.isolation.process.seccomp.calls import Profile\n"
+)
+MODE = "[line.split()[1] for line in open('/proc/self/status') if line.startswith('Seccomp_filters')][0]"
+
+
+def said(source: str) -> object:
+    done = subprocess.run([sys.executable, "-c", PRELUDE + source], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_kinds_of_launchers_are_the_profiles() -> None:
+    assert {launcher.GUESTS, launcher.PROGRAMS} == set(Profile)
+
+
+@pytest.mark.parametrize("kind", Profile)
+def test_a_launcher_makes_its_filter_before_it_forks(kind) -> None:
+    assert said(f"launcher._prepare('{kind}'); print(json.dumps(list(install._MADE)))") == [kind]
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_a_filter_is_installed_whether_it_was_prepared_or_not(profile) -> None:
+    act = f"before = {MODE}; syscalls.prctl(38, 1); install.install(Profile('{profile}'))\n"
+    refusal = "try: syscalls.fsopen('tmpfs', 0)\nexcept OSError as e: code = e.errno\n"
+    show = f"print(json.dumps([int({MODE}) - int(before), code]))"
+    assert said(act + refusal + show) == [1, 1]
+    assert said(f"install.prepare(Profile('{profile}'))\n" + act + refusal + show) == [1, 1]
