@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cloister.isolation.process import launcher
+from cloister.isolation.process.lanes import LANES
 from cloister.isolation.process.seccomp.calls import Profile
 
 PRELUDE = (
@@ -25,13 +25,11 @@ def said(source: str) -> object:
     return json.loads(done.stdout)
 
 
-def test_the_kinds_of_launchers_are_the_profiles() -> None:
-    assert {launcher.GUESTS, launcher.PROGRAMS} == set(Profile)
-
-
-@pytest.mark.parametrize("kind", Profile)
+@pytest.mark.parametrize("kind", LANES)
 def test_a_launcher_makes_its_filter_before_it_forks(kind) -> None:
-    assert said(f"launcher._prepare('{kind}'); print(json.dumps(list(install._MADE)))") == [kind]
+    profiles = {Profile.GUESTS if lane.is_guest else Profile.PROGRAMS for lane in LANES[kind]}
+    show = "print(json.dumps(list(install._MADE)))"
+    assert said(f"launcher._prepare('{kind}', sys.path[-1])\n{show}") == list(profiles)
 
 
 @pytest.mark.parametrize("profile", Profile)
