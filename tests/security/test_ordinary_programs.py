@@ -35,7 +35,7 @@ COMMANDS = {
     "sed in place": ("echo a > f && sed -i s/a/b/ f && cat f", "b"),
     "perl": ("perl -e 'my $p = fork; if (!$p) { exit 3 } waitpid($p, 0); print $? >> 8'", "3"),
     "awk": ("echo 3 4 | awk '{print $1 * $2}'", "12"),
-    "lua": ("lua5.4 -e 'local p = io.popen(\"echo 7\"); local f = io.tmpfile(); f:write(p:read(\"a\")); "
+    "lua": ("lua -e 'local p = io.popen(\"echo 7\"); local f = io.tmpfile(); f:write(p:read(\"a\")); "
             "f:seek(\"set\"); print(f:read(\"n\"))'", "7"),
     "gcc": (
         "printf '#include <stdio.h>\\n#include <threads.h>\\nint f(void *x) { *(int *)x = 42; return 0; }\\n"
