@@ -217,7 +217,7 @@ class Conversation:
         if reply is not None:
             self._say(channel, reply)
         elif self._dialogue.is_ended:
-            self._running.conclude()
+            self._record = self._running.conclude()
 
     def _say(self, channel: socket.socket, message: Message) -> None:
         try:

@@ -24,7 +24,6 @@ from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
 from cloister.isolation.process.steps import Failure, step
 from cloister.isolation.process.walls import Walls, enter
-from cloister.limits import ResourceLimits
 
 
 def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
@@ -69,6 +68,7 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
     wanted.take_streams()
     walls.limit(wanted.spec)
     _serve(wanted.spec, ends)
+    payloads.stay()
 
 
 def _run_operation(walls: Walls, ends: Ends) -> None:
@@ -123,19 +123,9 @@ def _confine_script(walls: Walls, data: bytes, streams: list[int]) -> SandboxSpe
 
 def _rehearse() -> None:
     """Be ordered to run a plan, and run it: what is done once is done faster the next time."""
-    spec = SandboxSpec(
-        lane=Lane.PLAN,
-        argv=(),
-        script=None,
-        grants=(),
-        runtime=(),
-        environment={},
-        working_directory="/",
-        limits=ResourceLimits(),
-    )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, step("rehearsal"):
-        ours.sendmsg([spec.to_bytes()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+        ours.sendmsg([payloads.REHEARSED.to_bytes()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
         ends = Ends(report=ours, order=theirs, stdout_fd=os.dup(1), stderr_fd=os.dup(2), channel_fd=None)
         privileges.rehearse_limits()
         wanted = ends.await_order()

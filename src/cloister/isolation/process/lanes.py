@@ -67,8 +67,9 @@ RENEW: Final = b"renew"
 
 # On the supply of a lane, to the host
 SANDBOX: Final = b"sandbox"
-"""Comes before the number of its generation, with the host's ends of one: control, order, standard output and error,
-and for a guest its channel."""
+"""Comes before the number of its generation and its process id, which is 0 when it is still to be cloned; with the
+host's ends of one: control, order, standard output and error, for a guest its channel, and its process when it has
+one."""
 REFUSED: Final = b"refused"
 """Comes before a report of why no sandbox could even be begun."""
 
@@ -76,7 +77,7 @@ REFUSED: Final = b"refused"
 DONE: Final = b"done"
 """The guest has given its result and is not needed any more."""
 
-HOST_FDS_MAX: Final = 5
+HOST_FDS_MAX: Final = 6
 """Descriptors with a `SANDBOX` message."""
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 ORDER_INLINE_BYTES: Final = 32 * 1024

@@ -138,7 +138,7 @@ class Launcher:
         """Make one that will be wanted, when that makes no one wait. One at a time: requests come first."""
         short = self._short_pool()
         if short is not None and self._leisure_at_s() <= now_s:
-            short.make()
+            short.make_spare()
 
     def _short_pool(self) -> Pool | None:
         if len(self._sandboxes) >= self._sandboxes_max:

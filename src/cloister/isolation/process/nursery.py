@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import functools
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
+from cloister.limits import ResourceLimits
 
 TRIES: Final = 3
 """A launcher may have died since its last work; then another one is asked."""
@@ -87,7 +89,7 @@ class Nursery:
             if len(order) > ORDER_INLINE_BYTES:
                 rights.append(descriptors.held(descriptors.sealed(order), sent))
                 order = b""
-            limits = json.dumps(spec.limits.to_dict()).encode("ascii")
+            limits = _encoded(spec.limits)
             while True:
                 sandbox = self._take(spec.lane)
                 try:
@@ -99,6 +101,7 @@ class Nursery:
                 sandbox.close()
 
     def _take(self, lane: Lane) -> RunningSandbox:
+        complaint = ""
         for _ in range(TRIES):
             launcher = self._ready_launcher()
             try:
@@ -107,9 +110,12 @@ class Nursery:
                         supply.renew()
                 return launcher.supplies[lane].take()
             except LauncherGone:
-                self.discard(launcher)  # nothing of this request was begun, so another one may be asked
+                # Nothing of this request was begun, so another one may be asked
+                complaint = self.discard(launcher) or complaint
         raise LaunchError(
-            "the launcher of sandboxes ends again and again", code="provider.launcher", hint="run `cloister doctor`"
+            f"the launcher of sandboxes ends again and again: {complaint or 'without a word'}",
+            code="provider.launcher",
+            hint="run `cloister doctor`; if it happens there too, report it",
         )
 
     def _mounts_have_changed(self) -> bool:
@@ -156,10 +162,15 @@ class Nursery:
             launcher.end()
 
 
+@functools.lru_cache(maxsize=64)
+def _encoded(limits: ResourceLimits) -> bytes:
+    return json.dumps(limits.to_dict()).encode("ascii")
+
+
 def _begin(sandbox: RunningSandbox, limits: bytes, order: bytes, rights: list[int]) -> bool:
     """Tell the launcher that it is used, and the sandbox what to run; return False when it was just withdrawn."""
     try:
-        sandbox.control.send(limits)
+        sandbox.begin(limits)
     except ConnectionError:
         return False
     with contextlib.suppress(ConnectionError):  # it has failed meanwhile, and the record will say why

@@ -6,29 +6,44 @@ Owns starting it and waiting for its end, as process 1 of the sandbox. Standard 
 from __future__ import annotations
 
 import os
+import select
 import socket
 from typing import Final
 
 from cloister.isolation.process import privileges
+from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+from cloister.limits import ResourceLimits
 
 STANDARD_FDS: Final = (0, 1, 2)
+REHEARSED: Final = SandboxSpec(
+    lane=Lane.PLAN,
+    argv=(),
+    script=None,
+    grants=(),
+    runtime=(),
+    environment={},
+    working_directory="/",
+    limits=ResourceLimits(),
+)
 
 
 def load_guest() -> None:
-    """Load what guests run."""
+    """Load what guests run, and run it once: what is made at the first run is then shared by all that are cloned."""
     import cloister.isolation.guest.main  # noqa: PLC0415
     import cloister.isolation.guest.rehearsal  # noqa: F401, PLC0415 - for its effect: it is there in every clone
 
+    rehearse_guest(REHEARSED, take=0)
 
-def rehearse_guest(spec: SandboxSpec) -> None:
+
+def rehearse_guest(spec: SandboxSpec, take: int = 1) -> None:
     """Run a plan of our own, so that a plan that comes finds in its own memory what it is going to change there."""
     from cloister.isolation.guest.rehearsal import prompt  # noqa: PLC0415 - loaded by the launcher already
 
     ours, theirs = socket.socketpair()
     with ours:
-        prompt(ours, spec.limits)
+        prompt(ours, spec.limits, take)
         serve_guest(spec, theirs.detach())
 
 
@@ -40,6 +55,14 @@ def serve_guest(spec: SandboxSpec, channel_fd: int) -> None:
         os.environ.update(spec.environment)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel_fd) as channel:
         serve(channel, spec.limits)
+
+
+def stay() -> None:
+    """Wait to be killed: by the host that has the result, by the launcher at the deadline, with the launcher.
+
+    Ending by itself would take longer, because the host would have to wait for it.
+    """
+    select.poll().poll()
 
 
 def execute(spec: SandboxSpec) -> int:

@@ -83,9 +83,7 @@ class Pool:
             return False
         if request == lanes.MAKE:
             self.expect()
-            self.make(is_spare=False) if has_room else self._refuse(
-                OSError(errno.EMFILE, "no more sandboxes can be watched")
-            )
+            self.make() if has_room else self._refuse(OSError(errno.EMFILE, "no more sandboxes can be watched"))
         elif request.startswith(lanes.RENEW):
             self._generation = int(request[len(lanes.RENEW) :])
             self.discard()
@@ -96,11 +94,8 @@ class Pool:
         self._wanted_count = max(1, min(2 * self._wanted_count, self._settings.size_max))
         self._used_s = time.monotonic()
 
-    def make(self, *, is_spare: bool = True) -> None:
-        """Make one and give it to the host, which keeps it until it is needed.
-
-        Args:
-            is_spare: Whether nobody has asked for it yet.
+    def make(self) -> None:
+        """Make one for somebody who waits.
 
         The host gets its ends before the clone, so that both can work at the same time. What goes wrong with the clone
         is told on the new control connection.
@@ -110,10 +105,9 @@ class Pool:
         except OSError as error:
             self._refuse(error)
             return
-        self._tell(lanes.SANDBOX + str(self._generation).encode(), made.host)
-        connections.close(made.host)
         try:
-            self._start(made, is_spare)
+            self._give(made)
+            self._start(made, is_spare=False)
         except OSError as error:
             failure = {"reported": reports.from_error("namespaces", error)}
             with contextlib.suppress(OSError):  # the host is gone
@@ -123,7 +117,38 @@ class Pool:
         finally:
             connections.close(made.inside)
 
-    def _start(self, made: Connections, is_spare: bool) -> None:
+    def make_spare(self) -> None:
+        """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
+        try:
+            made = connections.make(has_channel=self.lane.is_guest)
+        except OSError:
+            self._wanted_count = 0
+            return
+        try:
+            sandbox = self._start(made, is_spare=True)
+        except OSError:
+            connections.close(made.host)
+            made.close_own()
+            self._wanted_count = 0
+        else:
+            self._give(made, sandbox)
+        finally:
+            connections.close(made.inside)
+
+    def _give(self, made: Connections, sandbox: Sandbox | None = None) -> None:
+        """Give the host its ends of a sandbox, and the process when there is one already.
+
+        Raises:
+            OSError: Too many descriptors of this user are on their way.
+        """
+        facts = f"{self._generation} {sandbox.pid if sandbox is not None else 0}"
+        handles = made.host if sandbox is None else (*made.host, sandbox.pidfd)
+        try:
+            self._tell(lanes.SANDBOX + facts.encode(), handles)
+        finally:
+            connections.close(made.host)
+
+    def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
         pid, pidfd = namespaces.clone(self._machine.without)
         if pid == 0:
             first_process.run(self._machine, self.lane, made.inside)
@@ -141,6 +166,7 @@ class Pool:
         )
         self._waiting.add(sandbox)
         self._watch(sandbox)
+        return sandbox
 
     def _refuse(self, error: OSError) -> None:
         self._tell(lanes.REFUSED + reports.to_bytes(reports.from_error("namespaces", error)))

@@ -11,13 +11,16 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from cloister.isolation.process import connections, lanes, reports
+from cloister.isolation.process import connections, lanes, measuring, reports
+from cloister.isolation.process.measuring import NO_TIME, CpuTime
 from cloister.isolation.process.reports import Report
 
 END_TIMEOUT_S: Final = 5.0
@@ -59,7 +62,7 @@ class MountTable:
         self._file.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RunningSandbox:
     """The host's ends of one sandbox. Leaving its context ends the sandbox and closes them.
 
@@ -69,6 +72,8 @@ class RunningSandbox:
         stdout: Read end.
         stderr: Read end.
         channel: Connection to a forked guest; None for programs.
+        pid: Its first process; None when that was not made yet when it was taken.
+        pidfd: Descriptor of that process, or None.
     """
 
     control: socket.socket
@@ -76,16 +81,54 @@ class RunningSandbox:
     stdout: int
     stderr: int
     channel: socket.socket | None
+    pid: int | None = None
+    pidfd: int | None = None
+    _begun_s: float = 0.0
+    _cpu_before: CpuTime = NO_TIME
+    _is_concluded: bool = False
+
+    def begin(self, limits: bytes) -> None:
+        """Tell the launcher that it is used from now on, within limits.
+
+        Raises:
+            ConnectionError: It was just withdrawn.
+        """
+        self._begun_s = time.monotonic()
+        if self.pid is not None:
+            self._cpu_before = measuring.cpu_of(self.pid)
+        self.control.send(limits)
 
     def kill(self) -> None:
         """Have everything of the sandbox killed; its record still arrives."""
         with contextlib.suppress(OSError):  # the launcher is gone, and the sandbox with it
             self.control.shutdown(socket.SHUT_WR)
 
-    def conclude(self) -> None:
-        """Say that the guest has given its result; the record comes at once when nothing else can be running."""
-        with contextlib.suppress(OSError):  # it has ended
-            self.control.send(lanes.DONE)
+    def conclude(self) -> dict[str, Any] | None:
+        """End a guest that has given its result.
+
+        A guest is one process. From the signal on it runs no more code of its own, so the figures taken just before are
+        final, and there is nothing to wait for.
+
+        Returns:
+            The record of its end; None when the launcher will send it.
+        """
+        if self.pid is None or self.pidfd is None:
+            with contextlib.suppress(OSError):  # it has ended
+                self.control.send(lanes.DONE)
+            return None
+        try:
+            cpu, peak_bytes = measuring.cpu_of(self.pid), _peak_bytes(self.pid)
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except OSError:
+            return None  # it has ended by itself
+        self._is_concluded = True
+        return {
+            "status": 0,
+            "wall_us": round((time.monotonic() - self._begun_s) * 1e6),
+            "cpu_user_us": max(0, cpu.user_us - self._cpu_before.user_us),
+            "cpu_system_us": max(0, cpu.system_us - self._cpu_before.system_us),
+            "memory_peak_bytes": peak_bytes,
+        }
 
     def close(self) -> None:
         """Close every end."""
@@ -95,6 +138,8 @@ class RunningSandbox:
         os.close(self.stderr)
         if self.channel is not None:
             self.channel.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
 
     def __enter__(self) -> Self:
         return self
@@ -102,9 +147,10 @@ class RunningSandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
         try:
-            self._await_end()
+            if not self._is_concluded:
+                self.kill()
+                self._await_end()
         finally:
             self.close()
 
@@ -210,7 +256,8 @@ class Supply:
         if received & socket.MSG_CTRUNC:
             connections.close(tuple(descriptors))
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return int(message[len(lanes.SANDBOX) :]), _running(list(descriptors))
+        generation, pid = message[len(lanes.SANDBOX) :].split()
+        return int(generation), _running(list(descriptors), int(pid))
 
 
 def _report(data: bytes) -> dict[str, Any]:
@@ -220,7 +267,16 @@ def _report(data: bytes) -> dict[str, Any]:
     return report
 
 
-def _running(descriptors: list[int]) -> RunningSandbox:
+def _peak_bytes(pid: int) -> int | None:
+    proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return measuring.peak_bytes(proc_fd, str(pid))
+    finally:
+        os.close(proc_fd)
+
+
+def _running(descriptors: list[int], pid: int) -> RunningSandbox:
+    pidfd = descriptors.pop() if pid else None
     control, order, stdout, stderr, *channel = descriptors
     return RunningSandbox(
         # Said, not asked: each question would be a system call
@@ -229,6 +285,8 @@ def _running(descriptors: list[int]) -> RunningSandbox:
         stdout=stdout,
         stderr=stderr,
         channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel[0]) if channel else None,
+        pid=pid or None,
+        pidfd=pidfd,
     )
 
 

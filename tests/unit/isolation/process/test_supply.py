@@ -24,7 +24,7 @@ class FakeLauncher:
     def give(self, generation: int = 0) -> Connections:
         made = connections.make(has_channel=False)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", made.host))]
-        self.end.sendmsg([lanes.SANDBOX + str(generation).encode()], rights)
+        self.end.sendmsg([lanes.SANDBOX + f"{generation} 0".encode()], rights)
         connections.close((*made.host, *made.inside))
         self.given.append(made)
         return made
