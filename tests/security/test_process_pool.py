@@ -10,10 +10,12 @@ import pytest
 from cloister.isolation.process.lanes import Lane, PoolSettings
 from cloister.isolation.process.provider import ProcessProvider
 from cloister.isolation.provider import PlanProgram, ScriptLanguage, ScriptSource
+from cloister.limits import ResourceLimits
 
 from .conftest import Bench
 
 SIZE_MAX = 3
+OWN_BOUNDS = ResourceLimits(disk_bytes=2**20)
 
 
 @pytest.fixture
@@ -50,8 +52,10 @@ def run(bench: Bench, lane: Lane, secret: str = "7") -> object:
             return bench.execute(PlanProgram(source=f'(str "{secret}" x)', name="x", inputs={"x": secret})).value
         case Lane.OPERATION:
             return bench.operate("get_environment", {"name": "SECRET"}, environment={"SECRET": secret})
-        case Lane.PYTHON:
+        case Lane.SCRIPT:
             return bench.execute(script, environment={"SECRET": secret}).value
+        case Lane.PYTHON:
+            return bench.execute(script, environment={"SECRET": secret}, limits=OWN_BOUNDS).value
         case Lane.PROGRAM:
             return bench.program("echo", secret, environment={"SECRET": secret}, stdin=secret.encode()).stdout.decode()
 

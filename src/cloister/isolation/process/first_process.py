@@ -11,7 +11,8 @@ import array
 import functools
 import os
 import socket
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn
 
 from cloister.isolation.process import interpreter, order, payloads, privileges, reports
 from cloister.isolation.process.interpreter import WaitingInterpreter
@@ -40,13 +41,7 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
     try:
         ends = order.keep_only(inside, closes=machine.has(Mechanism.CLOSED_DESCRIPTORS))
         try:
-            walls = Walls(machine, lane)
-            if lane is Lane.PLAN:
-                _run_plan(walls, ends)
-            elif lane is Lane.OPERATION:
-                _run_operation(walls, ends)
-            else:
-                _run_program(walls, lane, ends)
+            _LIVES[lane](Walls(machine, lane), ends)
             status = 0
         except Failure as failure:
             _send(ends.report, failure.report)
@@ -76,12 +71,38 @@ def _run_operation(walls: Walls, ends: Ends) -> None:
     _serve(wanted.spec, ends)
 
 
-def _run_program(walls: Walls, lane: Lane, ends: Ends) -> None:
-    waiting = _fork_interpreter(walls) if lane is Lane.PYTHON else None
-    wanted = _be_ordered(walls, ends, waiting)
-    child = waiting.pid if waiting is not None else _execute(wanted.spec)
-    report = payloads.ended(child)
-    _send(ends.report, (waiting.failure() if waiting is not None else None) or report)
+def _run_program(walls: Walls, ends: Ends) -> None:
+    wanted = _be_ordered(walls, ends)
+    _send(ends.report, payloads.ended(_execute(wanted.spec)))
+
+
+def _run_python(walls: Walls, ends: Ends) -> None:
+    waiting = _fork_interpreter(walls)
+    _be_ordered(walls, ends, waiting)
+    _report_script(waiting, ends)
+
+
+def _run_script(walls: Walls, ends: Ends) -> None:
+    """Finish the walls before anyone waits for them: only the script itself differs from one sandbox to the next."""
+    waiting = _fork_interpreter(walls)
+    facts = Facts.open(walls.proc_fd)
+    script_fd = walls.complete_for_scripts()
+    waiting.finished()
+    kept = {walls.proc_fd, script_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
+    walls.confine(facts, ends.descriptors | waiting.descriptors | kept)
+    _hand_over_proc(ends.report, walls.proc_fd)
+    wanted = ends.await_order()
+    with step("script"), open(script_fd, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write((wanted.spec.script or "").encode("utf-8", "surrogatepass"))
+    waiting.start(wanted)
+    wanted.take_streams()
+    walls.limit(wanted.spec)
+    _report_script(waiting, ends)
+
+
+def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
+    report = payloads.ended(waiting.pid)
+    _send(ends.report, waiting.failure() or report)
 
 
 def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = None) -> Order:
@@ -91,7 +112,8 @@ def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = N
     wanted = ends.await_order()
     walls.complete(wanted.spec)
     if waiting is not None:
-        waiting.start(wanted.data, wanted.streams)
+        waiting.finished()
+        waiting.start(wanted)
     wanted.take_streams()
     walls.confine(facts, ends.descriptors | (waiting.descriptors if waiting is not None else set()))
     walls.limit(wanted.spec)
@@ -99,26 +121,35 @@ def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = N
 
 
 def _fork_interpreter(walls: Walls) -> WaitingInterpreter:
+    """Fork it. It is held to the same ruleset: what is allowed after the fork is allowed to both."""
     with step("interpreter"):
-        # It is held to the same ruleset: what is allowed after the fork is allowed to both
-        return interpreter.fork(functools.partial(_confine_script, walls), walls.ruleset.descriptor)
+        return interpreter.fork(
+            functools.partial(_confine_script, walls), functools.partial(_ready_script, walls), walls.ruleset.descriptor
+        )
 
 
-def _confine_script(walls: Walls, data: bytes, streams: list[int]) -> SandboxSpec | Report:
-    """Confine the process that waited for a script, once the walls are finished; see `interpreter.Confine`."""
-    wanted = Order(SandboxSpec.from_bytes(data), data, streams)
-    wanted.take_streams()
+def _confine_script(walls: Walls) -> Report | None:
+    """Confine the process that waits for a script; see `interpreter.Confine`."""
     try:
-        enter(wanted.spec.working_directory)
         with step("proc file system"):
             proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             facts = Facts.open(proc_fd)
             os.close(proc_fd)
         walls.confine(facts, {interpreter.CONNECTION_FD})
+    except Failure as failure:
+        return failure.report
+    return None
+
+
+def _ready_script(walls: Walls, wanted: Order) -> Report | None:
+    """Make the last things ready for a script; see `interpreter.Ready`."""
+    wanted.take_streams()
+    try:
+        enter(wanted.spec.working_directory)
         walls.limit(wanted.spec)
     except Failure as failure:
         return failure.report
-    return wanted.spec
+    return None
 
 
 def _rehearse() -> None:
@@ -155,3 +186,12 @@ def _execute(spec: SandboxSpec) -> int:
 
 def _send(report: socket.socket, message: Report) -> None:
     report.send(reports.to_bytes(message))
+
+
+_LIVES: Final[Mapping[Lane, Callable[[Walls, Ends], None]]] = {
+    Lane.PLAN: _run_plan,
+    Lane.OPERATION: _run_operation,
+    Lane.PROGRAM: _run_program,
+    Lane.SCRIPT: _run_script,
+    Lane.PYTHON: _run_python,
+}

@@ -8,6 +8,7 @@ guest set.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -15,15 +16,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.isolation.process import reports, script, syscalls
-from cloister.isolation.process.descriptors import sealed
 from cloister.isolation.process.lanes import ORDER_INLINE_BYTES
+from cloister.isolation.process.order import Order
 from cloister.isolation.process.reports import REPORT_BYTES_MAX, Report
-from cloister.isolation.process.spec import SandboxSpec
 
 STREAMS: Final = 3
 CONNECTION_FD: Final = 3
-Confine = Callable[[bytes, list[int]], SandboxSpec | Report]
-"""Takes the order as it came and the standard streams; returns what was ordered, or why the process is not confined."""
+FINISHED: Final = b"finished"
+Confine = Callable[[], Report | None]
+"""Confines the process by the walls that process 1 has finished; returns why it could not be done, or None."""
+Ready = Callable[[Order], Report | None]
+"""Makes the last things ready for an order; returns why it could not be done, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +46,18 @@ class WaitingInterpreter:
         """What process 1 has open because of it."""
         return {self.connection.fileno()}
 
-    def start(self, order: bytes, streams: list[int]) -> None:
-        """Have it run a script.
+    def finished(self) -> None:
+        """Say that the walls are finished."""
+        self._say(FINISHED, [])
 
-        Args:
-            order: The specification, as it came.
-            streams: Standard input, output and error.
-        """
-        descriptors = list(streams)
-        if len(order) > ORDER_INLINE_BYTES:
-            descriptors.append(sealed(order))
-            order = b"file"
-        self.connection.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
-        for descriptor in descriptors[STREAMS:]:
-            os.close(descriptor)
+    def start(self, order: Order) -> None:
+        """Have it run a script."""
+        self._say(order.data, order.descriptors)
+
+    def _say(self, message: bytes, descriptors: list[int]) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        with contextlib.suppress(ConnectionError):  # it has ended, and has said why
+            self.connection.sendmsg([message], rights)
 
     def failure(self) -> Report | None:
         """Return why it could not start, once it has ended; None when it did start."""
@@ -68,11 +69,12 @@ class WaitingInterpreter:
         return reports.from_bytes(data) if data else None
 
 
-def fork(confine: Confine, kept_fd: int | None) -> WaitingInterpreter:
+def fork(confine: Confine, ready: Ready, kept_fd: int | None) -> WaitingInterpreter:
     """Fork it.
 
     Args:
-        confine: Confines the process, once the order is there.
+        confine: Called when the walls are finished.
+        ready: Called when the order is there.
         kept_fd: A descriptor of process 1 that `confine` needs; None for none.
 
     Raises:
@@ -82,15 +84,17 @@ def fork(confine: Confine, kept_fd: int | None) -> WaitingInterpreter:
     pid = os.fork()
     if pid == 0:
         try:
-            _wait(theirs.detach(), confine, kept_fd)
+            connection = _keep_only(theirs.detach(), kept_fd)
+            script.look_fresh()
+            _live(connection, confine, ready)
         finally:
             os._exit(1)
     theirs.close()
     return WaitingInterpreter(pid, ours)
 
 
-def _wait(connection_fd: int, confine: Confine, kept_fd: int | None) -> None:
-    """Wait for the order and carry it out. Of what process 1 has open, only the connection and that one is kept."""
+def _keep_only(connection_fd: int, kept_fd: int | None) -> socket.socket:
+    """Close all that process 1 has open but the connection and that one."""
     if connection_fd != CONNECTION_FD:
         os.dup2(connection_fd, CONNECTION_FD, inheritable=False)
     first = CONNECTION_FD + 1
@@ -98,20 +102,31 @@ def _wait(connection_fd: int, confine: Confine, kept_fd: int | None) -> None:
         syscalls.close_range(first, kept_fd - 1)
         first = kept_fd + 1
     syscalls.close_range(first, syscalls.LAST_FD)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONNECTION_FD)
-    script.look_fresh()
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONNECTION_FD)
+
+
+def _live(connection: socket.socket, confine: Confine, ready: Ready) -> None:
+    """Be confined, wait for the order, and carry it out. It returns only when that cannot be done."""
+    if connection.recv(len(FINISHED)) != FINISHED:
+        return  # process 1 could not finish the walls
+    failure = confine()
+    if failure is None:
+        order = _await_order(connection)
+        if order is None:
+            return
+        failure = ready(order)
+        if failure is None:
+            connection.close()
+            script.run(order.spec)
+    connection.send(reports.to_bytes(failure))
+
+
+def _await_order(connection: socket.socket) -> Order | None:
     space = socket.CMSG_SPACE((STREAMS + 1) * array.array("i").itemsize)
-    order, ancillary, _, _ = connection.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = connection.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
     for _, _, rights in ancillary:
         descriptors.frombytes(rights)
     if not descriptors:
-        return  # process 1 could not finish the walls
-    if len(descriptors) > STREAMS:
-        order = os.pread(descriptors[STREAMS], os.fstat(descriptors[STREAMS]).st_size, 0)
-        os.close(descriptors[STREAMS])
-    confined = confine(order, list(descriptors[:STREAMS]))
-    if isinstance(confined, SandboxSpec):
-        connection.close()
-        script.run(confined)
-    connection.send(reports.to_bytes(confined))
+        return None
+    return Order.read(data, list(descriptors[:STREAMS]), descriptors[STREAMS] if len(descriptors) > STREAMS else None)

@@ -5,6 +5,7 @@ Owns that choice on the host's side. Must not run anything.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -112,6 +113,7 @@ def _install(name: str) -> str:
     return f"install the package {package}: sudo apt-get install {package}" if package else "install it"
 
 
+@functools.cache
 def _python() -> Interpreter:
     executable = Path(os.path.realpath(sys.executable))
     # Isolated mode: neither variables nor the working directory decide what it imports

@@ -23,8 +23,10 @@ class Lane(StrEnum):
     """A forked guest that will be shown granted paths."""
     PROGRAM = "program"
     """A program to be executed, with the system's files."""
+    SCRIPT = "script"
+    """A Python script that sees no path of the host but the system's; confined to the last, too."""
     PYTHON = "python"
-    """A Python script, run by the interpreter that waits, with the system's files."""
+    """A Python script that will be shown granted paths, or has bounds of its own for its files."""
 
     @property
     def is_guest(self) -> bool:
@@ -38,7 +40,7 @@ INTERPRETERS: Final = "interpreters"
 LANES: Final[Mapping[str, tuple[Lane, ...]]] = {
     GUESTS: (Lane.PLAN, Lane.OPERATION),
     PROGRAMS: (Lane.PROGRAM,),
-    INTERPRETERS: (Lane.PYTHON,),
+    INTERPRETERS: (Lane.SCRIPT, Lane.PYTHON),
 }
 """The lanes of each kind of launcher: what was loaded once serves all that are cloned from it."""
 

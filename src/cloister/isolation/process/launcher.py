@@ -40,7 +40,13 @@ FDS_PER_SANDBOX: Final = 4
 
 
 def main(
-    package: str, kind: str, supplies: Mapping[str, int], settings: Mapping[str, int], without: Sequence[str]
+    *,
+    package: str,
+    kind: str,
+    supplies: Mapping[str, int],
+    settings: Mapping[str, int],
+    runtime: Sequence[str],
+    without: Sequence[str],
 ) -> None:
     """Serve requests until the host closes the connections.
 
@@ -49,10 +55,11 @@ def main(
         kind: Which lanes it has, and so what it loads; see `lanes.LANES`.
         supplies: Descriptors of the connections, by lane.
         settings: Fields of `PoolSettings`.
+        runtime: Directories that the interpreter of scripts needs beside the system's.
         without: Mechanisms that tests leave out.
     """
     _prepare(kind, package)
-    machine = machines.look(kind, frozenset(map(Mechanism, without)))
+    machine = machines.look(kind, tuple(runtime), frozenset(map(Mechanism, without)))
     connections = {Lane(lane): socket.socket(fileno=descriptor) for lane, descriptor in supplies.items()}
     launcher = Launcher(connections, machine, PoolSettings(**settings))
     connections[lanes.LANES[kind][0]].send(READY)

@@ -17,11 +17,13 @@ from typing import Final
 import cloister
 from cloister.errors import LaunchError, ProviderUnavailable, quoted
 from cloister.isolation.process import descriptors
+from cloister.isolation.process.interpreters import interpreter_for
 from cloister.isolation.process.lanes import INTERPRETERS, LANES, PoolSettings
 from cloister.isolation.process.launcher import READY
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.supply import Supply
+from cloister.isolation.provider import ScriptLanguage
 
 START_TIMEOUT_S: Final = 30.0
 END_TIMEOUT_S: Final = 5.0
@@ -30,10 +32,10 @@ COMPLAINT_BYTES: Final = 2_000
 _BOOTSTRAP: Final = """\
 import json, sys, types
 facts = json.load(sys.stdin)
-sys.path.insert(0, facts[0])
+sys.path.insert(0, facts["package"])
 sys.modules["inspect"] = types.ModuleType("inspect")
 from cloister.isolation.process.launcher import main
-main(*facts)
+main(**facts)
 """
 """What it needs to know is on its standard input: its sandboxes see its command line. `dataclasses` loads `inspect`, a
 third of all that would be copied for each sandbox, to describe classes that have no docstring; ours have one. Scripts
@@ -78,12 +80,21 @@ class LauncherProcess:
         # Not the one of a virtual environment: scripts get the interpreter as it would be started for them, and the
         # path on its command line, which sandboxes see, is that of no one's project
         interpreter = [os.path.realpath(sys.executable), "-I", *(() if kind == INTERPRETERS else ("-S",))]
-        facts = descriptors.sealed(json.dumps([package, kind, supplies, asdict(settings), sorted(without)]).encode())
+        runtime = interpreter_for(ScriptLanguage.PYTHON).runtime
+        facts = {
+            "package": package,
+            "kind": kind,
+            "supplies": supplies,
+            "settings": asdict(settings),
+            "runtime": runtime,
+            "without": sorted(without),
+        }
+        stdin = descriptors.sealed(json.dumps(facts).encode())
         try:
             # A session of its own: Ctrl-C is for the host, which ends its sandboxes in order
             return subprocess.Popen(  # noqa: S603 - our own interpreter and code
                 [*interpreter, "-c", _BOOTSTRAP],
-                stdin=facts,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
                 env=FIXED_ENVIRONMENT if Mechanism.CLEAN_ENVIRONMENT not in without else None,
@@ -92,7 +103,7 @@ class LauncherProcess:
                 cwd="/",
             )
         finally:
-            os.close(facts)
+            os.close(stdin)
 
     @property
     def pid(self) -> int:

@@ -29,6 +29,7 @@ class Machine:
         host_view: The system's files for executed programs; None when the launcher serves forked guests.
         namespaces: What the launcher's own namespaces are called, by their names below /proc/PID/ns.
         root: Device and inode of the launcher's root directory.
+        runtime: Directories that the interpreter of scripts needs beside the system's.
         without: Mechanisms that tests leave out, to see that it is noticed. Empty otherwise.
     """
 
@@ -40,6 +41,7 @@ class Machine:
     host_view: HostView | None
     namespaces: Mapping[str, str]
     root: tuple[int, int]
+    runtime: tuple[str, ...] = ()
     without: frozenset[Mechanism] = frozenset()
 
     def has(self, mechanism: Mechanism) -> bool:
@@ -47,11 +49,12 @@ class Machine:
         return mechanism not in self.without
 
 
-def look(kind: str, without: frozenset[Mechanism]) -> Machine:
+def look(kind: str, runtime: tuple[str, ...], without: frozenset[Mechanism]) -> Machine:
     """Find out.
 
     Args:
         kind: Of the launcher.
+        runtime: What the host says the interpreter needs.
         without: What tests leave out.
     """
     root = os.stat("/")  # noqa: PTH116 - the launcher imports little
@@ -64,5 +67,6 @@ def look(kind: str, without: frozenset[Mechanism]) -> Machine:
         host_view=None if kind == GUESTS else view.look(),
         namespaces=namespaces.of_this_process(NAMESPACES),
         root=(root.st_dev, root.st_ino),
+        runtime=runtime,
         without=without,
     )

@@ -192,12 +192,14 @@ def peak_bytes(proc_fd: int, name: str) -> int | None:
     return _kibibytes(status[place + len(b"VmHWM:") :]) if place >= 0 else None
 
 
-def private_bytes(proc_fd: int, name: str) -> int | None:
-    """Return how much of the memory of a process is shared with no other; None when it cannot be read."""
-    text = _read(proc_fd, f"{name}/smaps_rollup", SMALL_BYTES_MAX)
-    if not text:
-        return None
-    return sum(_kibibytes(line.split(b":")[1]) for line in text.splitlines() if line.startswith(b"Private_"))
+def private_bytes(proc_fd: int) -> int:
+    """Return how much memory of a sandbox's processes is shared with no other; 0 when it cannot be read."""
+    total = 0
+    for name in os.listdir(proc_fd):
+        text = _read(proc_fd, f"{name}/smaps_rollup", SMALL_BYTES_MAX) if name.isdecimal() else None
+        lines = (text or b"").splitlines()
+        total += sum(_kibibytes(line.split(b":")[1]) for line in lines if line.startswith(b"Private_"))
+    return total
 
 
 def _kibibytes(text: bytes | None) -> int:

@@ -20,7 +20,7 @@ from typing import Final
 from cloister.isolation.process import syscalls, view
 from cloister.isolation.process.landlock import Place, Ruleset
 from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.spec import SCRIPT_PATH, Grant, SandboxSpec
+from cloister.isolation.process.spec import SCRIPT_PATH, Grant
 from cloister.isolation.process.view import HostView
 from cloister.limits import MIB, ResourceLimits
 
@@ -151,15 +151,28 @@ class Root:
         self._ruleset.allow(etc_fd, Place.READ, is_directory=True)
         os.close(etc_fd)
 
-    def add_payload(self, spec: SandboxSpec) -> None:
-        """Add what one executed program sees beside that: its interpreter, its script and its private directory."""
-        for path in spec.runtime:
+    def add_runtime(self, paths: Sequence[str]) -> None:
+        """Add what an interpreter outside the system's directories needs."""
+        for path in paths:
             self._bind(path, path[1:], _is_directory(path))
-        if spec.script is not None:
-            self._write(SCRIPT_PATH[1:], spec.script.encode("utf-8", "surrogatepass"), Place.READ)
-        self._add_private_directory(spec.limits)
 
-    def _add_private_directory(self, limits: ResourceLimits) -> None:
+    def add_script(self, text: str) -> None:
+        """Add the script, which cannot be changed."""
+        self._write(SCRIPT_PATH[1:], text.encode("utf-8", "surrogatepass"), Place.READ)
+
+    def add_script_to_come(self) -> int:
+        """Add an empty script, and return the only descriptor by which it can be written.
+
+        It is opened through another mount of the same file system, which is attached nowhere and stays writable.
+        """
+        self._write(SCRIPT_PATH[1:], b"", Place.READ)
+        tree_fd = syscalls.open_tree(self._fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH)
+        try:
+            return os.open(SCRIPT_PATH[1:], os.O_WRONLY | os.O_CLOEXEC, dir_fd=tree_fd)
+        finally:
+            os.close(tree_fd)
+
+    def add_private_directory(self, limits: ResourceLimits) -> None:
         """Add /tmp: writable, with a quota, shared with /dev/shm, gone with the sandbox."""
         quota = {"size": str(limits.disk_bytes), "nr_inodes": str(limits.inodes_count + OWN_INODES)}
         if Mechanism.QUOTA in self._without:

@@ -23,17 +23,38 @@ PARKED_FD_MIN: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be run, as it came and as it was read, and its standard streams."""
+    """What is to be run, and the descriptors that came with it.
+
+    Attributes:
+        spec: What is to be run.
+        data: The message it came in.
+        streams: Standard input, output and error.
+        file_fd: The file it is in, when it did not fit the message; else None.
+    """
 
     spec: SandboxSpec
     data: bytes
     streams: list[int]
+    file_fd: int | None
+
+    @classmethod
+    def read(cls, data: bytes, streams: list[int], file_fd: int | None) -> Order:
+        """Read what came."""
+        text = data if file_fd is None else os.pread(file_fd, os.fstat(file_fd).st_size, 0)
+        return cls(SandboxSpec.from_bytes(text), data, streams, file_fd)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All that came with it, in the order in which it is sent."""
+        return [*self.streams, *(() if self.file_fd is None else (self.file_fd,))]
 
     def take_streams(self) -> None:
         """Put the streams where every program has them."""
         for number, descriptor in enumerate(self.streams):
             os.dup2(descriptor, number)
             os.close(descriptor)
+        if self.file_fd is not None:
+            os.close(self.file_fd)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,11 +90,8 @@ class Ends:
         if not descriptors:
             os._exit(0)
         stdin_fd, *file_fd = descriptors
-        if file_fd:
-            data = os.pread(file_fd[0], os.fstat(file_fd[0]).st_size, 0)
-            os.close(file_fd[0])
         self.order.close()
-        return Order(SandboxSpec.from_bytes(data), data, [stdin_fd, self.stdout_fd, self.stderr_fd])
+        return Order.read(data, [stdin_fd, self.stdout_fd, self.stderr_fd], file_fd[0] if file_fd else None)
 
 
 def keep_only(inside: tuple[int, ...], *, closes: bool = True) -> Ends:

@@ -39,6 +39,7 @@ from cloister.isolation.provider import (
 )
 from cloister.isolation.script_failure import script_failed
 from cloister.isolation.wire_values import parse_output
+from cloister.limits import ResourceLimits
 
 _NO_ARGV: Final = Interpreter(argv=())
 
@@ -70,6 +71,7 @@ class ProcessProvider:
             Lane.PLAN: guests,
             Lane.OPERATION: guests,
             Lane.PROGRAM: programs,
+            Lane.SCRIPT: interpreters,
             Lane.PYTHON: interpreters,
         }
 
@@ -164,6 +166,16 @@ def _spec(context: ExecutionContext) -> SandboxSpec:
     )
 
 
+def _is_alone(context: ExecutionContext) -> bool:
+    """Return whether nothing that is built into a sandbox for a script would be of this execution's own."""
+    usual, limits = ResourceLimits(), context.limits
+    return (
+        not context.mounts
+        and context.working_directory in (None, DEFAULT_DIRECTORY)
+        and (limits.disk_bytes, limits.inodes_count) == (usual.disk_bytes, usual.inodes_count)
+    )
+
+
 def _lane(context: ExecutionContext) -> Lane:
     match context.workload:
         case PlanProgram():
@@ -171,7 +183,7 @@ def _lane(context: ExecutionContext) -> Lane:
         case GuestOperation():
             return Lane.OPERATION
         case ScriptSource(language=ScriptLanguage.PYTHON, options=()):
-            return Lane.PYTHON
+            return Lane.SCRIPT if _is_alone(context) else Lane.PYTHON
         case ScriptSource():
             return Lane.PROGRAM  # options are for an interpreter that has yet to start
         case ExternalProgram():

@@ -138,9 +138,9 @@ class Sandbox:
         peak_bytes = measuring.peak_bytes(self._proc, "1")
         self._answer(self._record(0, measuring.cpu_of(self.pid), peak_bytes))
 
-    def private_bytes(self) -> int | None:
-        """Return how much memory its first process shares with no one; None when that cannot be read."""
-        return None if self._proc is None else measuring.private_bytes(self._proc, "1")
+    def private_bytes(self) -> int:
+        """Return how much memory its processes share with no one; 0 when that cannot be read."""
+        return 0 if self._proc is None else measuring.private_bytes(self._proc)
 
     def kill(self, limit: str | None = None, used: int = 0) -> None:
         """Kill its first process, and with it every process of its pid namespace, however it was detached."""

@@ -14,9 +14,10 @@ from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.seccomp import install as seccomp
 from cloister.isolation.process.seccomp.calls import Profile
-from cloister.isolation.process.spec import SandboxSpec
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.process.standing import Facts
 from cloister.isolation.process.steps import Failure, require, step
+from cloister.limits import ResourceLimits
 
 
 class Walls:
@@ -79,12 +80,24 @@ class Walls:
 
     def complete(self, spec: SandboxSpec) -> None:
         """Build what is this sandbox's own, and finish."""
-        with step("private directory"):
-            if not spec.is_guest:
-                self._root.add_payload(spec)
+        if not spec.is_guest:
+            with step("private directory"):
+                self._root.add_runtime(spec.runtime)
+                if spec.script is not None:
+                    self._root.add_script(spec.script)
+                self._root.add_private_directory(spec.limits)
         with step("granted paths"):
             self._root.add_grants(spec.grants, can_execute=not spec.is_guest)
         self.finish("/" if spec.is_guest else spec.working_directory)
+
+    def complete_for_scripts(self) -> int:
+        """Build what every script without grants sees, and finish; return where the script itself is to be written."""
+        with step("private directory"):
+            self._root.add_runtime(self._machine.runtime)
+            script_fd = self._root.add_script_to_come()
+            self._root.add_private_directory(ResourceLimits())
+        self.finish(DEFAULT_DIRECTORY)
+        return script_fd
 
     def finish(self, directory: str) -> None:
         """Make what was built the only thing there is.
