@@ -216,7 +216,7 @@ class Conversation:
         reply = self._dialogue.handle(message)
         if reply is not None:
             self._say(channel, reply)
-        elif self._dialogue.is_ended:
+        elif self._dialogue.is_ended and self._running.is_plain:
             self._record = self._running.conclude()
 
     def _say(self, channel: socket.socket, message: Message) -> None:

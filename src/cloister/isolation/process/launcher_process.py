@@ -64,7 +64,7 @@ class LauncherProcess:
             )
         self.owner_pid = os.getpid()
         pairs = {lane: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for lane in LANES[kind]}
-        self.supplies = {lane: Supply(ours) for lane, (ours, _) in pairs.items()}
+        self.supplies = {lane: Supply(ours, lane) for lane, (ours, _) in pairs.items()}
         theirs = {lane.value: end.fileno() for lane, (_, end) in pairs.items()}
         self._complaints = os.memfd_create("launcher-stderr", os.MFD_CLOEXEC)
         try:

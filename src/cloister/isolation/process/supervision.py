@@ -132,9 +132,11 @@ class Sandbox:
 
         A guest is one process. From the signal on it runs no more code of its own, so its figures are final.
         """
-        if self.lane is not Lane.PLAN or self._is_killed or self._proc is None:
+        if self._is_killed:
             return
         self.kill()
+        if self._proc is None:
+            return  # it was faster than its own report; the answer comes when it is reaped
         peak_bytes = measuring.peak_bytes(self._proc, "1")
         self._answer(self._record(0, measuring.cpu_of(self.pid), peak_bytes))
 

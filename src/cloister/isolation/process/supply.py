@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cloister.isolation.process import connections, lanes, measuring, reports
+from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.measuring import NO_TIME, CpuTime
 from cloister.isolation.process.reports import Report
 
@@ -72,6 +73,7 @@ class RunningSandbox:
         stdout: Read end.
         stderr: Read end.
         channel: Connection to a forked guest; None for programs.
+        is_plain: Whether a guest in it has nothing of the host's, so that nobody needs to wait until it has given that back.
         pid: Its first process; None when that was not made yet when it was taken.
         pidfd: Descriptor of that process, or None.
     """
@@ -81,6 +83,7 @@ class RunningSandbox:
     stdout: int
     stderr: int
     channel: socket.socket | None
+    is_plain: bool = False
     pid: int | None = None
     pidfd: int | None = None
     _begun_s: float = 0.0
@@ -167,10 +170,12 @@ class Supply:
 
     Args:
         connection: To the launcher.
+        lane: Which one.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, lane: Lane) -> None:
         self._connection = connection
+        self._is_plain = lane is Lane.PLAN
         self._lock = threading.Lock()
         self._generation = 0
 
@@ -257,7 +262,7 @@ class Supply:
             connections.close(tuple(descriptors))
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         generation, pid = message[len(lanes.SANDBOX) :].split()
-        return int(generation), _running(list(descriptors), int(pid))
+        return int(generation), _running(list(descriptors), int(pid), is_plain=self._is_plain)
 
 
 def _report(data: bytes) -> dict[str, Any]:
@@ -275,7 +280,7 @@ def _peak_bytes(pid: int) -> int | None:
         os.close(proc_fd)
 
 
-def _running(descriptors: list[int], pid: int) -> RunningSandbox:
+def _running(descriptors: list[int], pid: int, *, is_plain: bool) -> RunningSandbox:
     pidfd = descriptors.pop() if pid else None
     control, order, stdout, stderr, *channel = descriptors
     return RunningSandbox(
@@ -285,6 +290,7 @@ def _running(descriptors: list[int], pid: int) -> RunningSandbox:
         stdout=stdout,
         stderr=stderr,
         channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel[0]) if channel else None,
+        is_plain=is_plain,
         pid=pid or None,
         pidfd=pidfd,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from cloister.isolation.process import connections, lanes, reports
 from cloister.isolation.process.connections import Connections
+from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.supply import LauncherGone, Refused, Supply
 
 
@@ -43,7 +44,7 @@ class FakeLauncher:
 def launcher() -> Iterator[FakeLauncher]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     fake = FakeLauncher(theirs)
-    fake.supply = Supply(ours)
+    fake.supply = Supply(ours, Lane.PROGRAM)
     yield fake
     fake.supply.close()
     theirs.close()
