@@ -73,7 +73,7 @@ class RunningSandbox:
         stdout: Read end.
         stderr: Read end.
         channel: Connection to a forked guest; None for programs.
-        is_plain: Whether a guest in it has nothing of the host's, so that nobody needs to wait until it has given that back.
+        is_plain: Whether a guest in it has nothing of the host's that it would have to give back first.
         pid: Its first process; None when that was not made yet when it was taken.
         pidfd: Descriptor of that process, or None.
     """
