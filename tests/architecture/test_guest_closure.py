@@ -115,6 +115,17 @@ def test_the_guest_loads_only_its_closed_set(observed: dict[str, list]) -> None:
     assert foreign(observed["imported"]) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="sessions are the process provider's, which is Linux's")
+def test_a_session_adds_only_its_own() -> None:
+    script = (
+        "import sys, json; before = set(sys.modules); import cloister.isolation.process.session_server;"
+        "print(json.dumps({'imported': sorted(set(sys.modules) - before)}))"
+    )
+    added = foreign(in_fresh_interpreter(script)["imported"])
+    assert [name for name in added if not name.startswith("cloister.isolation.process")] == []
+    assert {"cloister.isolation.process.warden", "cloister.isolation.process.unpacking"} <= set(added)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the launcher is the process provider's, which is Linux's")
 def test_the_launcher_adds_only_its_own() -> None:
     script = (

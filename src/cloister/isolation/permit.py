@@ -20,6 +20,7 @@ from cloister.isolation.provider import (
     ScriptSource,
     Workload,
 )
+from cloister.isolation.session_provider import SessionContext, SessionLeave
 
 
 def permission_for(workload: Workload) -> Permission:
@@ -58,5 +59,32 @@ def require_permit(verifier: TokenVerifier, context: ExecutionContext, level: Is
         write_paths=writes,
         environment=tuple(context.environment),
         limits=context.limits,
+        level=level,
+    )
+
+
+def require_session_permit(
+    verifier: TokenVerifier, session: SessionContext, leave: SessionContext | SessionLeave, level: IsolationLevel
+) -> None:
+    """Accept a token for opening a session, or for one execution in it, with all that is visible in the session.
+
+    Args:
+        verifier: Of the authority that issues this runtime's tokens.
+        session: The session.
+        leave: What is about to happen: the session itself, or an act in it.
+        level: The isolation that the session is in.
+
+    Raises:
+        TokenRejected: As `TokenVerifier.check`.
+    """
+    verifier.check(
+        leave.token,
+        execution_id=leave.execution_id,
+        capability_id=leave.capability_id,
+        permission=Permission.EXECUTE_EXTERNAL.value,
+        read_paths=tuple(mount.source for mount in session.mounts if mount.mode is MountMode.READ_ONLY),
+        write_paths=tuple(mount.source for mount in session.mounts if mount.mode is MountMode.READ_WRITE),
+        environment=tuple(session.environment),
+        limits=leave.limits,
         level=level,
     )

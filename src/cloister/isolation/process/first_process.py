@@ -1,8 +1,9 @@
 """The first process of a sandbox: it builds the walls around itself, waits, gives everything up, starts the payload.
 
 Owns its life. As process 1 of its pid namespace it takes every other process of the sandbox with it when it ends. A
-forked guest runs in it directly; a program is executed in a child, whose end it reports. It is hostile territory from
-the moment the payload starts. Standard library only; part of the guest set.
+forked guest runs in it directly; a program is executed in a child, whose end it reports; for a session it becomes the
+server of `session_server`. It is hostile territory from the moment the payload starts. Standard library only; part of
+the guest set.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def _run_operation(walls: Walls, ends: Ends) -> None:
 
 def _run_program(walls: Walls, ends: Ends) -> None:
     wanted = _be_ordered(walls, ends)
-    _send(ends.report, payloads.ended(_execute(wanted.spec)))
+    if wanted.spec.session is not None:
+        _send(ends.report, payloads.serve_session(wanted.spec))
+    else:
+        _send(ends.report, payloads.ended(_execute(wanted.spec)))
 
 
 def _run_python(walls: Walls, ends: Ends) -> None:
@@ -110,6 +114,8 @@ def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = N
     facts = Facts.open(walls.proc_fd)
     _hand_over_proc(ends.report, walls.proc_fd)
     wanted = ends.await_order()
+    if wanted.spec.session is not None:
+        payloads.load_session()
     walls.complete(wanted.spec)
     if waiting is not None:
         waiting.finished()

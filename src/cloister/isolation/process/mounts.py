@@ -49,6 +49,8 @@ ROOT_INODES: Final = 4096
 """Bounds of the root itself: mount points, a few small files and the script; read-only before the payload starts."""
 OWN_INODES: Final = 2
 """Of the private directory: its root, and the directory for shared memory."""
+TERMINALS_MAX: Final = 16
+"""Pseudo-terminals of one sandbox; each holds kernel memory that no limit counts."""
 KERNEL_FILESYSTEMS: Final = frozenset(
     {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "bpf", "mqueue"}
 )
@@ -185,6 +187,23 @@ class Root:
         self._ruleset.allow(private_fd, Place.WRITE_EXECUTE, is_directory=True)
         os.close(private_fd)
 
+    def add_terminals(self) -> None:
+        """Add pseudo-terminals of the sandbox's own: nobody else's can be named in it, and its own nowhere else.
+
+        Source: Documentation/filesystems/devpts.rst: every mount is an instance of its own; the host's /dev/tty is
+        whatever terminal controls the process that opens it.
+        """
+        terminals_fd = make_filesystem(
+            "devpts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, ptmxmode="0666", mode="0620", max=str(TERMINALS_MAX)
+        )
+        self._make_directory("dev/pts")
+        syscalls.move_mount(terminals_fd, self._fd, "dev/pts", MOVE_MOUNT_F_EMPTY_PATH)
+        self._ruleset.allow(terminals_fd, Place.TERMINAL, is_directory=True)
+        os.close(terminals_fd)
+        os.symlink("pts/ptmx", "dev/ptmx", dir_fd=self._fd)
+        if Mechanism.MINIMAL_DEV not in self._without:
+            self._add_device("tty", Place.TERMINAL)
+
     def add_grants(self, granted: Sequence[Grant], *, can_execute: bool) -> None:
         """Add granted host paths, outer ones first.
 
@@ -267,12 +286,12 @@ class Root:
             self._ruleset.allow(tree_fd, Place.READ_EXECUTE, is_directory=is_directory)
         self._attach_tree(tree_fd, name, PLAIN | MOUNT_ATTR_RDONLY)
 
-    def _add_device(self, name: str) -> None:
+    def _add_device(self, name: str, place: Place = Place.DEVICE) -> None:
         self._make_file(f"dev/{name}")
         tree_fd = syscalls.open_tree(
             syscalls.AT_FDCWD, f"/dev/{name}", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW
         )
-        self._ruleset.allow(tree_fd, Place.DEVICE, is_directory=False)
+        self._ruleset.allow(tree_fd, place, is_directory=False)
         self._attach_tree(tree_fd, f"dev/{name}", DEVICE)
 
     def _attach(self, source_fd: int, name: str, attributes: int) -> None:

@@ -60,13 +60,13 @@ class Nursery:
         """Process id of the launcher; None when none was started yet."""
         return self._launcher.pid if self._launcher is not None else None
 
-    def launch(self, spec: SandboxSpec, stdin: bytes = b"") -> RunningSandbox:
+    def launch(self, spec: SandboxSpec, stdin: bytes | socket.socket = b"") -> RunningSandbox:
         """Take a sandbox and tell it what to run.
 
         Args:
             spec: What that is.
             stdin: What a program finds on its standard input. It is a sealed file in memory, so a program that does not
-                read it blocks nobody.
+                read it blocks nobody. Or the connection a session is served on.
 
         Raises:
             LaunchError: `provider.launcher` when the launcher does not start, or too many files are open here.
@@ -82,10 +82,13 @@ class Nursery:
         except Refused as refused:
             raise _explained(refused) from refused
 
-    def _launch(self, spec: SandboxSpec, stdin: bytes) -> RunningSandbox:
+    def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket) -> RunningSandbox:
         with contextlib.ExitStack() as sent:
             order = spec.to_bytes()
-            rights = [descriptors.held(descriptors.input_file(stdin), sent)]
+            if isinstance(stdin, bytes):
+                rights = [descriptors.held(descriptors.input_file(stdin), sent)]
+            else:
+                rights = [stdin.fileno()]
             if len(order) > ORDER_INLINE_BYTES:
                 rights.append(descriptors.held(descriptors.sealed(order), sent))
                 order = b""

@@ -76,7 +76,7 @@ def exit_of(record: dict[str, Any]) -> Exit:
     return Exit(status=None if status is None else os.waitstatus_to_exitcode(status))
 
 
-def usage_of(record: dict[str, Any], output_bytes: int, steps_count: int | None) -> Usage:
+def usage_of(record: dict[str, Any], output_bytes: int | None, steps_count: int | None) -> Usage:
     """Return the measured figures of a record."""
     return Usage(
         wall_us=record.get("wall_us"),
@@ -92,34 +92,42 @@ def limit_reached(record: dict[str, Any], limits: ResourceLimits) -> LimitExceed
     """Return the error for the limit that ended the sandbox, or None when none did."""
     if record.get("killed_for"):
         limit, used = record["killed_for"]
-        return _limit_error(limit, limits, used)
+        return limit_error(limit, limits, used)
     ended = exit_of(record)
     if ended.status == 0:
         return None
     number = ended.signal_number
     if number in KERNEL_LIMIT_SIGNALS:
-        return _limit_error(KERNEL_LIMIT_SIGNALS[signal.Signals(number)], limits, None)
+        return limit_error(KERNEL_LIMIT_SIGNALS[signal.Signals(number)], limits, None)
     cpu_ms = (record.get("cpu_user_us", 0) + record.get("cpu_system_us", 0)) // 1000
     if number == signal.SIGKILL and cpu_ms > limits.cpu_ms:
-        return _limit_error("cpu_ms", limits, cpu_ms)
+        return limit_error("cpu_ms", limits, cpu_ms)
     # It failed: a full private directory or a memory peak at the bound is why, whatever it made of the error itself
     if record.get("memory_peak_bytes", 0) >= limits.memory_bytes:
-        return _limit_error("memory_bytes", limits, record["memory_peak_bytes"])
+        return limit_error("memory_bytes", limits, record["memory_peak_bytes"])
     private = record.get("reported", {}).get("private", {})
     if private.get("free_bytes", 1) <= 0:
-        return _limit_error("disk_bytes", limits, limits.disk_bytes)
+        return limit_error("disk_bytes", limits, limits.disk_bytes)
     if private.get("free_inodes", 1) <= 0:
-        return _limit_error("inodes_count", limits, limits.inodes_count)
+        return limit_error("inodes_count", limits, limits.inodes_count)
     return None
 
 
-def _limit_error(limit: str, limits: ResourceLimits, used: int | None) -> LimitExceeded:
+def limit_error(limit: str, limits: ResourceLimits, used: int | None, what_ended: str = "sandbox") -> LimitExceeded:
+    """Return the error for a limit that ended something.
+
+    Args:
+        limit: Which one.
+        limits: All of them.
+        used: What was measured, or None.
+        what_ended: For the message.
+    """
     unit, what = LIMITS[limit]
     allowed = getattr(limits, limit)
     unit_word = "" if unit == "count" else f" {unit}"
     measured = "" if used is None else f", {used}{unit_word} measured"
     return LimitExceeded(
-        f"the sandbox was ended: {what} ({allowed}{unit_word} allowed{measured})",
+        f"the {what_ended} was ended: {what} ({allowed}{unit_word} allowed{measured})",
         limit=limit,
         allowed=allowed,
         used=used,

@@ -82,7 +82,25 @@ def ended(child: int) -> Report:
         os.close(descriptor)
     while (ended_one := os.wait())[0] != child:
         pass
-    return {"status": ended_one[1], "private": _private_space()}
+    return {"status": ended_one[1], "private": private_space()}
+
+
+def load_session() -> None:
+    """Load what only a session needs, while the host's files can still be seen and nothing foreign runs.
+
+    The launcher does not have it loaded, because every other sandbox would pay for it at its clone.
+    """
+    import cloister.isolation.process.session_server  # noqa: F401, PLC0415 - for its effect
+
+
+def serve_session(spec: SandboxSpec) -> Report:
+    """Carry out executions until standard input, a connection, closes; return the report of the end."""
+    from cloister.isolation.process.session_server import serve  # noqa: PLC0415 - loaded already
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(0)) as channel:
+        os.close(0)
+        serve(channel, spec)
+    return {"status": 0, "private": private_space()}
 
 
 def _find(program: str, search_path: str) -> str:
@@ -95,6 +113,7 @@ def _find(program: str, search_path: str) -> str:
     return program  # not found; relative to the working directory it fails with ENOENT, unless it is there
 
 
-def _private_space() -> dict[str, int]:
+def private_space() -> dict[str, int]:
+    """Return what is left of the private directory."""
     space = os.statvfs(DEFAULT_DIRECTORY)
     return {"free_bytes": space.f_bavail * space.f_frsize, "free_inodes": space.f_favail}

@@ -6,14 +6,17 @@ ended. How the walls are built is the launcher's side of this package.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import ConfigError, InternalError, ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, require_value_size, start_message
-from cloister.isolation.permit import require_permit
+from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.process import outcome, probe
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.grants import grants_for
@@ -22,7 +25,8 @@ from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lan
 from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.nursery import Nursery
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+from cloister.isolation.process.session import ProcessSession
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
@@ -38,6 +42,7 @@ from cloister.isolation.provider import (
     Workload,
 )
 from cloister.isolation.script_failure import script_failed
+from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire_values import parse_output
 from cloister.limits import ResourceLimits
 
@@ -108,6 +113,35 @@ class ProcessProvider:
         spec = _spec(context)
         return self._run(context.workload, spec, host, on_output)
 
+    def open_session(self, context: SessionContext) -> ProcessSession:
+        """Build a sandbox that stays for several executions. See `SessionProvider.open_session`."""
+        require_session_permit(self._verifier, context, context, self.level)
+        if not is_supported():
+            raise ProviderUnavailable("the process provider knows the system calls of x86_64 and aarch64 Linux only")
+        spec = SandboxSpec(
+            lane=Lane.PROGRAM,
+            argv=(),
+            script=None,
+            grants=grants_for(context.mounts),
+            runtime=(),
+            environment=_checked_environment(context.environment),
+            working_directory=context.working_directory or DEFAULT_DIRECTORY,
+            limits=context.limits,
+            session=SessionTerms(idle_ms=context.idle_ms, has_terminals=context.has_terminals),
+        )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as cleanup, theirs:
+            cleanup.enter_context(ours)
+            running = self._nurseries[Lane.PROGRAM].launch(spec, theirs)
+            session = ProcessSession(
+                running=running, channel=ours, spec=spec, context=context, verifier=self._verifier, level=self.level
+            )
+            cleanup.callback(session.close)
+            theirs.close()  # its end is seen only when nobody else has it
+            session.await_ready()
+            cleanup.pop_all()
+        return session
+
     def _run(
         self,
         workload: Workload,
@@ -151,16 +185,13 @@ class ProcessProvider:
 
 def _spec(context: ExecutionContext) -> SandboxSpec:
     interpreter, script = _interpreter(context.workload)
-    for name, value in context.environment.items():
-        if not name or "=" in name or "\0" in name + value:
-            raise ConfigError("an environment variable has an empty name, or `=` or a NUL byte where none may be")
     return SandboxSpec(
         lane=_lane(context),
         argv=interpreter.argv,
         script=script,
         grants=grants_for(context.mounts),
         runtime=interpreter.runtime,
-        environment=dict(context.environment),
+        environment=_checked_environment(context.environment),
         working_directory=context.working_directory or DEFAULT_DIRECTORY,
         limits=context.limits,
     )
@@ -174,6 +205,13 @@ def _is_alone(context: ExecutionContext) -> bool:
         and context.working_directory in (None, DEFAULT_DIRECTORY)
         and (limits.disk_bytes, limits.inodes_count) == (usual.disk_bytes, usual.inodes_count)
     )
+
+
+def _checked_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ConfigError("an environment variable has an empty name, or `=` or a NUL byte where none may be")
+    return dict(environment)
 
 
 def _lane(context: ExecutionContext) -> Lane:

@@ -47,6 +47,19 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTerms:
+    """What a sandbox that stays for several executions is told about staying.
+
+    Attributes:
+        idle_ms: How long it waits for the next execution before it ends by itself.
+        has_terminals: Whether executions may ask for a terminal.
+    """
+
+    idle_ms: int
+    has_terminals: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSpec:
     """One sandbox.
 
@@ -59,6 +72,7 @@ class SandboxSpec:
         environment: Variables beside the fixed ones.
         working_directory: Absolute path inside.
         limits: Bounds.
+        session: For a sandbox that takes executions until its standard input, a connection, closes; None for others.
     """
 
     lane: Lane
@@ -69,6 +83,7 @@ class SandboxSpec:
     environment: dict[str, str]
     working_directory: str
     limits: ResourceLimits
+    session: SessionTerms | None = None
 
     @property
     def is_guest(self) -> bool:
@@ -85,6 +100,8 @@ class SandboxSpec:
         fields["lane"] = self.lane.value
         fields["grants"] = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
         fields["limits"] = self.limits.to_dict()
+        if self.session is not None:
+            fields["session"] = {name: getattr(self.session, name) for name in SessionTerms.__slots__}
         return marshal.dumps(fields)
 
     @classmethod
@@ -94,4 +111,6 @@ class SandboxSpec:
         fields["lane"] = Lane(fields["lane"])
         fields["grants"] = tuple(Grant(**dict(zip(Grant.__slots__, grant, strict=True))) for grant in fields["grants"])
         fields["limits"] = ResourceLimits(**fields["limits"])
+        if fields["session"] is not None:
+            fields["session"] = SessionTerms(**fields["session"])
         return cls(**fields)

@@ -88,18 +88,21 @@ def later_namespace_fault(machine: Machine) -> Fault | None:
     return _shared_namespace(machine, MADE_LATER)
 
 
-def first_fault(machine: Machine, facts: Facts, *, is_guest: bool, descriptors: set[int]) -> Fault | None:
+def first_fault(
+    machine: Machine, facts: Facts, *, is_guest: bool, has_terminals: bool = False, descriptors: set[int]
+) -> Fault | None:
     """Look at a process that has given up everything, but has no system call filter yet; return what does not hold.
 
     Args:
         machine: What the launcher knows.
         facts: Of the process.
         is_guest: Whether a forked guest runs in it.
+        has_terminals: Whether there are to be terminals.
         descriptors: Which files may be open, those of the look aside.
     """
     looks = (
         _landlock_faults(machine, is_guest),
-        _file_system_faults(machine, is_guest),
+        _file_system_faults(machine, is_guest, has_terminals),
         _privilege_faults(facts),
         _surrounding_faults(facts, descriptors),
     )
@@ -156,7 +159,7 @@ def _landlock_faults(machine: Machine, is_guest: bool) -> Iterator[Fault]:
     yield Mechanism.LANDLOCK, "what no rule allows was done"
 
 
-def _file_system_faults(machine: Machine, is_guest: bool) -> Iterator[Fault]:
+def _file_system_faults(machine: Machine, is_guest: bool, has_terminals: bool) -> Iterator[Fault]:
     root = os.stat("/")  # noqa: PTH116 - the launcher imports little
     if (root.st_dev, root.st_ino) == machine.root:
         yield Mechanism.PRIVATE_ROOT, "its root is the launcher's"
@@ -166,8 +169,9 @@ def _file_system_faults(machine: Machine, is_guest: bool) -> Iterator[Fault]:
         return  # an empty root has neither
     if os.access("/proc/sys", os.F_OK):
         yield Mechanism.PRIVATE_PROC, "there is a /proc/sys"
+    expected = {*view.DEVICES, *view.DEVICE_LINKS, *(view.TERMINAL_DEVICES if has_terminals else ())}
     for name in os.listdir("/dev"):  # noqa: PTH208
-        if name not in view.DEVICES and name not in view.DEVICE_LINKS:
+        if name not in expected:
             yield Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
 
 

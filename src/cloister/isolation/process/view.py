@@ -22,6 +22,9 @@ COPY_BYTES_MAX: Final = 64 * 1024
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 
+TERMINAL_DEVICES: Final = ("pts", "ptmx", "tty")
+"""What is there beside them in a sandbox that has terminals of its own."""
+
 ETC_FILES: Final = {
     "passwd": "cloister:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
     "group": "cloister:x:1000:\nnogroup:x:65534:\n",

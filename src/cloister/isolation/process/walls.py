@@ -37,6 +37,7 @@ class Walls:
     def __init__(self, machine: Machine, lane: Lane) -> None:
         self._machine = machine
         self._lane = lane
+        self._has_terminals = False
         self._enter_namespaces()
         with step("landlock"):
             self.ruleset = landlock.Ruleset(machine.landlock_abi if machine.has(Mechanism.LANDLOCK) else 0)
@@ -86,6 +87,9 @@ class Walls:
                 if spec.script is not None:
                     self._root.add_script(spec.script)
                 self._root.add_private_directory(spec.limits)
+                self._has_terminals = spec.session is not None and spec.session.has_terminals
+                if self._has_terminals:
+                    self._root.add_terminals()
         with step("granted paths"):
             self._root.add_grants(spec.grants, can_execute=not spec.is_guest)
         self.finish("/" if spec.is_guest else spec.working_directory)
@@ -127,7 +131,11 @@ class Walls:
         with step("standing"):
             if machine.has(Mechanism.STANDING):
                 kept = {0, 1, 2} | descriptors
-                require(standing.first_fault(machine, facts, is_guest=is_guest, descriptors=kept))
+                require(
+                    standing.first_fault(
+                        machine, facts, is_guest=is_guest, has_terminals=self._has_terminals, descriptors=kept
+                    )
+                )
             facts.close()
         with step("system call filter"):
             if machine.has(Mechanism.SECCOMP):
