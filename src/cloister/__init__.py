@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cloister.limits import ResourceLimits
     from cloister.plan.observer import RunObserver
     from cloister.plan.result import RunResult, ScriptResult
+    from cloister.plan.session import Session
     from cloister.runtime import Runtime
 
 __version__ = VERSION
@@ -71,6 +72,7 @@ _HOMES: Final = {
     "cloister.limits": ("ResourceLimits",),
     "cloister.plan.observer": ("RunObserver",),
     "cloister.plan.result": ("RunResult", "ScriptResult"),
+    "cloister.plan.session": ("Session",),
     "cloister.runtime": ("Runtime",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
@@ -102,6 +104,7 @@ __all__ = [
     "RuntimeContext",
     "ScriptResult",
     "SecurityLevel",
+    "Session",
     "Symbol",
     "Usage",
     "__version__",

@@ -33,6 +33,7 @@ from cloister.plan.observer import RunObserver, SilentObserver
 from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import RunParts, run_plan
 from cloister.plan.script import load_script
+from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
 
 TOKEN_KEY_BYTES = 32
 
@@ -54,6 +55,7 @@ class Runtime:
         self._home = home
         self._process = os.getpid()
         self._is_open = True
+        self._sessions: set[Session] = set()
         self._providers = ProviderFactory(issuer.verifier())
         self._parts = RunParts(
             chain=chain,
@@ -264,6 +266,45 @@ class Runtime:
             working_directory=working_directory,
         )
 
+    def session(
+        self,
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        name: str | None = None,
+        lifetime_ms: int = LIFETIME_MS,
+        idle_ms: int = IDLE_MS,
+        terminals: bool = False,
+        working_directory: str | None = None,
+    ) -> Session:
+        """Open a sandbox that stays for several executions; close it, or use it as a context manager.
+
+        Args:
+            context: What everything in it may do; needs the capability `cloister.exec`. `wall_ms` bounds each
+                execution, `output_bytes` the output of each; all other limits are those of the session as a whole.
+            provider: Name of the isolation provider.
+            name: For people, in the record.
+            lifetime_ms: When it ends, whatever runs in it.
+            idle_ms: When it ends after its last execution.
+            terminals: Whether executions may have a terminal.
+            working_directory: Where executions begin, absolute, inside; its private temporary directory when left out.
+
+        Raises:
+            ProviderUnavailable: `provider.no-sessions`: the provider has none.
+            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
+        """
+        self._require_open()
+        terms = SessionTerms(
+            name=name,
+            lifetime_ms=lifetime_ms,
+            idle_ms=idle_ms,
+            has_terminals=terminals,
+            working_directory=working_directory,
+        )
+        opened = open_session(self._parts, context=context, provider=self._providers.create(provider), terms=terms)
+        self._sessions.add(opened)
+        return opened
+
     def records(self, run_id: str | None = None) -> Iterator[Record]:
         """Yield the records of the causal chain in order, each with its own hash and signature checked.
 
@@ -281,8 +322,10 @@ class Runtime:
         return self._providers.probe_all()
 
     def close(self) -> None:
-        """End the providers' processes and close the chain. Idempotent."""
+        """End the sessions and the providers' processes, and close the chain. Idempotent."""
         self._is_open = False
+        while self._sessions:
+            self._sessions.pop().close()
         self._providers.close()
         self._parts.chain.close()
 

@@ -82,6 +82,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             runtime.run("(/ 1 0)", context=context)
         with pytest.raises(DeniedError):
             runtime.run('(call :ccos.io.read-file "/etc/not-granted")', context=context)
+        with runtime.session(context=exec_context, name="work") as session:
+            session.upload("/tmp/f", b"content")
         runtime.execute(["true"], context=exec_context)
     return Recorded(place / "home", verifier)
 

@@ -35,6 +35,10 @@ class EventType(StrEnum):
     CALL_OUTCOME = "call.outcome"
     STEP_STARTED = "step.started"
     STEP_ENDED = "step.ended"
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
+    COPY_INTENT = "copy.intent"
+    COPY_OUTCOME = "copy.outcome"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

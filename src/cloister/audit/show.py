@@ -60,7 +60,7 @@ def shown(records: Iterable[Record]) -> Iterator[ShownRecord]:
 
 def _outcome(event: Event) -> str | None:
     match event.event_type:
-        case EventType.CALL_INTENT:
+        case EventType.CALL_INTENT | EventType.SESSION_STARTED:
             decision = event.body.get("decision")
             return quoted(decision) if isinstance(decision, str) else None
         case EventType.RUN_COMPLETED:
@@ -79,7 +79,7 @@ def _summary(event: Event) -> str:
     error = body.get("error")
     if isinstance(error, Mapping):
         return _line(f"{error.get('code')}: {error.get('message')}")
-    for key in ("arguments", "name", "plan", "script"):
+    for key in ("arguments", "name", "plan", "script", "session", "session_path", "reason"):
         value = body.get(key)
         if isinstance(value, str):
             return _line(_with_code(value, error))

@@ -44,7 +44,7 @@ class RunRecorder:
         self._chain = chain
         self._run_id = run_id
 
-    def _append(
+    def append(
         self,
         event_type: EventType,
         body: Mapping[str, Plain],
@@ -52,27 +52,28 @@ class RunRecorder:
         capability_id: str | None = None,
         parent: int | None = None,
     ) -> Record:
+        """Append one event of this run."""
         return self._chain.append(
             event_type, run_id=self._run_id, capability_id=capability_id, parent=parent, body=body
         )
 
     def run_started(self, body: Mapping[str, Plain]) -> int:
         """Record what is about to run, under which context."""
-        return self._append(EventType.RUN_STARTED, body).event.sequence
+        return self.append(EventType.RUN_STARTED, body).event.sequence
 
     def run_refused(self, parent: int, error: CloisterError) -> Record:
         """Record that admission refused the run."""
-        return self._append(EventType.RUN_REFUSED, _error_body(error), parent=parent)
+        return self.append(EventType.RUN_REFUSED, error_body(error), parent=parent)
 
     def run_completed(self, parent: int, value: WireValue, usage: Usage) -> Record:
         """Record the end of a run that returned a value."""
         digest, size = wire_digest(value)
         body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict()}
-        return self._append(EventType.RUN_COMPLETED, body, parent=parent)
+        return self.append(EventType.RUN_COMPLETED, body, parent=parent)
 
     def run_failed(self, parent: int, error: CloisterError) -> Record:
         """Record the end of a run that raised."""
-        return self._append(EventType.RUN_FAILED, _error_body(error), parent=parent)
+        return self.append(EventType.RUN_FAILED, error_body(error), parent=parent)
 
     def call_intent(
         self,
@@ -101,7 +102,7 @@ class RunRecorder:
             "reason": error.code,
             "arguments": quoted(" ".join(arguments), ARGUMENT_CHARS_MAX),
         }
-        record = self._append(EventType.CALL_INTENT, body, capability_id=decision.capability_id, parent=parent)
+        record = self.append(EventType.CALL_INTENT, body, capability_id=decision.capability_id, parent=parent)
         self.call_failed(record.event.sequence, decision.capability_id, error)
 
     def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue], parent: int) -> int:
@@ -111,7 +112,7 @@ class RunRecorder:
     def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue], parent: int) -> int:
         digest, _ = wire_digest(list(arguments))
         body |= {"arguments": _shown(arguments), "arguments_sha256": digest}
-        return self._append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
+        return self.append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
 
     def call_succeeded(
         self,
@@ -136,24 +137,24 @@ class RunRecorder:
         body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
         if exit_status is not None:
             body["exit_status"] = exit_status
-        return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
 
     def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:
         """Record that a call was refused or failed."""
-        body: dict[str, Plain] = {"ok": False, **_error_body(error)}
-        return self._append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+        body: dict[str, Plain] = {"ok": False, **error_body(error)}
+        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
 
     def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
         """Record that a step was entered, and with which options."""
         body: dict[str, Plain] = {"name": quoted(name)}
         if options:
             body["options"] = {option: _bounded(value) for option, value in options.items()}
-        return self._append(EventType.STEP_STARTED, body, parent=parent).event.sequence
+        return self.append(EventType.STEP_STARTED, body, parent=parent).event.sequence
 
     def step_ended(self, name: str, parent: int, error_code: str | None) -> Record:
         """Record that a step ended; `error_code` is None when it succeeded."""
         body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}
-        return self._append(EventType.STEP_ENDED, body, parent=parent)
+        return self.append(EventType.STEP_ENDED, body, parent=parent)
 
 
 def _bounded(value: bool | str | list[str]) -> Plain:
@@ -195,6 +196,7 @@ def _shown(arguments: Sequence[WireValue]) -> str:
     return quoted(" ".join(texts), ARGUMENT_CHARS_MAX)
 
 
-def _error_body(error: CloisterError) -> dict[str, Plain]:
+def error_body(error: CloisterError) -> dict[str, Plain]:
+    """Return an error as it is kept in a record."""
     described: dict[str, Any] = {"code": error.code, "kind": error.kind, "message": quoted(error.message, 500)}
     return {"error": described}

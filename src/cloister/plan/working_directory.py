@@ -1,10 +1,11 @@
 """The directory that relative paths start from.
 
-Owns what is said when it does not exist any more.
+Owns what is said when it does not exist any more, and whether a sandbox can start in it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from cloister.errors import InputError
@@ -29,3 +30,17 @@ def working_directory_gone() -> InputError:
         code="input.working-directory",
         hint="change to a directory that exists",
     )
+
+
+def start_directory(granted: Iterable[str]) -> str | None:
+    """Return where a command starts: where the user is, when that place is visible in the sandbox; None when not.
+
+    Raises:
+        InputError: `input.working-directory` when that place does not exist any more.
+    """
+    paths = tuple(granted)
+    if not paths:
+        return None
+    here = working_directory()
+    inside = any(here.is_relative_to(path) and Path(path).is_dir() for path in paths)
+    return str(here) if inside else None
