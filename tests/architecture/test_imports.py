@@ -24,6 +24,7 @@ ORDER = [
     {"config"},
     {"agents"},
     {"runtime", "testing_harness"},
+    {"sessions"},
     {"testing"},
     {"editor"},
     {"repl"},

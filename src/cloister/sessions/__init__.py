@@ -1,0 +1,1 @@
+"""Sessions that outlive the command that opened them: a process that holds one, and how commands reach it."""
