@@ -14,8 +14,10 @@ import pytest
 PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
+SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
+    *SESSION,
 )  # fmt: skip
 
 

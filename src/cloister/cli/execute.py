@@ -26,7 +26,7 @@ from cloister.cli.options import (
     WriteOption,
 )
 from cloister.cli.output import echo_json, reporting, show_error
-from cloister.errors import GuestCrashed, InputError, LimitExceeded, quoted
+from cloister.errors import CloisterError, GuestCrashed, InputError, LimitExceeded, quoted
 
 if TYPE_CHECKING:
     from cloister.isolation.provider import ExecutionResult
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 STDIN_BYTES_MAX: Final = 16 * 2**20
 AUTO: Final = "auto"
 STANDARD_INPUT: Final = "-"
+TERMINAL_TIMEOUT: Final = "8h"
+"""A person sits before it, so it is not ended after half a minute."""
 
 
 CommandArgument = Annotated[
@@ -67,6 +69,9 @@ def execute(
     write: WriteOption = None,
     env: EnvOption = None,
     stdin: StdinOption = False,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", "-t", help="Give it this terminal, keys and all; for up to 8h unless limited.")
+    ] = False,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
     memory: MemoryOption = None,
@@ -78,25 +83,29 @@ def execute(
     """Run a command or script in a sandbox that sees only what is granted."""
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context, resolved  # noqa: PLC0415
+    from cloister.cli.terminal import execute_on_terminal  # noqa: PLC0415
+    from cloister.plan.working_directory import start_directory  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
-    with reporting(as_json=as_json), _signals_as_in_shells(as_json=as_json):
+    with reporting(as_json=as_json), signals_as_in_shells(as_json=as_json):
         _require_separator(command, lang)
         context = build_context(
             allow=("cloister.exec",),
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(timeout, memory, limit),
+            limits=parse_limits(timeout or (TERMINAL_TIMEOUT if terminal else None), memory, limit),
             isolation=isolation,
         )
         surroundings: dict[str, Any] = {
             "context": context,
             "provider": provider,
             "on_output": None if as_json else _pass_on,
-            "working_directory": _working_directory((*resolved(read), *resolved(write))),
+            "working_directory": start_directory((*resolved(read), *resolved(write))),
         }
         with Runtime.open(home) as runtime:
+            if terminal:
+                raise typer.Exit(execute_on_terminal(runtime, command, lang, surroundings, as_json=as_json))
             result = _run(runtime, command, lang, surroundings, stdin=stdin)
     if as_json:
         echo_json(_as_data(result))
@@ -104,15 +113,18 @@ def execute(
 
 
 @contextmanager
-def _signals_as_in_shells(*, as_json: bool) -> Iterator[None]:
+def signals_as_in_shells(*, as_json: bool) -> Iterator[None]:
     """Show how a program was killed and leave with the status that a shell gives it, 128 and the signal.
 
     Source: POSIX.1-2017, XCU 2.8.2; which number is added, bash(1) says.
     """
     try:
         yield
-    except GuestCrashed as error:
-        status, number = show_error(error, as_json=as_json), error.details.get("signal_number")
+    except CloisterError as error:
+        number = error.details.get("signal_number")
+        if error.code != GuestCrashed.default_code:
+            raise
+        status = show_error(error, as_json=as_json)
         raise typer.Exit(128 + number if isinstance(number, int) else status) from None
 
 
@@ -125,7 +137,7 @@ def _run(
         InputError: `input.stdin` when the script and its input would both come from standard input.
     """
     if lang is None:
-        return runtime.execute(command, stdin=_standard_input() if stdin else b"", **surroundings)
+        return runtime.execute(command, stdin=standard_input() if stdin else b"", **surroundings)
     script, *arguments = command
     is_piped = script == STANDARD_INPUT
     if is_piped and stdin:
@@ -139,7 +151,7 @@ def _run(
         name="<stdin>" if is_piped else script,
         language=None if lang == AUTO else lang,
         argv=arguments,
-        stdin=_standard_input() if stdin else b"",
+        stdin=standard_input() if stdin else b"",
         **surroundings,
     )
 
@@ -147,7 +159,7 @@ def _run(
 def _piped_script(limits: ResourceLimits) -> str:
     from cloister.plan.script import script_text  # noqa: PLC0415
 
-    return script_text(_standard_input(), "<stdin>", limits)
+    return script_text(standard_input(), "<stdin>", limits)
 
 
 def _pass_on(stream: str, piece: bytes) -> None:
@@ -174,7 +186,13 @@ def _require_separator(command: list[str], lang: str | None) -> None:
         )
 
 
-def _standard_input() -> bytes:
+def standard_input() -> bytes:
+    """Return all of standard input.
+
+    Raises:
+        InputError: `input.stdin` when it is closed.
+        LimitExceeded: `limit.input`: it is too long.
+    """
     if sys.stdin is None:
         raise InputError(
             "standard input is closed, so nothing can be read from it",
@@ -193,27 +211,18 @@ def _standard_input() -> bytes:
     return data
 
 
-def _working_directory(granted: tuple[str, ...]) -> str | None:
-    """Start where the user is, when that place is visible in the sandbox.
-
-    Raises:
-        InputError: `input.working-directory` when that place does not exist any more.
-    """
-    from cloister.plan.working_directory import working_directory  # noqa: PLC0415
-
-    if not granted:
-        return None
-    here = working_directory()
-    inside = any(here.is_relative_to(path) and Path(path).is_dir() for path in granted)
-    return str(here) if inside else None
-
-
 def _as_data(result: ExecutionResult | ScriptResult) -> dict[str, Any]:
     data: dict[str, Any] = {"ok": True, "exit_status": result.exit_status, "usage": result.usage.to_dict()}
     language = getattr(result, "language", None)
     if language is not None:
         data["language"] = language
-    for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
+    return data | output_data(result.stdout, result.stderr)
+
+
+def output_data(stdout: bytes, stderr: bytes) -> dict[str, str]:
+    """Return both outputs as JSON has them: as text, or in base64 where they are none."""
+    data: dict[str, str] = {}
+    for name, output in (("stdout", stdout), ("stderr", stderr)):
         try:
             data[name] = output.decode()
         except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from cloister.errors import ConfigError, quoted
 from cloister.limits import ResourceLimits
 
-TIME_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000}
+TIME_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 SIZE_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SHOWN_SIZES: Final = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _NO_UNITS: Final[Mapping[str, int]] = {}
@@ -34,7 +34,7 @@ def parse_limits(timeout: str | None, memory: str | None, limits: Sequence[str] 
     """Return the default limits with the given ones in their place.
 
     Args:
-        timeout: A whole number with `ms`, `s` or `m`; without a unit, seconds.
+        timeout: A whole number with `ms`, `s`, `m` or `h`; without a unit, seconds.
         memory: A whole number with `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`; without a unit, bytes.
         limits: `NAME=N` texts, which go before the two others; without a unit, N is in the unit of the name.
 
@@ -43,10 +43,19 @@ def parse_limits(timeout: str | None, memory: str | None, limits: Sequence[str] 
     """
     given: dict[str, int] = {}
     if timeout is not None:
-        given["wall_ms"] = given["cpu_ms"] = _measure(timeout, "--timeout", {"": 1_000, **TIME_UNITS_MS}, "30s")
+        given["wall_ms"] = given["cpu_ms"] = parse_time(timeout, "--timeout")
     if memory is not None:
         given["memory_bytes"] = _measure(memory, "--memory", {"": 1, **SIZE_UNITS}, "256MiB")
     return ResourceLimits(**{**given, **_named(limits or ())})
+
+
+def parse_time(text: str, option: str) -> int:
+    """Return milliseconds out of a whole number with `ms`, `s`, `m` or `h`; without a unit, seconds.
+
+    Raises:
+        ConfigError: `config.limit`.
+    """
+    return _measure(text, option, {"": 1_000, **TIME_UNITS_MS}, "30s")
 
 
 def _named(limits: Sequence[str]) -> dict[str, int]:

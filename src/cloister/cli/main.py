@@ -24,6 +24,7 @@ from cloister.cli.guard import guarded
 from cloister.cli.lsp import lsp
 from cloister.cli.repl import repl
 from cloister.cli.run import run
+from cloister.cli.session import session_app
 from cloister.version import VERSION
 
 EXIT_STATUSES = """
@@ -48,6 +49,7 @@ app.command(
     help="Run a command or script in a sandbox that sees only what is granted.",
     context_settings={"allow_interspersed_args": False},
 )(execute)
+app.add_typer(session_app, name="session", help="Keep a sandbox for several commands.")
 app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)
 app.command("check", help="Check plans and directories of plans without running them.")(check)
 app.command("fmt", help="Format plans: indentation and line breaks; comments stay.")(fmt)
