@@ -28,7 +28,7 @@ from cloister.isolation.process.steps import Failure, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
+def run(machine: Machine, lane: Lane, inside: tuple[int, ...], *, is_spare: bool) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
@@ -37,12 +37,16 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
         machine: What the launcher knows.
         lane: What it can become.
         inside: Its ends of `connections.Connections`.
+        is_spare: Whether nobody waits for it yet, so that there is time to rehearse.
     """
     status = 1
     try:
         ends = order.keep_only(inside, closes=machine.has(Mechanism.CLOSED_DESCRIPTORS))
         try:
-            _LIVES[lane](Walls(machine, lane), ends)
+            walls = Walls(machine, lane)
+            if is_spare and lane is Lane.PLAN:
+                _rehearse()
+            _LIVES[lane](walls, ends)
             status = 0
         except Failure as failure:
             _send(ends.report, failure.report)
@@ -54,7 +58,6 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...]) -> NoReturn:
 
 def _run_plan(walls: Walls, ends: Ends) -> None:
     """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
-    _rehearse()
     facts = Facts.open(walls.proc_fd)
     walls.finish("/")
     kept = {walls.proc_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}

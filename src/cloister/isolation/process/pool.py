@@ -25,6 +25,8 @@ from cloister.isolation.process.supervision import Sandbox
 
 Watch = Callable[[Sandbox], None]
 REQUEST_BYTES_MAX: Final = 64
+MEASURED_EVERY: Final = 32
+"""Sandboxes of a lane are alike; a look at the memory of one costs as much as other steps of making it."""
 
 
 class Pool:
@@ -58,6 +60,7 @@ class Pool:
         self._waiting: set[Sandbox] = set()
         self._generation = 0
         self._wanted_count = 0
+        self._completed_count = -1
         self._room_count = settings.size_max
         self._used_s = time.monotonic()
 
@@ -151,7 +154,7 @@ class Pool:
     def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
         pid, pidfd = namespaces.clone(self._machine.without)
         if pid == 0:
-            first_process.run(self._machine, self.lane, made.inside)
+            first_process.run(self._machine, self.lane, made.inside, is_spare=is_spare)
         if os.geteuid() == 0 and self._machine.has(Mechanism.OOM_SCORE):
             with contextlib.suppress(OSError):  # root of a namespace that may not
                 privileges.volunteer_for_oom(pid)
@@ -188,11 +191,16 @@ class Pool:
             self._wanted_count = 0
 
     def fit(self, sandbox: Sandbox) -> None:
-        """Measure one that is complete, and let only so many wait as the memory for them allows."""
+        """Measure one that is complete, now and then, and let only so many wait as the memory for them allows."""
+        if not sandbox.is_spare:
+            return
+        self._completed_count += 1
+        if self._completed_count % MEASURED_EVERY != 0:
+            return
         private_bytes = sandbox.private_bytes()
         if private_bytes:
             self._room_count = min(self._settings.size_max, self._settings.memory_bytes // private_bytes)
-        if sandbox.is_spare and len(self._waiting) > self._room_count:
+        if len(self._waiting) > self._room_count:
             self._waiting.discard(sandbox)
             sandbox.withdraw()
 
