@@ -250,6 +250,17 @@ def test_size_of_one_file(bench) -> None:
 def test_sparse_terabyte(bench) -> None:
     assert refused(lambda: bench.program("truncate", "-s", "1T", "/tmp/file")).limit == "file_bytes"
     assert bench.program("truncate", "-s", "1K", "/tmp/file").exit_status == 0
+    source = "with open('/tmp/file', 'wb') as file: file.truncate({size})\nprint('done')"
+    assert refused(lambda: bench.python(source.format(size=2**40))).limit == "file_bytes"
+    assert bench.python(source.format(size=2**10)) == "done\n"
+
+
+def test_a_script_that_speaks_of_a_limit_and_goes_on(bench) -> None:
+    """Only an error that ends it counts, and only in the line that says why it ended."""
+    assert bench.python("import sys; print('Too many open files', file=sys.stderr); print(1)") == 1
+    with pytest.raises(GuestError) as caught:
+        bench.python("import sys; print('Too many open files', file=sys.stderr); raise ValueError('else')")
+    assert caught.value.code == "guest.script"
 
 
 def test_processor_time(bench) -> None:
@@ -281,9 +292,8 @@ def test_binary_output(bench) -> None:
 def test_open_files(bench) -> None:
     limits = ResourceLimits(open_files_count=32)
     source = "held = [open('/dev/null') for _ in range({count})]\nprint(len(held))"
-    with pytest.raises(GuestError) as caught:
-        bench.python(source.format(count=100), limits=limits)
-    assert "Too many open files" in caught.value.message
+    error = refused(lambda: bench.python(source.format(count=100), limits=limits))
+    assert (error.limit, error.allowed, error.used) == ("open_files_count", 32, None)
     assert bench.python(source.format(count=10), limits=limits) == 10
 
 

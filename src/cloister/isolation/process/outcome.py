@@ -37,6 +37,7 @@ LIMITS: Final = {
     "file_bytes": ("bytes", "it wrote a larger file than allowed"),
     "disk_bytes": ("bytes", "it filled its private directory"),
     "inodes_count": ("count", "it made more files in its private directory than allowed"),
+    "open_files_count": ("count", "it wanted more open files than allowed"),
 }
 """Unit and words for each limit that is enforced around a sandbox."""
 EXEC_HINTS: Final = {

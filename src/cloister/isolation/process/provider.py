@@ -41,7 +41,7 @@ from cloister.isolation.provider import (
     WireValue,
     Workload,
 )
-from cloister.isolation.script_failure import script_failed
+from cloister.isolation.script_failure import script_failed, told_limit
 from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire_values import parse_output
 from cloister.limits import ResourceLimits
@@ -291,6 +291,9 @@ def _guest_result(ending: Ending, dialogue: Dialogue | None) -> ExecutionResult:
 def _script_result(ending: Ending, spec: SandboxSpec) -> ExecutionResult:
     status = _exit_status(ending)
     if status != 0:
+        told = told_limit(ending.stderr)
+        if told is not None:
+            raise outcome.limit_error(told, spec.limits, None, "script")
         raise script_failed(status, ending.stderr)
     value = parse_output(ending.stdout, spec.limits)
     require_value_size(value, spec.limits, "the output of the script")
