@@ -52,7 +52,7 @@ def script_failed(status: int, stderr: bytes, *, sees: str = NAMED_IN_CALL) -> G
 
 
 def told_limit(stderr: bytes) -> str | None:
-    """Return the limit that a failing script says it ran into, by its field in `ResourceLimits`; None when it says none.
+    """Return the limit that a failing script says it ran into, as a field of `ResourceLimits`; None when it says none.
 
     It is the script's own word, so it decides only what its failure is called.
     """
