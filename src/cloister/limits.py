@@ -19,13 +19,15 @@ class ResourceLimits:
 
     Attributes:
         wall_ms: Time from start to end; then the whole process tree is killed.
-        cpu_ms: Processor time of one process.
+        cpu_ms: Processor time of all processes together, those that have ended included.
         memory_bytes: Resident memory of all processes together; for `evaluate`, by how much the process may grow.
         processes_count: Processes and threads alive at once.
         open_files_count: Open descriptors of one process.
         file_bytes: Size of one written file.
         disk_bytes: Space of the private temporary directory.
         inodes_count: Files in the private temporary directory.
+        io_bytes: Bytes read from storage and written to it by all processes together. What the host has in its cache
+            is not read from storage; a private temporary directory is memory.
         output_bytes: Bytes of standard output; standard error has the same bound.
         steps_count: Function calls and loop turns of RTFS code.
         depth_count: Nested RTFS calls.
@@ -43,6 +45,7 @@ class ResourceLimits:
     file_bytes: int = 64 * MIB
     disk_bytes: int = 64 * MIB
     inodes_count: int = 4_096
+    io_bytes: int = 1024 * MIB
     output_bytes: int = 8 * MIB
     steps_count: int = 50_000_000
     depth_count: int = 10_000

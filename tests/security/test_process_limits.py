@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
-from cloister.errors import GuestError, LimitExceeded
-from cloister.isolation.process import cgroup, landlock, privileges
-from cloister.isolation.provider import PlanProgram, ScriptLanguage, ScriptSource
+from cloister.errors import GuestError, LaunchError, LimitExceeded
+from cloister.isolation.process import landlock, privileges
+from cloister.isolation.process.cgroup import group, groups, hierarchy, removal, v2
+from cloister.isolation.process.cgroup.hierarchy import Mechanism
+from cloister.isolation.provider import GuestOperation, PlanProgram, ScriptLanguage, ScriptSource
 from cloister.limits import MIB, ResourceLimits
 
 CAP_SYS_RESOURCE = 24
@@ -38,34 +41,71 @@ def test_fork_bomb_is_ended_and_a_few_processes_are_not(bench) -> None:
     assert bench.shell("true | true | true | echo 1", limits=limits) == 1
 
 
-needs_groups = pytest.mark.skipif(
-    cgroup.own_group() is None or not os.access(cgroup.own_group() or "", os.W_OK), reason="needs control groups"
-)
+STATUSES = {status.resource: status for status in groups.examine(hierarchy.look(), os.getpid())}
 
 
-@needs_groups
+def needs_group(resource: str) -> pytest.MarkDecorator:
+    status = STATUSES[resource]
+    return pytest.mark.skipif(status.mechanism is Mechanism.SUPERVISED, reason=f"needs control groups: {status.reason}")
+
+
+def directories_of(launcher: int) -> list[Path]:
+    """Return the groups of a launcher in every hierarchy, with those of its sandboxes."""
+    standing = hierarchy.look()
+    own = {*standing.v1.values(), *([standing.v2.removesuffix(f"/{v2.LEAF}")] if standing.v2 else [])}
+    roots = [Path(path) / f"{removal.PREFIX}{launcher}" for path in own]
+    return [path for root in roots if root.is_dir() for path in (root, *root.iterdir()) if path.is_dir()]
+
+
+@needs_group("pids")
 def test_the_kernel_bounds_processes_too(bench) -> None:
     """Root's processes are not counted by RLIMIT_NPROC, and a burst is faster than any look at it."""
-    source = (
-        "import os\ncount = 1\ntry:\n    while count < {goal}:\n        if os.fork() == 0: os._exit(0)\n"
-        "        count += 1\nexcept BlockingIOError: pass\nprint(count)"
-    )
-    own = Path(cgroup.own_group())
-    limits = ResourceLimits(processes_count=20, wall_ms=20_000)
-    assert bench.python("print(open('/proc/self/cgroup').read().count('cloister-'))", limits=limits) == 1
+    limits = ResourceLimits(processes_count=21, wall_ms=20_000)
+    bench.shell("true", limits=limits)
     (launcher,) = bench.provider.launcher_pids
-    groups = own / f"{cgroup.PREFIX}{launcher}"
-    seen: list[int] = []
+    seen: set[str] = set()
 
     def look(stream: str, piece: bytes) -> None:
-        seen.extend(int(text) for path in groups.iterdir() if path.is_dir()
-                    for text in [(path / "pids.max").read_text().strip()] if text != "max")  # fmt: skip
+        seen.update((path / "pids.max").read_text().strip() for path in directories_of(launcher)
+                    if (path / "pids.max").exists())  # fmt: skip
 
     bench.shell("echo begun", limits=limits, on_output=look)
-    assert seen == [privileges.processes_max(limits)]
-    assert bench.python(source.format(goal=10), limits=limits) == 10
+    assert str(privileges.processes_max(limits)) in seen
+    assert str(privileges.processes_max(ResourceLimits(processes_count=22))) not in seen
+
+
+def test_nothing_of_the_hosts_control_groups_shows(bench) -> None:
+    lines = bench.program("cat", "/proc/self/cgroup").stdout.decode().splitlines()
+    assert {line.split(":", 2)[2] for line in lines} <= {"/"}
+    found = bench.python(
+        "import os\nprint([os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]])"
+    )
+    assert "cgroup" not in str(found)
+    assert "tasks" not in str(found)
+
+
+def test_no_group_is_left(bench) -> None:
+    assert bench.shell("echo 1") == 1
+    (launcher,) = bench.provider.launcher_pids
+    assert bool(directories_of(launcher)) is any(
+        each.mechanism is not Mechanism.SUPERVISED for each in STATUSES.values()
+    )
     bench.provider.close()
-    assert not groups.exists()
+    assert directories_of(launcher) == []
+
+
+def test_no_group_is_left_by_a_launcher_that_was_killed(bench, marker) -> None:
+    def kill(stream: str, piece: bytes) -> None:
+        (launcher,) = bench.provider.launcher_pids
+        killed.append(launcher)
+        os.kill(launcher, signal.SIGKILL)
+
+    killed: list[int] = []
+    with pytest.raises(LaunchError) as caught:
+        bench.shell(f"echo begun; sleep {marker} & sleep {marker}", on_output=kill)
+    assert caught.value.code == "provider.launcher"
+    assert directories_of(killed[0]) == []
+    assert bench.shell("echo 1") == 1
 
 
 def may_bind_scores() -> bool:
@@ -133,6 +173,69 @@ def test_memory_of_one_process(bench) -> None:
     assert (error.limit, error.unit, error.allowed) == ("memory_bytes", "bytes", 64 * MIB)
     assert error.used >= 64 * MIB
     assert bench.python(FILL_MEMORY.format(mib=8), limits=limits) == 8
+
+
+BURST = """
+import mmap
+held = mmap.mmap(-1, {mib} << 20, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x8000)
+print(len(held) >> 20)
+"""
+"""MAP_POPULATE of include/uapi/asm-generic/mman.h: the kernel makes all of it in one call."""
+
+
+def test_memory_that_is_taken_at_once(bench) -> None:
+    limits = ResourceLimits(memory_bytes=64 * MIB, disk_bytes=MIB)
+    error = refused(lambda: bench.python(BURST.format(mib=2048), limits=limits))
+    assert (error.limit, error.allowed) == ("memory_bytes", 64 * MIB)
+    if STATUSES["memory"].mechanism is not Mechanism.SUPERVISED:
+        assert 64 * MIB < error.used <= group.memory_max_bytes(limits)
+    assert bench.python(BURST.format(mib=16), limits=limits) == 16
+
+
+UNMAPPED = """
+import ctypes, mmap
+libc = ctypes.CDLL(None)
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+held = []
+for _ in range({count}):
+    area = mmap.mmap(-1, 4 << 20, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x8000)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    assert libc.munmap(start + 4096, (4 << 20) - 4096) == 0
+    held.append(area)
+print(len(held), flush=True)
+__import__("os")._exit(0)
+"""
+
+
+@needs_group("memory")
+def test_memory_that_no_look_at_processes_finds(bench) -> None:
+    """Shared memory stays as long as one page of it is mapped, and only that page shows."""
+    limits = ResourceLimits(memory_bytes=64 * MIB, disk_bytes=MIB, wall_ms=20_000)
+    error = refused(lambda: bench.python(UNMAPPED.format(count=100), limits=limits))
+    assert (error.limit, error.code) == ("memory_bytes", "limit.memory")
+    assert 64 * MIB < error.used <= group.memory_max_bytes(limits)
+    assert bench.python(UNMAPPED.format(count=4), limits=limits) == 4
+
+
+@needs_group("memory")
+def test_one_process_that_the_kernel_kills_ends_all_of_them(bench) -> None:
+    child = "import os, time\nif os.fork() == 0:\n" + "".join(f"    {line}\n" for line in UNMAPPED.splitlines())
+    source = child + "os.wait()\ntime.sleep({hold})\nprint('done')"
+    limits = ResourceLimits(memory_bytes=64 * MIB, disk_bytes=MIB, wall_ms=20_000)
+    assert refused(lambda: bench.python(source.format(count=100, hold=60), limits=limits)).limit == "memory_bytes"
+    assert bench.python(source.format(count=4, hold=0), limits=limits) == "4\ndone\n"
+
+
+@needs_group("memory")
+def test_the_peak_is_that_of_the_tree(bench) -> None:
+    source = (
+        "import os\nr, w = os.pipe()\nready, told = os.pipe()\nfor _ in range(3):\n    if os.fork() == 0:\n"
+        "        held = bytearray(b'x') * (20 << 20)\n        os.write(told, b'.')\n        os.read(r, 1)\n"
+        "        os._exit(0)\nfor _ in range(3): os.read(ready, 1)\nos.write(w, b'...')\n"
+        "for _ in range(3): os.wait()\nprint(1)"
+    )
+    script = ScriptSource(language=ScriptLanguage.PYTHON, source=source)
+    assert bench.execute(script).usage.memory_peak_bytes > 60 * MIB
 
 
 def test_memory_of_many_processes_is_added_up(bench) -> None:
@@ -268,6 +371,95 @@ def test_processor_time(bench) -> None:
     error = refused(lambda: bench.python(SPIN.format(turns=10**12), limits=limits))
     assert (error.limit, error.allowed) == ("cpu_ms", 300)
     assert bench.python(SPIN.format(turns=1000), limits=limits) == 1000
+
+
+CHILDREN = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.{action})
+for _ in range({count}):
+    if os.fork() == 0:
+        until = time.process_time() + 0.08
+        while time.process_time() < until: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass
+print({count})
+"""
+
+
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
+def test_processor_time_of_children_that_have_ended(bench, action) -> None:
+    """Each uses little, and a child whose parent ignores SIGCHLD leaves its time to no one."""
+    limits = ResourceLimits(cpu_ms=1_000, wall_ms=60_000)
+    error = refused(lambda: bench.python(CHILDREN.format(action=action, count=200), limits=limits))
+    assert (error.limit, error.allowed) == ("cpu_ms", 1_000)
+    assert error.used > 1_000
+    assert bench.python(CHILDREN.format(action=action, count=2), limits=limits) == 2
+
+
+def test_processor_time_of_many_processes_at_once(bench) -> None:
+    source = (
+        "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        until = time.process_time() + {each}\n"
+        "        while time.process_time() < until: pass\n        os._exit(0)\n"
+        "for _ in range(4): os.wait()\nprint(4)"
+    )
+    limits = ResourceLimits(cpu_ms=800, wall_ms=60_000)
+    assert refused(lambda: bench.python(source.format(each=0.7), limits=limits)).limit == "cpu_ms"
+    assert bench.python(source.format(each=0.02), limits=limits) == 4
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A directory whose file system lies on storage."""
+
+    def written() -> int:
+        fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(fields["write_bytes"])
+
+    if not Path("/proc/self/io").exists():
+        pytest.skip("this kernel does not count what is read and written")
+    before = written()
+    (tmp_path / "probe").write_bytes(bytes(MIB))
+    if written() - before < MIB:
+        pytest.skip(f"{tmp_path} is not on storage")
+    return tmp_path
+
+
+def test_bytes_written_to_storage(bench, stored) -> None:
+    source = (
+        f"with open('{stored}/file', 'wb') as f:\n    for _ in range({{mib}}): f.write(bytes(2**20))\nprint({{mib}})"
+    )
+    limits = ResourceLimits(io_bytes=4 * MIB)
+    error = refused(lambda: bench.python(source.format(mib=16), limits=limits, write=(stored,)))
+    assert (error.limit, error.code, error.unit) == ("io_bytes", "limit.io", "bytes")
+    assert error.used > 4 * MIB
+    assert bench.python(source.format(mib=2), limits=limits, write=(stored,)) == 2
+
+
+def test_bytes_written_by_a_forked_guest(bench, stored) -> None:
+    limits = ResourceLimits(io_bytes=MIB)
+
+    def write(size_bytes: int) -> GuestOperation:
+        return GuestOperation(name="write_file", arguments={"path": f"{stored}/file", "content": "x" * size_bytes})
+
+    error = refused(lambda: bench.execute(write(4 * MIB), limits=limits, write=(stored,)))
+    assert (error.limit, error.used > MIB) == ("io_bytes", True)
+    assert bench.execute(write(MIB // 2), limits=limits, write=(stored,)).usage.io_write_bytes >= MIB // 2
+
+
+def test_bytes_read_from_storage(bench, stored) -> None:
+    file = stored / "file"
+    file.write_bytes(os.urandom(8 * MIB))
+
+    def read(limits: ResourceLimits) -> int | None:
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+        return bench.program("cat", str(file), limits=limits, read=(stored,)).usage.io_read_bytes
+
+    assert refused(lambda: read(ResourceLimits(io_bytes=4 * MIB))).limit == "io_bytes"
+    assert read(ResourceLimits()) >= 8 * MIB
 
 
 @pytest.mark.parametrize(("redirect", "stream"), [("", "stdout"), (" >&2", "stderr")])

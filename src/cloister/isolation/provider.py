@@ -165,7 +165,12 @@ class Usage:
         wall_us: Microseconds from request to result.
         cpu_user_us: Processor microseconds in user mode, all processes of the sandbox.
         cpu_system_us: Processor microseconds in the kernel on their behalf.
-        memory_peak_bytes: Largest resident size of one process of the sandbox.
+        memory_peak_bytes: The most memory of the sandbox at one moment. Where a control group of the kernel counts it,
+            that is everything that was charged to the group: what processes hold, shared pages once, files in the
+            private directories, host files it was the first to read into the cache, and the kernel's own memory for
+            it. Elsewhere, and of a pure plan, it is the largest resident size of one process.
+        io_read_bytes: Bytes read from storage; what was in the host's cache is not. At least as many as this.
+        io_write_bytes: Bytes written to storage, or to the cache on their way there. At least as many as this.
         steps_count: RTFS steps.
         output_bytes: Bytes written to standard output and standard error.
     """
@@ -174,6 +179,8 @@ class Usage:
     cpu_user_us: int | None = None
     cpu_system_us: int | None = None
     memory_peak_bytes: int | None = None
+    io_read_bytes: int | None = None
+    io_write_bytes: int | None = None
     steps_count: int | None = None
     output_bytes: int | None = None
 

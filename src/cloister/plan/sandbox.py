@@ -153,5 +153,7 @@ def total(usages: list[Usage]) -> Usage | None:
         cpu_user_us=added("cpu_user_us"),
         cpu_system_us=added("cpu_system_us"),
         memory_peak_bytes=max(known_peaks) if len(known_peaks) == len(peaks) else None,
+        io_read_bytes=added("io_read_bytes"),
+        io_write_bytes=added("io_write_bytes"),
         output_bytes=added("output_bytes"),
     )

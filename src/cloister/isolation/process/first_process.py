@@ -11,24 +11,28 @@ from __future__ import annotations
 import array
 import functools
 import os
+import resource
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 from cloister.isolation.process import interpreter, order, payloads, privileges, reports
+from cloister.isolation.process.cgroup import group
 from cloister.isolation.process.interpreter import WaitingInterpreter
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.order import Ends, Order
-from cloister.isolation.process.reports import Report
+from cloister.isolation.process.reports import CONTROL_GROUPS, Report
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
 from cloister.isolation.process.steps import Failure, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(machine: Machine, lane: Lane, inside: tuple[int, ...], *, is_spare: bool) -> NoReturn:
+def run(
+    machine: Machine, lane: Lane, inside: tuple[int, ...], entrances: tuple[int, ...], *, is_spare: bool
+) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
@@ -37,12 +41,17 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...], *, is_spare: bool
         machine: What the launcher knows.
         lane: What it can become.
         inside: Its ends of `connections.Connections`.
+        entrances: Descriptors by which it enters its control group; see `cgroup.group.enter`.
         is_spare: Whether nobody waits for it yet, so that there is time to rehearse.
     """
     status = 1
     try:
+        _raise_open_files()
+        refusal = _enter_group(entrances)
         ends = order.keep_only(inside, closes=machine.has(Mechanism.CLOSED_DESCRIPTORS))
         try:
+            if refusal is not None:
+                raise refusal
             walls = Walls(machine, lane)
             if is_spare and lane is Lane.PLAN:
                 _rehearse()
@@ -158,6 +167,22 @@ def _ready_script(walls: Walls, wanted: Order) -> Report | None:
         walls.limit(wanted.spec)
     except Failure as failure:
         return failure.report
+    return None
+
+
+def _raise_open_files() -> None:
+    """Have room for the building, also when the launcher was short of open files at the moment of the clone."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _enter_group(entrances: tuple[int, ...]) -> Failure | None:
+    """Enter the control group before anything else: only with one thread it is cheap. Return why that failed."""
+    try:
+        with step(CONTROL_GROUPS):
+            group.enter(entrances)
+    except Failure as refusal:
+        return refusal
     return None
 
 

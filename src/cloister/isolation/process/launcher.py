@@ -22,7 +22,8 @@ from typing import Final
 
 from cloister.isolation.process import lanes, payloads, syscalls
 from cloister.isolation.process import machine as machines
-from cloister.isolation.process.cgroup import Groups, own_group
+from cloister.isolation.process.cgroup import hierarchy
+from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.lanes import GUESTS, Lane, PoolSettings
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
@@ -103,7 +104,8 @@ class Launcher:
         self._sandboxes_max = sandboxes_max(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._is_open = True
         self._machine = machine
-        self._groups = Groups(own_group())
+        standing = hierarchy.look() if machine.has(Mechanism.CONTROL_GROUP) else None
+        self._groups = Groups(standing, os.getppid())
         self._pools = {
             lane: Pool(
                 lane=lane,

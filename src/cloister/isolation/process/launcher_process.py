@@ -17,6 +17,7 @@ from typing import Final
 import cloister
 from cloister.errors import LaunchError, ProviderUnavailable, quoted
 from cloister.isolation.process import descriptors
+from cloister.isolation.process.cgroup import removal
 from cloister.isolation.process.interpreters import interpreter_for
 from cloister.isolation.process.lanes import INTERPRETERS, LANES, PoolSettings
 from cloister.isolation.process.launcher import READY
@@ -143,6 +144,8 @@ class LauncherProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            if self.process.returncode != 0:  # it had no time to clean up
+                removal.remove_of(self.process.pid)
         else:
             self.process.returncode = 0  # the child of another process: nothing to wait for here
         if self._complaints >= 0:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from cloister.isolation.process import syscalls
+from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.mechanisms import Mechanism
 
 CLONE_FLAGS: Final = {
@@ -45,15 +46,37 @@ INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
 HOSTNAME: Final = "cloister"
 
+_GROUP_REFUSALS: Final = frozenset({errno.EACCES, errno.EBADF, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP})
+"""Source: clone(2), the errors of CLONE_INTO_CGROUP; ENODEV for a group that was removed, kernel/cgroup/cgroup.c."""
 
-def clone(without: frozenset[Mechanism] = frozenset()) -> tuple[int, int]:
+
+def clone(without: frozenset[Mechanism] = frozenset(), group_fd: int = -1) -> tuple[int, int]:
     """Fork the first process of a new sandbox; see `syscalls.clone3`.
 
     Args:
         without: Namespaces that tests leave out.
+        group_fd: Descriptor of the control group of version 2 to start it in; -1 for none.
+
+    Raises:
+        GroupRefused: It may not be started in that group.
+        OSError: The machine refuses another one.
     """
-    flags = sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without)
-    return syscalls.clone3(flags, signal.SIGCHLD)
+    later = {Mechanism.CGROUP_NAMESPACE}
+    flags = sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without | later)
+    try:
+        return syscalls.clone3(flags, signal.SIGCHLD, group_fd)
+    except OSError as error:
+        if group_fd >= 0 and error.errno in _GROUP_REFUSALS:
+            raise GroupRefused(error.errno, error.strerror, "clone3 into a group of version 2") from None
+        raise
+
+
+def hide_groups() -> None:
+    """Let the control group that the calling process has entered be the top of all it sees.
+
+    A namespace of control groups begins at the group its maker is in, so it is not made with the others.
+    """
+    syscalls.unshare(CLONE_FLAGS[Mechanism.CGROUP_NAMESPACE])
 
 
 def of_this_process(names: Iterable[str]) -> dict[str, str]:

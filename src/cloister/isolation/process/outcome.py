@@ -23,6 +23,7 @@ from cloister.errors import (
     quoted,
 )
 from cloister.isolation.process.namespaces import explain_refusal
+from cloister.isolation.process.reports import CONTROL_GROUPS
 from cloister.isolation.provider import Usage
 from cloister.isolation.script_failure import tail
 from cloister.limits import ResourceLimits
@@ -38,6 +39,7 @@ LIMITS: Final = {
     "disk_bytes": ("bytes", "it filled its private directory"),
     "inodes_count": ("count", "it made more files in its private directory than allowed"),
     "open_files_count": ("count", "it wanted more open files than allowed"),
+    "io_bytes": ("bytes", "it read from and wrote to storage more than allowed"),
 }
 """Unit and words for each limit that is enforced around a sandbox."""
 EXEC_HINTS: Final = {
@@ -84,6 +86,8 @@ def usage_of(record: dict[str, Any], output_bytes: int | None, steps_count: int 
         cpu_user_us=record.get("cpu_user_us"),
         cpu_system_us=record.get("cpu_system_us"),
         memory_peak_bytes=record.get("memory_peak_bytes"),
+        io_read_bytes=record.get("io_read_bytes"),
+        io_write_bytes=record.get("io_write_bytes"),
         steps_count=steps_count,
         output_bytes=output_bytes,
     )
@@ -104,8 +108,8 @@ def limit_reached(record: dict[str, Any], limits: ResourceLimits) -> LimitExceed
     if number == signal.SIGKILL and cpu_ms > limits.cpu_ms:
         return limit_error("cpu_ms", limits, cpu_ms)
     # It failed: a full private directory or a memory peak at the bound is why, whatever it made of the error itself
-    if record.get("memory_peak_bytes", 0) >= limits.memory_bytes:
-        return limit_error("memory_bytes", limits, record["memory_peak_bytes"])
+    if record.get("resident_peak_bytes", 0) >= limits.memory_bytes:
+        return limit_error("memory_bytes", limits, record["resident_peak_bytes"])
     private = record.get("reported", {}).get("private", {})
     if private.get("free_bytes", 1) <= 0:
         return limit_error("disk_bytes", limits, limits.disk_bytes)
@@ -201,6 +205,7 @@ def wall_missing(mechanism: str, observed: str) -> ProviderUnavailable:
 
 def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:
     step, number = reported["step"], reported["errno"] or 0
+    remedy: str | None
     if number in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS):
         return too_few_descriptors(reported["detail"])
     if step in LAUNCHER_STEPS:
@@ -209,7 +214,10 @@ def _mechanism_missing(reported: dict[str, Any]) -> ProviderError:
             code="provider.launcher",
             hint="try again; if it happens again, report it",
         )
-    if step == "namespaces":
+    if step == CONTROL_GROUPS:
+        reason = f"one was made for it and cannot be used ({reported['detail']}), so its limits would not hold"
+        remedy = "see that nothing else removes or changes the groups whose names begin with cloister-, and try again"
+    elif step == "namespaces":
         reason, remedy = explain_refusal(number)
     elif number == errno.ENOSYS:
         reason, remedy = f"this kernel lacks a system call ({reported['detail']})", "run Linux 5.12 or newer"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cloister.isolation.process import connections, first_process, lanes, namespaces, privileges, reports
-from cloister.isolation.process.cgroup import Groups
+from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.connections import Connections
 from cloister.isolation.process.lanes import Lane, PoolSettings
 from cloister.isolation.process.machine import Machine
@@ -152,9 +152,15 @@ class Pool:
             connections.close(made.host)
 
     def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
-        pid, pidfd = namespaces.clone(self._machine.without)
-        if pid == 0:
-            first_process.run(self._machine, self.lane, made.inside, is_spare=is_spare)
+        group = self._groups.new()
+        try:
+            pid, pidfd = namespaces.clone(self._machine.without, group.into)
+            if pid == 0:
+                first_process.run(self._machine, self.lane, made.inside, group.entrances, is_spare=is_spare)
+        except OSError:
+            group.remove()
+            raise
+        group.close_entrances()
         if os.geteuid() == 0 and self._machine.has(Mechanism.OOM_SCORE):
             with contextlib.suppress(OSError):  # root of a namespace that may not
                 privileges.volunteer_for_oom(pid)
@@ -165,7 +171,7 @@ class Pool:
             report=made.report,
             lane=self.lane,
             is_spare=is_spare,
-            group=self._groups.new(pid),
+            group=group,
         )
         self._waiting.add(sandbox)
         self._watch(sandbox)

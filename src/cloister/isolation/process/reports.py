@@ -11,8 +11,12 @@ import json
 import os
 from typing import Any, Final, TypeAlias
 
+from cloister.isolation.process.cgroup.files import GroupRefused
+
 Report: TypeAlias = dict[str, Any]
 
+CONTROL_GROUPS: Final = "control groups"
+"""The step that is named when a sandbox did not get into its control group."""
 TEXT_CHARS_MAX: Final = 4096
 REPORT_BYTES_MAX: Final = 32 * 1024
 """Room for the longest path in JSON, where a byte that is no text takes six."""
@@ -46,11 +50,17 @@ def from_error(step: str, error: OSError) -> Report:
     """Return the message for what the kernel refused to the launcher itself.
 
     Args:
-        step: What was being done; it is `DESCRIPTORS` when the reason is too many open files.
+        step: What was being done; it is `DESCRIPTORS` when the reason is too many open files, and `CONTROL_GROUPS` when
+            it is a control group.
         error: What the kernel said.
     """
     is_short = error.errno in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
-    return failure("mechanism", step=DESCRIPTORS if is_short else step, errno=error.errno, detail=error.strerror)
+    detail = error.strerror
+    if is_short:
+        step = DESCRIPTORS
+    elif isinstance(error, GroupRefused):
+        step, detail = CONTROL_GROUPS, f"{error.filename}: {error.strerror}"
+    return failure("mechanism", step=step, errno=error.errno, detail=detail)
 
 
 def _bounded(value: str | int | None, kind: type) -> str | int:

@@ -12,17 +12,20 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import signal
 import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cloister.isolation.process import measuring, privileges, reports
-from cloister.isolation.process.cgroup import Group
+from cloister.isolation.process import measuring, reports, totals
+from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import DONE, MESSAGE_BYTES_MAX, Lane
-from cloister.isolation.process.measuring import NO_TIME, CpuTime, Meter, Sample
+from cloister.isolation.process.measuring import Meter, Sample
+from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 from cloister.isolation.process.reports import REPORT_BYTES_MAX, Report
+from cloister.isolation.process.totals import Totals
 from cloister.limits import ResourceLimits
 
 SUPERVISION: Final = "supervision"
@@ -44,10 +47,10 @@ class Sandbox:
         control: Connection to the host; its end is an order to kill, and the record goes out on it.
         report: Connection to the first process.
         lane: Which kind it is.
+        group: Its control group, removed with it.
         is_spare: Whether it was made before anyone asked for it.
         limits: Bounds, once it is used.
         started_s: Monotonic time when it was begun to be used; None while it waits.
-        group: Its control group, removed with it; None when there is none.
         next_check_s: Monotonic time of the next look at it.
         killed_for: The limit it was killed for with the measured figure; None while it lives or ends by itself.
     """
@@ -57,17 +60,18 @@ class Sandbox:
     control: socket.socket
     report: socket.socket
     lane: Lane
+    group: Group
     is_spare: bool = False
     limits: ResourceLimits = _NO_LIMITS_YET
     started_s: float | None = None
-    group: Group | None = None
     next_check_s: float = INFINITE_S
-    killed_for: tuple[str, int] | None = None
+    killed_for: tuple[str, int | None] | None = None
     _is_killed: bool = False
     _is_deaf: bool = False
     _limits_unread: bytes = b""
     _proc: int | None = None
     _cpu_before: CpuTime = NO_TIME
+    _cpu_before_us: int = 0
     _meter: Meter | None = None
     _interval_s: float = CHECK_FIRST_S
     _reported: Report = field(default_factory=dict)
@@ -95,7 +99,10 @@ class Sandbox:
         for it, their limits are read then.
         """
         self.started_s = time.monotonic()
-        self._cpu_before = measuring.cpu_of(self.pid)
+        self._cpu_before = cpu_of(self.pid)
+        self._cpu_before_us = self._cpu_before.total_us
+        if self.lane in (Lane.SCRIPT, Lane.PYTHON):  # the interpreter waits in a process of its own
+            self._cpu_before_us = self.group.look().cpu_us or self._cpu_before_us
         self.next_check_s = self.started_s + self._interval_s
         self._limits_unread = limits
         if self.lane is not Lane.PLAN:
@@ -103,8 +110,7 @@ class Sandbox:
 
     def _read_limits(self) -> None:
         self.limits, self._limits_unread = ResourceLimits(**json.loads(self._limits_unread)), b""
-        if self.group is not None:
-            self.group.limit(privileges.processes_max(self.limits))
+        self.group.limit(self.limits)
 
     def hear(self) -> bool:
         """Read one message of the host; return False when there will be no more."""
@@ -137,14 +143,16 @@ class Sandbox:
         self.kill()
         if self._proc is None:
             return  # it was faster than its own report; the answer comes when it is reaped
-        peak_bytes = measuring.peak_bytes(self._proc, "1")
-        self._answer(self._record(0, measuring.cpu_of(self.pid), peak_bytes))
+        measured = totals.of_single(self.group, self.pid, self._proc)
+        if not self._limits_unread:
+            self._judge_end(measured)
+        self._answer(self._record(0, measured))
 
     def private_bytes(self) -> int:
         """Return how much memory its processes share with no one; 0 when that cannot be read."""
         return 0 if self._proc is None else measuring.private_bytes(self._proc)
 
-    def kill(self, limit: str | None = None, used: int = 0) -> None:
+    def kill(self, limit: str | None = None, used: int | None = None) -> None:
         """Kill its first process, and with it every process of its pid namespace, however it was detached."""
         if self._is_killed:
             return
@@ -189,16 +197,18 @@ class Sandbox:
         if self._limits_unread:
             self._read_limits()
         if self._meter is None and self._proc is not None:
-            self._meter = Meter(self._proc, self.limits, self.lane.is_guest)
+            self._meter = Meter(self._proc, self.limits, self.lane.is_guest, self.group, self._cpu_before_us)
         if now_s >= self.deadline_s:
             self.kill("wall_ms", round((now_s - self.deadline_s) * 1000) + self.limits.wall_ms)
         if self._is_killed or self._meter is None:
             self.next_check_s = min(self.deadline_s, now_s + CHECK_NEAR_S) if not self._is_killed else INFINITE_S
             return
         sample = self._meter.sample()
+        if sample.is_out_of_memory:
+            self.kill("memory_bytes", self.group.peak_bytes())
         if sample.memory_bytes > self.limits.memory_bytes:
             self._meter.refine(sample)
-        for limit in ("processes_count", "memory_bytes", "cpu_ms"):
+        for limit in ("processes_count", "memory_bytes", "cpu_ms", "io_bytes"):
             used = getattr(sample, limit)
             if used > getattr(self.limits, limit):
                 self.kill(limit, used)
@@ -224,18 +234,39 @@ class Sandbox:
 
     def finish(self) -> None:
         """Reap it, tell the host how it ended, and give back everything it held here."""
+        was_killed = self._is_killed
         self._is_killed = True  # its pidfd is closed here; the number may soon be that of another
         try:
             self._take_last_reports()
             _, status, used = os.wait4(self.pid, 0)
-            self._answer(self._record(status, measuring.cpu_of_ended(used), used.ru_maxrss * 1024))
+            if not self.is_answered:
+                measured = self._measure_last(used)
+                if measured is not None and not was_killed:
+                    self._judge_end(measured)
+                self._answer(self._record(status, measured))
         finally:
             self.report.close()
             os.close(self.pidfd)
             if self._proc is not None:
                 os.close(self._proc)
-            if self.group is not None:
-                self.group.remove()
+            self.group.remove()
+
+    def _measure_last(self, used: resource.struct_rusage) -> Totals | None:
+        try:
+            return totals.of_ended(self.group, self._meter, used)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the end is told
+            self.fail(error)
+            return None
+
+    def _judge_end(self, measured: Totals) -> None:
+        """Hold against its limits what it did after the last look at it."""
+        cpu_ms = (measured.cpu_us - self._cpu_before_us) // 1000
+        if measured.is_out_of_memory:
+            self.killed_for = ("memory_bytes", measured.memory_peak_bytes)
+        elif cpu_ms > self.limits.cpu_ms:
+            self.killed_for = ("cpu_ms", cpu_ms)
+        elif (measured.io_bytes or 0) > self.limits.io_bytes:
+            self.killed_for = ("io_bytes", measured.io_bytes)
 
     def _take_last_reports(self) -> None:
         """Take what is still in the socket; it ends when the sandbox does."""
@@ -254,7 +285,7 @@ class Sandbox:
             self.control.send(json.dumps(record).encode("ascii"))
         self.control.close()
 
-    def _record(self, status: int, cpu: CpuTime, peak_bytes: int | None) -> dict[str, Any]:
+    def _record(self, status: int, measured: Totals | None) -> dict[str, Any]:
         reported = self._failure or self._reported
         started_s = time.monotonic() if self.started_s is None else self.started_s
         return {
@@ -262,7 +293,17 @@ class Sandbox:
             "killed_for": self.killed_for,
             "reported": reported,
             "wall_us": round((time.monotonic() - started_s) * 1e6),
-            "cpu_user_us": max(0, cpu.user_us - self._cpu_before.user_us),
-            "cpu_system_us": max(0, cpu.system_us - self._cpu_before.system_us),
-            "memory_peak_bytes": peak_bytes,
+        } | self._figures(measured)
+
+    def _figures(self, measured: Totals | None) -> dict[str, int | None]:
+        """Return what was measured, by name; nothing when nothing was."""
+        if measured is None:
+            return {}
+        return {
+            "cpu_user_us": max(0, measured.cpu.user_us - self._cpu_before.user_us),
+            "cpu_system_us": max(0, measured.cpu.system_us - self._cpu_before.system_us),
+            "resident_peak_bytes": measured.resident_peak_bytes,
+            "memory_peak_bytes": measured.memory_peak_bytes,
+            "io_read_bytes": measured.io_read_bytes,
+            "io_write_bytes": measured.io_write_bytes,
         }

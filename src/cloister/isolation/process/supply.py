@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from cloister.isolation.process import connections, lanes, measuring, reports
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.measuring import NO_TIME, CpuTime
+from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 from cloister.isolation.process.reports import Report
 
 END_TIMEOUT_S: Final = 5.0
@@ -98,7 +98,7 @@ class RunningSandbox:
         """
         self._begun_s = time.monotonic()
         if self.pid is not None:
-            self._cpu_before = measuring.cpu_of(self.pid)
+            self._cpu_before = cpu_of(self.pid)
         self.control.send(limits)
 
     def kill(self) -> None:
@@ -120,7 +120,7 @@ class RunningSandbox:
                 self.control.send(lanes.DONE)
             return None
         try:
-            cpu, peak_bytes = measuring.cpu_of(self.pid), _peak_bytes(self.pid)
+            cpu, peak_bytes = cpu_of(self.pid), _peak_bytes(self.pid)
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except OSError:
             return None  # it has ended by itself

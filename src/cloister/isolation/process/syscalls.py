@@ -95,31 +95,40 @@ def prctl(operation: int, argument: int = 0, pointer: int = 0) -> int:
 
 
 class _CloneArgs(ctypes.Structure):
-    """`struct clone_args` of include/uapi/linux/sched.h, up to its second published size."""
+    """`struct clone_args` of include/uapi/linux/sched.h, up to its third published size (Linux 5.7)."""
 
     _fields_ = [
         (name, ctypes.c_uint64)
         for name in (
             "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
-            "set_tid_size",
+            "set_tid_size", "cgroup",
         )
     ]  # fmt: skip
 
 
 CLONE_PIDFD: Final = 0x1000
 """include/uapi/linux/sched.h"""
+CLONE_INTO_CGROUP: Final = 0x200000000
 
 
-def clone3(flags: int, exit_signal: int) -> tuple[int, int]:
+def clone3(flags: int, exit_signal: int, group_fd: int = -1) -> tuple[int, int]:
     """Fork the calling process, which must have one thread, into new namespaces.
 
     Python's own fork hooks run around it, as they do around `os.fork`.
+
+    Args:
+        flags: The namespaces.
+        exit_signal: What the caller gets when the child ends.
+        group_fd: Descriptor of the control group of version 2 to start it in; -1 for the caller's.
 
     Returns:
         The process id of the child and a pidfd for it; (0, -1) in the child.
     """
     pidfd = ctypes.c_int(-1)
     arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
+    if group_fd >= 0:
+        arguments.flags |= CLONE_INTO_CGROUP
+        arguments.cgroup = group_fd
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = -1
     try:

@@ -60,6 +60,8 @@ class Walls:
             privileges.set_dumpable(True)
             if machine.has(Mechanism.OOM_SCORE):
                 privileges.volunteer_for_oom()
+            if machine.has(Mechanism.CGROUP_NAMESPACE):
+                namespaces.hide_groups()
             namespaces.settle(machine.user_id, machine.group_id, is_fixed=machine.has(Mechanism.FIXED_IDENTITY))
             if machine.clock_offsets is not None and machine.has(Mechanism.TIME_NAMESPACE):
                 namespaces.restart_clocks(machine.clock_offsets)

@@ -15,10 +15,12 @@ FAILED = 1 << 8
     ("record", "limit"),
     [
         ({"status": None, "killed_for": ["wall_ms", 30_001]}, "wall_ms"),
+        ({"status": 0, "killed_for": ["io_bytes", 2**31]}, "io_bytes"),
+        ({"status": int(signal.SIGKILL), "killed_for": ["memory_bytes", None]}, "memory_bytes"),
         ({"status": int(signal.SIGXCPU)}, "cpu_ms"),
         ({"status": int(signal.SIGXFSZ)}, "file_bytes"),
         ({"status": int(signal.SIGKILL), "cpu_user_us": 40_000_000, "cpu_system_us": 0}, "cpu_ms"),
-        ({"status": FAILED, "memory_peak_bytes": LIMITS.memory_bytes}, "memory_bytes"),
+        ({"status": FAILED, "resident_peak_bytes": LIMITS.memory_bytes}, "memory_bytes"),
         ({"status": FAILED, "reported": {"private": {"free_bytes": 0, "free_inodes": 5}}}, "disk_bytes"),
         ({"status": FAILED, "reported": {"private": {"free_bytes": 5, "free_inodes": 0}}}, "inodes_count"),
     ],
@@ -33,7 +35,9 @@ def test_limits_that_ended_a_sandbox(record, limit) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        {"status": 0, "memory_peak_bytes": 2**40, "reported": {"private": {"free_bytes": 0, "free_inodes": 0}}},
+        {"status": 0, "resident_peak_bytes": 2**40, "reported": {"private": {"free_bytes": 0, "free_inodes": 0}}},
+        # What is charged to a group is more than what processes hold, files in the cache among it
+        {"status": FAILED, "resident_peak_bytes": 2**20, "memory_peak_bytes": 2**40},
         {"status": FAILED, "reported": {"private": {"free_bytes": 1, "free_inodes": 1}}},
         {"status": int(signal.SIGSEGV)},
     ],
@@ -74,6 +78,10 @@ def test_ends_that_no_limit_explains(record) -> None:
         (
             {"failed": "mechanism", "step": "namespaces", "errno": errno.EAGAIN, "detail": "clone3"},
             ProviderUnavailable, "provider.unavailable", "room for another process",
+        ),
+        (
+            {"failed": "mechanism", "step": "control groups", "errno": errno.ENODEV, "detail": "tasks: No such device"},
+            ProviderUnavailable, "provider.unavailable", "tasks: No such device",
         ),
         (
             {"failed": "mechanism", "step": "supervision", "errno": 0, "detail": "IndexError"},

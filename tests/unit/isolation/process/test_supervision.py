@@ -1,0 +1,68 @@
+"""The end of a sandbox is judged by its last figures too: what it did after the last look counts."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+from cloister.isolation.process.cgroup.group import Group
+from cloister.isolation.process.cgroup.v1 import Branch
+from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.supervision import Sandbox
+from cloister.limits import MIB, ResourceLimits
+
+
+def ended_with(directory: Path, *, is_killed: bool = False, **files: str | int) -> dict:
+    """Return the record of a process that ended at once, with a group that says what the files hold."""
+    for name, text in ({"tasks": "", "memory__failcnt": 9} | files).items():
+        (directory / name.replace("__", ".")).write_text(f"{text}\n")
+    group = Group(remove=lambda path: None)
+    group.add(Branch(str(directory), frozenset({"memory", "cpu"})))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    report, first = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    sandbox = Sandbox(
+        pid=pid,
+        pidfd=os.pidfd_open(pid),
+        control=theirs,
+        report=report,
+        lane=Lane.OPERATION,
+        limits=ResourceLimits(cpu_ms=500),
+        started_s=time.monotonic(),
+        group=group,
+    )
+    if is_killed:
+        sandbox.kill("wall_ms", 1)
+    first.close()
+    sandbox.finish()
+    with ours:
+        return json.loads(ours.recv(65536))
+
+
+def oom(count: int) -> str:
+    return f"oom_kill_disable 0\nunder_oom 0\noom_kill {count}"
+
+
+def test_a_kill_by_the_kernel_after_the_last_look(tmp_path) -> None:
+    peak = {"memory__max_usage_in_bytes": 700 * MIB}
+    assert ended_with(tmp_path, memory__oom_control=oom(1), **peak)["killed_for"] == ["memory_bytes", 700 * MIB]
+    record = ended_with(tmp_path, memory__oom_control=oom(0), **peak)
+    assert (record["killed_for"], record["memory_peak_bytes"]) == (None, 700 * MIB)
+    assert record["resident_peak_bytes"] < 700 * MIB
+
+
+def test_processor_time_after_the_last_look(tmp_path) -> None:
+    assert ended_with(tmp_path, cpuacct__usage=501_000_000)["killed_for"] == ["cpu_ms", 501]
+    assert ended_with(tmp_path, cpuacct__usage=500_999_999)["killed_for"] is None
+
+
+def test_what_it_was_killed_for_stands(tmp_path) -> None:
+    record = ended_with(tmp_path, is_killed=True, cpuacct__usage=501_000_000, memory__oom_control=oom(1))
+    assert record["killed_for"] == ["wall_ms", 1]
+
+
+def test_without_figures_of_a_group_the_process_is_asked(tmp_path) -> None:
+    record = ended_with(tmp_path)
+    assert record["killed_for"] is None
+    assert record["memory_peak_bytes"] == record["resident_peak_bytes"] > 0
