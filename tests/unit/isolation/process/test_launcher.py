@@ -105,8 +105,11 @@ from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.cgroup.hierarchy import Standing
 from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.pool import Pool
+from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.supply import Supply
 
+os.environ.clear()
+os.environ.update(FIXED_ENVIRONMENT)
 machine = machines.look(PROGRAMS, frozenset())
 null = os.open(os.devnull, os.O_RDWR)
 
@@ -149,8 +152,13 @@ reports_of(supply, made)
 def test_a_sandbox_that_was_made_when_files_were_short_is_none_the_worse() -> None:
     """It inherits the limit of that moment, and what it builds needs more than a clone does."""
     root = Path(__file__).parents[4]
-    ended = subprocess.run([sys.executable, "-c", MADE + SHORT, str(root)], capture_output=True, text=True, check=True)
-    assert json.loads(ended.stdout)[-1]["status"] == 0
+    ended = subprocess.run(
+        [sys.executable, "-c", MADE + SHORT, str(root)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ended.stdout)[-1]["status"] == 0, ended.stdout
 
 
 @pytest.mark.parametrize("request_text", [b"nonsense", b"x" * 1000])

@@ -43,6 +43,6 @@ def test_one_that_is_not_let_in_reports_it_and_runs_nothing() -> None:
 def test_a_clone_into_what_is_no_group_is_refused() -> None:
     descriptor = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     with pytest.raises(GroupRefused) as caught:
-        namespaces.clone(descriptor)
+        namespaces.clone(group_fd=descriptor)
     os.close(descriptor)
     assert caught.value.errno == errno.EBADF
