@@ -118,7 +118,7 @@ def make(groups):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     Pool(lane=Lane.PROGRAM, supply=theirs, settings=PoolSettings(), machine=machine, groups=groups,
          watch=made.append).make()
-    return Supply(ours), made
+    return Supply(ours, Lane.PROGRAM), made
 
 def reports_of(supply, made):
     nursery._begin(supply.take(), b"{}", TRUE.to_bytes(), [null])
