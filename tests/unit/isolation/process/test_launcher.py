@@ -110,7 +110,7 @@ from cloister.isolation.process.supply import Supply
 
 os.environ.clear()
 os.environ.update(FIXED_ENVIRONMENT)
-machine = machines.look(PROGRAMS, frozenset())
+machine = machines.look(PROGRAMS, (), frozenset())
 null = os.open(os.devnull, os.O_RDWR)
 
 def make(groups):
