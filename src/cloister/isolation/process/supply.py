@@ -98,7 +98,8 @@ class RunningSandbox:
         """
         self._begun_s = time.monotonic()
         if self.pid is not None:
-            self._cpu_before = cpu_of(self.pid)
+            with contextlib.suppress(OSError):  # it has failed meanwhile, and the record will say why
+                self._cpu_before = cpu_of(self.pid)
         self.control.send(limits)
 
     def kill(self) -> None:
@@ -116,14 +117,14 @@ class RunningSandbox:
             The record of its end; None when the launcher will send it.
         """
         if self.pid is None or self.pidfd is None:
-            with contextlib.suppress(OSError):  # it has ended
-                self.control.send(lanes.DONE)
+            self._have_concluded()
             return None
         try:
             cpu, peak_bytes = cpu_of(self.pid), _peak_bytes(self.pid)
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except OSError:
-            return None  # it has ended by itself
+        except OSError:  # it has ended by itself, or it cannot be measured from here
+            self._have_concluded()
+            return None
         self._is_concluded = True
         return {
             "status": 0,
@@ -132,6 +133,11 @@ class RunningSandbox:
             "cpu_system_us": max(0, cpu.system_us - self._cpu_before.system_us),
             "memory_peak_bytes": peak_bytes,
         }
+
+    def _have_concluded(self) -> None:
+        """Have the launcher end it; a guest for plans would wait for that to its deadline."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.control.send(lanes.DONE)
 
     def close(self) -> None:
         """Close every end."""
