@@ -75,7 +75,8 @@ workloads = [
     operation("list_directory", path=directory), operation("file_exists", path=file),
     operation("make_directory", path=directory + "/a/b", parents=True), operation("get_environment", name="PATH"),
     operation("delete_file", path=directory, recursive=True), operation("read_file", path=file), operation("other"),
-    operation("probe", read_path="/etc/hostname", connect=["127.0.0.1", 9], host_pid=os.getpid()),
+    operation("probe", read_path="/etc/hostname", tcp=["127.0.0.1", 9], udp=["127.0.0.1", 9], abstract="none",
+              host_pid=os.getpid(), granted="", disk_bytes=0, inodes_count=0),
 ]
 limits = ResourceLimits(steps_count=20_000)
 loaded_at_start = set(sys.modules)
@@ -138,7 +139,7 @@ def test_the_launcher_adds_only_its_own() -> None:
 
 
 def test_the_guest_loads_itself(observed: dict[str, list]) -> None:
-    expected = {"cloister.isolation.guest.main", "cloister.isolation.guest.probe", "cloister.lang.program"}
+    expected = {"cloister.isolation.guest.main", "cloister.isolation.guest.attempts", "cloister.lang.program"}
     assert expected <= set(observed["imported"])
 
 

@@ -202,7 +202,7 @@ def test_command_is_recorded_as_described(recorded: Recorded) -> None:
         "call.outcome",
         "run.completed",
     ]
-    assert started["body"].keys() == {"plan", "provider", "context"}  # type: ignore[attr-defined]
+    assert started["body"].keys() == {"plan", "provider", "isolation", "context"}  # type: ignore[attr-defined]
     assert started["body"]["plan"] is None  # type: ignore[index]
     assert intent["capability_id"] == "cloister.exec"
     digest = hashlib.sha256(b'{"exit_status":0}').hexdigest()

@@ -66,8 +66,9 @@ def test_doctor_shows_evidence_for_the_process_provider(cloister: Cloister) -> N
     data = cloister("doctor", "--json").data
     process = next(item for item in data["providers"] if item["provider"] == "process")
     assert process["available"] is True
-    assert len(process["evidence"]) >= 8
     assert all(item["holds"] for item in process["evidence"])
+    assert {item["place"] for item in process["evidence"]} == {"plan", "operation", "program", "script", "python"}
+    assert {"Landlock", "time namespaces", "lane plan"} <= {item["name"] for item in process["facilities"]}
     others = {item["provider"]: item["available"] for item in data["providers"]}
     assert others["firecracker"] is False
     assert cloister("doctor").status == 0
@@ -80,6 +81,14 @@ def test_every_command_has_help(cloister: Cloister, command: str) -> None:
     done = cloister(command, "--help")
     assert done.status == 0
     assert "Usage: cloister " + command in done.out
+
+
+def test_doctor_fits_a_narrow_terminal_and_groups_by_mechanism(cloister: Cloister) -> None:
+    lines = cloister("doctor").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line[11:].partition(":")[0] for line in lines if line.startswith("  holds")]
+    assert len(heads) == len(set(heads))
+    assert {"network namespace", "Landlock", "system call filter", "supervisor"} <= set(heads)
 
 
 def test_doctor_needs_no_home_and_makes_none(cloister: Cloister, home: Path) -> None:

@@ -13,6 +13,7 @@ from cloister.authority.decision import Decision, Reason
 from cloister.authority.token import TokenIssuer
 from cloister.clock import SystemClock
 from cloister.isolation.permit import permission_for
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.provider import ProcessProvider
 from cloister.isolation.provider import (
     ExecutionContext,
@@ -33,10 +34,10 @@ from cloister.limits import ResourceLimits
 class Bench:
     """A process provider and short ways to run things in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: frozenset[Mechanism] = frozenset()) -> None:
         self._issuer = TokenIssuer(bytes(range(32)), SystemClock())
         self.verifier = self._issuer.verifier()
-        self.provider = ProcessProvider(self.verifier)
+        self.provider = ProcessProvider(self.verifier, without=without)
         self._count = 0
 
     def permitted(
@@ -103,6 +104,20 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.provider.close()
+
+
+@pytest.fixture
+def bench_without() -> Iterator[Callable[..., Bench]]:
+    """Makes benches from whose sandboxes mechanisms are left out."""
+    made: list[Bench] = []
+
+    def make(*without: Mechanism) -> Bench:
+        made.append(Bench(frozenset(without)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.provider.close()
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from cloister.isolation.process.namespaces import clock_offsets
-
 PROBE = """
 from cloister.authority.token import TokenVerifier
 from cloister.isolation.process.provider import ProcessProvider
@@ -33,14 +31,6 @@ def test_no_user_namespaces() -> None:
     assert (available, level) == ("False", "NONE")
     assert "user.max_user_namespaces = 0" in reason
     assert remedy == "sudo sysctl -w user.max_user_namespaces=15000"
-
-
-@pytest.mark.skipif(clock_offsets() is None, reason="this kernel has no time namespaces")
-def test_no_time_namespaces() -> None:
-    available, level, reason, remedy = probe_after("echo 0 > /proc/sys/user/max_time_namespaces;")
-    assert (available, level) == ("False", "NONE")
-    assert "user.max_time_namespaces = 0" in reason
-    assert remedy == "sudo sysctl -w user.max_time_namespaces=15000"
 
 
 def test_a_masked_proc() -> None:

@@ -13,11 +13,19 @@ class IsolationLevel(IntEnum):
 
     NONE = 0
     """No wall: the mock provider, which never runs foreign code."""
+    PROCESS_REDUCED = 5
+    """As PROCESS, on a machine that lacks a second wall: namespaces, limits and the system call filter stand, but
+    Landlock is missing or too old, or there are no time namespaces."""
     PROCESS = 10
-    """Kernel namespaces and limits around an ordinary process."""
+    """Kernel namespaces, Landlock, a system call filter and limits around an ordinary process."""
     WASM = 20
     """A memory-safe virtual machine without system calls of its own."""
     USER_KERNEL = 30
     """A kernel in user space between the program and the host's."""
     MACHINE = 40
     """A virtual machine with a kernel of its own."""
+
+    @property
+    def label(self) -> str:
+        """How people write it, for example `process-reduced`."""
+        return self.name.lower().replace("_", "-")

@@ -30,7 +30,7 @@ def levels(incomplete: str) -> list[str]:
     """Return the names of isolation levels, weakest first."""
     from cloister.authority.level import IsolationLevel  # noqa: PLC0415
 
-    return _starting((level.name.lower().replace("_", "-") for level in IsolationLevel), incomplete)
+    return _starting((level.label for level in IsolationLevel), incomplete)
 
 
 def languages(incomplete: str) -> list[str]:

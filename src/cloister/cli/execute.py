@@ -81,6 +81,7 @@ def execute(
     as_json: JsonOption = False,
 ) -> None:
     """Run a command or script in a sandbox that sees only what is granted."""
+    from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context, resolved  # noqa: PLC0415
     from cloister.cli.terminal import execute_on_terminal  # noqa: PLC0415
@@ -103,6 +104,7 @@ def execute(
             "on_output": None if as_json else _pass_on,
             "working_directory": start_directory((*resolved(read), *resolved(write))),
         }
+        note_level(provider, isolation, as_json=as_json)
         with Runtime.open(home) as runtime:
             if terminal:
                 raise typer.Exit(execute_on_terminal(runtime, command, lang, surroundings, as_json=as_json))

@@ -105,7 +105,7 @@ def parse_isolation(level: str | None) -> IsolationLevel:
     """Return the isolation level of that name; NONE when nothing was demanded."""
     if level is None:
         return IsolationLevel.NONE
-    names = {member.name.lower().replace("_", "-"): member for member in IsolationLevel}
+    names = {member.label: member for member in IsolationLevel}
     if level.lower() not in names:
         raise ConfigError(
             f"there is no isolation level {quoted(level)}",

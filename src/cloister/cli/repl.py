@@ -79,7 +79,7 @@ def repl(
             )
             if unsafe_everything:
                 note("warning: UnsafeEverything: what is typed may call every capability on every path")
-            execute = _executor(stack, context, provider, home)
+            execute = _executor(stack, context, provider, home, isolation)
         conversation = Conversation(limits, execute, ModuleFiles(module_path or ()))
         if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
             _interactive(conversation, home, keeps_history=history)
@@ -87,17 +87,21 @@ def repl(
             raise typer.Exit(_piped(conversation))
 
 
-def _executor(stack: ExitStack, context: RuntimeContext, provider: str, home: Path | None) -> Executor:
+def _executor(
+    stack: ExitStack, context: RuntimeContext, provider: str, home: Path | None, isolation: str | None
+) -> Executor:
     """Return what runs programs that call capabilities: isolated, authorized and recorded, as `cloister run` does."""
     opened: list[Any] = []
 
     def execute(program: Any, inputs: Mapping[str, Any]) -> Any:
+        from cloister.cli.level_note import note_level  # noqa: PLC0415
         from cloister.cli.progress import choose_progress  # noqa: PLC0415
         from cloister.lang.transport import from_python  # noqa: PLC0415
         from cloister.runtime import Runtime  # noqa: PLC0415
 
         if not opened:
             opened.append(stack.enter_context(Runtime.open(home)))
+            note_level(provider, isolation)
         progress = choose_progress(as_json=False)
         try:
             result = opened[0].run(program, context=context, provider=provider, inputs=inputs, observer=progress)

@@ -51,6 +51,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan; its calls are authorized, isolated and recorded."""
+    from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context, parse_inputs  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
@@ -69,6 +70,7 @@ def run(
         )
         if unsafe_everything:
             note("warning: UnsafeEverything: this plan may call every capability on every path")
+        note_level(provider, isolation, as_json=as_json)
         with Runtime.open(home) as runtime:
             result = runtime.run(
                 plan,

@@ -72,6 +72,7 @@ def new(
 ) -> None:
     """Open a session and leave it to a process of its own."""
     from cloister.audit.home import default_home  # noqa: PLC0415
+    from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits, parse_time  # noqa: PLC0415
     from cloister.cli.options import build_context, resolved  # noqa: PLC0415
     from cloister.plan.session import SessionTerms  # noqa: PLC0415
@@ -96,6 +97,7 @@ def new(
             limits=parse_limits(timeout or f"{terms.lifetime_ms}ms", memory, limit),
             isolation=isolation,
         )
+        note_level(provider, isolation, as_json=as_json)
         facts = start_session(home or default_home(), name=name, context=context, provider=provider, terms=terms)
         if as_json:
             echo_json({"ok": True, "session": facts})

@@ -14,7 +14,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import KEY_BYTES_MIN, TokenIssuer, TokenVerifier
 from cloister.clock import SystemClock
 from cloister.errors import ConfigError, ProviderError, ProviderUnavailable, quoted
-from cloister.isolation.provider import IsolationProvider, ProbeReport
+from cloister.isolation.provider import IsolationProvider, ProbeReport, Shortfall
 
 _Create = Callable[[TokenVerifier], IsolationProvider]
 
@@ -132,11 +132,30 @@ def _creator(name: str) -> _Create:
     )
 
 
+def shortfalls_of(name: str) -> tuple[Shortfall, ...]:
+    """Return what this machine lacks for the full level of a provider. It runs no sandbox and needs no home directory.
+
+    Raises:
+        ConfigError: `config.provider` for an unknown name.
+        ProviderUnavailable: `provider.not-built` for one that this version does not have.
+    """
+    providers = _unused()
+    try:
+        return providers.create(name).shortfalls
+    finally:
+        providers.close()
+
+
 def probe_providers() -> tuple[ProbeReport, ...]:
     """Probe every provider: what works here, with the evidence. Needs no home directory."""
-    clock = SystemClock()
-    providers = ProviderFactory(TokenIssuer(clock.random_bytes(KEY_BYTES_MIN), clock).verifier())
+    providers = _unused()
     try:
         return providers.probe_all()
     finally:
         providers.close()
+
+
+def _unused() -> ProviderFactory:
+    """Return providers for questions only: nobody has the key of their tokens."""
+    clock = SystemClock()
+    return ProviderFactory(TokenIssuer(clock.random_bytes(KEY_BYTES_MIN), clock).verifier())

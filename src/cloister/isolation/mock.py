@@ -31,6 +31,7 @@ from cloister.isolation.provider import (
     PlanProgram,
     ProbeReport,
     ScriptSource,
+    Shortfall,
     Usage,
     WireValue,
 )
@@ -91,6 +92,7 @@ class MockProvider:
 
     name: Final = "mock"
     level: Final = IsolationLevel.NONE
+    shortfalls: Final[tuple[Shortfall, ...]] = ()
 
     def __init__(
         self,

@@ -239,12 +239,42 @@ class Evidence:
         attempted: The forbidden act in words, for example `read /etc/shadow`.
         observed: What the kernel answered, for example `ENOENT`.
         holds: Whether the answer is the one that proves the mechanism.
+        place: The kind of sandbox it was attempted in; empty for a provider that has one kind.
     """
 
     mechanism: str
     attempted: str
     observed: str
     holds: bool
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facility:
+    """Something of this machine that a provider uses, and how much of it is here.
+
+    Attributes:
+        name: What it is, for example `Landlock`.
+        state: How it is here, in a few words.
+        remedy: The command or version that would give more of it; None when there is none or none is needed.
+    """
+
+    name: str
+    state: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """Something this machine lacks, for which a provider declares a lower level than its full one.
+
+    Attributes:
+        missing: What, and what that leaves open.
+        remedy: The command or version that would give it.
+    """
+
+    missing: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +288,7 @@ class ProbeReport:
         reason: Why it is unavailable; None when it is available.
         remedy: The command or step that would make it available; None when there is none or none is needed.
         evidence: What was attempted.
+        facilities: What of this machine it uses, and how much of that is here.
     """
 
     provider: str
@@ -266,6 +297,7 @@ class ProbeReport:
     reason: str | None = None
     remedy: str | None = None
     evidence: tuple[Evidence, ...] = ()
+    facilities: tuple[Facility, ...] = ()
 
 
 class IsolationProvider(Protocol):
@@ -277,7 +309,11 @@ class IsolationProvider(Protocol):
 
     @property
     def level(self) -> IsolationLevel:
-        """The isolation it gives."""
+        """The isolation it gives on this machine."""
+
+    @property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What this machine lacks for the full level of the provider; empty when nothing."""
 
     def probe(self) -> ProbeReport:
         """Attempt from inside what must not work, and report what happened. Never raises for a missing mechanism."""

@@ -125,7 +125,8 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
     context, provider = around.context, around.provider
     decision = parts.authorizer.authorize_workload(context, EXEC_CAPABILITY, act=permission_for(act.workload))
     recorder = RunRecorder(parts.chain, run_id)
-    started = recorder.run_started({"plan": None, "provider": provider.name, "context": context.to_dict(), **act.facts})
+    facts = {"plan": None, "provider": provider.name, "isolation": provider.level.label}
+    started = recorder.run_started({**facts, "context": context.to_dict(), **act.facts})
     intent = recorder.call_intent(decision, act.words, started)
 
     def fail(error: CloisterError) -> None:

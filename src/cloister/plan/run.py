@@ -59,15 +59,26 @@ def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
     """Refuse a provider that gives less isolation than the context demands.
 
     Raises:
-        IsolationUnavailable: Naming both levels; there is no fallback to another provider.
+        IsolationUnavailable: Naming both levels, and what the machine lacks for the provider's full one with what would
+            bring it; there is no fallback to another provider.
     """
-    if provider.level < context.minimum_isolation:
-        raise IsolationUnavailable(
-            f"provider {provider.name} isolates at level {provider.level.name}; "
-            f"the context requires {context.minimum_isolation.name}",
-            hint="choose a stronger provider with --provider, or grant the weaker level with --isolation "
-            + provider.level.name.lower(),
-        )
+    if provider.level >= context.minimum_isolation:
+        return
+    shortfalls = provider.shortfalls
+    lacking = f" on this machine, which lacks {'; '.join(each.missing for each in shortfalls)}" if shortfalls else ""
+    remedies = "".join(f"{each.remedy}; " for each in shortfalls)
+    raise IsolationUnavailable(
+        f"provider {provider.name} isolates at level {provider.level.label}{lacking}; "
+        f"the context requires {context.minimum_isolation.label}",
+        hint=f"{remedies}or choose a stronger provider with --provider, or grant the weaker level with "
+        f"--isolation {provider.level.label}".removeprefix("or "),
+        details={
+            "level": provider.level.label,
+            "required": context.minimum_isolation.label,
+            "missing": [each.missing for each in shortfalls],
+            "remedies": [each.remedy for each in shortfalls],
+        },
+    )
 
 
 @held()
@@ -91,6 +102,7 @@ def run_plan(
             "plan": program.name,
             "plan_sha256": program.sha256,
             "provider": provider.name,
+            "isolation": provider.level.label,
             "inputs": sorted(wire_inputs),
             "context": context.to_dict(),
         }

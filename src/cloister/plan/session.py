@@ -85,6 +85,7 @@ def open_session(
         {
             "session": terms.name,
             "provider": provider.name,
+            "isolation": provider.level.label,
             "context": context.to_dict(),
             "lifetime_ms": terms.lifetime_ms,
             "idle_ms": terms.idle_ms,

@@ -33,6 +33,18 @@ RO = (Mount(source="/data", target="/data"),)
 MOVED = (Mount(source="/data/sub", target="/elsewhere"),)
 
 
+PROBE = {
+    "read_path": "/x",
+    "tcp": ["127.0.0.1", 1],
+    "udp": ["127.0.0.1", 1],
+    "abstract": "x",
+    "host_pid": 1,
+    "granted": "",
+    "disk_bytes": 0,
+    "inodes_count": 0,
+}
+
+
 class TestMock(ProviderHarness):
     """Each test has a mock provider with the tree above."""
 
@@ -64,7 +76,7 @@ class TestMock(ProviderHarness):
         [
             ScriptSource(language=ScriptLanguage.SHELL, source="echo"),
             ExternalProgram(argv=("/bin/true",)),
-            GuestOperation(name="probe", arguments={"read_path": "/x", "connect": ["::1", 1], "host_pid": 1}),
+            GuestOperation(name="probe", arguments=PROBE),
         ],
     )
     def test_what_is_not_scripted_is_unavailable(self, workload: Any) -> None:

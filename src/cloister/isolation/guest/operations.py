@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.errors import InputError, quoted
-from cloister.isolation.guest import directories, environment, files, lines, probe
+from cloister.isolation.guest import attempts, directories, environment, files, lines
 from cloister.isolation.wire_messages import Field, Shape, first_fault
 from cloister.limits import ResourceLimits
 
@@ -58,7 +58,17 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "make_directory": _operation(directories.make_directory, path=_NAME, recursive=_FLAG),
     "list_directory": _operation(directories.list_directory, path=_NAME),
     "get_environment": _operation(environment.get_environment, name=_NAME),
-    "probe": _operation(probe.probe, read_path=_NAME, connect=_ADDRESS, host_pid=_NUMBER),
+    "probe": _operation(
+        attempts.probe,
+        read_path=_NAME,
+        tcp=_ADDRESS,
+        udp=_ADDRESS,
+        abstract=_NAME,
+        host_pid=_NUMBER,
+        granted=_TEXT,
+        disk_bytes=_OFFSET,
+        inodes_count=_OFFSET,
+    ),
 }
 
 

@@ -16,8 +16,9 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from cloister.isolation.process import interpreter, order, payloads, privileges, reports
-from cloister.isolation.process.cgroup import group
+from cloister.isolation.process import interpreter, order, payloads, privileges, reports, standing
+from cloister.isolation.process.cgroup.group import Group
+from cloister.isolation.process.cgroup.group import enter as enter_group
 from cloister.isolation.process.interpreter import WaitingInterpreter
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.machine import Machine
@@ -26,13 +27,11 @@ from cloister.isolation.process.order import Ends, Order
 from cloister.isolation.process.reports import CONTROL_GROUPS, Report
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
-from cloister.isolation.process.steps import Failure, step
+from cloister.isolation.process.steps import Failure, require, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(
-    machine: Machine, lane: Lane, inside: tuple[int, ...], entrances: tuple[int, ...], *, is_spare: bool
-) -> NoReturn:
+def run(machine: Machine, lane: Lane, inside: tuple[int, ...], group: Group, *, is_spare: bool) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
@@ -41,13 +40,13 @@ def run(
         machine: What the launcher knows.
         lane: What it can become.
         inside: Its ends of `connections.Connections`.
-        entrances: Descriptors by which it enters its control group; see `cgroup.group.enter`.
+        group: Its control group, which it enters, or has been cloned into.
         is_spare: Whether nobody waits for it yet, so that there is time to rehearse.
     """
     status = 1
     try:
         _raise_open_files()
-        refusal = _enter_group(entrances)
+        refusal = _enter_group(machine, group)
         ends = order.keep_only(inside, closes=machine.has(Mechanism.CLOSED_DESCRIPTORS))
         try:
             if refusal is not None:
@@ -176,11 +175,14 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _enter_group(entrances: tuple[int, ...]) -> Failure | None:
+def _enter_group(machine: Machine, group: Group) -> Failure | None:
     """Enter the control group before anything else: only with one thread it is cheap. Return why that failed."""
     try:
         with step(CONTROL_GROUPS):
-            group.enter(entrances)
+            if machine.has(Mechanism.CONTROL_GROUP):
+                enter_group(group.entrances)
+            if machine.has(Mechanism.STANDING):
+                require(standing.group_fault(group.paths))
     except Failure as refusal:
         return refusal
     return None

@@ -80,6 +80,7 @@ class Place(enum.IntEnum):
 
 
 FULL_ABI: Final = 6
+FULL_VERSION: Final = "6.12"
 """From here on nothing is missing. Earlier kernels do not log refusals, so the flags of ABI 7 are not missed."""
 
 _GAPS: Final = (

@@ -48,6 +48,7 @@ def main(
     settings: Mapping[str, int],
     runtime: Sequence[str],
     without: Sequence[str],
+    has_clocks: bool,
 ) -> None:
     """Serve requests until the host closes the connections.
 
@@ -58,9 +59,10 @@ def main(
         settings: Fields of `PoolSettings`.
         runtime: Directories that the interpreter of scripts needs beside the system's.
         without: Mechanisms that tests leave out.
+        has_clocks: Whether this machine has time namespaces.
     """
     _prepare(kind, package)
-    machine = machines.look(kind, tuple(runtime), frozenset(map(Mechanism, without)))
+    machine = machines.look(kind, tuple(runtime), frozenset(map(Mechanism, without)), has_clocks=has_clocks)
     connections = {Lane(lane): socket.socket(fileno=descriptor) for lane, descriptor in supplies.items()}
     launcher = Launcher(connections, machine, PoolSettings(**settings))
     connections[lanes.LANES[kind][0]].send(READY)
@@ -104,8 +106,7 @@ class Launcher:
         self._sandboxes_max = sandboxes_max(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._is_open = True
         self._machine = machine
-        standing = hierarchy.look() if machine.has(Mechanism.CONTROL_GROUP) else None
-        self._groups = Groups(standing, os.getppid())
+        self._groups = Groups(hierarchy.look(), os.getppid())
         self._pools = {
             lane: Pool(
                 lane=lane,

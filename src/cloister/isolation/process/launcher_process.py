@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cloister
 from cloister.errors import LaunchError, ProviderUnavailable, quoted
@@ -50,6 +50,7 @@ class LauncherProcess:
         kind: Which lanes it has.
         settings: How many sandboxes may wait in each lane.
         without: Mechanisms that tests leave out.
+        has_clocks: Whether this machine has time namespaces.
 
     Attributes:
         supplies: The connections, by lane.
@@ -58,7 +59,9 @@ class LauncherProcess:
         ProviderUnavailable: It is not known which interpreter runs this.
     """
 
-    def __init__(self, kind: str, settings: PoolSettings, without: frozenset[Mechanism]) -> None:
+    def __init__(
+        self, kind: str, settings: PoolSettings, without: frozenset[Mechanism], *, has_clocks: bool = True
+    ) -> None:
         if not sys.executable:
             raise ProviderUnavailable(
                 "the process provider needs to know its Python interpreter; sys.executable is empty"
@@ -69,13 +72,13 @@ class LauncherProcess:
         theirs = {lane.value: end.fileno() for lane, (_, end) in pairs.items()}
         self._complaints = os.memfd_create("launcher-stderr", os.MFD_CLOEXEC)
         try:
-            self.process = self._start(kind, theirs, settings, without)
+            self.process = self._start(kind, theirs, settings, {"without": sorted(without), "has_clocks": has_clocks})
         finally:
             for _, end in pairs.values():
                 end.close()
 
     def _start(
-        self, kind: str, supplies: dict[str, int], settings: PoolSettings, without: frozenset[Mechanism]
+        self, kind: str, supplies: dict[str, int], settings: PoolSettings, told: dict[str, Any]
     ) -> subprocess.Popen[bytes]:
         package = str(Path(cloister.__file__).resolve().parent.parent)
         # Not the one of a virtual environment: scripts get the interpreter as it would be started for them, and the
@@ -88,7 +91,7 @@ class LauncherProcess:
             "supplies": supplies,
             "settings": asdict(settings),
             "runtime": runtime,
-            "without": sorted(without),
+            **told,
         }
         stdin = descriptors.sealed(json.dumps(facts).encode())
         try:
@@ -98,7 +101,7 @@ class LauncherProcess:
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
-                env=FIXED_ENVIRONMENT if Mechanism.CLEAN_ENVIRONMENT not in without else None,
+                env=FIXED_ENVIRONMENT if Mechanism.CLEAN_ENVIRONMENT.value not in told["without"] else None,
                 pass_fds=tuple(supplies.values()),
                 start_new_session=True,
                 cwd="/",

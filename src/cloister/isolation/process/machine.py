@@ -24,8 +24,8 @@ class Machine:
         group_id: Effective group outside.
         last_capability: Highest capability number of the kernel.
         landlock_abi: Version of Landlock's interface; 0 when there is none, and then nothing stands beside the mounts.
-        clock_offsets: How far the launcher's clocks are from the machine's; None when the kernel has no time
-            namespaces, and then sandboxes see the host's clocks.
+        clock_offsets: How far the launcher's clocks are from the machine's; None when there are no time namespaces, and
+            then sandboxes see the host's clocks.
         host_view: The system's files for executed programs; None when the launcher serves forked guests.
         namespaces: What the launcher's own namespaces are called, by their names below /proc/PID/ns.
         root: Device and inode of the launcher's root directory.
@@ -49,23 +49,26 @@ class Machine:
         return mechanism not in self.without
 
 
-def look(kind: str, runtime: tuple[str, ...], without: frozenset[Mechanism]) -> Machine:
+def look(kind: str, runtime: tuple[str, ...], without: frozenset[Mechanism], *, has_clocks: bool = True) -> Machine:
     """Find out.
 
     Args:
         kind: Of the launcher.
         runtime: What the host says the interpreter needs.
         without: What tests leave out.
+        has_clocks: Whether the host found that there are time namespaces. It is told and not found out again: what the
+            host declared is what its sandboxes get, or they are refused.
     """
     root = os.stat("/")  # noqa: PTH116 - the launcher imports little
+    names = [name for name in NAMESPACES if has_clocks or NAMESPACES[name] is not Mechanism.TIME_NAMESPACE]
     return Machine(
         user_id=os.geteuid(),
         group_id=os.getegid(),
         last_capability=privileges.last_capability(),
         landlock_abi=landlock.abi(),
-        clock_offsets=namespaces.clock_offsets(),
+        clock_offsets=namespaces.clock_offsets() if has_clocks else None,
         host_view=None if kind == GUESTS else view.look(),
-        namespaces=namespaces.of_this_process(NAMESPACES),
+        namespaces=namespaces.of_this_process(names),
         root=(root.st_dev, root.st_ino),
         runtime=runtime,
         without=without,

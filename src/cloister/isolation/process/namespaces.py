@@ -125,6 +125,18 @@ def clock_offsets() -> dict[str, tuple[int, int]] | None:
     return {name: (int(seconds), int(nanoseconds)) for name, seconds, nanoseconds in rows}
 
 
+def clocks_hindrance() -> tuple[str, str] | None:
+    """Say why no time namespace can be made on this machine, and what would change that; None when one can.
+
+    A bound that is not zero but used up is no such reason: it will be different the next time.
+    """
+    if not os.path.exists(CLOCK_OFFSETS):  # noqa: PTH110 - the launcher imports little
+        return "this kernel has none", "a kernel built with CONFIG_TIME_NS, Linux 5.6 or newer"
+    if _setting("/proc/sys/user/max_time_namespaces") == "0":
+        return "user.max_time_namespaces is 0", _sysctl("user.max_time_namespaces", 15_000)
+    return None
+
+
 def restart_clocks(offsets: dict[str, tuple[int, int]]) -> None:
     """Let the clocks that count from the start of the machine count from this second on, for this process too.
 
@@ -186,10 +198,6 @@ def explain_refusal(code: int) -> tuple[str, str | None]:
     if _setting("/proc/sys/user/max_user_namespaces") == "0":
         return "user namespaces are switched off (user.max_user_namespaces = 0)", _sysctl(
             "user.max_user_namespaces", 15_000
-        )
-    if code == errno.ENOSPC and _setting("/proc/sys/user/max_time_namespaces") == "0":
-        return "time namespaces are switched off (user.max_time_namespaces = 0)", _sysctl(
-            "user.max_time_namespaces", 15_000
         )
     if code in (errno.ENOSPC, errno.EUSERS):
         return "the number of user namespaces is used up (user.max_user_namespaces)", _sysctl(

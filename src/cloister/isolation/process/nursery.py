@@ -37,14 +37,21 @@ class Nursery:
         kind: Which lanes it has; each kind has a launcher of its own, since a fork costs by the size of what is forked.
         settings: How many sandboxes may wait in each lane.
         without: Mechanisms that tests leave out.
+        has_clocks: Whether this machine has time namespaces.
     """
 
     def __init__(
-        self, kind: str, settings: PoolSettings | None = None, without: frozenset[Mechanism] = frozenset()
+        self,
+        kind: str,
+        settings: PoolSettings | None = None,
+        without: frozenset[Mechanism] = frozenset(),
+        *,
+        has_clocks: bool = True,
     ) -> None:
         self._kind = kind
         self._settings = settings or PoolSettings()
         self._without = without
+        self._has_clocks = has_clocks
         self._lock = threading.Lock()
         self._launcher: LauncherProcess | None = None
         self._mount_table: MountTable | None = None
@@ -132,7 +139,7 @@ class Nursery:
             if self._is_closed:
                 raise ProviderError("the process provider is closed", code="provider.closed", hint="create a new one")
             if self._launcher is None:
-                launcher = LauncherProcess(self._kind, self._settings, self._without)
+                launcher = LauncherProcess(self._kind, self._settings, self._without, has_clocks=self._has_clocks)
                 launcher.await_ready()
                 self._launcher = launcher
             return self._launcher

@@ -199,6 +199,7 @@ def wall_missing(mechanism: str, observed: str) -> ProviderUnavailable:
     return ProviderUnavailable(
         f"the sandbox was not used, because one of its walls does not hold: {mechanism} ({quoted(observed, 200)})",
         code="provider.wall",
+        details={"mechanism": mechanism, "observed": quoted(observed, 200)},
         hint="run `cloister doctor` for the evidence; it is a defect of this kernel or of Cloister: please report it",
     )
 

@@ -154,9 +154,10 @@ class Pool:
     def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
         group = self._groups.new()
         try:
-            pid, pidfd = namespaces.clone(self._machine.without, group.into)
+            into = group.into if self._machine.has(Mechanism.CONTROL_GROUP) else -1
+            pid, pidfd = namespaces.clone(self._machine.without, into)
             if pid == 0:
-                first_process.run(self._machine, self.lane, made.inside, group.entrances, is_spare=is_spare)
+                first_process.run(self._machine, self.lane, made.inside, group, is_spare=is_spare)
         except OSError:
             group.remove()
             raise

@@ -17,7 +17,7 @@ from cloister.authority.token import TokenVerifier
 from cloister.errors import ConfigError, InternalError, ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, require_value_size, start_message
 from cloister.isolation.permit import require_permit, require_session_permit
-from cloister.isolation.process import outcome, probe
+from cloister.isolation.process import outcome, shortfalls
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import Interpreter, command_for, missing_interpreter
@@ -25,9 +25,11 @@ from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lan
 from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.nursery import Nursery
+from cloister.isolation.process.selftest import run as selftest
 from cloister.isolation.process.session import ProcessSession
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import (
+    Evidence,
     ExecutionContext,
     ExecutionResult,
     ExternalProgram,
@@ -38,6 +40,7 @@ from cloister.isolation.provider import (
     ProbeReport,
     ScriptLanguage,
     ScriptSource,
+    Shortfall,
     WireValue,
     Workload,
 )
@@ -46,6 +49,7 @@ from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire_values import parse_output
 from cloister.limits import ResourceLimits
 
+_UNSUPPORTED: Final = "the process provider knows the system calls of x86_64 and aarch64 Linux only"
 _NO_ARGV: Final = Interpreter(argv=())
 
 
@@ -61,7 +65,6 @@ class ProcessProvider:
     """
 
     name: Final = "process"
-    level: Final = IsolationLevel.PROCESS
 
     def __init__(
         self,
@@ -71,7 +74,13 @@ class ProcessProvider:
         without: frozenset[Mechanism] = frozenset(),
     ) -> None:
         self._verifier = verifier
-        guests, programs, interpreters = (Nursery(kind, pool, without) for kind in (GUESTS, PROGRAMS, INTERPRETERS))
+        self._without = without
+        self._strength = shortfalls.look()
+        self._level = self._strength.level
+        self._broken: Evidence | None = None
+        guests, programs, interpreters = (
+            self._nursery(kind, pool, without) for kind in (GUESTS, PROGRAMS, INTERPRETERS)
+        )
         self._nurseries = {
             Lane.PLAN: guests,
             Lane.OPERATION: guests,
@@ -79,6 +88,19 @@ class ProcessProvider:
             Lane.SCRIPT: interpreters,
             Lane.PYTHON: interpreters,
         }
+
+    def _nursery(self, kind: str, pool: PoolSettings | None, without: frozenset[Mechanism]) -> Nursery:
+        return Nursery(kind, pool, without, has_clocks=self._strength.has_time_namespaces)
+
+    @property
+    def level(self) -> IsolationLevel:
+        """The isolation that every sandbox has here, or is refused; it costs no sandbox to know."""
+        return self._level
+
+    @property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What this machine lacks for the full level."""
+        return self._strength.shortfalls
 
     def __repr__(self) -> str:
         return f"ProcessProvider({', '.join(map(repr, self._each_nursery()))})"
@@ -93,8 +115,15 @@ class ProcessProvider:
         return tuple(pid for pid in pids if pid is not None)
 
     def probe(self) -> ProbeReport:
-        """Attempt from inside what must not work, and report what happened."""
-        return probe.report(self.name, self.level, self._run)
+        """Attempt from inside what must not work, and report what happened.
+
+        A wall that does not hold closes the provider to executions until a later probe finds all of them standing.
+        """
+        if not is_supported():
+            return ProbeReport(provider=self.name, available=False, level=IsolationLevel.NONE, reason=_UNSUPPORTED)
+        report = selftest.report(self.name, self._strength, self._run, self._run_faulty, lambda: self.launcher_pids)
+        self._broken = next((each for each in report.evidence if not each.holds), None)
+        return report
 
     def execute(
         self,
@@ -107,14 +136,22 @@ class ProcessProvider:
 
         Raises:
             PathDenied: A mount names a path that cannot be shown to a sandbox, or that was replaced meanwhile.
+            ProviderUnavailable: `provider.wall` when a wall does not hold: of this sandbox, or in the last probe.
             ProviderError: `provider.closed` after `close`.
         """
+        self._require_sound()
         require_permit(self._verifier, context, self.level)
         spec = _spec(context)
         return self._run(context.workload, spec, host, on_output)
 
+    def _require_sound(self) -> None:
+        """Refuse to work when the last probe found a wall that does not hold."""
+        if self._broken is not None:
+            raise outcome.wall_missing(self._broken.mechanism, f"{self._broken.attempted}: {self._broken.observed}")
+
     def open_session(self, context: SessionContext) -> ProcessSession:
         """Build a sandbox that stays for several executions. See `SessionProvider.open_session`."""
+        self._require_sound()
         require_session_permit(self._verifier, context, context, self.level)
         if not is_supported():
             raise ProviderUnavailable("the process provider knows the system calls of x86_64 and aarch64 Linux only")
@@ -148,15 +185,16 @@ class ProcessProvider:
         spec: SandboxSpec,
         host: HostCalls | None = None,
         on_output: OutputObserver | None = None,
+        nursery: Nursery | None = None,
     ) -> ExecutionResult:
         """Run a workload whose permission was checked."""
         if not is_supported():
-            raise ProviderUnavailable("the process provider knows the system calls of x86_64 and aarch64 Linux only")
+            raise ProviderUnavailable(_UNSUPPORTED)
         dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
         start = start_message(workload, spec.limits) if isinstance(workload, (PlanProgram, GuestOperation)) else None
         if start is not None:
             del start["limits"]  # they are in the order, and are read once
-        nursery = self._nurseries[spec.lane]
+        nursery = nursery or self._nurseries[spec.lane]
         with nursery.launch(spec, _stdin(workload)) as running:
             try:
                 ending = Conversation(running, spec.limits, dialogue, on_output).attend(start)
@@ -176,6 +214,16 @@ class ProcessProvider:
             case ExternalProgram():
                 return _program_result(ending)
         assert_never(workload)
+
+    def _run_faulty(
+        self, workload: Workload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
+    ) -> ExecutionResult:
+        """Run one of the self-test's workloads where a mechanism is left out, which the look before use must notice."""
+        faulty = self._nursery(GUESTS, PoolSettings(size_max=0), self._without | {selftest.SACRIFICED})
+        try:
+            return self._run(workload, spec, on_output=on_output, nursery=faulty)
+        finally:
+            faulty.close()
 
     def close(self) -> None:
         """End the launchers and whatever still runs. Idempotent."""

@@ -31,6 +31,7 @@ Fault = tuple[Mechanism, str]
 NO_CAPABILITIES: Final = b"0" * 16
 OOM_SCORE_MAX: Final = b"1000"
 STATUS_BYTES_MAX: Final = 4096
+GROUPS_BYTES_MAX: Final = 64 * 1024
 SECCOMP_MODE_FILTER: Final = 2
 WHITEOUT: Final = f"{DEFAULT_DIRECTORY}/.landlock"
 """A character device with the number 0: anybody may make one, and no rule of ours for Landlock allows it."""
@@ -73,6 +74,24 @@ class Facts:
         """Close them."""
         for descriptor in self.descriptors:
             os.close(descriptor)
+
+
+def group_fault(paths: tuple[str, ...]) -> Fault | None:
+    """Look at the control groups of this process, while their names can still be seen.
+
+    Args:
+        paths: Directories of the group it has to be in, one in each hierarchy; each ends with launcher and number.
+    """
+    if not paths:
+        return None  # the supervisor alone bounds it here
+    table = os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lines = os.read(table, GROUPS_BYTES_MAX).splitlines()
+    finally:
+        os.close(table)
+    name = os.fsencode("/" + "/".join(paths[0].rsplit("/", 2)[1:]))
+    entered = sum(line.endswith(name) for line in lines)
+    return None if entered == len(paths) else (Mechanism.CONTROL_GROUP, f"it is in {entered} of {len(paths)} groups")
 
 
 def namespace_fault(machine: Machine) -> Fault | None:

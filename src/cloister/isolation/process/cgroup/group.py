@@ -48,6 +48,11 @@ class Group:
         self.entrances: tuple[int, ...] = ()
         self.into = -1
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its directories."""
+        return tuple(branch.path for branch in self._branches)
+
     def add(self, branch: Branch) -> None:
         """Add a directory, and open the way in: a descriptor in `entrances` for version 1, in `into` for version 2."""
         self._branches.append(branch)

@@ -26,11 +26,21 @@ def remove_of(launcher_pid: int) -> None:
     """Remove the groups of a launcher that was killed, from the process that started it."""
     with contextlib.suppress(OSError):  # without /proc there are none
         standing = look()
-        own = {*standing.v1.values(), *_bases(standing)}
-        paths = [f"{directory}/{PREFIX}{launcher_pid}" for directory in own]
-        remove_trees([path for path in paths if os.path.isdir(path)], os.rmdir)  # noqa: PTH112
+        remove_trees(groups_of(launcher_pid, standing), os.rmdir)
         for base in _bases(standing):
             v2.give_back(base)
+
+
+def groups_of(launcher_pid: int, standing: Standing) -> list[str]:
+    """Return the directories of a launcher's groups.
+
+    Args:
+        launcher_pid: The launcher.
+        standing: Where the process stands that started it.
+    """
+    own = {*standing.v1.values(), *_bases(standing)}
+    paths = [f"{directory}/{PREFIX}{launcher_pid}" for directory in own]
+    return [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
 
 
 def _bases(standing: Standing) -> list[str]:
