@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloister.isolation.process import measuring, reports, totals
+from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import DONE, MESSAGE_BYTES_MAX, Lane
 from cloister.isolation.process.measuring import Meter, Sample
@@ -110,7 +111,13 @@ class Sandbox:
 
     def _read_limits(self) -> None:
         self.limits, self._limits_unread = ResourceLimits(**json.loads(self._limits_unread)), b""
-        self.group.limit(self.limits)
+        try:
+            self.group.limit(self.limits)
+        except GroupRefused as error:
+            if error.errno != errno.EBUSY:
+                raise
+            # Version 1 sets no limit below what is held already: it was ordered and quick before this was heard of
+            self.kill("memory_bytes", self.group.charged_bytes())
 
     def hear(self) -> bool:
         """Read one message of the host; return False when there will be no more."""

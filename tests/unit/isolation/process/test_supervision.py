@@ -1,11 +1,15 @@
 """The end of a sandbox is judged by its last figures too: what it did after the last look counts."""
 
+import errno
 import json
 import os
 import socket
 import time
 from pathlib import Path
 
+import pytest
+
+from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.v1 import Branch
 from cloister.isolation.process.lanes import Lane
@@ -66,3 +70,39 @@ def test_without_figures_of_a_group_the_process_is_asked(tmp_path) -> None:
     record = ended_with(tmp_path)
     assert record["killed_for"] is None
     assert record["memory_peak_bytes"] == record["resident_peak_bytes"] > 0
+
+
+class Full(Group):
+    """Refuses a limit, as a group of version 1 does that holds more than it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self._code = code
+
+    def limit(self, limits: ResourceLimits) -> None:
+        raise GroupRefused(self._code, os.strerror(self._code), "memory.limit_in_bytes")
+
+    def charged_bytes(self) -> int:
+        return 900 * MIB
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.ENODEV])
+def test_more_than_the_hard_limit_before_that_was_set(code) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    report, first = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    first.close()
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    sandbox = Sandbox(
+        pid=pid, pidfd=os.pidfd_open(pid), control=theirs, report=report, lane=Lane.PROGRAM, group=Full(code)
+    )
+    limits = json.dumps(ResourceLimits().to_dict()).encode()
+    if code == errno.EBUSY:
+        sandbox.begin(limits)
+    else:
+        with pytest.raises(GroupRefused):
+            sandbox.begin(limits)
+        sandbox.kill()
+    sandbox.finish()
+    with ours:
+        record = json.loads(ours.recv(65536))
+    assert record["killed_for"] == (["memory_bytes", 900 * MIB] if code == errno.EBUSY else None)
