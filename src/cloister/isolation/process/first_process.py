@@ -153,6 +153,9 @@ def _confine_script(walls: Walls) -> Report | None:
             facts = Facts.open(proc_fd)
             os.close(proc_fd)
         walls.confine(facts, {interpreter.CONNECTION_FD})
+        with step("privileges"):
+            # As an executed program is: else the launcher of an ordinary user could not measure its memory
+            privileges.set_dumpable(True)
     except Failure as failure:
         return failure.report
     return None

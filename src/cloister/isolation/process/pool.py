@@ -202,9 +202,7 @@ class Pool:
         if not sandbox.is_spare:
             return
         self._completed_count += 1
-        if self._completed_count % MEASURED_EVERY != 0:
-            return
-        private_bytes = sandbox.private_bytes()
+        private_bytes = sandbox.private_bytes() if self._completed_count % MEASURED_EVERY == 0 else 0
         if private_bytes:
             self._room_count = min(self._settings.size_max, self._settings.memory_bytes // private_bytes)
         if len(self._waiting) > self._room_count:

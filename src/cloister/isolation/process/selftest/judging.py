@@ -28,7 +28,6 @@ from cloister.limits import ResourceLimits
 GUESTS: Final = (Lane.PLAN, Lane.OPERATION)
 OWN_ROOM: Final = (Lane.PYTHON, Lane.PROGRAM)
 EXECUTED: Final = (Lane.SCRIPT, *OWN_ROOM)
-FORKED: Final = (*GUESTS, Lane.SCRIPT, Lane.PYTHON)
 GRANTED: Final = (Lane.OPERATION, *OWN_ROOM)
 ALL: Final = (*GUESTS, *EXECUTED)
 CHANNEL_FD: Final = FIRST_FD + 4
@@ -180,7 +179,7 @@ TABLE: Final = (
     Judgement("capabilities", _M.NO_CAPABILITIES, "hold capabilities", GUESTS, _is([], "EPERM")),
     Judgement("mount", _M.NO_CAPABILITIES, "mount a file system", ALL, _is("EPERM")),
     Judgement("no_new_privs", _M.NO_NEW_PRIVILEGES, "be able to gain privileges (no_new_privs)", ALL, _is(1)),
-    Judgement("dumpable", _M.NOT_DUMPABLE, "let others look into it (dumpable)", FORKED, _is(0)),
+    Judgement("dumpable", _M.NOT_DUMPABLE, "let others look into it (dumpable)", GUESTS, _is(0)),
     Judgement("open_memory", _M.NOT_DUMPABLE, "open the memory of its first process", EXECUTED, _is("EACCES", "EPERM")),
     Judgement("read_memory", _M.NOT_DUMPABLE, "read the memory of its first process", EXECUTED, _is("EPERM")),
     Judgement("trace", _M.SECCOMP, "trace its first process", EXECUTED, _is("EPERM")),
