@@ -122,7 +122,9 @@ class ProcessProvider:
         if not is_supported():
             return ProbeReport(provider=self.name, available=False, level=IsolationLevel.NONE, reason=_UNSUPPORTED)
         report = selftest.report(self.name, self._strength, self._run, self._run_faulty, lambda: self.launcher_pids)
-        self._broken = next((each for each in report.evidence if not each.holds), None)
+        broken = next((each for each in report.evidence if not each.holds), None)
+        if broken is not None or report.available:  # one that could not be carried out proves nothing
+            self._broken = broken
         return report
 
     def execute(
