@@ -93,6 +93,12 @@ def test_a_script_finds_nothing_of_the_one_before(bench) -> None:
         assert bench.python(LEAVE) == [False, False, False, False]
 
 
+def test_scripts_draw_random_numbers_of_their_own(bench) -> None:
+    """The launcher has the module loaded; what is forked from it must not have its state."""
+    drawn = {bench.python("import random; print(random.getrandbits(60))") for _ in range(6)}
+    assert len(drawn) == 6
+
+
 def test_plans_find_nothing_of_the_one_before(bench) -> None:
     for number in range(6):
         plan = PlanProgram(source=f"(def counted {number}) (deftype Left :int) counted", name="x")
