@@ -1,11 +1,13 @@
-"""Write the generated parts of `docs/`: help texts, the table of builtins, the tables of system calls.
+"""Write the generated parts of `docs/`: help texts, the table of builtins, the tables of system calls and of limits.
 
 `make docs` runs it. With `--check` nothing is written; the exit status is 1 when a page is out of date.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import inspect
 import itertools
 import os
 import re
@@ -15,14 +17,16 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
+from cloister.isolation.process.lanes import PoolSettings
 from cloister.isolation.process.seccomp.calls import Call, Profile, Refusal
 from cloister.isolation.process.seccomp.refusals import REFUSALS
 from cloister.isolation.process.seccomp.rules import RULES
 from cloister.isolation.process.seccomp.table import ALLOWED, THEMES
 from cloister.lang.stdlib.table import BUILTINS
+from cloister.limits import MIB, ResourceLimits
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ("cli.md", "language.md", "system-calls.md")
+PAGES = ("cli.md", "language.md", "system-calls.md", "providers/process.md")
 COLUMNS = "100"
 SECTION = re.compile(
     r"(?P<begin><!-- begin (?P<kind>[a-z]+)(?: (?P<words>[a-z ]+))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -92,6 +96,38 @@ def argument_rules(words: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+def limits_table(words: str) -> str:
+    """Return one row for each limit of an execution."""
+    del words
+    return _fields_table(ResourceLimits())
+
+
+def pool_table(words: str) -> str:
+    """Return one row for each setting of the sandboxes that wait."""
+    del words
+    return _fields_table(PoolSettings())
+
+
+def _fields_table(settings: ResourceLimits | PoolSettings) -> str:
+    """Return one row for each field, with its default and what the docstring of the class says of it."""
+    described = inspect.cleandoc(str(type(settings).__doc__)).partition("Attributes:\n")[2]
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", described, re.MULTILINE)
+    words_of = {name: " ".join(words.split()) for name, words in found}
+    rows = ["| name | default | what it bounds |", "|---|---:|---|"]
+    for field in dataclasses.fields(settings):
+        value: int = getattr(settings, field.name)
+        rows.append(f"| `{field.name}` | {_shown(field.name, value)} | {words_of[field.name]} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(name: str, value: int) -> str:
+    if name.endswith("_ms"):
+        return f"{value // 1000} s"
+    if name.endswith("_bytes"):
+        return f"{value // MIB} MiB"
+    return f"{value:,}"
+
+
 def _names(rows: Iterable[Call | Refusal]) -> str:
     return " ".join(f"`{row.name}`" for row in rows)
 
@@ -102,6 +138,8 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "allowed": allowed_calls,
     "refused": refused_calls,
     "rules": argument_rules,
+    "limits": limits_table,
+    "pool": pool_table,
 }
 
 

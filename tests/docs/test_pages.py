@@ -9,15 +9,25 @@ import pytest
 
 DOCS = Path("docs")
 PAGES = sorted(DOCS.rglob("*.md"))
+OTHERS = [Path(name) for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "SPECIFICATION.md")]
 DECISIONS = sorted((DOCS / "adr").glob("*.md"))
 PARTS = ["Context", "Decision", "Drawbacks", "Alternatives"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (page.parent / target).exists(), target
+    for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", text):
+        place = page.parent / target if target else page
+        assert place.exists(), target
+        if heading:
+            assert heading in anchors(place), f"{target}#{heading}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what can stand behind `#` in a link to a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_index_lists_every_page() -> None:

@@ -1,0 +1,56 @@
+"""The cards of `docs/providers/`: a card for each provider that exists, and commands that are those of the errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cloister.isolation import factory
+from cloister.isolation.mock import MockProvider
+from cloister.isolation.process import namespaces, outcome
+from cloister.isolation.process.provider import ProcessProvider
+
+CARDS = Path("docs/providers")
+INDEX = (CARDS / "README.md").read_text(encoding="utf-8")
+PROCESS = (CARDS / "process.md").read_text(encoding="utf-8")
+LEVELS = {"process": ProcessProvider.level, "mock": MockProvider.level}
+
+
+def test_every_provider_is_in_the_index_and_those_that_exist_have_a_card() -> None:
+    table = [line.strip("|").split("|") for line in INDEX.splitlines() if line.startswith("| `")]
+    rows = {re.findall(r"`(\w+)`", cells[0])[0]: cells[-1].strip() for cells in table}
+    assert tuple(rows) == factory.NAMES
+    without = {name for name, card in rows.items() if card == "does not exist yet"}
+    assert without == set(factory._NOT_BUILT)
+    assert {f"{name}.md" for name in rows.keys() - without} == {path.name for path in CARDS.glob("[!R]*.md")}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_card_says_the_level(name: str) -> None:
+    (level,) = re.findall(r"^\| level \| `(\w+)`", (CARDS / f"{name}.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert level == LEVELS[name].name.lower()
+    assert f"| `{name}` | `{level}`" in INDEX
+
+
+def test_commands_are_those_of_the_errors() -> None:
+    source = Path(namespaces.__file__).read_text(encoding="utf-8")
+    known = {
+        namespaces._sysctl(name, int(number)) for name, number in re.findall(r'_sysctl\(\s*"([\w.]+)", (\w+)', source)
+    }
+    assert set(re.findall(r"`(sudo sysctl [^`]+)`", PROCESS)) == known
+
+
+@pytest.mark.parametrize("option", ["--security-opt systempaths=unconfined", "procMount: Unmasked"])
+def test_options_of_containers_are_those_of_the_errors(option: str) -> None:
+    masked = outcome.set_up_failure(
+        {"reported": {"failed": "mechanism", "step": "proc file system", "errno": 1, "detail": ""}}
+    )
+    assert masked is not None
+    assert option in str(masked.hint)
+    assert option in PROCESS
+
+
+def test_the_option_for_namespaces_in_a_container() -> None:
+    assert f"`{namespaces._CONTAINER.removeprefix('start it with ')}`" in PROCESS
