@@ -1,4 +1,4 @@
-"""Write the generated parts of `docs/`: help texts, the table of builtins, the tables of system calls and of limits.
+"""Write the generated parts of `docs/`: help texts, the table of builtins, tables of system calls and limits, attempts.
 
 `make docs` runs it. With `--check` nothing is written; the exit status is 1 when a page is out of date.
 """
@@ -17,16 +17,19 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
-from cloister.isolation.process.lanes import PoolSettings
+from cloister.isolation.process.lanes import Lane, PoolSettings
+from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.seccomp.calls import Call, Profile, Refusal
 from cloister.isolation.process.seccomp.refusals import REFUSALS
 from cloister.isolation.process.seccomp.rules import RULES
 from cloister.isolation.process.seccomp.table import ALLOWED, THEMES
+from cloister.isolation.process.selftest.excesses import EXCESSES
+from cloister.isolation.process.selftest.judging import TABLE
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.limits import MIB, ResourceLimits
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ("cli.md", "language.md", "system-calls.md", "providers/process.md")
+PAGES = ("cli.md", "language.md", "system-calls.md", "threat-model.md", "providers/process.md")
 COLUMNS = "100"
 SECTION = re.compile(
     r"(?P<begin><!-- begin (?P<kind>[a-z]+)(?: (?P<words>[a-z ]+))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -96,6 +99,26 @@ def argument_rules(words: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+def attempts_table(words: str) -> str:
+    """Return one row for each mechanism with what the self-test attempts, and in which sandboxes."""
+    del words
+    lanes_of: dict[Mechanism, dict[str, set[Lane]]] = {}
+    for row in TABLE:
+        lanes_of.setdefault(row.mechanism, {}).setdefault(row.words, set()).update(row.lanes)
+    for excess in EXCESSES:
+        lanes_of.setdefault(Mechanism.SUPERVISOR, {})[excess.words] = {Lane.PYTHON}
+    everywhere = set().union(*(row.lanes for row in TABLE))
+    rows = ["| mechanism | attempted |", "|---|---|"]
+    for mechanism in Mechanism:
+        acts = [
+            text if lanes == everywhere else f"{text} ({', '.join(lane.value for lane in Lane if lane in lanes)})"
+            for text, lanes in lanes_of.get(mechanism, {}).items()
+        ]
+        if acts:
+            rows.append(f"| {mechanism.value} | {'; '.join(acts)} |")
+    return "\n".join(rows) + "\n"
+
+
 def limits_table(words: str) -> str:
     """Return one row for each limit of an execution."""
     del words
@@ -138,6 +161,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "allowed": allowed_calls,
     "refused": refused_calls,
     "rules": argument_rules,
+    "attempts": attempts_table,
     "limits": limits_table,
     "pool": pool_table,
 }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cloister.isolation import factory
 from cloister.isolation.mock import MockProvider
-from cloister.isolation.process import namespaces, outcome
-from cloister.isolation.process.provider import ProcessProvider
+from cloister.isolation.process import landlock, namespaces, outcome
+from cloister.isolation.process.shortfalls import Strength
 
 CARDS = Path("docs/providers")
 INDEX = (CARDS / "README.md").read_text(encoding="utf-8")
 PROCESS = (CARDS / "process.md").read_text(encoding="utf-8")
-LEVELS = {"process": ProcessProvider.level, "mock": MockProvider.level}
+FULL = Strength(landlock_abi=landlock.FULL_ABI, clocks_hindrance=None)
+LEVELS = {"process": FULL.level, "mock": MockProvider.level}
 
 
 def test_every_provider_is_in_the_index_and_those_that_exist_have_a_card() -> None:
@@ -30,7 +33,7 @@ def test_every_provider_is_in_the_index_and_those_that_exist_have_a_card() -> No
 @pytest.mark.parametrize("name", LEVELS)
 def test_a_card_says_the_level(name: str) -> None:
     (level,) = re.findall(r"^\| level \| `(\w+)`", (CARDS / f"{name}.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert level == LEVELS[name].name.lower()
+    assert level == LEVELS[name].label
     assert f"| `{name}` | `{level}`" in INDEX
 
 
@@ -54,3 +57,21 @@ def test_options_of_containers_are_those_of_the_errors(option: str) -> None:
 
 def test_the_option_for_namespaces_in_a_container() -> None:
     assert f"`{namespaces._CONTAINER.removeprefix('start it with ')}`" in PROCESS
+
+
+@pytest.mark.parametrize(
+    "less", [{"landlock_abi": 0}, {"landlock_abi": landlock.FULL_ABI - 1}, {"clocks_hindrance": ("", "")}]
+)
+def test_what_lowers_the_level_is_on_the_card_with_its_remedy(less: dict[str, Any]) -> None:
+    strength = replace(FULL, **less)
+    assert f"`{strength.level.label}`" in PROCESS
+    assert strength.level < FULL.level
+    (shortfall,) = strength.shortfalls
+    if "landlock_abi" in less:
+        assert f"| {shortfall.remedy} |" in PROCESS
+
+
+def test_what_hinders_clocks_is_on_the_card() -> None:
+    source = Path(namespaces.__file__).read_text(encoding="utf-8")
+    (remedy,) = re.findall(r'return "this kernel has none", "(.+)"', source)
+    assert f"| {remedy} |" in PROCESS

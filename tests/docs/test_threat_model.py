@@ -9,6 +9,7 @@ import pytest
 
 from cloister.isolation.process import standing
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
+from cloister.isolation.process.selftest import groups, run
 
 PAGE = Path("docs/threat-model.md").read_text(encoding="utf-8")
 SHORT = Path("SECURITY.md").read_text(encoding="utf-8")
@@ -44,6 +45,15 @@ def test_a_row_says_what_is_stopped_and_how_that_is_known(name: str) -> None:
     assert (name in looked_at()) == bool(looks) == (NO_LOOK not in proof)
     assert all(callable(getattr(standing, look)) for look in looks)
     assert looks or "`tests/" in proof
+
+
+def test_every_mechanism_is_attempted_or_needs_a_stage_of_its_own() -> None:
+    attempted = {cells[0] for cells in rows_of("What the self-test attempts")}
+    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in (run, groups))
+    staged = {Mechanism[name].value for name in re.findall(r"mechanism=Mechanism\.([A-Z_]+)\.value", sources)}
+    words = PAGE.split("\n## What the self-test attempts\n")[1].split("<!-- end -->")[1].split("\n## ", maxsplit=1)[0]
+    assert {name.replace("\n", " ") for name in re.findall(r"\*([^*]+)\*", words)} == staged
+    assert attempted | staged == {mechanism.value for mechanism in Mechanism}
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE + SHORT))))
