@@ -11,20 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cloister.errors import (
-    GuestCrashed,
-    GuestError,
-    LaunchError,
-    PathDenied,
-    ProviderError,
-    ProviderUnavailable,
-    TokenRejected,
-)
+from cloister.errors import GuestCrashed, GuestError, LaunchError, PathDenied, ProviderError, TokenRejected
 from cloister.isolation.process import landlock
 from cloister.isolation.process.lanes import PoolSettings
 from cloister.isolation.process.launcher import FDS_PER_SANDBOX
-from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.provider import ProcessProvider
 from cloister.isolation.provider import ExternalProgram, ScriptLanguage, ScriptSource
 from cloister.limits import ResourceLimits
 
@@ -526,13 +516,3 @@ def test_the_probe(bench) -> None:
     assert {"mount namespace", "network namespace", "pid namespace", "no capabilities"} <= {
         each.mechanism for each in report.evidence
     }
-
-
-def test_a_sandbox_in_which_a_wall_is_missing_is_not_used(bench) -> None:
-    assert bench.shell("echo used") == "used\n"
-    bench.provider.close()
-    bench.provider = ProcessProvider(bench.verifier, without=frozenset({Mechanism.OOM_SCORE}))
-    with pytest.raises(ProviderUnavailable) as caught:
-        bench.shell("echo used")
-    assert caught.value.code == "provider.wall"
-    assert Mechanism.OOM_SCORE.value in caught.value.message
