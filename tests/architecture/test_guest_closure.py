@@ -138,6 +138,17 @@ def test_the_launcher_adds_only_its_own() -> None:
     assert "cloister.isolation.process.launcher" in added
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the launcher is the process provider's, which is Linux's")
+def test_the_launcher_of_programs_has_no_threads_to_look_after() -> None:
+    script = (
+        "import sys, types, json; sys.modules['inspect'] = types.ModuleType('inspect');"
+        "import cloister.isolation.process.launcher; print(json.dumps({'loaded': sorted(sys.modules)}))"
+    )
+    loaded = in_fresh_interpreter(script)["loaded"]
+    assert {"threading", "random", "logging"} & set(loaded) == set()
+    assert "cloister.isolation.process.script" in loaded
+
+
 def test_the_guest_loads_itself(observed: dict[str, list]) -> None:
     expected = {"cloister.isolation.guest.main", "cloister.isolation.guest.attempts", "cloister.lang.program"}
     assert expected <= set(observed["imported"])

@@ -12,7 +12,6 @@ import io
 import os
 import signal
 import sys
-import threading
 import types
 from typing import Any, Final, NoReturn
 
@@ -103,7 +102,9 @@ def _status_of_exit(code: Any) -> int:
 
 def _finalize(status: int) -> int:
     """Wait for threads, run what was registered for the end, and write out what is buffered."""
-    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - what the interpreter calls at its end
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()  # noqa: SLF001 - what the interpreter calls at its end, if a script has loaded it
     atexit._run_exitfuncs()  # noqa: SLF001 - likewise
     for stream in (sys.stdout, sys.stderr):
         try:

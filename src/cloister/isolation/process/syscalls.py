@@ -114,7 +114,8 @@ CLONE_INTO_CGROUP: Final = 0x200000000
 def clone3(flags: int, exit_signal: int, group_fd: int = -1) -> tuple[int, int]:
     """Fork the calling process, which must have one thread, into new namespaces.
 
-    Python's own fork hooks run around it, as they do around `os.fork`.
+    Python's hooks for forks are not run. They are for what other threads may have held at that moment, and each of them
+    would make the child copy pages of memory.
 
     Args:
         flags: The namespaces.
@@ -129,15 +130,7 @@ def clone3(flags: int, exit_signal: int, group_fd: int = -1) -> tuple[int, int]:
     if group_fd >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = group_fd
-    ctypes.pythonapi.PyOS_BeforeFork()
-    pid = -1
-    try:
-        pid = _clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
-    finally:
-        if pid == 0:
-            ctypes.pythonapi.PyOS_AfterFork_Child()
-        else:
-            ctypes.pythonapi.PyOS_AfterFork_Parent()
+    pid = _clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
     return (0, -1) if pid == 0 else (pid, pidfd.value)
 
 
