@@ -63,8 +63,7 @@ def narrow(machine_last_capability: int, without: frozenset[Mechanism] = frozens
         without: What tests leave out.
     """
     if Mechanism.NO_CAPABILITIES not in without:
-        for capability in range(machine_last_capability + 1):
-            syscalls.prctl(PR_CAPBSET_DROP, capability)
+        syscalls.prctl_each(PR_CAPBSET_DROP, machine_last_capability + 1)
         syscalls.prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED)
     if Mechanism.NO_NEW_PRIVILEGES not in without:
         syscalls.prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -125,9 +124,11 @@ def rehearse_limits() -> None:
 
 def _set_limits(table: dict[int, int]) -> None:
     for which, wanted in table.items():
-        hard = resource.getrlimit(which)[1]
-        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(which, (value, value))
+        try:
+            resource.setrlimit(which, (wanted, wanted))
+        except ValueError:  # a hard limit is below it already, and only lowering is allowed
+            hard = resource.getrlimit(which)[1]
+            resource.setrlimit(which, (hard, hard))
 
 
 CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})

@@ -12,8 +12,8 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import socket
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,12 +24,15 @@ from cloister.isolation.process.mounts import OWN_INODES
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, FIXED_ENVIRONMENT
 from cloister.limits import ResourceLimits
 
-MADE_LATER: Final = {"time", "cgroup"}
+MADE_LATER: Final = ("time", "cgroup")
+MADE_FIRST: Final = tuple(name for name in NAMESPACES if name not in MADE_LATER)
 Fault = tuple[Mechanism, str]
 """What does not hold, and what the kernel said."""
 
-NO_CAPABILITIES: Final = b"0" * 16
-OOM_SCORE_MAX: Final = b"1000"
+CAPABILITY_SETS: Final = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb")
+NO_CAPABILITIES: Final = b"".join(b"%s:\t%016x\n" % (name, 0) for name in CAPABILITY_SETS)
+"""As the kernel writes them, one after the other."""
+OOM_SCORE_MAX: Final = b"1000\n"
 STATUS_BYTES_MAX: Final = 4096
 GROUPS_BYTES_MAX: Final = 64 * 1024
 SECCOMP_MODE_FILTER: Final = 2
@@ -99,7 +102,7 @@ def namespace_fault(machine: Machine) -> Fault | None:
 
     Those of time and control groups are made later.
     """
-    return _shared_namespace(machine, set(NAMESPACES) - MADE_LATER)
+    return _shared_namespace(machine, MADE_FIRST)
 
 
 def later_namespace_fault(machine: Machine) -> Fault | None:
@@ -119,13 +122,12 @@ def first_fault(
         has_terminals: Whether there are to be terminals.
         descriptors: Which files may be open, those of the look aside.
     """
-    looks = (
-        _landlock_faults(machine, is_guest),
-        _file_system_faults(machine, is_guest, has_terminals),
-        _privilege_faults(facts),
-        _surrounding_faults(facts, descriptors),
+    return (
+        _landlock_fault(machine, is_guest)
+        or _file_system_fault(machine, is_guest, has_terminals)
+        or _privilege_fault(facts)
+        or _surrounding_fault(facts, descriptors)
     )
-    return next((fault for faults in looks for fault in faults), None)
 
 
 def privileges_fault() -> Fault | None:
@@ -157,16 +159,18 @@ def limits_fault(limits: ResourceLimits, *, is_guest: bool) -> Fault | None:
     return None
 
 
-def _shared_namespace(machine: Machine, names: set[str]) -> Fault | None:
-    own = namespaces.of_this_process(names)
-    shared = next((name for name, link in machine.namespaces.items() if own.get(name) == link), None)
-    return None if shared is None else (NAMESPACES[shared], f"it is in {own[shared]}, as the launcher is")
+def _shared_namespace(machine: Machine, names: tuple[str, ...]) -> Fault | None:
+    for name in names:
+        theirs = machine.namespaces.get(name)  # none when the kernel does not know it
+        if theirs is not None and os.readlink(f"/proc/self/ns/{name}") == theirs:  # noqa: PTH115
+            return NAMESPACES[name], f"it is in {theirs}, as the launcher is"
+    return None
 
 
-def _landlock_faults(machine: Machine, is_guest: bool) -> Iterator[Fault]:
+def _landlock_fault(machine: Machine, is_guest: bool) -> Fault | None:
     """Attempt what Landlock alone refuses."""
     if machine.landlock_abi == 0:
-        return  # the level of the provider says so
+        return None  # the level of the provider says so
     try:
         if is_guest:
             os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -174,51 +178,58 @@ def _landlock_faults(machine: Machine, is_guest: bool) -> Iterator[Fault]:
             os.mknod(WHITEOUT, stat.S_IFCHR | 0o600, 0)
             os.unlink(WHITEOUT)  # noqa: PTH108 - the launcher imports little
     except PermissionError:
-        return
-    yield Mechanism.LANDLOCK, "what no rule allows was done"
+        return None
+    return Mechanism.LANDLOCK, "what no rule allows was done"
 
 
-def _file_system_faults(machine: Machine, is_guest: bool, has_terminals: bool) -> Iterator[Fault]:
+def _file_system_fault(machine: Machine, is_guest: bool, has_terminals: bool) -> Fault | None:
     root = os.stat("/")  # noqa: PTH116 - the launcher imports little
     if (root.st_dev, root.st_ino) == machine.root:
-        yield Mechanism.PRIVATE_ROOT, "its root is the launcher's"
+        return Mechanism.PRIVATE_ROOT, "its root is the launcher's"
     if not os.statvfs("/").f_flag & os.ST_RDONLY:
-        yield Mechanism.READ_ONLY_ROOT, "its root can be written to"
+        return Mechanism.READ_ONLY_ROOT, "its root can be written to"
     if is_guest:
-        return  # an empty root has neither
+        return None  # an empty root has neither
     if os.access("/proc/sys", os.F_OK):
-        yield Mechanism.PRIVATE_PROC, "there is a /proc/sys"
-    expected = {*view.DEVICES, *view.DEVICE_LINKS, *(view.TERMINAL_DEVICES if has_terminals else ())}
+        return Mechanism.PRIVATE_PROC, "there is a /proc/sys"
     for name in os.listdir("/dev"):  # noqa: PTH208
-        if name not in expected:
-            yield Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
+        if name in view.DEVICES or name in view.DEVICE_LINKS or (has_terminals and name in view.TERMINAL_DEVICES):
+            continue
+        return Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
+    return None
 
 
-def _privilege_faults(facts: Facts) -> Iterator[Fault]:
-    lines = os.pread(facts.status_fd, STATUS_BYTES_MAX, 0).splitlines()
-    status = dict(line.split(b":\t", 1) for line in lines if b":\t" in line)
-    for name in (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb"):
-        if status.get(name) != NO_CAPABILITIES:
-            yield Mechanism.NO_CAPABILITIES, f"{name.decode()} is {status.get(name, b'unknown').decode()}"
+def _privilege_fault(facts: Facts) -> Fault | None:
+    status = os.pread(facts.status_fd, STATUS_BYTES_MAX, 0)
+    if NO_CAPABILITIES not in status:
+        return Mechanism.NO_CAPABILITIES, _capabilities(status)
     if syscalls.prctl(privileges.PR_GET_DUMPABLE):
-        yield Mechanism.NOT_DUMPABLE, "others of the sandbox may look into it"
+        return Mechanism.NOT_DUMPABLE, "others of the sandbox may look into it"
     if os.getpid() == 1 and _death_signal() == 0:
-        yield Mechanism.PARENT_DEATH, "it would outlive the launcher"
+        return Mechanism.PARENT_DEATH, "it would outlive the launcher"
+    return None
 
 
-def _surrounding_faults(facts: Facts, descriptors: set[int]) -> Iterator[Fault]:
-    if os.getuid() != namespaces.INSIDE_ID or os.uname().nodename != namespaces.HOSTNAME:
-        yield Mechanism.FIXED_IDENTITY, f"it is user {os.getuid()} of {os.uname().nodename}"
+def _capabilities(status: bytes) -> str:
+    lines = (line for line in status.splitlines() if line.startswith(CAPABILITY_SETS))
+    return b", ".join(lines).replace(b":\t", b" is ").decode("ascii") or "its capabilities are not told"
+
+
+def _surrounding_fault(facts: Facts, descriptors: set[int]) -> Fault | None:
+    if os.getuid() != namespaces.INSIDE_ID or socket.gethostname() != namespaces.HOSTNAME:
+        return Mechanism.FIXED_IDENTITY, f"it is user {os.getuid()} of {socket.gethostname()}"
     if os.getsid(0) != 1:
-        yield Mechanism.NO_TERMINAL, "its session is that of a process outside"
-    if os.pread(facts.oom_score_fd, STATUS_BYTES_MAX, 0).strip() != OOM_SCORE_MAX:
-        yield Mechanism.OOM_SCORE, "others would be killed before it"
-    foreign = {int(name) for name in os.listdir(facts.descriptors_fd)} - descriptors - facts.descriptors  # noqa: PTH208
+        return Mechanism.NO_TERMINAL, "its session is that of a process outside"
+    if os.pread(facts.oom_score_fd, STATUS_BYTES_MAX, 0) != OOM_SCORE_MAX:
+        return Mechanism.OOM_SCORE, "others would be killed before it"
+    foreign = {*map(int, os.listdir(facts.descriptors_fd))} - descriptors - facts.descriptors  # noqa: PTH208
     # Listing a directory by its descriptor opens it once more, for that moment
     if len(foreign) > 1:
-        yield Mechanism.CLOSED_DESCRIPTORS, f"files are open as {sorted(foreign)}"
-    if not os.environ.keys() <= FIXED_ENVIRONMENT.keys():
-        yield Mechanism.CLEAN_ENVIRONMENT, f"it has {len(os.environ)} variables"
+        return Mechanism.CLOSED_DESCRIPTORS, f"files are open as {sorted(foreign)}"
+    for name in os.environ:
+        if name not in FIXED_ENVIRONMENT:
+            return Mechanism.CLEAN_ENVIRONMENT, f"it has {len(os.environ)} variables"
+    return None
 
 
 def _death_signal() -> int:

@@ -5,8 +5,7 @@ Owns how what goes wrong in one becomes a report. Standard library only; part of
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from types import TracebackType
 
 from cloister.isolation.process import reports
 from cloister.isolation.process.mechanisms import Mechanism
@@ -26,21 +25,35 @@ class Failure(Exception):
         self.report = report
 
 
-@contextlib.contextmanager
-def step(name: str) -> Iterator[None]:
+class step:  # noqa: N801 - used as a statement, as contextlib.suppress is
     """Turn what goes wrong inside into a report that names the step.
 
+    Args:
+        name: Of the step.
+
     Raises:
-        Failure: In place of an error of the system or a refused grant.
+        Failure: On leaving, in place of an error of the system or a refused grant.
     """
-    try:
-        yield
-    except GrantRefused as refused:
-        report = reports.failure("grant", path=refused.path, reason=refused.reason, errno=refused.errno)
-        raise Failure(report) from None
-    except OSError as error:
-        detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise Failure(reports.failure("mechanism", step=name, errno=error.errno, detail=detail)) from None
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Look at how it ended."""
+        if error is None:
+            return
+        if isinstance(error, GrantRefused):
+            raise Failure(reports.failure("grant", path=error.path, reason=error.reason, errno=error.errno)) from None
+        if isinstance(error, OSError):
+            detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise Failure(reports.failure("mechanism", step=self._name, errno=error.errno, detail=detail)) from None
 
 
 def require(fault: tuple[Mechanism, str] | None) -> None:

@@ -94,6 +94,12 @@ def prctl(operation: int, argument: int = 0, pointer: int = 0) -> int:
     return _prctl(operation, argument, pointer, 0, 0)
 
 
+def prctl_each(operation: int, count: int) -> None:
+    """Do the same to each of the first `count` arguments, from 0 on."""
+    for argument in range(count):
+        _prctl(operation, argument, 0, 0, 0)
+
+
 class _CloneArgs(ctypes.Structure):
     """`struct clone_args` of include/uapi/linux/sched.h, up to its third published size (Linux 5.7)."""
 
