@@ -124,55 +124,64 @@ class Root:
         # Over the old root, where a directory is sure to be; lookups from the old root do not meet it
         syscalls.move_mount(self._fd, syscalls.AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)
         self._own_devices = {os.fstat(self._fd).st_dev}
-        self._made: set[str] = set()
 
     def add_system(self, host_view: HostView, proc_fd: int) -> None:
         """Add what every executed program sees: system files, /dev and /proc."""
-        for name in ("proc", "dev", "etc"):
-            self._make_directory(name)
+        for name in host_view.directories:
+            os.mkdir(name, 0o755, dir_fd=self._fd)
         # For everything below, too. Whatever a program sees it may read, so this shows names of directories only
         self._ruleset.allow(self._fd, Place.LIST, is_directory=True)
-        self._allow_etc()
+        self._allow_below("etc", Place.READ)
+        self._allow_below("dev", Place.DEVICE)
         for bind in host_view.binds:
-            self._bind(bind.source, bind.name, bind.is_directory)
+            if not bind.is_directory:
+                self._make_file(bind.name)
+            # What is in /etc is in a place that is for reading already
+            self._bind(bind.source, bind.name, None if bind.name.startswith("etc/") else bind.is_directory)
         for name, content in host_view.links:
-            self._make_parents(name)
             os.symlink(content, name, dir_fd=self._fd)
         for name, data in host_view.files:
-            self._make_parents(name)
-            self._write(name, data)
+            os.close(self._write(name, data))
         for name in view.DEVICES if Mechanism.MINIMAL_DEV not in self._without else (*view.DEVICES, "tty"):
             self._add_device(name)
-        for name, content in view.DEVICE_LINKS.items():
-            os.symlink(content, f"dev/{name}", dir_fd=self._fd)
         syscalls.move_mount(proc_fd, self._fd, "proc", MOVE_MOUNT_F_EMPTY_PATH)
         self._ruleset.allow(proc_fd, Place.READ, is_directory=True)
 
-    def _allow_etc(self) -> None:
-        etc_fd = os.open("etc", os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
-        self._ruleset.allow(etc_fd, Place.READ, is_directory=True)
-        os.close(etc_fd)
+    def _allow_below(self, name: str, place: Place) -> None:
+        """Allow what is usual at a kind of place below one of the root's own directories, whatever is mounted there."""
+        directory_fd = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
+        self._ruleset.allow(directory_fd, place, is_directory=True)
+        os.close(directory_fd)
 
     def add_runtime(self, paths: Sequence[str]) -> None:
         """Add what an interpreter outside the system's directories needs."""
         for path in paths:
-            self._bind(path, path[1:], _is_directory(path))
+            is_directory = _is_directory(path)
+            self._make_directory(path[1:] if is_directory else path[1:].rpartition("/")[0])
+            if not is_directory:
+                self._make_file(path[1:])
+            self._bind(path, path[1:], is_directory)
 
     def add_script(self, text: str) -> None:
         """Add the script, which cannot be changed."""
-        self._write(SCRIPT_PATH[1:], text.encode("utf-8", "surrogatepass"), Place.READ)
+        self._add_script(text.encode("utf-8", "surrogatepass"))
 
     def add_script_to_come(self) -> int:
         """Add an empty script, and return the only descriptor by which it can be written.
 
         It is opened through another mount of the same file system, which is attached nowhere and stays writable.
         """
-        self._write(SCRIPT_PATH[1:], b"", Place.READ)
+        self._add_script(b"")
         tree_fd = syscalls.open_tree(self._fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH)
         try:
             return os.open(SCRIPT_PATH[1:], os.O_WRONLY | os.O_CLOEXEC, dir_fd=tree_fd)
         finally:
             os.close(tree_fd)
+
+    def _add_script(self, data: bytes) -> None:
+        descriptor = self._write(SCRIPT_PATH[1:], data)
+        self._ruleset.allow(descriptor, Place.READ, is_directory=False)
+        os.close(descriptor)
 
     def add_private_directory(self, limits: ResourceLimits) -> None:
         """Add /tmp: writable, with a quota, shared with /dev/shm, gone with the sandbox."""
@@ -273,25 +282,36 @@ class Root:
         syscalls.umount2(".", MNT_DETACH)
         os.chdir("/")
 
-    def _bind(self, source: str, name: str, is_directory: bool) -> None:
-        """Show a path of the system. It belongs to the system or to the interpreter, so nothing is compared."""
-        self._make_parents(name)
-        self._make_directory(name) if is_directory else self._make_file(name)
+    def _bind(self, source: str, name: str, is_directory: bool | None) -> None:
+        """Show a path of the system. It belongs to the system or to the interpreter, so nothing is compared.
+
+        Args:
+            source: Where it is on the host.
+            name: Where it is to be found, which is there already.
+            is_directory: Whether the rule for it is that of a directory; None for no rule.
+        """
         tree_fd = syscalls.open_tree(
             syscalls.AT_FDCWD,
             source,
             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW | syscalls.AT_RECURSIVE,
         )
-        if not name.startswith("etc/"):  # they are in a place that is for reading already
+        if is_directory is not None:
             self._ruleset.allow(tree_fd, Place.READ_EXECUTE, is_directory=is_directory)
         self._attach_tree(tree_fd, name, PLAIN | MOUNT_ATTR_RDONLY)
 
-    def _add_device(self, name: str, place: Place = Place.DEVICE) -> None:
+    def _add_device(self, name: str, place: Place | None = None) -> None:
+        """Show a device of the host.
+
+        Args:
+            name: Of it, below /dev.
+            place: What may be done beside what is allowed for everything in /dev.
+        """
         self._make_file(f"dev/{name}")
         tree_fd = syscalls.open_tree(
             syscalls.AT_FDCWD, f"/dev/{name}", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | syscalls.AT_SYMLINK_NOFOLLOW
         )
-        self._ruleset.allow(tree_fd, place, is_directory=False)
+        if place is not None:
+            self._ruleset.allow(tree_fd, place, is_directory=False)
         self._attach_tree(tree_fd, f"dev/{name}", DEVICE)
 
     def _attach(self, source_fd: int, name: str, attributes: int) -> None:
@@ -309,27 +329,25 @@ class Root:
         finally:
             os.close(tree_fd)
 
-    def _make_parents(self, name: str) -> None:
-        parent = name.rpartition("/")[0]
-        if parent:
-            self._make_directory(parent)
-
     def _make_directory(self, name: str) -> None:
-        if name in self._made:
+        """Make a directory and those above it, where they are not there yet."""
+        try:
+            os.mkdir(name, 0o755, dir_fd=self._fd)
+        except FileExistsError:
             return
-        self._make_parents(name)
-        os.mkdir(name, 0o755, dir_fd=self._fd)
-        self._made.add(name)
+        except FileNotFoundError:
+            self._make_directory(name.rpartition("/")[0])
+            os.mkdir(name, 0o755, dir_fd=self._fd)
 
     def _make_file(self, name: str) -> None:
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd))
 
-    def _write(self, name: str, data: bytes, place: Place | None = None) -> None:
+    def _write(self, name: str, data: bytes) -> int:
+        """Make a file; return the descriptor of it."""
         descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=self._fd)
-        if place is not None:
-            self._ruleset.allow(descriptor, place, is_directory=False)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(data)
+        while data:
+            data = data[os.write(descriptor, data) :]
+        return descriptor
 
 
 def _is_directory(path: str) -> bool:

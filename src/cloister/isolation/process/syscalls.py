@@ -10,6 +10,7 @@ Source: the kernel's `include/uapi/asm-generic/unistd.h` (aarch64) and `arch/x86
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 from collections.abc import Callable
@@ -149,14 +150,19 @@ def close_range(first: int, last: int) -> None:
     _close_range(first, last, 0)
 
 
+def _encoded(path: str) -> bytes:
+    """Return a path as the kernel takes it: what `os.fsencode` would, and it looks at its argument less."""
+    return path.encode("utf-8", "surrogateescape")
+
+
 def open_tree(directory_fd: int, path: str, flags: int) -> int:
     """Return a descriptor of a mount, or of a detached copy of it (open_tree, section 2 of the manual)."""
-    return _open_tree(directory_fd, os.fsencode(path), flags)
+    return _open_tree(directory_fd, _encoded(path), flags)
 
 
 def move_mount(source_fd: int, target_fd: int, target: str, flags: int) -> None:
     """Attach the detached mount `source_fd` at `target` (move_mount, section 2 of the manual)."""
-    _move_mount(source_fd, b"", target_fd, os.fsencode(target), flags)
+    _move_mount(source_fd, b"", target_fd, _encoded(target), flags)
 
 
 def fsopen(filesystem: str, flags: int) -> int:
@@ -181,10 +187,18 @@ class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
+_MOUNT_ATTR_BYTES: Final = ctypes.sizeof(_MountAttr)
+
+
+@functools.lru_cache
+def _mount_attr(attributes: int, propagation: int) -> _MountAttr:
+    return _MountAttr(attr_set=attributes, propagation=propagation)
+
+
 def mount_setattr(mount_fd: int, flags: int, attributes: int, propagation: int = 0) -> None:
     """Add attributes to a mount, and to all below it with AT_RECURSIVE (mount_setattr, section 2 of the manual)."""
-    wanted = _MountAttr(attr_set=attributes, propagation=propagation)
-    _mount_setattr(mount_fd, b"", flags | AT_EMPTY_PATH, ctypes.byref(wanted), ctypes.sizeof(wanted))
+    wanted = _mount_attr(attributes, propagation)
+    _mount_setattr(mount_fd, b"", flags | AT_EMPTY_PATH, ctypes.byref(wanted), _MOUNT_ATTR_BYTES)
 
 
 class _OpenHow(ctypes.Structure):
@@ -196,17 +210,17 @@ class _OpenHow(ctypes.Structure):
 def openat2(directory_fd: int, path: str, flags: int, resolve: int) -> int:
     """Open a path with restricted resolution (openat2, section 2 of the manual)."""
     how = _OpenHow(flags=flags, resolve=resolve)
-    return _openat2(directory_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    return _openat2(directory_fd, _encoded(path), ctypes.byref(how), ctypes.sizeof(how))
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """Exchange the root mount (pivot_root, section 2 of the manual)."""
-    _pivot_root(os.fsencode(new_root), os.fsencode(put_old))
+    _pivot_root(_encoded(new_root), _encoded(put_old))
 
 
 def umount2(target: str, flags: int) -> None:
     """Detach a mount (umount2, section 2 of the manual)."""
-    _umount2(os.fsencode(target), flags)
+    _umount2(_encoded(target), flags)
 
 
 class _CapHeader(ctypes.Structure):

@@ -62,11 +62,13 @@ class HostView:
     """The host's part of a sandbox's root.
 
     Attributes:
+        directories: Directories to make, outer ones first: paths inside without leading `/`.
         links: Symbolic links to make: path inside without leading `/`, and what it holds.
         binds: Paths to show read-only.
         files: Files to make: path inside without leading `/`, and content.
     """
 
+    directories: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     binds: tuple[Bind, ...]
     files: tuple[tuple[str, bytes], ...]
@@ -87,7 +89,20 @@ def look() -> HostView:
         else:
             binds.append(Bind(source=os.path.realpath(path), name=name, is_directory=stat.S_ISDIR(mode)))
     made = ((f"etc/{name}", text.encode()) for name, text in ETC_FILES.items())
-    return HostView(links=tuple(links), binds=tuple(binds), files=(*made, *_copies()))
+    links += ((f"dev/{name}", content) for name, content in DEVICE_LINKS.items())
+    files = (*made, *_copies())
+    mount_points = [bind.name for bind in binds if bind.is_directory]
+    names = [*(name for name, _ in (*links, *files)), *(bind.name for bind in binds)]
+    return HostView(directories=_directories(mount_points, names), links=tuple(links), binds=tuple(binds), files=files)
+
+
+def _directories(wanted: list[str], names: list[str]) -> tuple[str, ...]:
+    """Return directories, those above names, and those of every sandbox, each once, outer ones first."""
+    found = {"proc", "dev", "etc", *wanted}
+    for name in names:
+        while name := name.rpartition("/")[0]:
+            found.add(name)
+    return tuple(sorted(found))
 
 
 def _copies() -> list[tuple[str, bytes]]:
