@@ -9,6 +9,8 @@ import os
 import socket
 from dataclasses import dataclass
 
+from cloister.isolation.process.order import Ends
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
@@ -18,13 +20,13 @@ class Connections:
         control: The launcher's end towards the host.
         report: The launcher's end towards the first process.
         host: Descriptors for the host: control, order, standard output and error, channel of a guest.
-        inside: Descriptors for the first process: report, order, standard output and error, channel of a guest.
+        inside: The ends of the first process. They are made here, so that it finds them made.
     """
 
     control: socket.socket
     report: socket.socket
     host: tuple[int, ...]
-    inside: tuple[int, ...]
+    inside: Ends
 
     def close_own(self) -> None:
         """Close what would have stayed with the launcher."""
@@ -53,7 +55,13 @@ def make(*, has_channel: bool) -> Connections:
         control=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, control),
         report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
         host=(control_host, order_host, stdout, stderr, *channel[:1]),
-        inside=(report_inside, order_inside, stdout_inside, stderr_inside, *channel[1:]),
+        inside=Ends(
+            report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report_inside),
+            order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order_inside),
+            stdout_fd=stdout_inside,
+            stderr_fd=stderr_inside,
+            channel_fd=channel[1] if channel else None,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from cloister.isolation.process import interpreter, order, payloads, privileges, reports, standing
+from cloister.isolation.process import interpreter, payloads, privileges, reports, standing
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.group import enter as enter_group
 from cloister.isolation.process.interpreter import WaitingInterpreter
@@ -31,7 +31,7 @@ from cloister.isolation.process.steps import Failure, require, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(machine: Machine, lane: Lane, inside: tuple[int, ...], group: Group, *, is_spare: bool) -> NoReturn:
+def run(machine: Machine, lane: Lane, ends: Ends, group: Group, *, is_spare: bool) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
@@ -39,7 +39,7 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...], group: Group, *, 
     Args:
         machine: What the launcher knows.
         lane: What it can become.
-        inside: Its ends of `connections.Connections`.
+        ends: Its ends of the connections.
         group: Its control group, which it enters, or has been cloned into.
         is_spare: Whether nobody waits for it yet, so that there is time to rehearse.
     """
@@ -47,7 +47,8 @@ def run(machine: Machine, lane: Lane, inside: tuple[int, ...], group: Group, *, 
     try:
         _raise_open_files()
         refusal = _enter_group(machine, group)
-        ends = order.keep_only(inside, closes=machine.has(Mechanism.CLOSED_DESCRIPTORS))
+        if machine.has(Mechanism.CLOSED_DESCRIPTORS):
+            ends.keep_only()
         try:
             if refusal is not None:
                 raise refusal
@@ -145,14 +146,14 @@ def _fork_interpreter(walls: Walls) -> WaitingInterpreter:
         )
 
 
-def _confine_script(walls: Walls) -> Report | None:
+def _confine_script(walls: Walls, connection_fd: int) -> Report | None:
     """Confine the process that waits for a script; see `interpreter.Confine`."""
     try:
         with step("proc file system"):
             proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             facts = Facts.open(proc_fd)
             os.close(proc_fd)
-        walls.confine(facts, {interpreter.CONNECTION_FD})
+        walls.confine(facts, {connection_fd})
         with step("privileges"):
             # As an executed program is: else the launcher of an ordinary user could not measure its memory
             privileges.set_dumpable(True)

@@ -15,16 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cloister.isolation.process import reports, script, syscalls
+from cloister.isolation.process import reports, script
 from cloister.isolation.process.lanes import ORDER_INLINE_BYTES
-from cloister.isolation.process.order import Order
+from cloister.isolation.process.order import Order, keep_only
 from cloister.isolation.process.reports import REPORT_BYTES_MAX, Report
 
 STREAMS: Final = 3
-CONNECTION_FD: Final = 3
 FINISHED: Final = b"finished"
-Confine = Callable[[], Report | None]
-"""Confines the process by the walls that process 1 has finished; returns why it could not be done, or None."""
+Confine = Callable[[int], Report | None]
+"""Confines the process by the walls that process 1 has finished; takes the descriptor of the connection to that one,
+and returns why it could not be done, or None."""
 Ready = Callable[[Order], Report | None]
 """Makes the last things ready for an order; returns why it could not be done, or None."""
 
@@ -84,32 +84,20 @@ def fork(confine: Confine, ready: Ready, kept_fd: int | None) -> WaitingInterpre
     pid = os.fork()
     if pid == 0:
         try:
-            connection = _keep_only(theirs.detach(), kept_fd)
+            keep_only((theirs.fileno(),) if kept_fd is None else (theirs.fileno(), kept_fd))
             script.look_fresh()
-            _live(connection, confine, ready)
+            _live(theirs, confine, ready)
         finally:
             os._exit(1)
     theirs.close()
     return WaitingInterpreter(pid, ours)
 
 
-def _keep_only(connection_fd: int, kept_fd: int | None) -> socket.socket:
-    """Close all that process 1 has open but the connection and that one."""
-    if connection_fd != CONNECTION_FD:
-        os.dup2(connection_fd, CONNECTION_FD, inheritable=False)
-    first = CONNECTION_FD + 1
-    if kept_fd is not None:
-        syscalls.close_range(first, kept_fd - 1)
-        first = kept_fd + 1
-    syscalls.close_range(first, syscalls.LAST_FD)
-    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONNECTION_FD)
-
-
 def _live(connection: socket.socket, confine: Confine, ready: Ready) -> None:
     """Be confined, wait for the order, and carry it out. It returns only when that cannot be done."""
     if connection.recv(len(FINISHED)) != FINISHED:
         return  # process 1 could not finish the walls
-    failure = confine()
+    failure = confine(connection.fileno())
     if failure is None:
         order = _await_order(connection)
         if order is None:

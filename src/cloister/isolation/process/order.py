@@ -6,9 +6,9 @@ Owns the reading of it, and the descriptors that lead out of a sandbox. Standard
 from __future__ import annotations
 
 import array
-import fcntl
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,7 @@ from cloister.isolation.process.lanes import ORDER_FDS_MAX, ORDER_INLINE_BYTES
 from cloister.isolation.process.spec import SandboxSpec
 
 FIRST_FD: Final = 3
-"""After the standard ones: report, order, standard output and error to come, and the channel of a guest."""
-PARKED_FD_MIN: Final = 16
+"""After the standard ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +92,24 @@ class Ends:
         self.order.close()
         return Order.read(data, [stdin_fd, self.stdout_fd, self.stderr_fd], file_fd[0] if file_fd else None)
 
+    def keep_only(self) -> None:
+        """Close every other descriptor above the standard ones: the launcher's, those of other sandboxes among them."""
+        keep_only((*self.descriptors, self.order.fileno(), self.stdout_fd, self.stderr_fd))
 
-def keep_only(inside: tuple[int, ...], *, closes: bool = True) -> Ends:
-    """Close every descriptor of the launcher, those of other sandboxes among them, but what leads out of this one.
+    def close(self) -> None:
+        """Close them, where the sandbox is another process."""
+        self.report.close()
+        self.order.close()
+        for descriptor in (self.stdout_fd, self.stderr_fd, self.channel_fd):
+            if descriptor is not None:
+                os.close(descriptor)
 
-    Args:
-        inside: The sandbox's ends of `connections.Connections`.
-        closes: Whether the others are closed; tests leave that out.
-    """
-    parked = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, PARKED_FD_MIN) for descriptor in inside]
-    for number, descriptor in enumerate(parked, FIRST_FD):
-        os.dup2(descriptor, number, inheritable=False)
-    if closes:
-        syscalls.close_range(FIRST_FD + len(parked), syscalls.LAST_FD)
-    report, order, stdout_fd, stderr_fd, *channel = range(FIRST_FD, FIRST_FD + len(parked))
-    return Ends(
-        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
-        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
-        stdout_fd=stdout_fd,
-        stderr_fd=stderr_fd,
-        channel_fd=channel[0] if channel else None,
-    )
+
+def keep_only(kept: Iterable[int]) -> None:
+    """Close every descriptor of the calling process above the standard ones but those."""
+    first = FIRST_FD
+    for descriptor in sorted(kept):
+        if descriptor > first:
+            syscalls.close_range(first, descriptor - 1)
+        first = descriptor + 1
+    syscalls.close_range(first, syscalls.LAST_FD)

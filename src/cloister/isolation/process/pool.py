@@ -118,7 +118,7 @@ class Pool:
             made.close_own()
             self._wanted_count = 0  # none unasked until somebody needs one
         finally:
-            connections.close(made.inside)
+            made.inside.close()
 
     def make_spare(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
@@ -136,7 +136,7 @@ class Pool:
         else:
             self._give(made, sandbox)
         finally:
-            connections.close(made.inside)
+            made.inside.close()
 
     def _give(self, made: Connections, sandbox: Sandbox | None = None) -> None:
         """Give the host its ends of a sandbox, and the process when there is one already.

@@ -26,7 +26,8 @@ class FakeLauncher:
         made = connections.make(has_channel=False)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", made.host))]
         self.end.sendmsg([lanes.SANDBOX + f"{generation} 0".encode()], rights)
-        connections.close((*made.host, *made.inside))
+        connections.close(made.host)
+        made.inside.close()
         self.given.append(made)
         return made
 
