@@ -188,8 +188,11 @@ class Launcher:
             pool.take(sandbox)
 
         def take_report() -> None:
+            was_answered = sandbox.is_answered
             if not sandbox.take_report():
                 self._forget(report_fd)
+            elif sandbox.is_answered and not was_answered:
+                self._forget(control_fd)
             elif sandbox.is_waiting:
                 pool.fit(sandbox)
 

@@ -214,6 +214,15 @@ def peak_bytes(proc_fd: int, name: str) -> int | None:
     return _kibibytes(status[place + len(b"VmHWM:") :]) if place >= 0 else None
 
 
+def is_alone(proc_fd: int) -> bool:
+    """Return whether no process of a sandbox is left, its first one aside.
+
+    Args:
+        proc_fd: Its own /proc.
+    """
+    return not any(name.isdecimal() and name != FIRST for name in os.listdir(proc_fd))
+
+
 def storage_of(proc_fd: int, name: str) -> tuple[int, int] | None:
     """Return what a process has read from storage and written to it; None when that cannot be read.
 

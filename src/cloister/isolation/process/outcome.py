@@ -108,7 +108,7 @@ def limit_reached(record: dict[str, Any], limits: ResourceLimits) -> LimitExceed
     if number == signal.SIGKILL and cpu_ms > limits.cpu_ms:
         return limit_error("cpu_ms", limits, cpu_ms)
     # It failed: a full private directory or a memory peak at the bound is why, whatever it made of the error itself
-    if record.get("resident_peak_bytes", 0) >= limits.memory_bytes:
+    if (record.get("resident_peak_bytes") or 0) >= limits.memory_bytes:
         return limit_error("memory_bytes", limits, record["resident_peak_bytes"])
     private = record.get("reported", {}).get("private", {})
     if private.get("free_bytes", 1) <= 0:

@@ -45,6 +45,18 @@ def cpu_of(pid: int) -> CpuTime:
     # What is part of another is read first: a tick may come in between, and a part must not be more than the whole
     ticked_user_ns, ticked_ns, exact_ns = (time.clock_gettime_ns((~pid << 3) | which) for which in (1, 0, 2))
     # Equal: all of it, or no tick at all
+    return divided(exact_ns, ticked_user_ns, ticked_ns)
+
+
+def divided(exact_ns: int, ticked_user_ns: int, ticked_ns: int) -> CpuTime:
+    """Return an exact figure as the kernel divides it.
+
+    Args:
+        exact_ns: What was used.
+        ticked_user_ns: How much of it ticks have seen in user mode.
+        ticked_ns: How much of it ticks have seen.
+    """
+    # Equal: all of it, or no tick at all
     user_ns = exact_ns if ticked_user_ns == ticked_ns else exact_ns * ticked_user_ns // ticked_ns
     return CpuTime(user_us=user_ns // 1000, system_us=(exact_ns - user_ns) // 1000)
 

@@ -190,7 +190,28 @@ class Sandbox:
             self.kill()  # its first process was taken over; nothing it says counts
             return False
         self._reported |= message
+        if message.get("status") == 0 and not self.is_answered:
+            self._conclude_program()
         return True
+
+    def _conclude_program(self) -> None:
+        """Answer at once when a payload has ended well and nothing of it is left; its first process is reaped later.
+
+        That one is killed. From the signal on it forks no more, so what its /proc does not show will never be there,
+        and the figures are final. A payload that has failed is not answered for early, because only the reaping tells
+        how large its largest process was, which may be why.
+        """
+        if self._is_killed or self._proc is None or self._limits_unread:
+            return
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if not measuring.is_alone(self._proc):
+            return  # it goes down with its first process
+        measured = totals.of_finished(self.group, self._meter, self._proc)
+        if measured is not None:
+            self._is_killed = True
+            self._judge_end(measured)
+            self._answer(self._record(0, measured))
 
     def _take_proc(self, descriptors: list[int]) -> None:
         for descriptor in descriptors:

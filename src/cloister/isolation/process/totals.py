@@ -80,6 +80,38 @@ def of_ended(
     )
 
 
+def of_finished(
+    group: Group, meter: Meter | None, proc_fd: int, *, is_storage_counted: bool = IS_STORAGE_COUNTED
+) -> Totals | None:
+    """Return what a sandbox has used whose first process alone is left, will run no more, but was not reaped yet.
+
+    What only the reaping would tell is not in it: the largest resident size of one process.
+
+    Args:
+        group: Its control group.
+        meter: What looked at it; None when it ended before there was one.
+        proc_fd: Its own /proc.
+        is_storage_counted: Whether processes know of storage.
+
+    Returns:
+        The figures; None when one of the others cannot be had before the reaping either.
+    """
+    reading, cpu = group.total(), group.cpu()
+    transferred = measuring.storage_of(proc_fd, measuring.FIRST)
+    if cpu is None or reading.memory_peak_bytes is None or (transferred is None and is_storage_counted):
+        return None
+    read, written = transferred or (None, None)
+    return Totals(
+        cpu=cpu,
+        cpu_us=cpu.total_us,
+        resident_peak_bytes=None,
+        memory_peak_bytes=reading.memory_peak_bytes,
+        io_read_bytes=most(read, reading.io_read_bytes, meter.io_read_bytes if meter else None),
+        io_write_bytes=most(written, reading.io_write_bytes, meter.io_write_bytes if meter else None),
+        is_out_of_memory=reading.is_out_of_memory,
+    )
+
+
 def of_single(group: Group, pid: int, proc_fd: int) -> Totals:
     """Return what a sandbox has used whose only process will run no more, but was not reaped yet.
 

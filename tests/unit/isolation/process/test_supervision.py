@@ -106,3 +106,90 @@ def test_more_than_the_hard_limit_before_that_was_set(code) -> None:
     with ours:
         record = json.loads(ours.recv(65536))
     assert record["killed_for"] == (["memory_bytes", 900 * MIB] if code == errno.EBUSY else None)
+
+
+GOOD_END = {"status": 0, "private": {"free_bytes": 1, "free_inodes": 1}}
+COUNTED = {
+    "cpuacct.usage": 9_000_000,
+    "cpuacct.usage_user": 4_000_000,
+    "cpuacct.usage_sys": 8_000_000,
+    "memory.max_usage_in_bytes": 3 * MIB,
+    "memory.oom_control": oom(0),
+}
+"""In nanoseconds; ticks have seen a third of it in user mode."""
+
+
+class Reporting:
+    """A first process that does not end by itself, and what it says of its payload."""
+
+    def __init__(self, directory: Path, *, counted: dict = COUNTED, processes: tuple[str, ...] = ("1",)) -> None:
+        for name, text in counted.items():
+            (directory / name).write_text(f"{text}\n")
+        for name in processes:
+            (directory / "proc" / name).mkdir(parents=True)
+            (directory / "proc" / name / "io").write_text("read_bytes: 4096\nwrite_bytes: 8192\n")
+        group = Group(remove=lambda path: None)
+        (directory / "tasks").write_text("")
+        group.add(Branch(str(directory), frozenset({"memory", "cpu"})))
+        self.host, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        report, self.first = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+        self.sandbox = Sandbox(
+            pid=pid,
+            pidfd=os.pidfd_open(pid),
+            control=control,
+            report=report,
+            lane=Lane.PROGRAM,
+            limits=ResourceLimits(cpu_ms=500),
+            started_s=time.monotonic(),
+            group=group,
+        )
+        proc_fd = os.open(directory / "proc", os.O_RDONLY | os.O_DIRECTORY)
+        self._say({}, [proc_fd])
+        os.close(proc_fd)
+
+    def _say(self, message: dict, descriptors: list[int]) -> None:
+        socket.send_fds(self.first, [json.dumps(message).encode()], descriptors)
+        assert self.sandbox.take_report()
+
+    def end(self, report: dict = GOOD_END) -> tuple[bool, dict]:
+        """Report the end; return whether it was answered before the reaping, and the answer."""
+        self._say(report, [])
+        is_early = self.sandbox.is_answered
+        self.sandbox.kill()  # a no-op where it was killed already
+        os.waitid(os.P_PID, self.sandbox.pid, os.WEXITED | os.WNOWAIT)
+        self.sandbox.finish()
+        self.first.close()
+        with self.host:
+            return is_early, json.loads(self.host.recv(65536))
+
+
+def test_a_payload_that_ended_well_is_answered_for_before_the_reaping(tmp_path) -> None:
+    is_early, record = Reporting(tmp_path).end()
+    assert is_early
+    assert (record["status"], record["killed_for"]) == (0, None)
+    assert (record["cpu_user_us"], record["cpu_system_us"]) == (3000, 6000)
+    assert record["memory_peak_bytes"] == 3 * MIB
+    assert (record["io_read_bytes"], record["io_write_bytes"]) == (4096, 8192)
+
+
+def test_no_answer_while_something_of_it_is_left(tmp_path) -> None:
+    is_early, record = Reporting(tmp_path, processes=("1", "7")).end()
+    assert (is_early, record["status"]) == (False, 0)
+
+
+def test_no_early_answer_for_a_payload_that_failed(tmp_path) -> None:
+    is_early, record = Reporting(tmp_path).end(GOOD_END | {"status": 256})
+    assert (is_early, record["status"]) == (False, 256)
+    assert record["resident_peak_bytes"] > 0
+
+
+@pytest.mark.parametrize("missing", ["cpuacct.usage_user", "cpuacct.usage", "memory.max_usage_in_bytes"])
+def test_no_early_answer_without_the_figures(tmp_path, missing) -> None:
+    is_early, record = Reporting(tmp_path, counted={k: v for k, v in COUNTED.items() if k != missing}).end()
+    assert (is_early, record["status"]) == (False, 0)
+
+
+def test_an_early_answer_is_held_against_the_limits(tmp_path) -> None:
+    is_early, record = Reporting(tmp_path, counted=COUNTED | {"cpuacct.usage": 501_000_000}).end()
+    assert (is_early, record["killed_for"]) == (True, ["cpu_ms", 501])

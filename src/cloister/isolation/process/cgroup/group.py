@@ -16,6 +16,7 @@ from cloister.isolation.process.cgroup import v1, v2
 from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.reading import Reading
 from cloister.isolation.process.privileges import processes_max
+from cloister.isolation.process.processor_time import CpuTime
 from cloister.limits import MIB, ResourceLimits
 
 MEMORY_SLACK_BYTES: Final = 64 * MIB
@@ -88,6 +89,11 @@ class Group:
     def peak_bytes(self) -> int | None:
         """Return the most memory that was charged to it at once; None when it does not count memory."""
         figures = (branch.peak_bytes() for branch in self._branches)
+        return next((figure for figure in figures if figure is not None), None)
+
+    def cpu(self) -> CpuTime | None:
+        """Return the processor time of all processes there ever were in it; None when it does not count that."""
+        figures = (branch.cpu() for branch in self._branches)
         return next((figure for figure in figures if figure is not None), None)
 
     def total(self) -> Reading:

@@ -17,6 +17,7 @@ from typing import Final
 from cloister.isolation.process.cgroup import files
 from cloister.isolation.process.cgroup.hierarchy import Standing
 from cloister.isolation.process.cgroup.reading import Reading
+from cloister.isolation.process.processor_time import CpuTime, divided
 
 CONTROLLERS: Final = {"memory": "memory", "cpu": "cpuacct", "pids": "pids"}
 """The controller of each resource that one is used for."""
@@ -93,6 +94,18 @@ class Branch:
         if "memory" in self._resources:
             killed_count = files.table(files.read(f"{self.path}/memory.oom_control")).get("oom_kill", 0)
             reading.is_out_of_memory = killed_count > 0 and bool(files.number(f"{self.path}/memory.failcnt"))
+
+    def cpu(self) -> CpuTime | None:
+        """Return the processor time of all processes there ever were in it; None when it does not count that."""
+        if "cpu" not in self._resources:
+            return None
+        # What is part of another is read first
+        user_ns, system_ns, exact_ns = (
+            files.number(f"{self.path}/cpuacct.usage{end}") for end in ("_user", "_sys", "")
+        )
+        if user_ns is None or system_ns is None or exact_ns is None:
+            return None
+        return divided(exact_ns, user_ns, user_ns + system_ns)
 
     def charged_bytes(self) -> int | None:
         """Return how much memory is charged to it now; None when it does not count memory."""

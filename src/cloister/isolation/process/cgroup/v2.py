@@ -19,6 +19,7 @@ from typing import Final
 from cloister.isolation.process.cgroup import files
 from cloister.isolation.process.cgroup.hierarchy import RESOURCES
 from cloister.isolation.process.cgroup.reading import Reading
+from cloister.isolation.process.processor_time import CpuTime
 
 CONTROLLERS: Final = {"memory": "memory", "pids": "pids", "io": "io"}
 """Processor time is counted without one."""
@@ -195,6 +196,13 @@ class Branch:
             reading.is_out_of_memory = events.get("oom_kill", 0) > 0 and events.get("max", 0) > 0
         if "io" in self._resources:
             reading.io_read_bytes, reading.io_write_bytes = transferred(files.read(f"{self.path}/io.stat") or "")
+
+    def cpu(self) -> CpuTime | None:
+        """Return the processor time of all processes there ever were in it; None when it does not count that."""
+        figures = files.table(files.read(f"{self.path}/cpu.stat")) if "cpu" in self._resources else {}
+        if not {"user_usec", "system_usec"} <= figures.keys():
+            return None
+        return CpuTime(user_us=figures["user_usec"], system_us=figures["system_usec"])
 
     def charged_bytes(self) -> int | None:
         """Return how much memory is charged to it now; None when it does not count memory."""
