@@ -195,6 +195,7 @@ class Launcher:
                 self._forget(control_fd)
             elif sandbox.is_waiting:
                 pool.fit(sandbox)
+            self._groups.prepare()  # not before it has entered its own: the kernel would have it wait for this
 
         def finish() -> None:
             if not sandbox.is_answered:  # else the number may be that of another by now

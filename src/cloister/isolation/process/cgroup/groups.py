@@ -9,6 +9,7 @@ Standard library only; part of the guest set.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 
@@ -40,6 +41,7 @@ class Groups:
         self._numbers = itertools.count(1)
         self._make, self._rmdir = make, remove
         self._busy: list[str] = []
+        self._next: Group | None = None
         self._parents: dict[str, tuple[type[v1.Branch] | type[v2.Branch], frozenset[str]]] = {}
         self._base: str | None = None
         self._standing = standing or Standing()
@@ -92,12 +94,22 @@ class Groups:
         for resource, reason in hindrances.items():
             self._statuses[resource] = supervised(resource, reason, self._standing)
 
+    def prepare(self) -> None:
+        """Make the next group while nobody waits for it. When that goes wrong, whoever needs one will be told."""
+        if self._next is None and self._parents:
+            with contextlib.suppress(GroupRefused):
+                self._next = self._new()
+
     def new(self) -> Group:
-        """Make a group for one sandbox, empty when there are none here.
+        """Return a group for one sandbox, empty when there are none here.
 
         Raises:
             GroupRefused: It cannot be made, though others could.
         """
+        group, self._next = self._next, None
+        return group or self._new()
+
+    def _new(self) -> Group:
         self._remove_busy()
         number = next(self._numbers)
         group = Group(self._remove)
@@ -127,6 +139,8 @@ class Groups:
 
     def close(self) -> None:
         """Remove everything; wait a moment for what is busy."""
+        if self._next is not None:
+            self._next.remove()
         parents, self._parents = self._parents, {}
         remove_trees(list(parents), self._rmdir)
         if self._base is not None:

@@ -222,3 +222,30 @@ def test_giving_back_leaves_what_others_use(tmp_path) -> None:
     v2.give_back(str(tmp_path))
     assert control.read_text() == "-memory"
     assert (tmp_path / "cgroup.procs").read_text() == "7"
+
+
+def test_the_next_group_is_made_ahead_and_used_once(kernel) -> None:
+    made = kernel.groups(v1_names=("memory",))
+    made.prepare()
+    ahead = kernel.below("memory")
+    made.prepare()
+    assert kernel.below("memory") == ahead == [MINE, f"{MINE}/1"]
+    first, second = made.new(), made.new()
+    assert [each.paths[0].rpartition("/")[2] for each in (first, second)] == ["1", "2"]
+    made.prepare()
+    made.close()
+    assert kernel.below("memory") == []
+    first.close_entrances()
+    second.close_entrances()
+
+
+def test_what_hinders_the_next_group_is_told_to_whoever_needs_it(kernel) -> None:
+    made = kernel.groups(v1_names=("memory",))
+    kernel.refuses = f"{MINE}/"
+    made.prepare()
+    with pytest.raises(GroupRefused):
+        made.new()
+    kernel.refuses = None
+    made.prepare()
+    made.new().remove()
+    assert kernel.below("memory") == [MINE]
