@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from cloister.isolation.process import lanes, payloads, syscalls
+from cloister.isolation.process import lanes, payloads, privileges, syscalls
 from cloister.isolation.process import machine as machines
 from cloister.isolation.process.cgroup import hierarchy
 from cloister.isolation.process.cgroup.groups import Groups
@@ -82,6 +82,7 @@ def _prepare(kind: str, package: str) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
+    privileges.reset_signals()
     os.chdir("/")
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # root of a namespace that may not: as for any ordinary user

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 from typing import Final
 
@@ -97,6 +98,7 @@ def serve_session(spec: SandboxSpec) -> Report:
     """Carry out executions until standard input, a connection, closes; return the report of the end."""
     from cloister.isolation.process.session_server import serve  # noqa: PLC0415 - loaded already
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for wardens: they end when nobody reads any more
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(0)) as channel:
         os.close(0)
         serve(channel, spec)

@@ -135,8 +135,13 @@ CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL,
 
 
 def reset_signals() -> None:
-    """Give every signal its default action and unblock all; Python ignores SIGPIPE and SIGXFSZ by itself."""
-    for each in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    """Give signals their default action and unblock all, for the launcher and the first processes it clones.
+
+    Python's own handling of an interrupt is undone, since it would end a first process that a payload sends one to. A
+    broken pipe stays ignored: the launcher lives on when a host has gone, and a first process is process 1, which the
+    kernel spares anyway. Payloads are started with every signal as the kernel has it.
+    """
+    for each in (signal.SIGINT, signal.SIGXFSZ):
         signal.signal(each, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

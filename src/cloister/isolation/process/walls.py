@@ -125,7 +125,6 @@ class Walls:
         machine, is_guest = self._machine, self._lane.is_guest
         with step("privileges"):
             privileges.drop(machine.without)
-            privileges.reset_signals()
             if machine.has(Mechanism.STANDING):
                 require(standing.privileges_fault())
         with step("landlock"):
