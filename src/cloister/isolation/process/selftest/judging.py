@@ -17,7 +17,6 @@ from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
 from cloister.isolation.process.mounts import OWN_INODES
 from cloister.isolation.process.namespaces import HOSTNAME, INSIDE_ID
-from cloister.isolation.process.order import FIRST_FD
 from cloister.isolation.process.privileges import limits_table
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.standing import SECCOMP_MODE_FILTER
@@ -30,8 +29,8 @@ OWN_ROOM: Final = (Lane.PYTHON, Lane.PROGRAM)
 EXECUTED: Final = (Lane.SCRIPT, *OWN_ROOM)
 GRANTED: Final = (Lane.OPERATION, *OWN_ROOM)
 ALL: Final = (*GUESTS, *EXECUTED)
-CHANNEL_FD: Final = FIRST_FD + 4
-"""Of a guest, to the host: report, order and two streams come before it."""
+OPEN_MAX: Final = 4
+"""Open files of a payload: the standard ones, and for a guest its connection to the host."""
 OOM_SCORE: Final = 1000
 DEATH_SIGNAL: Final = 9
 CLOCK_SLACK_S: Final = 2
@@ -125,7 +124,7 @@ def _clock_is_own(answer: Any, host: Host) -> bool:
 
 
 def _few_descriptors(answer: Any, _: Host) -> bool:
-    return isinstance(answer, list) and set(answer) <= {0, 1, 2, CHANNEL_FD}
+    return isinstance(answer, list) and {0, 1, 2} <= set(answer) and len(answer) <= OPEN_MAX
 
 
 _M: Final = Mechanism
