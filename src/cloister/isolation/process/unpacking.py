@@ -33,6 +33,12 @@ from cloister.isolation.process.archive import (
 
 HEADER_BYTES_MAX: Final = 1024 * 1024
 """Largest single read: a header that says it is longer is not believed."""
+NAME_BYTES_MAX: Final = 64 * 1024
+"""More than `DEPTH_MAX` names of the longest kind."""
+LONG_NAMES_MAX: Final = 2
+"""Before one entry: its name, and the target of a link."""
+_LONG: Final = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+_PLAIN: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE})
 END_BLOCK: Final = bytes(tarfile.BLOCKSIZE)
 """What an archive ends with; without it what came may be the beginning only."""
 
@@ -82,7 +88,7 @@ class Unpacking:
         """
         try:
             forward = _Forward(source)
-            with tarfile.open(mode="r:", fileobj=forward, **FORMAT) as stream:  # type: ignore[call-overload]
+            with tarfile.open(mode="r:", fileobj=forward, tarinfo=_Header, **FORMAT) as stream:  # type: ignore[call-overload]
                 while (entry := stream.next()) is not None:
                     stream.members.clear()
                     self._make(stream, entry)
@@ -195,11 +201,39 @@ def _is_file(entry: tarfile.TarInfo) -> bool:
 
 
 def _require_inside(entry: tarfile.TarInfo) -> None:
-    """Refuse a link that leads out of the copied directory."""
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(entry.name), entry.linkname))
-    top = entry.name.partition("/")[0]
-    if posixpath.isabs(entry.linkname) or place.partition("/")[0] != top or "\0" in entry.linkname:
+    """Refuse a link that leads out of the copied directory.
+
+    It may go up from its own directory, which is none behind a link, as far as the top; the top has another name after
+    the copy, so coming back by name would lead elsewhere. After a name it may not go up any more: the name may be that
+    of another link, and what is above its end is not what is above the name.
+    """
+    parts = [part for part in entry.linkname.split("/") if part not in {"", "."}]
+    ups = next((count for count, part in enumerate(parts) if part != ".."), len(parts))
+    depth = entry.name.rstrip("/").count("/") - 1
+    if posixpath.isabs(entry.linkname) or ups > depth or ".." in parts[ups:] or "\0" in entry.linkname:
         raise CopyRefused("it is a link that leads out of the copied directory", entry.name)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is followed by no other header but the GNU ones for long names, of which there can be two.
+
+    `tarfile` reads headers of other kinds one inside the other, and keeps all that they say; a stream of nothing else
+    would take memory and time without an entry that is counted.
+    """
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Go on by the type of the header. Source: "may be overridden by subclasses", tarfile.py of CPython."""
+        stream: _Forward = archive.fileobj  # type: ignore[assignment]
+        if self.type in _LONG:
+            stream.names_count += 1
+            if self.size > NAME_BYTES_MAX or stream.names_count > LONG_NAMES_MAX:
+                raise CopyRefused("the archive has a name that is too long, or one for no entry")
+        elif self.type in _PLAIN:
+            stream.names_count = 0
+        else:
+            raise CopyRefused("the archive holds something else than files, directories and links", self.name)
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 class _Forward:
@@ -209,6 +243,7 @@ class _Forward:
         self._source = source
         self._position = 0
         self.last_read = b""
+        self.names_count = 0
 
     def tell(self) -> int:
         return self._position

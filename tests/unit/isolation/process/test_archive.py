@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cloister.isolation.process.archive import Bounds, CopyRefused, pack, pack_bytes
-from cloister.isolation.process.unpacking import HEADER_BYTES_MAX, Unpacking
+from cloister.isolation.process.unpacking import HEADER_BYTES_MAX, NAME_BYTES_MAX, Unpacking
 
 WIDE = Bounds(content_bytes=10**9, entries_count=10**6)
 
@@ -147,6 +147,11 @@ def huge_header() -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT) + bytes(4 * HEADER_BYTES_MAX)
 
 
+def pax_header(kind: bytes = tarfile.XHDTYPE) -> bytes:
+    info, data = entry("facts", kind, data=b"12 fact=xyz\n" * 40)
+    return info.tobuf(tarfile.GNU_FORMAT) + data.ljust(512, b"\0")
+
+
 HOSTILE: dict[str, Callable[[Path], bytes]] = {
     "absolute name": lambda outside: archive(TOP, entry(f"{outside}/x")),
     "name with ..": lambda outside: archive(TOP, entry("top/../../outside/x")),
@@ -156,6 +161,14 @@ HOSTILE: dict[str, Callable[[Path], bytes]] = {
     "absolute link": lambda outside: archive(TOP, entry("top/l", tarfile.SYMTYPE, str(outside))),
     "link out": lambda outside: archive(TOP, entry("top/l", tarfile.SYMTYPE, "../../outside")),
     "link to the top's parent": lambda outside: archive(TOP, entry("top/l", tarfile.SYMTYPE, "..")),
+    "link out by the name of the top": lambda outside: archive(TOP, entry("top/l", tarfile.SYMTYPE, "../top/f")),
+    "link out through another link": lambda outside: archive(
+        TOP,
+        entry("top/a", tarfile.DIRTYPE),
+        entry("top/a/b", tarfile.DIRTYPE),
+        entry("top/a/b/up", tarfile.SYMTYPE, "../.."),
+        entry("top/a/b/l", tarfile.SYMTYPE, "up/../outside"),
+    ),
     "link as the top": lambda outside: archive(entry("top", tarfile.SYMTYPE, str(outside))),
     "file behind a link": lambda outside: archive(
         TOP, entry("top/d", tarfile.DIRTYPE), entry("top/l", tarfile.SYMTYPE, "d"), entry("top/l/x")
@@ -170,6 +183,10 @@ HOSTILE: dict[str, Callable[[Path], bytes]] = {
     "cut in a file": lambda outside: archive(TOP, entry("top/f", data=b"x" * 5_000))[:2_000],
     "cut between entries": lambda outside: archive(TOP, entry("top/f"))[:1_024],
     "header that says it is huge": lambda outside: huge_header(),
+    "header with many facts": lambda outside: pax_header() + archive(TOP),
+    "header for all that follow": lambda outside: pax_header(tarfile.XGLTYPE) + archive(TOP),
+    "name that is too long": lambda outside: archive(TOP, entry("top/" + "x" * (NAME_BYTES_MAX + 1))),
+    "sparse file": lambda outside: archive(TOP, entry("top/s", tarfile.GNUTYPE_SPARSE)),
     "many headers for one entry": lambda outside: b"".join(
         entry("././@LongLink", tarfile.GNUTYPE_LONGNAME)[0].tobuf(tarfile.GNU_FORMAT) for _ in range(5_000)
     ),
@@ -193,9 +210,13 @@ def test_its_harmless_twin_is_unpacked(place: Path) -> None:
         entry("top/d", tarfile.DIRTYPE),
         entry("top/l", tarfile.SYMTYPE, "d/f"),
         entry("top/d/f", data=b"x" * 5_000),
+        entry("top/d/up", tarfile.SYMTYPE, "../l"),
+        entry("top/d/" + "n" * 200),
     )
     unpack(data, place / "copy")
-    assert listing(place / "copy") == {b"d": True, b"l": b"d/f", b"d/f": b"x" * 5_000}
+    assert listing(place / "copy") == {
+        b"d": True, b"l": b"d/f", b"d/f": b"x" * 5_000, b"d/up": b"../l", b"d/" + b"n" * 200: b"",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
