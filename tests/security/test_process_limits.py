@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloister.errors import GuestError, LaunchError, LimitExceeded
-from cloister.isolation.process import landlock, privileges
+from cloister.isolation.process import landlock, namespaces, privileges
 from cloister.isolation.process.cgroup import group, groups, hierarchy, removal, v2
 from cloister.isolation.process.cgroup.hierarchy import Mechanism
 from cloister.isolation.provider import GuestOperation, PlanProgram, ScriptLanguage, ScriptSource
@@ -546,3 +546,35 @@ print(1)
     with pytest.raises(LimitExceeded) as caught:
         bench.python(family.replace("WRITE", "held[:] = bytes(len(held))"), limits=limits)
     assert caught.value.limit == "memory_bytes"
+
+
+SHARED = """
+import ctypes, json, os
+libc = ctypes.CDLL(None)
+timer = ctypes.c_void_p()
+made = {{"inotify": 0, "timers": 0}}
+while made["inotify"] < {instances} and libc.inotify_init1(0) >= 0:
+    made["inotify"] += 1
+while made["timers"] < {timers} and libc.timer_create(1, None, ctypes.byref(timer)) == 0:
+    made["timers"] += 1
+print(json.dumps(made))
+"""
+"""What the kernel counts for the user outside, too; by default there are 128 instances."""
+
+
+@pytest.mark.skipif(bool(os.statvfs("/proc/sys").f_flag & os.ST_RDONLY), reason="/proc/sys is read-only here")
+def test_a_sandbox_takes_a_part_of_what_its_user_may_watch_and_not_all(bench) -> None:
+    bound = int(namespaces.OWN_BOUNDS["max_inotify_instances"])
+    assert bench.python(SHARED.format(instances=128, timers=0)) == {"inotify": bound, "timers": 0}
+    assert bench.python(SHARED.format(instances=bound, timers=0)) == {"inotify": bound, "timers": 0}
+
+
+def test_a_sandbox_takes_a_part_of_its_users_timers_and_queued_signals_and_not_all(bench) -> None:
+    found = bench.python(SHARED.format(instances=0, timers=100_000))
+    assert 0 < found["timers"] <= privileges.SIGNALS_QUEUED_MAX
+    assert bench.python(SHARED.format(instances=0, timers=100)) == {"inotify": 0, "timers": 100}
+
+
+def test_a_crash_starts_no_program_of_the_host(bench) -> None:
+    """With any other limit than 1 the kernel starts what `kernel.core_pattern` names, as root; see core(5)."""
+    assert bench.python("import resource\nprint(list(resource.getrlimit(resource.RLIMIT_CORE)))") == [1, 1]

@@ -46,6 +46,12 @@ INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
 HOSTNAME: Final = "cloister"
 
+OWN_BOUNDS: Final = {"max_user_namespaces": "0", "max_inotify_instances": "16", "max_inotify_watches": "4096"}
+"""By the name in /proc/sys/user, how many there may be in a sandbox. A process that could make a user namespace would
+hold every capability in it, and with them a large part of the kernel to attack. What watches files is counted for the
+user outside, too, who has 128 instances as a rule: a sandbox could leave none to the programs of its user.
+Source: namespaces(7), inotify(7); Documentation/admin-guide/sysctl/user.rst."""
+
 _GROUP_REFUSALS: Final = frozenset({errno.EACCES, errno.EBADF, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP})
 """Source: clone(2), the errors of CLONE_INTO_CGROUP; ENODEV for a group that was removed, kernel/cgroup/cgroup.c."""
 
@@ -92,7 +98,7 @@ def of_this_process(names: Iterable[str]) -> dict[str, str]:
 
 
 def settle(user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
-    """Take the fixed identity and host name, and forbid nested user namespaces.
+    """Take the fixed identity and host name, and bound what may be made of kinds that the user outside shares.
 
     Args:
         user_id: Effective user of the launcher, outside.
@@ -107,7 +113,7 @@ def settle(user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
     _write("/proc/self/gid_map", f"{inside_id} {group_id} 1")
     if is_fixed:
         socket.sethostname(HOSTNAME)
-    _forbid_nesting()
+    _set_bounds()
 
 
 def clock_offsets() -> dict[str, tuple[int, int]] | None:
@@ -165,17 +171,16 @@ def _passed_s(name: str) -> int:
     return min(time.clock_gettime_ns(clock) for clock in CLOCKS[name]) // 1_000_000_000
 
 
-def _forbid_nesting() -> None:
-    """Set this namespace's own bound of child user namespaces to nothing.
-
-    A process that could make one would hold every capability in it, and with them a large part of the kernel to attack.
-    """
-    try:
-        _write("/proc/sys/user/max_user_namespaces", "0")
-    except OSError as error:
-        # Containers mount /proc/sys read-only. A nested namespace gains nothing on the host, so this is no condition.
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOENT):
-            raise
+def _set_bounds() -> None:
+    """Set this namespace's own bounds."""
+    for name, most in OWN_BOUNDS.items():
+        try:
+            _write(f"/proc/sys/user/{name}", most)
+        except OSError as error:
+            # Containers mount /proc/sys read-only. A nested namespace gains nothing on the host, and what is watched is
+            # given back at the end of the sandbox, so this is no condition.
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOENT):
+                raise
 
 
 def _write(path: str, text: str) -> None:

@@ -37,6 +37,12 @@ LAST_CAPABILITY_FALLBACK: Final = 40
 OPEN_FILES_MIN: Final = 16
 NICENESS: Final = 5
 DATA_SLACK_BYTES: Final = 256 * MIB
+CORE_BYTES: Final = 1
+"""No core file is that small, and no program of the host is started to take one, as would be with 0: the memory of a
+sandbox would be written to the host's disk by root. Source: core(5); `limit == 1` in fs/coredump.c."""
+SIGNALS_QUEUED_MAX: Final = 1024
+"""Queued signals and timers are counted for the user outside, too: a sandbox could leave none to its user's programs.
+Source: getrlimit(2), RLIMIT_SIGPENDING; timer_create(2)."""
 
 
 def last_capability() -> int:
@@ -105,10 +111,11 @@ def limits_table(limits: ResourceLimits) -> dict[int, int]:
         resource.RLIMIT_NOFILE: max(limits.open_files_count, OPEN_FILES_MIN),
         resource.RLIMIT_NPROC: processes_max(limits),
         resource.RLIMIT_DATA: 2 * limits.memory_bytes + DATA_SLACK_BYTES,
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: CORE_BYTES,
         resource.RLIMIT_STACK: 8 * MIB,
         resource.RLIMIT_MEMLOCK: 64 * 1024,
         resource.RLIMIT_MSGQUEUE: 64 * 1024,
+        resource.RLIMIT_SIGPENDING: SIGNALS_QUEUED_MAX,
     }
 
 
