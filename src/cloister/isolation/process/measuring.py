@@ -88,6 +88,7 @@ class Meter:
         self._group = group
         self._cpu_before_us = cpu_before_us
         self._shared: dict[bytes, int] = {}
+        self._suspects: list[str] = []
         self._times = ProcessorTimes()
         self.cpu_us = 0
         self.io_read_bytes: int | None = None
@@ -121,6 +122,7 @@ class Meter:
                 suspects.append(name)
             sample.memory_bytes += resident_bytes
             sample.processes_count += int(fields[STAT_THREADS - _AFTER_NAME])
+        self._suspects = suspects
         if suspects:
             sample.hidden_bytes = self._hidden_bytes(suspects)
             charged_bytes = self._group.charged_bytes()
@@ -146,13 +148,20 @@ class Meter:
             self.io_write_bytes = most(self.io_write_bytes, sum(written for _, written in seen))
 
     def refine(self, sample: Sample) -> None:
-        """Count shared pages of a sample once.
+        """Count shared pages of a sample once, and add page tables: a page that is mapped often has many entries there.
 
         A process that does not let itself be looked into counts with everything resident. smaps_rollup came with
         Linux 4.14.
         """
+        names = [name for name in self._names() if self._is_payload(name)]
         total = sample.hidden_bytes
-        for name in filter(self._is_payload, self._names()):
+        # Those of suspects are in what is hidden
+        total += sum(_kibibytes(self._status(name).get(b"VmPTE")) for name in names if name not in self._suspects)
+        sample.memory_bytes = total
+        sample.is_refined = True
+        if total > self._limits.memory_bytes:
+            return  # the rest takes long, by the size of these tables
+        for name in names:
             text = _read(self._proc_fd, f"{name}/smaps_rollup", SMALL_BYTES_MAX)
             share = next((line for line in (text or b"").splitlines() if line.startswith(b"Pss:")), None)
             if share is not None:
@@ -161,14 +170,16 @@ class Meter:
             fields = self._stat(name)
             total += int(fields[STAT_RSS - _AFTER_NAME]) * PAGE_BYTES if fields else 0
         sample.memory_bytes = total
-        sample.is_refined = True
+
+    def _status(self, name: str) -> dict[bytes, bytes]:
+        lines = (_read(self._proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b"").splitlines()
+        return {key: value for key, _, value in (line.partition(b":") for line in lines)}
 
     def _hidden_bytes(self, names: list[str]) -> int:
         tables_bytes = resident_bytes = 0
         present: dict[bytes, int] = {}
         for name in names:
-            lines = (_read(self._proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b"").splitlines()
-            status = {key: value for key, _, value in (line.partition(b":") for line in lines)}
+            status = self._status(name)
             tables_bytes += _kibibytes(status.get(b"VmPTE"))
             resident_bytes += _kibibytes(status.get(b"RssShmem"))
             for inode, size in _shared_sizes(_read(self._proc_fd, f"{name}/maps", MAPS_BYTES_MAX) or b"").items():

@@ -32,6 +32,11 @@ class Proc:
                 f"rchar: 1\nwchar: 1\nread_bytes: {io[0]}\nwrite_bytes: {io[1]}\ncancelled_write_bytes: 9\n"
             )
 
+    def map(self, pid: int, *, tables_kib: int, share_kib: int) -> None:
+        """Say how large the page tables of a process are, and its share of what it has resident."""
+        (self.root / str(pid) / "status").write_text(f"Name:\ta\nVmPTE:\t{tables_kib:8} kB\n")
+        (self.root / str(pid) / "smaps_rollup").write_text(f"0-1 ---p 0 00:00 0 [rollup]\nPss: {share_kib:14} kB\n")
+
     def remove(self, pid: int) -> None:
         for file in (self.root / str(pid)).iterdir():
             file.unlink()
@@ -154,3 +159,26 @@ def test_totals_take_whatever_saw_most(proc, new_meter) -> None:
 def test_a_kernel_that_does_not_count_storage_has_no_figure() -> None:
     total = totals.of_ended(Group(), None, used(inblock=7), is_storage_counted=False)
     assert (total.io_read_bytes, total.io_write_bytes, total.io_bytes) == (None, None, None)
+
+
+def test_page_tables_count_when_shared_pages_are_counted_once(proc, new_meter) -> None:
+    """One page that is mapped many times is one page, but has many entries."""
+    proc.put(1, 0)
+    for pid in (2, 3):
+        proc.put(pid, 0)
+        proc.map(pid, tables_kib=100, share_kib=1_000)
+    meter = new_meter()
+    sample = meter.sample()
+    meter.refine(sample)
+    assert sample.is_refined
+    assert sample.memory_bytes == 2 * 1_100 * 1024
+
+
+def test_tables_that_are_too_large_by_themselves_are_enough_to_see(proc, new_meter) -> None:
+    proc.put(1, 0)
+    proc.put(2, 0)
+    proc.map(2, tables_kib=ResourceLimits().memory_bytes // 1024 + 1, share_kib=1_000)
+    meter = new_meter()
+    sample = meter.sample()
+    meter.refine(sample)
+    assert sample.memory_bytes == ResourceLimits().memory_bytes + 1024
