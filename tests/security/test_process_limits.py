@@ -578,29 +578,3 @@ def test_a_sandbox_takes_a_part_of_its_users_timers_and_queued_signals_and_not_a
 def test_a_crash_starts_no_program_of_the_host(bench) -> None:
     """With any other limit than 1 the kernel starts what `kernel.core_pattern` names, as root; see core(5)."""
     assert bench.python("import resource\nprint(list(resource.getrlimit(resource.RLIMIT_CORE)))") == [1, 1]
-
-
-MAP_OFTEN = """
-import mmap
-size = 32 * 2**20
-with open("/tmp/mapped", "w+b") as file:
-    file.truncate(size)
-    held = [
-        mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
-        for _ in range({times})
-    ]
-print(len(held))
-"""
-"""Each time takes 64 KiB of page tables and no other memory."""
-
-
-def test_page_tables_of_what_is_mapped_over_and_over_count_as_memory(bench) -> None:
-    def run(times: int) -> object:
-        # With an option it is executed: shared pages of a forked interpreter cannot be told apart by an ordinary user
-        source = MAP_OFTEN.format(times=times)
-        script = ScriptSource(language=ScriptLanguage.PYTHON, source=source, options=("-B",))
-        return bench.execute(script, limits=ResourceLimits(memory_bytes=64 * MIB)).value
-
-    error = refused(lambda: run(3_000))
-    assert (error.limit, error.code) == ("memory_bytes", "limit.memory")
-    assert run(30) == 30
