@@ -15,6 +15,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.errors import (
     CapabilityDenied,
     GuestCrashed,
+    GuestError,
     InputError,
     LaunchError,
     LimitExceeded,
@@ -376,6 +377,42 @@ def test_copies_go_nowhere_but_where_they_are_named(opened: Open, tmp_path: Path
     session.download("/tmp/d", target)
     assert (target / "d" / "f").read_text(encoding="ascii") == "x\n"
     assert secret.read_text(encoding="ascii") == "mine"
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_copies_follow_no_link_that_the_session_could_have_put(
+    opened: Open, tmp_path: Path, *, is_writable: bool
+) -> None:
+    granted, outside = tmp_path / "granted", tmp_path / "outside"
+    granted.mkdir()
+    outside.mkdir()
+    (outside / "key").write_text("mine", encoding="ascii")
+    alias = tmp_path / "alias"
+    alias.symlink_to(granted)
+    if is_writable:
+        session = opened(write=(granted,))
+        shell(session, f"ln -s {outside} {granted}/place")
+    else:
+        session = opened(read=(granted,))
+        (granted / "place").symlink_to(outside)
+    shell(session, "echo x > /tmp/new")
+    copies = [
+        (f"{way}/place/{name}", act)
+        for way in (granted, alias)
+        for name, act in (("key", lambda path: session.upload("/tmp/key", path)),
+                          ("new", lambda path: session.download("/tmp/new", path)))
+    ]  # fmt: skip
+    for path, act in copies:
+        if is_writable:
+            with pytest.raises(GuestError, match="symbolic link is on the way") as caught:
+                act(path)
+            assert caught.value.code == "guest.copy"
+        else:
+            act(path)
+    assert {each.name for each in outside.iterdir()} == ({"key"} if is_writable else {"key", "new"})
+    (granted / "plain").mkdir()
+    session.download("/tmp/new", alias / "plain")  # through a link of the user's own, outside of what is granted
+    assert (granted / "plain" / "new").read_text(encoding="ascii") == "x\n"
 
 
 def test_copy_out_is_bounded(opened: Open, tmp_path: Path) -> None:

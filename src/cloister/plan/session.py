@@ -270,7 +270,8 @@ class Session:
         Args:
             path: Inside. A directory that exists gets a new entry with the name of the source; a file that exists is
                 replaced by a file; anything else must not exist, and its parent must.
-            source: Bytes, or a path of the host that is no symbolic link. Links below it are copied as links.
+            source: Bytes, or a path of the host that is no symbolic link. Links below it are copied as links. Links on
+                the way to it are followed, but not where the session may write, and so could have put them.
 
         Raises:
             GuestError: `guest.copy`: one of both is not as it must be, or it is more than `disk_bytes` or

@@ -10,6 +10,7 @@ Source: ustar of POSIX.1-1988 with the GNU extensions for long names and large s
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -17,11 +18,16 @@ import os
 import posixpath
 import stat
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from cloister.isolation.process import syscalls
+from cloister.isolation.process.mounts import RESOLVE_NO_SYMLINKS
+
 DEPTH_MAX: Final = 100
 PIECE_BYTES: Final = 128 * 1024
+DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FORMAT: Final[Any] = {"format": tarfile.GNU_FORMAT, "encoding": "utf-8", "errors": "surrogateescape"}
 
@@ -114,13 +120,45 @@ class Copied:
             raise CopyRefused(f"more than {self.bounds.content_bytes} bytes", path)
 
 
-def pack(path: str, sink: Sink, bounds: Bounds) -> Copied:
+def open_directory(path: str, foreign: Sequence[str] = ()) -> int:
+    """Return a descriptor of a directory of the host or, in a sandbox, of the sandbox.
+
+    Args:
+        path: Which one. Links on the way to it are followed, but none below a foreign path.
+        foreign: Paths where hostile code may write, without links. It could have put a link there that leads anywhere.
+
+    Raises:
+        CopyRefused: There is a link on the way that may not be followed.
+        OSError: It cannot be opened.
+    """
+    parts = (path or ".").split("/")
+    for count in range(1, len(parts) + 1):
+        start = os.path.realpath("/".join(parts[:count]) or "/")
+        if any(start == each or start.startswith(f"{each}/") for each in foreign):
+            return _open_plainly("/".join([start, *parts[count:]]))
+    return os.open(path or ".", DIRECTORY_FLAGS)
+
+
+def _open_plainly(path: str) -> int:
+    try:
+        return syscalls.openat2(syscalls.AT_FDCWD, path, DIRECTORY_FLAGS, RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise CopyRefused(
+            "a symbolic link is on the way, below a path that the session may write to; name the place it leads to",
+            path,
+        ) from error
+
+
+def pack(path: str, sink: Sink, bounds: Bounds, foreign: Sequence[str] = ()) -> Copied:
     """Write a file or a directory as a stream.
 
     Args:
         path: What to copy. Links on the way to it are followed, it may be none itself, and none below it is followed.
         sink: Where to.
         bounds: How much it may be.
+        foreign: Paths below which no link is followed on the way either; see `open_directory`.
 
     Raises:
         CopyRefused: It is a link, holds something else than files, directories and links, or is too much.
@@ -128,7 +166,7 @@ def pack(path: str, sink: Sink, bounds: Bounds) -> Copied:
     """
     copied = Copied(bounds)
     parent, name = posixpath.split(path.rstrip("/") or "/")
-    top_fd = os.open(parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    top_fd = open_directory(parent, foreign)
     try:
         with _writing(sink) as stream:
             if name in {"", ".", ".."}:

@@ -28,7 +28,7 @@ from cloister.isolation.process.session_terminal import Bridge
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supply import RunningSandbox
 from cloister.isolation.process.unpacking import Unpacking
-from cloister.isolation.provider import ExecutionResult, ExternalProgram, OutputObserver, Usage
+from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver, Usage
 from cloister.isolation.session_provider import CopyBounds, SessionContext, SessionLeave, TerminalPeer, WindowSize
 
 START_TIMEOUT_S: Final = 30.0
@@ -65,6 +65,7 @@ class ProcessSession:
         self._channel = channel
         self._spec = spec
         self._context = context
+        self._foreign = tuple(mount.source for mount in context.mounts if mount.mode is MountMode.READ_WRITE)
         self._verifier = verifier
         self._level = level
         self._lock = threading.Lock()
@@ -255,7 +256,7 @@ class ProcessSession:
             refused: CopyRefused | OSError | None = None
             try:
                 if isinstance(source, str):
-                    copied = pack(source, execution, _bounds(bounds))
+                    copied = pack(source, execution, _bounds(bounds), self._foreign)
                 else:
                     copied = pack_bytes(posixpath.basename(path), source, execution, _bounds(bounds))
             except (CopyRefused, OSError) as error:
@@ -272,7 +273,7 @@ class ProcessSession:
         self._require(leave)
         order = self._copy(OrderKind.PACK, path)
         with (
-            Unpacking(target, _bounds(bounds)) as unpacking,
+            Unpacking(target, _bounds(bounds), self._foreign) as unpacking,
             self._started(SessionExecution(self, order, leave.limits, streams=("stderr",))) as execution,
         ):
             refused: CopyRefused | OSError | None = None

@@ -16,6 +16,7 @@ import posixpath
 import shutil
 import stat
 import tarfile
+from collections.abc import Sequence
 from typing import Final
 
 from cloister.isolation.process.archive import (
@@ -28,6 +29,7 @@ from cloister.isolation.process.archive import (
     CopyRefused,
     Source,
     below,
+    open_directory,
     pack,
 )
 
@@ -50,10 +52,12 @@ class Unpacking:
         path: Where to. A directory that exists gets the entry under the name it has in the stream, if there is none;
             a file that exists is replaced by a file; anything else must not exist, and its parent must.
         bounds: How much it may be.
+        foreign: Paths below which no link is followed on the way; see `archive.open_directory`.
     """
 
-    def __init__(self, path: str, bounds: Bounds) -> None:
+    def __init__(self, path: str, bounds: Bounds, foreign: Sequence[str] = ()) -> None:
         self._path = path
+        self._foreign = foreign
         self._copied = Copied(bounds)
         self._parent_fd = -1
         self._name = ""
@@ -137,7 +141,7 @@ class Unpacking:
         parent, self._name = posixpath.split(place.rstrip("/"))
         if self._name in {"", ".", ".."}:
             raise CopyRefused("it has no name of its own", self._path)
-        self._parent_fd = os.open(parent or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._parent_fd = open_directory(parent or "/", self._foreign)
         self._require_free(is_directory=entry.isdir())
 
     def _require_free(self, *, is_directory: bool) -> None:
