@@ -138,10 +138,14 @@ class LauncherProcess:
         return quoted(lines[-1], 400) if lines else ""
 
     def end(self) -> None:
-        """Close the connections, upon which it and all its sandboxes end, and wait for it."""
+        """Close the connections, upon which it and all its sandboxes end, and wait for it.
+
+        In a process that was forked from its owner nothing ends: it goes on for the owner.
+        """
+        is_owner = self.owner_pid == os.getpid()
         for supply in self.supplies.values():
-            supply.close()
-        if self.owner_pid == os.getpid():
+            supply.close() if is_owner else supply.abandon()
+        if is_owner:
             try:
                 self.process.wait(END_TIMEOUT_S)
             except subprocess.TimeoutExpired:

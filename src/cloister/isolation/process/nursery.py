@@ -170,6 +170,9 @@ class Nursery:
         if launcher is not None:
             # Held open here, the connections would keep the parent's launcher alive beyond the parent
             launcher.end()
+        table, self._mount_table = self._mount_table, None
+        if table is not None:
+            table.close()  # a change is told once to all who share it, so the parent's is not asked here
 
 
 @functools.lru_cache(maxsize=64)

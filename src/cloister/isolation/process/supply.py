@@ -233,6 +233,10 @@ class Supply:
                 found[1].close()
         self._connection.close()
 
+    def abandon(self) -> None:
+        """Close the connection in a forked process: what was given is its parent's, who may be waiting for it."""
+        self._connection.close()
+
     def _say(self, message: bytes) -> None:
         try:
             self._connection.send(message)

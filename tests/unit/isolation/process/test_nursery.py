@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import select
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from cloister.errors import ProviderError
-from cloister.isolation.process import namespaces
+from cloister.isolation.process import lanes, namespaces, reports
 from cloister.isolation.process.lanes import GUESTS, PROGRAMS, Lane
 from cloister.isolation.process.nursery import Nursery
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT, Grant, SandboxSpec
+from cloister.isolation.process.supply import Supply
 from cloister.limits import ResourceLimits
 
 TRUE = SandboxSpec(
@@ -154,6 +156,28 @@ def test_a_forked_host_starts_its_own_launcher(nursery) -> None:
     os.waitpid(child, 0)
     assert (status, launcher_pid != nursery.launcher_pid) == (0, True)
     assert record_of(nursery, TRUE)["status"] == 0
+
+
+@pytest.mark.parametrize("is_forked", [True, False])
+def test_a_fork_takes_nothing_that_waits_for_its_parent(nursery, *, is_forked: bool) -> None:
+    """A thread of the parent may have asked for it, and would wait for ever. The parent itself does clean up."""
+    record_of(nursery, TRUE)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    kept = ours.dup()
+    with theirs, kept:
+        nursery._launcher.supplies[Lane.PROGRAM].close()
+        nursery._launcher.supplies[Lane.PROGRAM] = Supply(ours, Lane.PROGRAM)
+        theirs.send(lanes.REFUSED + reports.to_bytes(reports.from_error("namespaces", OSError(errno.ENOSPC, "full"))))
+        if is_forked:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)  # what is done in a child is done already
+            os.waitpid(child, 0)
+        else:
+            nursery.close()
+        poll = select.poll()
+        poll.register(kept, select.POLLIN)
+        assert bool(poll.poll(0)) is is_forked
 
 
 def test_closing_is_for_good_and_twice_is_fine() -> None:
