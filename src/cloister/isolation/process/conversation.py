@@ -28,6 +28,8 @@ from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Mess
 from cloister.limits import ResourceLimits
 
 READ_BYTES: Final = 256 * 1024
+STOLEN: Final = -1
+"""In place of a count: there was something, and now there is nothing, and there may be more."""
 GRACE_MS: Final = 10_000
 """How long after the deadline a record of the end is awaited before the launcher itself is given up."""
 
@@ -106,6 +108,8 @@ class Conversation:
         patience_s = (self._limits.wall_ms + GRACE_MS) / 1000
         for descriptor in (control.fileno(), *self._streams):
             self._poll.register(descriptor, select.POLLIN)
+        for descriptor in self._streams:
+            os.set_blocking(descriptor, False)
         if channel is not None and start is not None:
             self._open.add(channel.fileno())
             self._poll.register(channel.fileno(), select.POLLIN)
@@ -125,7 +129,7 @@ class Conversation:
         return Ending(record=self._record, stdout=stdout, stderr=stderr, failure=self._failure)
 
     def _attend_to(self, descriptor: int) -> int:
-        """Take what is there from one descriptor; return how many bytes, 0 when there will be no more."""
+        """Take what is there from one descriptor; return how many bytes, 0 when there will be no more, or `STOLEN`."""
         if descriptor == self._running.control.fileno():
             taken = self._take_record(self._running.control)
         elif descriptor in self._streams:
@@ -145,8 +149,8 @@ class Conversation:
         """
         for descriptor in sorted(self._open):
             remaining = _readable_bytes(descriptor)
-            while remaining > 0:
-                remaining -= self._attend_to(descriptor) or remaining
+            while remaining > 0 and (taken := self._attend_to(descriptor)) > 0:
+                remaining -= taken
         if self._running.channel is not None and self._running.channel.fileno() in self._open:
             self._end_of_messages()
 
@@ -168,7 +172,10 @@ class Conversation:
         return len(data)
 
     def _take_output(self, stream: _Stream) -> int:
-        piece = os.read(stream.descriptor, READ_BYTES)
+        try:
+            piece = os.read(stream.descriptor, READ_BYTES)
+        except BlockingIOError:
+            return STOLEN  # by whoever has the other end, and so can open this one as well
         room = self._limits.output_bytes - len(stream.data)
         shown = piece[:room] if room > 0 else b""
         stream.data += shown

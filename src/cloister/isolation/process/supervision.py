@@ -34,6 +34,8 @@ SUPERVISION: Final = "supervision"
 CHECK_FIRST_S: Final = 0.002
 CHECK_NEAR_S: Final = 0.002
 CHECK_FAR_S: Final = 0.020
+REST_FACTOR: Final = 4
+"""How much longer than a closer look took the next one is put off: one sandbox must not keep the launcher busy."""
 INFINITE_S: Final = float("inf")
 _NO_LIMITS_YET: Final = ResourceLimits()
 
@@ -75,6 +77,7 @@ class Sandbox:
     _cpu_before_us: int = 0
     _meter: Meter | None = None
     _interval_s: float = CHECK_FIRST_S
+    _closer_look_s: float = 0.0
     _reported: Report = field(default_factory=dict)
     _failure: Report | None = None
 
@@ -235,18 +238,28 @@ class Sandbox:
         if sample.is_out_of_memory:
             self.kill("memory_bytes", self.group.peak_bytes())
         if sample.memory_bytes > self.limits.memory_bytes:
-            self._meter.refine(sample)
+            self._look_closer(self._meter, sample)
         for limit in ("processes_count", "memory_bytes", "cpu_ms", "io_bytes"):
             used = getattr(sample, limit)
             if used > getattr(self.limits, limit):
                 self.kill(limit, used)
         self._plan_next(now_s, sample)
 
+    def _look_closer(self, meter: Meter, sample: Sample) -> None:
+        """Count shared memory once: as the control group does, or by a look that takes its time."""
+        charged_bytes = self.group.charged_bytes() if self.group is not None else None
+        if charged_bytes is not None and charged_bytes <= self.limits.memory_bytes:
+            sample.memory_bytes = charged_bytes  # all of it is in there, and more
+            return
+        began_s = time.monotonic()
+        meter.refine(sample)
+        self._closer_look_s = time.monotonic() - began_s
+
     def _plan_next(self, now_s: float, sample: Sample) -> None:
         limits = self.limits
         if sample.is_refined:
-            # It shares much, so every look at it is a long one; others wait for that
-            self._interval_s = CHECK_FAR_S
+            # It shares much, so every look at it is a long one, and others wait for that
+            self._interval_s = max(CHECK_FAR_S, REST_FACTOR * self._closer_look_s)
             self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
             return
         is_near = sample.memory_bytes * 3 > limits.memory_bytes or sample.processes_count * 2 > limits.processes_count

@@ -118,3 +118,27 @@ def test_no_record_is_a_loss(sandbox) -> None:
     sandbox.launcher.close()
     with pytest.raises(LauncherLost):
         attend(sandbox)
+
+
+def test_output_that_was_stolen_is_not_waited_for(sandbox) -> None:
+    """Whoever has the write end of a pipe can open its read end too, and take what was just announced."""
+    thief = os.open(f"/proc/self/fd/{sandbox.out}", os.O_RDONLY)
+    os.set_blocking(thief, False)
+    took: list[bytes] = []
+
+    def steal() -> None:
+        for _ in range(200):
+            os.write(sandbox.out, b"x")
+            try:
+                took.append(os.read(thief, 1))
+            except BlockingIOError:
+                took.append(b"")
+        sandbox.launcher.send(json.dumps(RECORD).encode())
+
+    thread = threading.Thread(target=steal)
+    thread.start()
+    ending = attend(sandbox, wall_ms=20_000)
+    thread.join()
+    os.close(thief)
+    assert ending.record == RECORD
+    assert len(ending.stdout) + sum(map(len, took)) == 200
