@@ -29,8 +29,8 @@ OWN_ROOM: Final = (Lane.PYTHON, Lane.PROGRAM)
 EXECUTED: Final = (Lane.SCRIPT, *OWN_ROOM)
 GRANTED: Final = (Lane.OPERATION, *OWN_ROOM)
 ALL: Final = (*GUESTS, *EXECUTED)
-OPEN_MAX: Final = 4
-"""Open files of a payload: the standard ones, and for a guest its connection to the host."""
+STREAMS: Final = frozenset({0, 1, 2})
+"""What is open in a payload; a guest has its connection to the host, too."""
 OOM_SCORE: Final = 1000
 DEATH_SIGNAL: Final = 9
 CLOCK_SLACK_S: Final = 2
@@ -123,8 +123,10 @@ def _clock_is_own(answer: Any, host: Host) -> bool:
     return isinstance(answer, int) and answer + CLOCK_SLACK_S < host.up_s
 
 
-def _few_descriptors(answer: Any, _: Host) -> bool:
-    return isinstance(answer, list) and {0, 1, 2} <= set(answer) and len(answer) <= OPEN_MAX
+def _has_streams_and(others_count: int) -> Holds:
+    return lambda answer, _: (
+        isinstance(answer, list) and set(answer) >= STREAMS and len(answer) <= len(STREAMS) + others_count
+    )
 
 
 _M: Final = Mechanism
@@ -186,7 +188,10 @@ TABLE: Final = (
     Judgement("open_many", _M.RESOURCE_LIMITS, "open more files than allowed", ALL, _is("EMFILE")),
     Judgement("oom_score", _M.OOM_SCORE, "be spared when memory is short", EXECUTED, _is(OOM_SCORE)),
     Judgement("death_signal", _M.PARENT_DEATH, "outlive the launcher (the signal it gets)", GUESTS, _is(DEATH_SIGNAL)),
-    Judgement("descriptors", _M.CLOSED_DESCRIPTORS, "use files that the launcher has open", ALL, _few_descriptors),
+    Judgement("descriptors", _M.CLOSED_DESCRIPTORS, "use files that the launcher has open", GUESTS,
+              _has_streams_and(1)),
+    Judgement("descriptors", _M.CLOSED_DESCRIPTORS, "use files that the launcher has open", EXECUTED,
+              _has_streams_and(0)),
     Judgement("environment", _M.CLEAN_ENVIRONMENT, "see variables of the host", ALL,
               _is_below(*FIXED_ENVIRONMENT, "LC_CTYPE")),
     Judgement("session", _M.NO_TERMINAL, "be in a session of the host", EXECUTED, _is(1)),
