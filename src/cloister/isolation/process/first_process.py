@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from cloister.isolation.process import interpreter, payloads, privileges, reports, standing
+from cloister.isolation.process import interpreter, measuring, payloads, privileges, reports, standing
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.group import enter as enter_group
 from cloister.isolation.process.interpreter import WaitingInterpreter
@@ -52,6 +52,7 @@ def run(machine: Machine, lane: Lane, ends: Ends, group: Group, *, is_spare: boo
         try:
             if refusal is not None:
                 raise refusal
+            ends.is_spare = is_spare
             walls = Walls(machine, lane)
             if is_spare and lane is Lane.PLAN:
                 _rehearse()
@@ -70,8 +71,9 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
     facts = Facts.open(walls.proc_fd)
     walls.finish("/")
     kept = {walls.proc_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
+    private_bytes = _private_bytes(walls, ends)
     walls.confine(facts, ends.descriptors | kept)
-    _hand_over_proc(ends.report, walls.proc_fd)
+    _hand_over_proc(ends.report, walls.proc_fd, private_bytes)
     wanted = ends.await_order()
     wanted.take_streams()
     walls.limit(wanted.spec)
@@ -105,8 +107,9 @@ def _run_script(walls: Walls, ends: Ends) -> None:
     script_fd = walls.complete_for_scripts()
     waiting.finished()
     kept = {walls.proc_fd, script_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
+    private_bytes = _private_bytes(walls, ends)
     walls.confine(facts, ends.descriptors | waiting.descriptors | kept)
-    _hand_over_proc(ends.report, walls.proc_fd)
+    _hand_over_proc(ends.report, walls.proc_fd, private_bytes)
     wanted = ends.await_order()
     with step("script"), open(script_fd, "wb") as file:  # noqa: PTH123 - a descriptor
         file.write((wanted.spec.script or "").encode("utf-8", "surrogatepass"))
@@ -124,7 +127,7 @@ def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
 def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = None) -> Order:
     """Wait for the order, complete the walls as it says, and be confined by them."""
     facts = Facts.open(walls.proc_fd)
-    _hand_over_proc(ends.report, walls.proc_fd)
+    _hand_over_proc(ends.report, walls.proc_fd, _private_bytes(walls, ends))
     wanted = ends.await_order()
     if wanted.spec.session is not None:
         payloads.load_session()
@@ -204,10 +207,16 @@ def _rehearse() -> None:
         payloads.rehearse_guest(wanted.spec)
 
 
-def _hand_over_proc(report: socket.socket, directory_fd: int) -> None:
+def _private_bytes(walls: Walls, ends: Ends) -> int:
+    """Return what the sandbox holds for itself while it waits. Once it is confined not every launcher may read it."""
+    return measuring.private_bytes(walls.proc_fd) if ends.is_spare else 0
+
+
+def _hand_over_proc(report: socket.socket, directory_fd: int, private_bytes: int) -> None:
     """Give the launcher its view of this sandbox's processes, which it measures and counts."""
+    message = reports.to_bytes({"private_bytes": private_bytes})
     with step("proc file system"):
-        report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
+        report.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
         os.close(directory_fd)
 
 

@@ -66,6 +66,7 @@ class Ends:
         stdout_fd: Standard output of the payload.
         stderr_fd: Standard error of the payload.
         channel_fd: Of a guest, to the host; None for programs.
+        is_spare: Whether nobody waits for the sandbox yet.
     """
 
     report: socket.socket
@@ -73,6 +74,7 @@ class Ends:
     stdout_fd: int
     stderr_fd: int
     channel_fd: int | None
+    is_spare: bool = False
 
     @property
     def descriptors(self) -> set[int]:

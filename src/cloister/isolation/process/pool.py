@@ -25,8 +25,6 @@ from cloister.isolation.process.supervision import Sandbox
 
 Watch = Callable[[Sandbox], None]
 REQUEST_BYTES_MAX: Final = 64
-MEASURED_EVERY: Final = 32
-"""Sandboxes of a lane are alike; a look at the memory of one costs as much as other steps of making it."""
 
 
 class Pool:
@@ -60,7 +58,6 @@ class Pool:
         self._waiting: set[Sandbox] = set()
         self._generation = 0
         self._wanted_count = 0
-        self._completed_count = -1
         self._room_count = settings.size_max
         self._used_s = time.monotonic()
 
@@ -198,13 +195,11 @@ class Pool:
             self._wanted_count = 0
 
     def fit(self, sandbox: Sandbox) -> None:
-        """Measure one that is complete, now and then, and let only so many wait as the memory for them allows."""
+        """Let only so many wait as the memory for them allows, of which one that is complete has told its share."""
         if not sandbox.is_spare:
             return
-        self._completed_count += 1
-        private_bytes = sandbox.private_bytes() if self._completed_count % MEASURED_EVERY == 0 else 0
-        if private_bytes:
-            self._room_count = min(self._settings.size_max, self._settings.memory_bytes // private_bytes)
+        if sandbox.private_bytes:
+            self._room_count = min(self._settings.size_max, self._settings.memory_bytes // sandbox.private_bytes)
         if len(self._waiting) > self._room_count:
             self._waiting.discard(sandbox)
             sandbox.withdraw()

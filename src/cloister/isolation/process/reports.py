@@ -31,6 +31,8 @@ _FAILURES: Final[dict[str, dict[str, type]]] = {
     "mechanism": {"step": str, "errno": int, "detail": str},
     "wall": {"mechanism": str, "observed": str},
 }
+COMPLETED: Final[dict[str, type]] = {"private_bytes": int}
+"""What comes with the sandbox's /proc: how much memory it holds for itself while it waits; 0 when that is not known."""
 _PRIVATE: Final[dict[str, type]] = {"free_bytes": int, "free_inodes": int}
 _INT_MAX: Final = 2**63
 
@@ -85,7 +87,7 @@ def from_bytes(data: bytes) -> Report | None:
         return {}
     if not isinstance(message, dict):
         return None
-    return message if _is_end(message) or _is_failure(message) else None
+    return message if _has_shape(message, COMPLETED) or _is_end(message) or _is_failure(message) else None
 
 
 def _is_end(message: Report) -> bool:

@@ -54,6 +54,7 @@ class Sandbox:
         is_spare: Whether it was made before anyone asked for it.
         limits: Bounds, once it is used.
         started_s: Monotonic time when it was begun to be used; None while it waits.
+        private_bytes: How much memory it holds for itself while it waits; 0 when that is not known.
         next_check_s: Monotonic time of the next look at it.
         killed_for: The limit it was killed for with the measured figure; None while it lives or ends by itself.
     """
@@ -67,6 +68,7 @@ class Sandbox:
     is_spare: bool = False
     limits: ResourceLimits = _NO_LIMITS_YET
     started_s: float | None = None
+    private_bytes: int = 0
     next_check_s: float = INFINITE_S
     killed_for: tuple[str, int | None] | None = None
     _is_killed: bool = False
@@ -158,10 +160,6 @@ class Sandbox:
             self._judge_end(measured)
         self._answer(self._record(0, measured))
 
-    def private_bytes(self) -> int:
-        """Return how much memory its processes share with no one; 0 when that cannot be read."""
-        return 0 if self._proc is None else measuring.private_bytes(self._proc)
-
     def kill(self, limit: str | None = None, used: int | None = None) -> None:
         """Kill its first process, and with it every process of its pid namespace, however it was detached."""
         if self._is_killed:
@@ -182,6 +180,7 @@ class Sandbox:
             return False
         if flags & socket.MSG_CTRUNC and self._proc is None:
             raise OSError(errno.EMFILE, "its /proc could not be received")  # unseen, it would have no limits
+        has_proc = self._proc is not None
         for _, _, rights in ancillary:
             descriptors = array.array("i")
             descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
@@ -189,7 +188,9 @@ class Sandbox:
         if not data:
             return False
         message = reports.from_bytes(data)
-        if message is None or (message and self._reported):
+        if not has_proc and message is not None and message.keys() == reports.COMPLETED.keys():
+            self.private_bytes = message.pop("private_bytes")
+        if message is None or "private_bytes" in message or (message and self._reported):
             self.kill()  # its first process was taken over; nothing it says counts
             return False
         self._reported |= message

@@ -32,7 +32,7 @@ class Guest:
     def report_proc(self) -> None:
         descriptor = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.inside.sendmsg([reports.to_bytes({})], rights)
+        self.inside.sendmsg([reports.to_bytes({"private_bytes": 0})], rights)
         os.close(descriptor)
 
     def is_ended(self) -> bool:

@@ -14,6 +14,7 @@ PRIVATE = {"free_bytes": 1, "free_inodes": 2}
     "report",
     [
         {},
+        {"private_bytes": 4096},
         {"status": 0, "private": PRIVATE},
         {"status": int(signal.SIGSEGV), "private": PRIVATE},
         reports.failure("grant", path="/a\udcff", reason="gone", errno=None),
