@@ -225,6 +225,8 @@ def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_pat
     for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
         with pytest.raises(cloister.CloisterError):
             runtime.run(plan, context=ADD)
+    with runtime.session(context=cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])) as session:
+        session.upload("/tmp/given", b"given")
     runtime.close()
     assert {name for name, _ in recorded(tmp_path / "home")} == {member.value for member in EventType}
 

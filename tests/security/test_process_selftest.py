@@ -48,6 +48,7 @@ CONSEQUENCES = {
     # Whoever still has the host's root misses what stands in the sandbox's own
     M.PRIVATE_ROOT: {
         M.READ_ONLY_ROOT, M.PID_NAMESPACE, M.QUOTA, M.PRIVATE_PROC, M.MINIMAL_DEV, M.LANDLOCK, M.OOM_SCORE,
+        M.CONTROL_GROUP,
     },
 }  # fmt: skip
 """What does not hold either without it."""

@@ -194,7 +194,11 @@ def test_a_guest_starts_threads_and_no_program(bench) -> None:
 
 def test_the_guest_itself_is_filtered_as_one(bench) -> None:
     """Its attempt to connect ends before there is a socket; a program has one."""
-    arguments = {"read_path": "/etc/hostname", "connect": ["192.0.2.1", 9], "host_pid": 1}
+    address = ["192.0.2.1", 9]
+    arguments = {
+        "read_path": "/etc/hostname", "tcp": address, "udp": address, "abstract": "none", "host_pid": 1, "granted": "",
+        "disk_bytes": 0, "inodes_count": 0,
+    }  # fmt: skip
     answers = bench.operate("probe", arguments)
-    assert (answers["connect"], answers["seccomp"], answers["mount"]) == ("EPERM", 2, "EPERM")
+    assert (answers["tcp"], answers["seccomp"], answers["mount"]) == ("EPERM", 2, "EPERM")
     assert bench.python("import socket; socket.socket(); print('made')") == "made\n"

@@ -6,6 +6,7 @@ is an error that names it, never another provider.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Final
@@ -66,6 +67,7 @@ class ProviderFactory:
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
+        self._lock = threading.Lock()
         self._created: dict[str, IsolationProvider] = {}
         self._is_closed = False
 
@@ -84,9 +86,10 @@ class ProviderFactory:
         known = canonical_name(name)
         if self._is_closed:
             raise ProviderError("the provider factory is closed", code="provider.closed", hint="open a new runtime")
-        if known not in self._created:
-            self._created[known] = _creator(known)(self._verifier)
-        return self._created[known]
+        with self._lock:  # two threads that ask at once get the same one
+            if known not in self._created:
+                self._created[known] = _creator(known)(self._verifier)
+            return self._created[known]
 
     def probe_all(self) -> tuple[ProbeReport, ...]:
         """Return what each provider proves on this machine, in the order of `NAMES`. Never raises for a missing one."""
