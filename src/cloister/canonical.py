@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cloister.errors import InternalError
 
@@ -20,19 +20,28 @@ Plain: TypeAlias = None | bool | int | str | Sequence["Plain"] | Mapping[str, "P
 INTEGER_MAX = 2**63 - 1
 
 
+_STABLE: Final = frozenset({str, bool, type(None)})
+"""Types whose every value has one encoding, so that most of the data needs no closer look."""
+
+
 def _refuse_unstable(data: Plain, path: str) -> None:
+    if type(data) in _STABLE:
+        return
     if isinstance(data, float):
         raise InternalError(f"canonical encoding has no floating point; found one at {path}")
-    if isinstance(data, int) and not isinstance(data, bool) and not -INTEGER_MAX - 1 <= data <= INTEGER_MAX:
-        raise InternalError(f"canonical encoding holds 64-bit integers; found a larger one at {path}")
-    if isinstance(data, Mapping):
+    if isinstance(data, int):
+        if not -INTEGER_MAX - 1 <= data <= INTEGER_MAX:
+            raise InternalError(f"canonical encoding holds 64-bit integers; found a larger one at {path}")
+    elif isinstance(data, Mapping):
         for key, value in data.items():
             if not isinstance(key, str):
                 raise InternalError(f"canonical encoding has text keys only; found {type(key).__name__} at {path}")
-            _refuse_unstable(value, f"{path}.{key}")
+            if type(value) not in _STABLE:
+                _refuse_unstable(value, f"{path}.{key}")
     elif isinstance(data, Sequence) and not isinstance(data, str):
         for index, item in enumerate(data):
-            _refuse_unstable(item, f"{path}[{index}]")
+            if type(item) not in _STABLE:
+                _refuse_unstable(item, f"{path}[{index}]")
 
 
 def encode(data: Plain) -> bytes:
