@@ -1,0 +1,77 @@
+"""How many sandboxes a lane keeps, by what each of them says it holds."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from cloister.isolation.process import machine as machines
+from cloister.isolation.process.cgroup.groups import Groups
+from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
+from cloister.isolation.process.pool import Pool
+from cloister.isolation.process.supervision import Sandbox
+
+HELD_BYTES = 10
+
+
+@pytest.fixture
+def lane() -> Iterator[tuple[Pool, list[Sandbox]]]:
+    """A lane with room for 25 bytes, and sandboxes whose first process is one that only sleeps."""
+    supply, host = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pool = Pool(
+        lane=Lane.PROGRAM,
+        supply=supply,
+        settings=PoolSettings(size_max=4, memory_bytes=25),
+        machine=machines.look(PROGRAMS, (), frozenset(), has_clocks=False),
+        groups=Groups(None, os.getpid()),
+        watch=lambda _: None,
+    )
+    sandboxes = [sleeper(pool) for _ in range(3)]
+    yield pool, sandboxes
+    for sandbox in sandboxes:
+        sandbox.kill()
+        sandbox.finish()
+    supply.close()
+    host.close()
+
+
+def sleeper(pool: Pool) -> Sandbox:
+    control, _ = pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    report, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        inside.recv(1)
+        os._exit(0)
+    pair[1].close()
+    inside.close()
+    sandbox = Sandbox(
+        pid=pid,
+        pidfd=os.pidfd_open(pid),
+        control=control,
+        report=report,
+        lane=Lane.PROGRAM,
+        is_spare=True,
+        group=Groups(None, os.getpid()).new(),
+    )
+    pool._waiting.add(sandbox)
+    return sandbox
+
+
+def test_only_so_many_wait_as_the_memory_allows(lane) -> None:
+    pool, sandboxes = lane
+    for sandbox in sandboxes[:2]:
+        sandbox.private_bytes = HELD_BYTES
+        pool.fit(sandbox)
+    assert [sandbox.is_waiting for sandbox in sandboxes[:2]] == [False, True]
+    pool.expect()
+    pool.expect()
+    assert not pool.is_short
+
+
+def test_one_that_was_asked_for_is_never_let_go(lane) -> None:
+    pool, sandboxes = lane
+    sandboxes[0].is_spare = False
+    sandboxes[0].private_bytes = 100 * HELD_BYTES
+    pool.fit(sandboxes[0])
+    assert [sandbox.is_waiting for sandbox in sandboxes] == [True, True, True]
