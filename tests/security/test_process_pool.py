@@ -35,7 +35,8 @@ def make_bench() -> Iterator[Callable[[PoolSettings], Bench]]:
 
 
 def children_of(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the sandboxes of a launcher: all its children but the oldest, which is the zygote."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[1:]]
 
 
 def launcher_of(bench: Bench, lane: Lane) -> int:

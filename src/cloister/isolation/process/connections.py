@@ -1,12 +1,14 @@
-"""The connections of one sandbox, made by the launcher before it clones the first process.
+"""The connections of one sandbox, made by the launcher before the first process is cloned.
 
 Owns which there are and who gets which end. Standard library only; part of the guest set.
 """
 
 from __future__ import annotations
 
+import _socket  # its pairs are not asked about by the kernel once more, as those of `socket` are
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloister.isolation.process.order import Ends
@@ -20,13 +22,14 @@ class Connections:
         control: The launcher's end towards the host.
         report: The launcher's end towards the first process.
         host: Descriptors for the host: control, order, standard output and error, channel of a guest.
-        inside: The ends of the first process. They are made here, so that it finds them made.
+        inside: Descriptors for the first process: report, order, standard output and error, channel of a guest. They
+            are made here, so that it finds them made.
     """
 
-    control: socket.socket
-    report: socket.socket
+    control: socket.SocketType
+    report: socket.SocketType
     host: tuple[int, ...]
-    inside: Ends
+    inside: tuple[int, ...]
 
     def close_own(self) -> None:
         """Close what would have stayed with the launcher."""
@@ -42,30 +45,45 @@ def make(*, has_channel: bool) -> Connections:
     """
     opened: list[int] = []
     try:
-        for kind in (socket.SOCK_SEQPACKET,) * 3 + (socket.SOCK_STREAM,) * has_channel:
-            opened += [end.detach() for end in socket.socketpair(socket.AF_UNIX, kind)]
+        control, control_host = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.append(control_host.detach())
+        report, report_inside = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.append(report_inside.detach())
+        order = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened += (end.detach() for end in order)
         for _ in range(2):
             opened += os.pipe2(os.O_CLOEXEC)
+        if has_channel:
+            opened += (end.detach() for end in _socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
     except OSError:
         close(opened)
         raise
-    control, control_host, report, report_inside, order_host, order_inside, *channel = opened[:-4]
-    stdout, stdout_inside, stderr, stderr_inside = opened[-4:]
+    host, inside, order_host, order_inside, stdout, stdout_inside, stderr, stderr_inside, *channel = opened
     return Connections(
-        control=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, control),
-        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
-        host=(control_host, order_host, stdout, stderr, *channel[:1]),
-        inside=Ends(
-            report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report_inside),
-            order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order_inside),
-            stdout_fd=stdout_inside,
-            stderr_fd=stderr_inside,
-            channel_fd=channel[1] if channel else None,
-        ),
+        control=control,
+        report=report,
+        host=(host, order_host, stdout, stderr, *channel[:1]),
+        inside=(inside, order_inside, stdout_inside, stderr_inside, *channel[1:]),
     )
 
 
-def close(descriptors: list[int] | tuple[int, ...]) -> None:
+def inside_ends(descriptors: Sequence[int]) -> Ends:
+    """Return what a first process has of its connections.
+
+    Args:
+        descriptors: In the order of `Connections.inside`.
+    """
+    report, order, stdout, stderr, *channel = descriptors
+    return Ends(
+        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
+        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
+        stdout_fd=stdout,
+        stderr_fd=stderr,
+        channel_fd=channel[0] if channel else None,
+    )
+
+
+def close(descriptors: Sequence[int]) -> None:
     """Close them all."""
     for descriptor in descriptors:
         os.close(descriptor)

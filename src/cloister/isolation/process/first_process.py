@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 from cloister.isolation.process import interpreter, measuring, payloads, privileges, reports, standing
-from cloister.isolation.process.cgroup.group import Group
+from cloister.isolation.process.cgroup.group import Admission
 from cloister.isolation.process.cgroup.group import enter as enter_group
 from cloister.isolation.process.interpreter import WaitingInterpreter
 from cloister.isolation.process.lanes import Lane
@@ -31,7 +31,7 @@ from cloister.isolation.process.steps import Failure, require, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(machine: Machine, lane: Lane, ends: Ends, group: Group, *, is_spare: bool) -> NoReturn:
+def run(machine: Machine, lane: Lane, ends: Ends, group: Admission, *, is_spare: bool) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
@@ -182,7 +182,7 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _enter_group(machine: Machine, group: Group) -> Failure | None:
+def _enter_group(machine: Machine, group: Admission) -> Failure | None:
     """Enter the control group before anything else: only with one thread it is cheap. Return why that failed."""
     try:
         with step(CONTROL_GROUPS):

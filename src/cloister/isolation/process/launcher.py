@@ -31,6 +31,7 @@ from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.seccomp import install as seccomp
 from cloister.isolation.process.seccomp.calls import Profile
 from cloister.isolation.process.supervision import INFINITE_S, Sandbox
+from cloister.isolation.process.zygote import Zygote, ZygoteLost
 
 READY: Final = b"ready"
 LEISURE_AFTER_S: Final = 0.020
@@ -108,6 +109,8 @@ class Launcher:
         self._is_open = True
         self._machine = machine
         self._groups = Groups(hierarchy.look(), os.getppid())
+        self._zygote = Zygote(machine)  # after the groups: it has to be in the same one as this process
+        self._register(self._zygote.fileno(), self._lose_zygote)
         self._pools = {
             lane: Pool(
                 lane=lane,
@@ -115,6 +118,7 @@ class Launcher:
                 settings=settings,
                 machine=machine,
                 groups=self._groups,
+                zygote=self._zygote,
                 watch=self._watch,
             )
             for lane, supply in supplies.items()
@@ -139,7 +143,11 @@ class Launcher:
         for sandbox in self._sandboxes:
             sandbox.kill()
             _contained(sandbox, sandbox.finish)
+        self._zygote.close()
         self._groups.close()
+
+    def _lose_zygote(self) -> None:
+        raise ZygoteLost("the process that sandboxes are cloned from has ended")
 
     def _serve(self, pool: Pool) -> None:
         has_room = len(self._sandboxes) < self._sandboxes_max

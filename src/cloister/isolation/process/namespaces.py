@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterable
@@ -56,7 +55,7 @@ _GROUP_REFUSALS: Final = frozenset({errno.EACCES, errno.EBADF, errno.EBUSY, errn
 """Source: clone(2), the errors of CLONE_INTO_CGROUP; ENODEV for a group that was removed, kernel/cgroup/cgroup.c."""
 
 
-def clone(without: frozenset[Mechanism] = frozenset(), group_fd: int = -1) -> tuple[int, int]:
+def clone(without: frozenset[Mechanism] = frozenset(), group_fd: int = -1) -> int:
     """Fork the first process of a new sandbox; see `syscalls.clone3`.
 
     Args:
@@ -70,7 +69,7 @@ def clone(without: frozenset[Mechanism] = frozenset(), group_fd: int = -1) -> tu
     later = {Mechanism.CGROUP_NAMESPACE}
     flags = sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without | later)
     try:
-        return syscalls.clone3(flags, signal.SIGCHLD, group_fd)
+        return syscalls.clone3(flags, group_fd)
     except OSError as error:
         if group_fd >= 0 and error.errno in _GROUP_REFUSALS:
             raise GroupRefused(error.errno, error.strerror, "clone3 into a group of version 2") from None

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from cloister.isolation.process import connections, first_process, lanes, namespaces, privileges, reports
+from cloister.isolation.process import connections, lanes, privileges, reports
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.connections import Connections
 from cloister.isolation.process.lanes import Lane, PoolSettings
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.supervision import Sandbox
+from cloister.isolation.process.zygote import Zygote
 
 Watch = Callable[[Sandbox], None]
 REQUEST_BYTES_MAX: Final = 64
@@ -36,6 +37,7 @@ class Pool:
         settings: How many may wait.
         machine: What is the same for all sandboxes.
         groups: Where each gets its control group.
+        zygote: What each is cloned from.
         watch: Has the launcher's loop watch a new sandbox.
     """
 
@@ -47,6 +49,7 @@ class Pool:
         settings: PoolSettings,
         machine: Machine,
         groups: Groups,
+        zygote: Zygote,
         watch: Watch,
     ) -> None:
         self.lane = lane
@@ -54,6 +57,7 @@ class Pool:
         self._settings = settings
         self._machine = machine
         self._groups = groups
+        self._zygote = zygote
         self._watch = watch
         self._waiting: set[Sandbox] = set()
         self._generation = 0
@@ -115,7 +119,7 @@ class Pool:
             made.close_own()
             self._wanted_count = 0  # none unasked until somebody needs one
         finally:
-            made.inside.close()
+            connections.close(made.inside)
 
     def make_spare(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
@@ -133,7 +137,7 @@ class Pool:
         else:
             self._give(made, sandbox)
         finally:
-            made.inside.close()
+            connections.close(made.inside)
 
     def _give(self, made: Connections, sandbox: Sandbox | None = None) -> None:
         """Give the host its ends of a sandbox, and the process when there is one already.
@@ -151,10 +155,8 @@ class Pool:
     def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
         group = self._groups.new()
         try:
-            into = group.into if self._machine.has(Mechanism.CONTROL_GROUP) else -1
-            pid, pidfd = namespaces.clone(self._machine.without, into)
-            if pid == 0:
-                first_process.run(self._machine, self.lane, made.inside, group, is_spare=is_spare)
+            self._zygote.ask(self.lane, made.inside, group, is_spare=is_spare)
+            pid = self._zygote.answer()
         except OSError:
             group.remove()
             raise
@@ -164,7 +166,7 @@ class Pool:
                 privileges.volunteer_for_oom(pid)
         sandbox = Sandbox(
             pid=pid,
-            pidfd=pidfd,
+            pidfd=os.pidfd_open(pid),
             control=made.control,
             report=made.report,
             lane=self.lane,

@@ -61,8 +61,8 @@ class Sandbox:
 
     pid: int
     pidfd: int
-    control: socket.socket
-    report: socket.socket
+    control: socket.SocketType
+    report: socket.SocketType
     lane: Lane
     group: Group
     is_spare: bool = False

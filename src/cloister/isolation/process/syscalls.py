@@ -113,32 +113,29 @@ class _CloneArgs(ctypes.Structure):
     ]  # fmt: skip
 
 
-CLONE_PIDFD: Final = 0x1000
+CLONE_PARENT: Final = 0x8000
 """include/uapi/linux/sched.h"""
 CLONE_INTO_CGROUP: Final = 0x200000000
 
 
-def clone3(flags: int, exit_signal: int, group_fd: int = -1) -> tuple[int, int]:
-    """Fork the calling process, which must have one thread, into new namespaces.
+def clone3(flags: int, group_fd: int = -1) -> int:
+    """Fork the calling process, which must have one thread, into new namespaces, for its parent to wait for.
 
     Python's hooks for forks are not run. They are for what other threads may have held at that moment, and each of them
     would make the child copy pages of memory.
 
     Args:
         flags: The namespaces.
-        exit_signal: What the caller gets when the child ends.
         group_fd: Descriptor of the control group of version 2 to start it in; -1 for the caller's.
 
     Returns:
-        The process id of the child and a pidfd for it; (0, -1) in the child.
+        The process id of the clone; 0 in the clone. The parent is told of its end as it is of the caller's.
     """
-    pidfd = ctypes.c_int(-1)
-    arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
+    arguments = _CloneArgs(flags=flags | CLONE_PARENT)
     if group_fd >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = group_fd
-    pid = _clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
-    return (0, -1) if pid == 0 else (pid, pidfd.value)
+    return _clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
 
 
 LAST_FD: Final = 0x7FFFFFFF

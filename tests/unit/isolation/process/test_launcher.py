@@ -61,8 +61,8 @@ def first_free(pid: int) -> int:
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
-POLLED = 4
-"""One lane, and three descriptors of one sandbox. The kernel wants the limit of whoever polls at least as large."""
+POLLED = 5
+"""One lane, the zygote, and three descriptors of a sandbox. The kernel wants the limit of whoever polls to be as large."""
 
 
 def test_a_request_that_lost_descriptors_is_answered(nursery) -> None:
@@ -107,17 +107,19 @@ from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.supply import Supply
+from cloister.isolation.process.zygote import Zygote
 
 os.environ.clear()
 os.environ.update(FIXED_ENVIRONMENT)
 machine = machines.look(PROGRAMS, (), frozenset())
 null = os.open(os.devnull, os.O_RDWR)
+zygote = Zygote(machine)
 
 def make(groups):
     made = []
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     Pool(lane=Lane.PROGRAM, supply=theirs, settings=PoolSettings(), machine=machine, groups=groups,
-         watch=made.append).make()
+         zygote=zygote, watch=made.append).make()
     return Supply(ours, Lane.PROGRAM), made
 
 def reports_of(supply, made):

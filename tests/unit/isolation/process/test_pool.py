@@ -11,6 +11,7 @@ from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.supervision import Sandbox
+from cloister.isolation.process.zygote import Zygote
 
 HELD_BYTES = 10
 
@@ -19,12 +20,15 @@ HELD_BYTES = 10
 def lane() -> Iterator[tuple[Pool, list[Sandbox]]]:
     """A lane with room for 25 bytes, and sandboxes whose first process is one that only sleeps."""
     supply, host = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    machine = machines.look(PROGRAMS, (), frozenset(), has_clocks=False)
+    zygote = Zygote(machine)
     pool = Pool(
         lane=Lane.PROGRAM,
         supply=supply,
         settings=PoolSettings(size_max=4, memory_bytes=25),
-        machine=machines.look(PROGRAMS, (), frozenset(), has_clocks=False),
+        machine=machine,
         groups=Groups(None, os.getpid()),
+        zygote=zygote,
         watch=lambda _: None,
     )
     sandboxes = [sleeper(pool) for _ in range(3)]
@@ -32,6 +36,7 @@ def lane() -> Iterator[tuple[Pool, list[Sandbox]]]:
     for sandbox in sandboxes:
         sandbox.kill()
         sandbox.finish()
+    zygote.close()
     supply.close()
     host.close()
 

@@ -27,7 +27,7 @@ class FakeLauncher:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", made.host))]
         self.end.sendmsg([lanes.SANDBOX + f"{generation} 0".encode()], rights)
         connections.close(made.host)
-        made.inside.close()
+        connections.close(made.inside)
         self.given.append(made)
         return made
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cloister.isolation.process.cgroup import v1, v2
@@ -33,6 +34,19 @@ def memory_max_bytes(limits: ResourceLimits) -> int:
     there for what comes between two looks.
     """
     return limits.memory_bytes + limits.disk_bytes + MEMORY_SLACK_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What the first process of a sandbox needs to know of its group.
+
+    Attributes:
+        paths: The directories of the group.
+        entrances: Descriptors through which it enters; none for what it was cloned into.
+    """
+
+    paths: tuple[str, ...]
+    entrances: tuple[int, ...]
 
 
 class Group:

@@ -1,0 +1,144 @@
+"""The process whose copies sandboxes are.
+
+Owns the clone and the message that asks for one. It is a child of the launcher, and what it clones are the launcher's
+children too. It is a process of its own for two reasons: it reads nothing of what a sandbox is given or reports, so
+that no later one could find that in its memory; and it does so little between two clones that hardly a page is copied,
+where the launcher would copy hundreds. Standard library only; part of the guest set.
+
+Source: clone(2), CLONE_PARENT.
+"""
+
+from __future__ import annotations
+
+import array
+import marshal
+import os
+import socket
+from typing import Final, NoReturn
+
+from cloister.isolation.process import connections, first_process, namespaces, privileges, syscalls
+from cloister.isolation.process.cgroup.files import GroupRefused
+from cloister.isolation.process.cgroup.group import Admission, Group
+from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.machine import Machine
+from cloister.isolation.process.mechanisms import Mechanism
+from cloister.isolation.process.order import FIRST_FD, keep_only
+
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+FDS_MAX: Final = 16
+"""The ends of a sandbox, and the ways into its control group: one for each hierarchy that is used."""
+INTO_GROUP: Final = b"i"
+"""The first byte of a request whose last descriptor is a group of version 2 to clone into."""
+PLAIN: Final = b"p"
+
+
+class ZygoteLost(Exception):
+    """It has ended, so no sandbox can be made any more."""
+
+
+class Zygote:
+    """It, as the launcher sees it. Made once, when all that sandboxes need was loaded.
+
+    Args:
+        machine: What is the same for all sandboxes.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._uses_groups = machine.has(Mechanism.CONTROL_GROUP)
+        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            _serve(theirs, machine)
+        theirs.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable between two clones only when it has ended."""
+        return self._connection.fileno()
+
+    def ask(self, lane: Lane, inside: tuple[int, ...], group: Group, *, is_spare: bool) -> None:
+        """Have it begin with a clone; `answer` has to follow.
+
+        Args:
+            lane: What the sandbox can become.
+            inside: See `Connections`; they stay the caller's.
+            group: What it enters.
+            is_spare: Whether nobody waits for it yet.
+
+        Raises:
+            ZygoteLost: It has ended.
+            OSError: Too many descriptors of this user are on their way.
+        """
+        into = (group.into,) if group.into >= 0 and self._uses_groups else ()
+        facts = marshal.dumps((lane.value, len(inside), group.paths, len(group.entrances), is_spare))
+        rights = array.array("i", (*inside, *group.entrances, *into))
+        try:
+            self._connection.sendmsg(
+                [INTO_GROUP if into else PLAIN, facts], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+            )
+        except ConnectionError as error:
+            raise ZygoteLost from error
+
+    def answer(self) -> int:
+        """Wait for the clone, and return its process id. It is a child of this process.
+
+        Raises:
+            ZygoteLost: It has ended.
+            GroupRefused: The sandbox may not be started in its group.
+            OSError: The machine refuses another sandbox.
+        """
+        try:
+            said = self._connection.recv(MESSAGE_BYTES_MAX)
+        except ConnectionError as error:
+            raise ZygoteLost from error
+        if not said:
+            raise ZygoteLost
+        if said.isdigit():
+            return int(said)
+        code, step, is_of_group = marshal.loads(said[1:])  # noqa: S302 - it is a copy of this process
+        raise (GroupRefused if is_of_group else OSError)(code, os.strerror(code), step)
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+        os.waitpid(self.pid, 0)
+
+
+def _serve(connection: socket.socket, machine: Machine) -> NoReturn:
+    """Clone whenever that is asked for, until the launcher closes the connection. Never returns."""
+    status = 1
+    try:
+        privileges.die_with_parent()
+        if connection.fileno() != FIRST_FD:
+            os.dup2(connection.detach(), FIRST_FD, inheritable=False)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, FIRST_FD)
+        keep_only((FIRST_FD,))
+        space = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
+        while True:
+            request, ancillary, _, _ = connection.recvmsg(MESSAGE_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC)
+            if not request:
+                break
+            connection.send(_clone(machine, request, ancillary))
+            syscalls.close_range(FIRST_FD + 1, syscalls.LAST_FD)  # what came: it has nothing else of its own
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _clone(machine: Machine, request: bytes, ancillary: list[tuple[int, int, bytes]]) -> bytes:
+    """Clone, and return what to answer; in the clone, become the sandbox."""
+    rights = array.array("i", ancillary[0][2])
+    into = rights.pop() if request[:1] == INTO_GROUP else -1
+    try:
+        pid = namespaces.clone(machine.without, into)
+    except OSError as error:
+        return b"-" + marshal.dumps((error.errno, error.filename, isinstance(error, GroupRefused)))
+    if pid == 0:
+        _become(machine, request, rights)
+    return b"%d" % pid
+
+
+def _become(machine: Machine, request: bytes, rights: array.array[int]) -> NoReturn:
+    lane, ends_count, paths, entrances_count, is_spare = marshal.loads(memoryview(request)[1:])  # noqa: S302
+    ends, entrances = rights[:ends_count], rights[ends_count : ends_count + entrances_count]
+    admission = Admission(paths=paths, entrances=tuple(entrances))
+    first_process.run(machine, Lane(lane), connections.inside_ends(ends), admission, is_spare=is_spare)
