@@ -137,6 +137,7 @@ class Launcher:
             for pool in self._pools.values():
                 pool.rest(now_s)
             self._refill(now_s)
+            self._prepare(now_s)
 
     def close(self) -> None:
         """End what still runs or waits, and remove the control groups."""
@@ -158,6 +159,12 @@ class Launcher:
         short = self._short_pool()
         if short is not None and self._leisure_at_s() <= now_s:
             short.make_spare()
+
+    def _prepare(self, now_s: float) -> None:
+        """Make what the next sandbox will need, when that makes no one wait."""
+        is_building = any(not sandbox.is_complete for sandbox in self._sandboxes)
+        if not is_building and self._leisure_at_s() <= now_s:
+            self._groups.prepare()
 
     def _short_pool(self) -> Pool | None:
         if len(self._sandboxes) >= self._sandboxes_max:
@@ -204,7 +211,6 @@ class Launcher:
                 self._forget(control_fd)
             elif sandbox.is_waiting:
                 pool.fit(sandbox)
-            self._groups.prepare()  # not before it has entered its own: the kernel would have it wait for this
 
         def finish() -> None:
             if not sandbox.is_answered:  # else the number may be that of another by now

@@ -1,8 +1,8 @@
 """Watching one sandbox from outside until nothing of it is left.
 
-Owns the deadline, what is done about each measurement, and the record of how the sandbox ended. What
-the sandbox's first process reports is taken as hostile: it may only describe the end of its own payload. Runs in the
-launcher. Standard library only; part of the guest set.
+Owns the deadline, what is done about each measurement, and when the host is told of the end. What the sandbox's first
+process reports is taken as hostile: it may only describe the end of its own payload. Runs in the launcher. Standard
+library only; part of the guest set.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import errno
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from cloister.isolation.process import measuring, reports, totals
+from cloister.isolation.process import measuring, records, reports, totals
 from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import DONE, MESSAGE_BYTES_MAX, Lane
@@ -32,6 +33,8 @@ from cloister.limits import ResourceLimits
 SUPERVISION: Final = "supervision"
 """The step that is named when a sandbox could not be watched."""
 CHECK_FIRST_S: Final = 0.002
+CHECK_BOUNDED_S: Final = 0.005
+"""The first look, where the kernel bounds memory and processes from the beginning: most programs have ended by then."""
 CHECK_NEAR_S: Final = 0.002
 CHECK_FAR_S: Final = 0.020
 REST_FACTOR: Final = 4
@@ -94,6 +97,11 @@ class Sandbox:
         return self.started_s is None and not self._is_killed
 
     @property
+    def is_complete(self) -> bool:
+        """Whether its building is over, or as far as it goes without an order."""
+        return self._proc is not None or self._is_killed
+
+    @property
     def is_answered(self) -> bool:
         """Whether the host was told how it ended."""
         return self.control.fileno() < 0
@@ -109,10 +117,19 @@ class Sandbox:
         self._cpu_before_us = self._cpu_before.total_us
         if self.lane in (Lane.SCRIPT, Lane.PYTHON):  # the interpreter waits in a process of its own
             self._cpu_before_us = self.group.look().cpu_us or self._cpu_before_us
-        self.next_check_s = self.started_s + self._interval_s
         self._limits_unread = limits
         if self.lane is not Lane.PLAN:
             self._read_limits()
+            if self.group.is_bounding:
+                self._interval_s = CHECK_BOUNDED_S
+        self._plan_first(self.started_s)
+
+    def _plan_first(self, now_s: float) -> None:
+        """Look for the first time once there is something to look at, and some time has passed."""
+        if self._proc is None and not self._limits_unread:
+            self.next_check_s = self.deadline_s
+        else:
+            self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
 
     def _read_limits(self) -> None:
         self.limits, self._limits_unread = ResourceLimits(**json.loads(self._limits_unread)), b""
@@ -158,7 +175,7 @@ class Sandbox:
         measured = totals.of_single(self.group, self.pid, self._proc)
         if not self._limits_unread:
             self._judge_end(measured)
-        self._answer(self._record(0, measured))
+        self._answer(0, measured)
 
     def kill(self, limit: str | None = None, used: int | None = None) -> None:
         """Kill its first process, and with it every process of its pid namespace, however it was detached."""
@@ -215,7 +232,7 @@ class Sandbox:
         if measured is not None:
             self._is_killed = True
             self._judge_end(measured)
-            self._answer(self._record(0, measured))
+            self._answer(0, measured)
 
     def _take_proc(self, descriptors: list[int]) -> None:
         for descriptor in descriptors:
@@ -223,6 +240,8 @@ class Sandbox:
                 os.close(descriptor)
                 continue
             self._proc = descriptor
+            if self.started_s is not None and not self._is_killed:
+                self._plan_first(time.monotonic())
 
     def check(self, now_s: float) -> None:
         """Measure it, kill it when it is over a limit, and decide when to look again."""
@@ -233,7 +252,7 @@ class Sandbox:
         if now_s >= self.deadline_s:
             self.kill("wall_ms", round((now_s - self.deadline_s) * 1000) + self.limits.wall_ms)
         if self._is_killed or self._meter is None:
-            self.next_check_s = min(self.deadline_s, now_s + CHECK_NEAR_S) if not self._is_killed else INFINITE_S
+            self.next_check_s = INFINITE_S if self._is_killed else self.deadline_s
             return
         sample = self._meter.sample()
         if sample.is_out_of_memory:
@@ -279,19 +298,28 @@ class Sandbox:
         was_killed = self._is_killed
         self._is_killed = True  # its pidfd is closed here; the number may soon be that of another
         try:
-            self._take_last_reports()
+            is_awaited = not self.is_answered and self._has_host()
+            if is_awaited:
+                self._take_last_reports()
             _, status, used = os.wait4(self.pid, 0)
-            if not self.is_answered:
+            if is_awaited:
                 measured = self._measure_last(used)
                 if measured is not None and not was_killed:
                     self._judge_end(measured)
-                self._answer(self._record(status, measured))
+                self._answer(status, measured)
         finally:
+            self.control.close()
             self.report.close()
             os.close(self.pidfd)
             if self._proc is not None:
                 os.close(self._proc)
             self.group.remove()
+
+    def _has_host(self) -> bool:
+        """Whether there is still somebody to read the record; a host that has ordered a kill may wait for it."""
+        poll = select.poll()
+        poll.register(self.control, 0)  # POLLHUP is told unasked
+        return not poll.poll(0)
 
     def _measure_last(self, used: resource.struct_rusage) -> Totals | None:
         try:
@@ -302,13 +330,7 @@ class Sandbox:
 
     def _judge_end(self, measured: Totals) -> None:
         """Hold against its limits what it did after the last look at it."""
-        cpu_ms = (measured.cpu_us - self._cpu_before_us) // 1000
-        if measured.is_out_of_memory:
-            self.killed_for = ("memory_bytes", measured.memory_peak_bytes)
-        elif cpu_ms > self.limits.cpu_ms:
-            self.killed_for = ("cpu_ms", cpu_ms)
-        elif (measured.io_bytes or 0) > self.limits.io_bytes:
-            self.killed_for = ("io_bytes", measured.io_bytes)
+        self.killed_for = records.passed_by(measured, self.limits, self._cpu_before_us) or self.killed_for
 
     def _take_last_reports(self) -> None:
         """Take what is still in the socket; it ends when the sandbox does."""
@@ -321,31 +343,17 @@ class Sandbox:
         except Exception as error:  # noqa: BLE001 - whatever it was, the end is told
             self.fail(error)
 
-    def _answer(self, record: dict[str, Any]) -> None:
-        """Tell the host how it ended, unless that was done, and close the connection."""
-        with contextlib.suppress(OSError):  # the host is gone, which is why it was killed; or it was told
-            self.control.send(json.dumps(record).encode("ascii"))
-        self.control.close()
-
-    def _record(self, status: int, measured: Totals | None) -> dict[str, Any]:
+    def _answer(self, status: int, measured: Totals | None) -> None:
+        """Tell the host how it ended, and close the connection."""
         reported = self._failure or self._reported
-        started_s = time.monotonic() if self.started_s is None else self.started_s
-        return {
-            "status": status if self.lane.is_guest else reported.pop("status", None),
-            "killed_for": self.killed_for,
-            "reported": reported,
-            "wall_us": round((time.monotonic() - started_s) * 1e6),
-        } | self._figures(measured)
-
-    def _figures(self, measured: Totals | None) -> dict[str, int | None]:
-        """Return what was measured, by name; nothing when nothing was."""
-        if measured is None:
-            return {}
-        return {
-            "cpu_user_us": max(0, measured.cpu.user_us - self._cpu_before.user_us),
-            "cpu_system_us": max(0, measured.cpu.system_us - self._cpu_before.system_us),
-            "resident_peak_bytes": measured.resident_peak_bytes,
-            "memory_peak_bytes": measured.memory_peak_bytes,
-            "io_read_bytes": measured.io_read_bytes,
-            "io_write_bytes": measured.io_write_bytes,
-        }
+        record = records.record(
+            status=status if self.lane.is_guest else reported.pop("status", None),
+            killed_for=self.killed_for,
+            reported=reported,
+            wall_s=0.0 if self.started_s is None else time.monotonic() - self.started_s,
+            measured=measured,
+            cpu_before=self._cpu_before,
+        )
+        with contextlib.suppress(OSError):  # the host is gone, which is why it was killed
+            self.control.send(records.to_bytes(record))
+        self.control.close()

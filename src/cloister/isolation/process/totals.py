@@ -96,7 +96,7 @@ def of_finished(
     Returns:
         The figures; None when one of the others cannot be had before the reaping either.
     """
-    reading, cpu = group.total(), group.cpu()
+    reading, cpu = group.total_and_cpu()
     transferred = measuring.storage_of(proc_fd, measuring.FIRST)
     if cpu is None or reading.memory_peak_bytes is None or (transferred is None and is_storage_counted):
         return None

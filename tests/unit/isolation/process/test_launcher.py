@@ -62,7 +62,8 @@ def first_free(pid: int) -> int:
 
 
 POLLED = 5
-"""One lane, the zygote, and three descriptors of a sandbox. The kernel wants the limit of whoever polls to be as large."""
+"""One lane, the zygote, and three descriptors of one sandbox. The kernel wants the limit of whoever polls at least as
+large."""
 
 
 def test_a_request_that_lost_descriptors_is_answered(nursery) -> None:

@@ -112,8 +112,7 @@ def test_more_than_the_hard_limit_before_that_was_set(code) -> None:
 GOOD_END = {"status": 0, "private": {"free_bytes": 1, "free_inodes": 1}}
 COUNTED = {
     "cpuacct.usage": 9_000_000,
-    "cpuacct.usage_user": 4_000_000,
-    "cpuacct.usage_sys": 8_000_000,
+    "cpuacct.usage_all": "cpu user system\n0 1000000 8000000\n1 3000000 0",
     "memory.max_usage_in_bytes": 3 * MIB,
     "memory.oom_control": oom(0),
 }
@@ -185,7 +184,7 @@ def test_no_early_answer_for_a_payload_that_failed(tmp_path) -> None:
     assert record["resident_peak_bytes"] > 0
 
 
-@pytest.mark.parametrize("missing", ["cpuacct.usage_user", "cpuacct.usage", "memory.max_usage_in_bytes"])
+@pytest.mark.parametrize("missing", ["cpuacct.usage_all", "cpuacct.usage", "memory.max_usage_in_bytes"])
 def test_no_early_answer_without_the_figures(tmp_path, missing) -> None:
     is_early, record = Reporting(tmp_path, counted={k: v for k, v in COUNTED.items() if k != missing}).end()
     assert (is_early, record["status"]) == (False, 0)

@@ -59,6 +59,7 @@ class Group:
     def __init__(self, remove: Act = os.rmdir) -> None:
         self._remove = remove
         self._branches: list[Branch] = []
+        self._bounded: frozenset[str] = frozenset()
         self._limited = (0, 0)
         self.entrances: tuple[int, ...] = ()
         self.into = -1
@@ -68,9 +69,15 @@ class Group:
         """Its directories."""
         return tuple(branch.path for branch in self._branches)
 
+    @property
+    def is_bounding(self) -> bool:
+        """Whether the kernel bounds memory and processes of it, whoever looks."""
+        return self._bounded.issuperset(("memory", "pids"))
+
     def add(self, branch: Branch) -> None:
         """Add a directory, and open the way in: a descriptor in `entrances` for version 1, in `into` for version 2."""
         self._branches.append(branch)
+        self._bounded |= branch.resources
         if isinstance(branch, v1.Branch):
             self.entrances += (os.open(f"{branch.path}/{v1.ENTRANCE}", os.O_WRONLY | os.O_CLOEXEC),)
         else:
@@ -115,6 +122,16 @@ class Group:
         reading = self.look()
         reading.memory_peak_bytes = self.peak_bytes()
         return reading
+
+    def total_and_cpu(self) -> tuple[Reading, CpuTime | None]:
+        """Return the same with the processor time in its parts; None for them when it does not count that."""
+        reading = Reading()
+        for branch in self._branches:
+            branch.look_beside_cpu(reading)
+        reading.memory_peak_bytes = self.peak_bytes()
+        cpu = self.cpu()
+        reading.cpu_us = None if cpu is None else cpu.total_us
+        return reading, cpu
 
     def close_entrances(self) -> None:
         """Close what the first process entered through, on the launcher's side."""

@@ -73,7 +73,7 @@ class Branch:
 
     def __init__(self, path: str, resources: frozenset[str]) -> None:
         self.path = path
-        self._resources = resources
+        self.resources = resources
 
     def limit(self, memory_max_bytes: int, processes_max: int) -> None:
         """Set its hard limits.
@@ -81,36 +81,40 @@ class Branch:
         Raises:
             GroupRefused: The kernel does not take one.
         """
-        if "memory" in self._resources:
+        if "memory" in self.resources:
             files.write(f"{self.path}/memory.limit_in_bytes", memory_max_bytes)
-        if "pids" in self._resources:
+        if "pids" in self.resources:
             files.write(f"{self.path}/pids.max", processes_max)
 
     def look(self, reading: Reading) -> None:
         """Fill in what changes while it runs."""
-        if "cpu" in self._resources:
+        if "cpu" in self.resources:
             cpu_ns = files.number(f"{self.path}/cpuacct.usage")
             reading.cpu_us = None if cpu_ns is None else cpu_ns // 1000
-        if "memory" in self._resources:
+        self.look_beside_cpu(reading)
+
+    def look_beside_cpu(self, reading: Reading) -> None:
+        """Fill in the rest of it."""
+        if "memory" in self.resources:
             killed_count = files.table(files.read(f"{self.path}/memory.oom_control")).get("oom_kill", 0)
             reading.is_out_of_memory = killed_count > 0 and bool(files.number(f"{self.path}/memory.failcnt"))
 
     def cpu(self) -> CpuTime | None:
         """Return the processor time of all processes there ever were in it; None when it does not count that."""
-        if "cpu" not in self._resources:
+        if "cpu" not in self.resources:
             return None
         # What is part of another is read first
-        user_ns, system_ns, exact_ns = (
-            files.number(f"{self.path}/cpuacct.usage{end}") for end in ("_user", "_sys", "")
-        )
-        if user_ns is None or system_ns is None or exact_ns is None:
+        rows = [row.split() for row in (files.read(f"{self.path}/cpuacct.usage_all") or "").splitlines()[1:]]
+        exact_ns = files.number(f"{self.path}/cpuacct.usage")
+        if not rows or exact_ns is None:
             return None
+        user_ns, system_ns = (sum(int(row[column]) for row in rows) for column in (1, 2))
         return divided(exact_ns, user_ns, user_ns + system_ns)
 
     def charged_bytes(self) -> int | None:
         """Return how much memory is charged to it now; None when it does not count memory."""
-        return files.number(f"{self.path}/memory.usage_in_bytes") if "memory" in self._resources else None
+        return files.number(f"{self.path}/memory.usage_in_bytes") if "memory" in self.resources else None
 
     def peak_bytes(self) -> int | None:
         """Return the most memory that was charged to it at once; None when it does not count memory."""
-        return files.number(f"{self.path}/memory.max_usage_in_bytes") if "memory" in self._resources else None
+        return files.number(f"{self.path}/memory.max_usage_in_bytes") if "memory" in self.resources else None

@@ -173,7 +173,7 @@ class Branch:
 
     def __init__(self, path: str, resources: frozenset[str]) -> None:
         self.path = path
-        self._resources = resources
+        self.resources = resources
 
     def limit(self, memory_max_bytes: int, processes_max: int) -> None:
         """Set its hard limits.
@@ -181,36 +181,40 @@ class Branch:
         Raises:
             GroupRefused: The kernel does not take one.
         """
-        if "memory" in self._resources:
+        if "memory" in self.resources:
             files.write(f"{self.path}/memory.max", memory_max_bytes)
             files.write(f"{self.path}/memory.oom.group", 1)
-        if "pids" in self._resources:
+        if "pids" in self.resources:
             files.write(f"{self.path}/pids.max", processes_max)
 
     def look(self, reading: Reading) -> None:
         """Fill in what changes while it runs."""
-        if "cpu" in self._resources:
+        if "cpu" in self.resources:
             reading.cpu_us = files.table(files.read(f"{self.path}/cpu.stat")).get("usage_usec")
-        if "memory" in self._resources:
+        self.look_beside_cpu(reading)
+
+    def look_beside_cpu(self, reading: Reading) -> None:
+        """Fill in the rest of it."""
+        if "memory" in self.resources:
             events = files.table(files.read(f"{self.path}/memory.events"))
             reading.is_out_of_memory = events.get("oom_kill", 0) > 0 and events.get("max", 0) > 0
-        if "io" in self._resources:
+        if "io" in self.resources:
             reading.io_read_bytes, reading.io_write_bytes = transferred(files.read(f"{self.path}/io.stat") or "")
 
     def cpu(self) -> CpuTime | None:
         """Return the processor time of all processes there ever were in it; None when it does not count that."""
-        figures = files.table(files.read(f"{self.path}/cpu.stat")) if "cpu" in self._resources else {}
+        figures = files.table(files.read(f"{self.path}/cpu.stat")) if "cpu" in self.resources else {}
         if not {"user_usec", "system_usec"} <= figures.keys():
             return None
         return CpuTime(user_us=figures["user_usec"], system_us=figures["system_usec"])
 
     def charged_bytes(self) -> int | None:
         """Return how much memory is charged to it now; None when it does not count memory."""
-        return files.number(f"{self.path}/memory.current") if "memory" in self._resources else None
+        return files.number(f"{self.path}/memory.current") if "memory" in self.resources else None
 
     def peak_bytes(self) -> int | None:
         """Return the most memory that was charged to it at once; None before Linux 5.19."""
-        return files.number(f"{self.path}/memory.peak") if "memory" in self._resources else None
+        return files.number(f"{self.path}/memory.peak") if "memory" in self.resources else None
 
 
 def transferred(text: str) -> tuple[int, int]:
