@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cloister.isolation.process import connections, lanes, privileges, reports
+from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.connections import Connections
 from cloister.isolation.process.lanes import Lane, PoolSettings
@@ -101,8 +102,8 @@ class Pool:
     def make(self) -> None:
         """Make one for somebody who waits.
 
-        The host gets its ends before the clone, so that both can work at the same time. What goes wrong with the clone
-        is told on the new control connection.
+        The host gets its ends while the clone is made, so that both can work at the same time. What goes wrong with the
+        clone is told on the new control connection.
         """
         try:
             made = connections.make(has_channel=self.lane.is_guest)
@@ -110,7 +111,6 @@ class Pool:
             self._refuse(error)
             return
         try:
-            self._give(made)
             self._start(made, is_spare=False)
         except OSError as error:
             failure = {"reported": reports.from_error("namespaces", error)}
@@ -140,22 +140,23 @@ class Pool:
             connections.close(made.inside)
 
     def _give(self, made: Connections, sandbox: Sandbox | None = None) -> None:
-        """Give the host its ends of a sandbox, and the process when there is one already.
-
-        Raises:
-            OSError: Too many descriptors of this user are on their way.
-        """
+        """Give the host its ends of a sandbox, and the process when there is one already, or say why not."""
         facts = f"{self._generation} {sandbox.pid if sandbox is not None else 0}"
         handles = made.host if sandbox is None else (*made.host, sandbox.pidfd)
         try:
             self._tell(lanes.SANDBOX + facts.encode(), handles)
+        except OSError as error:  # too many descriptors of this user are on their way
+            self._refuse(error)
         finally:
             connections.close(made.host)
 
     def _start(self, made: Connections, *, is_spare: bool) -> Sandbox:
-        group = self._groups.new()
         try:
-            self._zygote.ask(self.lane, made.inside, group, is_spare=is_spare)
+            group = self._ask(made, is_spare=is_spare)
+        finally:
+            if not is_spare:
+                self._give(made)
+        try:
             pid = self._zygote.answer()
         except OSError:
             group.remove()
@@ -176,6 +177,16 @@ class Pool:
         self._waiting.add(sandbox)
         self._watch(sandbox)
         return sandbox
+
+    def _ask(self, made: Connections, *, is_spare: bool) -> Group:
+        """Have a clone made; return the group it will be in."""
+        group = self._groups.new()
+        try:
+            self._zygote.ask(self.lane, made.inside, group, is_spare=is_spare)
+        except OSError:
+            group.remove()
+            raise
+        return group
 
     def _refuse(self, error: OSError) -> None:
         self._tell(lanes.REFUSED + reports.to_bytes(reports.from_error("namespaces", error)))

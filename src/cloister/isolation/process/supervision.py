@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import functools
 import json
 import os
 import resource
@@ -41,6 +42,11 @@ REST_FACTOR: Final = 4
 """How much longer than a closer look took the next one is put off: one sandbox must not keep the launcher busy."""
 INFINITE_S: Final = float("inf")
 _NO_LIMITS_YET: Final = ResourceLimits()
+
+
+@functools.lru_cache(maxsize=64)
+def _limits(data: bytes) -> ResourceLimits:
+    return ResourceLimits(**json.loads(data))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -132,7 +138,7 @@ class Sandbox:
             self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
 
     def _read_limits(self) -> None:
-        self.limits, self._limits_unread = ResourceLimits(**json.loads(self._limits_unread)), b""
+        self.limits, self._limits_unread = _limits(self._limits_unread), b""
         try:
             self.group.limit(self.limits)
         except GroupRefused as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from typing import Final
 
 from cloister.isolation.process.cgroup import v1, v2
 from cloister.isolation.process.cgroup.files import GroupRefused
@@ -19,6 +20,9 @@ from cloister.isolation.process.cgroup.group import Act, Group
 from cloister.isolation.process.cgroup.hierarchy import RESOURCES, Mechanism, Standing, Status
 from cloister.isolation.process.cgroup.removal import PREFIX, remove_stale, remove_trees
 from cloister.limits import ResourceLimits
+
+USUAL_LIMITS: Final = ResourceLimits()
+"""What most will ask for; then it is set already."""
 
 
 class Groups:
@@ -118,7 +122,7 @@ class Groups:
                 path = f"{parent}/{number}"
                 self._make(path)
                 group.add(kind(path, resources))
-            group.limit(ResourceLimits())  # what most will ask for, and then is set already
+            group.limit(USUAL_LIMITS)
         except OSError as error:
             group.remove()
             raise GroupRefused(error.errno, error.strerror, error.filename) from None
