@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from cloister.isolation.process import syscalls
-from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.mechanisms import Mechanism
 
 CLONE_FLAGS: Final = {
@@ -55,25 +54,19 @@ _GROUP_REFUSALS: Final = frozenset({errno.EACCES, errno.EBADF, errno.EBUSY, errn
 """Source: clone(2), the errors of CLONE_INTO_CGROUP; ENODEV for a group that was removed, kernel/cgroup/cgroup.c."""
 
 
-def clone(without: frozenset[Mechanism] = frozenset(), group_fd: int = -1) -> int:
-    """Fork the first process of a new sandbox; see `syscalls.clone3`.
+def clones(without: frozenset[Mechanism] = frozenset()) -> syscalls.Clone:
+    """Return what forks the first process of a new sandbox.
 
     Args:
         without: Namespaces that tests leave out.
-        group_fd: Descriptor of the control group of version 2 to start it in; -1 for none.
-
-    Raises:
-        GroupRefused: It may not be started in that group.
-        OSError: The machine refuses another one.
     """
     later = {Mechanism.CGROUP_NAMESPACE}
-    flags = sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without | later)
-    try:
-        return syscalls.clone3(flags, group_fd)
-    except OSError as error:
-        if group_fd >= 0 and error.errno in _GROUP_REFUSALS:
-            raise GroupRefused(error.errno, error.strerror, "clone3 into a group of version 2") from None
-        raise
+    return syscalls.Clone(sum(flag for mechanism, flag in CLONE_FLAGS.items() if mechanism not in without | later))
+
+
+def is_of_group(error: OSError) -> bool:
+    """Return whether a clone into a control group was refused because of the group."""
+    return error.errno in _GROUP_REFUSALS
 
 
 def hide_groups() -> None:

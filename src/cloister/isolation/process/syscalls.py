@@ -118,24 +118,37 @@ CLONE_PARENT: Final = 0x8000
 CLONE_INTO_CGROUP: Final = 0x200000000
 
 
-def clone3(flags: int, group_fd: int = -1) -> int:
-    """Fork the calling process, which must have one thread, into new namespaces, for its parent to wait for.
+class Clone:
+    """Forks the calling process, which must have one thread, into new namespaces, for its parent to wait for.
 
     Python's hooks for forks are not run. They are for what other threads may have held at that moment, and each of them
-    would make the child copy pages of memory.
+    would make the child copy pages of memory. What can be made before is, for the same reason: whatever is written to
+    after a clone is a page that is copied.
 
     Args:
         flags: The namespaces.
-        group_fd: Descriptor of the control group of version 2 to start it in; -1 for the caller's.
-
-    Returns:
-        The process id of the clone; 0 in the clone. The parent is told of its end as it is of the caller's.
     """
-    arguments = _CloneArgs(flags=flags | CLONE_PARENT)
-    if group_fd >= 0:
-        arguments.flags |= CLONE_INTO_CGROUP
-        arguments.cgroup = group_fd
-    return _clone3(ctypes.byref(arguments), ctypes.sizeof(arguments))
+
+    __slots__ = ("_arguments", "_flags", "_reference", "_size")
+
+    def __init__(self, flags: int) -> None:
+        self._flags = flags | CLONE_PARENT
+        self._arguments = _CloneArgs()
+        self._reference = ctypes.byref(self._arguments)
+        self._size = ctypes.sizeof(self._arguments)
+
+    def __call__(self, group_fd: int = -1) -> int:
+        """Clone.
+
+        Args:
+            group_fd: Descriptor of the control group of version 2 to start it in; -1 for the caller's.
+
+        Returns:
+            The process id of the clone; 0 in the clone. The parent is told of its end as it is of the caller's.
+        """
+        self._arguments.flags = self._flags if group_fd < 0 else self._flags | CLONE_INTO_CGROUP
+        self._arguments.cgroup = max(0, group_fd)
+        return _clone3(self._reference, self._size)
 
 
 LAST_FD: Final = 0x7FFFFFFF

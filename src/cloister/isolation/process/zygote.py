@@ -16,7 +16,7 @@ import os
 import socket
 from typing import Final, NoReturn
 
-from cloister.isolation.process import connections, first_process, namespaces, privileges, syscalls
+from cloister.isolation.process import connections, first_process, namespaces, privileges
 from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.group import Admission, Group
 from cloister.isolation.process.lanes import Lane
@@ -112,32 +112,37 @@ def _serve(connection: socket.socket, machine: Machine) -> NoReturn:
             os.dup2(connection.detach(), FIRST_FD, inheritable=False)
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, FIRST_FD)
         keep_only((FIRST_FD,))
-        space = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
-        while True:
-            request, ancillary, _, _ = connection.recvmsg(MESSAGE_BYTES_MAX, space, socket.MSG_CMSG_CLOEXEC)
-            if not request:
-                break
-            connection.send(_clone(machine, request, ancillary))
-            syscalls.close_range(FIRST_FD + 1, syscalls.LAST_FD)  # what came: it has nothing else of its own
+        _clone_on_request(machine, connection)
         status = 0
     finally:
         os._exit(status)
 
 
-def _clone(machine: Machine, request: bytes, ancillary: list[tuple[int, int, bytes]]) -> bytes:
-    """Clone, and return what to answer; in the clone, become the sandbox."""
+def _clone_on_request(machine: Machine, connection: socket.socket) -> None:
+    """Clone until the connection is closed. What is not touched between two clones is not copied, so little is."""
+    clone, receive, send, close = namespaces.clones(machine.without), connection.recvmsg, connection.send, os.closerange
+    wanted = MESSAGE_BYTES_MAX, socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize), int(socket.MSG_CMSG_CLOEXEC)
+    while True:
+        request, ancillary, _, _ = receive(*wanted)
+        if not request:
+            return
+        into = -1
+        if request.startswith(INTO_GROUP):
+            into = array.array("i", ancillary[0][2])[-1]
+        try:
+            pid = clone(into)
+        except OSError as error:
+            answer = b"-" + marshal.dumps((error.errno, error.filename, into >= 0 and namespaces.is_of_group(error)))
+        else:
+            if pid == 0:
+                _become(machine, request, ancillary)
+            answer = b"%d" % pid
+        send(answer)
+        close(FIRST_FD + 1, FIRST_FD + 1 + FDS_MAX)  # what came: it has nothing else of its own
+
+
+def _become(machine: Machine, request: bytes, ancillary: list[tuple[int, int, bytes]]) -> NoReturn:
     rights = array.array("i", ancillary[0][2])
-    into = rights.pop() if request[:1] == INTO_GROUP else -1
-    try:
-        pid = namespaces.clone(machine.without, into)
-    except OSError as error:
-        return b"-" + marshal.dumps((error.errno, error.filename, isinstance(error, GroupRefused)))
-    if pid == 0:
-        _become(machine, request, rights)
-    return b"%d" % pid
-
-
-def _become(machine: Machine, request: bytes, rights: array.array[int]) -> NoReturn:
     lane, ends_count, paths, entrances_count, is_spare = marshal.loads(memoryview(request)[1:])  # noqa: S302
     ends, entrances = rights[:ends_count], rights[ends_count : ends_count + entrances_count]
     admission = Admission(paths=paths, entrances=tuple(entrances))

@@ -12,7 +12,6 @@ from tests.unit.isolation.process.test_launcher import MADE
 
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.process import namespaces, outcome
-from cloister.isolation.process.cgroup.files import GroupRefused
 
 ENTER = """
 class NotLetIn:
@@ -42,7 +41,9 @@ def test_one_that_is_not_let_in_reports_it_and_runs_nothing() -> None:
 
 def test_a_clone_into_what_is_no_group_is_refused() -> None:
     descriptor = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    with pytest.raises(GroupRefused) as caught:
-        namespaces.clone(group_fd=descriptor)
+    with pytest.raises(OSError, match="clone3") as caught:
+        namespaces.clones()(descriptor)
     os.close(descriptor)
     assert caught.value.errno == errno.EBADF
+    assert namespaces.is_of_group(caught.value)
+    assert not namespaces.is_of_group(OSError(errno.ENOSPC, "no more namespaces"))
