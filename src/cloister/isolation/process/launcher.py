@@ -209,6 +209,7 @@ class Launcher:
                 self._forget(report_fd)
             elif sandbox.is_answered and not was_answered:
                 self._forget(control_fd)
+                self._forget(report_fd)  # it was killed, and what it would still say is not asked for
             elif sandbox.is_waiting:
                 pool.fit(sandbox)
 

@@ -122,7 +122,7 @@ class Sandbox:
         self._cpu_before = cpu_of(self.pid)
         self._cpu_before_us = self._cpu_before.total_us
         if self.lane in (Lane.SCRIPT, Lane.PYTHON):  # the interpreter waits in a process of its own
-            self._cpu_before_us = self.group.look().cpu_us or self._cpu_before_us
+            self._cpu_before_us = self.group.cpu_us() or self._cpu_before_us
         self._limits_unread = limits
         if self.lane is not Lane.PLAN:
             self._read_limits()

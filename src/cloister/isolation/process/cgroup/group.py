@@ -117,6 +117,11 @@ class Group:
         figures = (branch.cpu() for branch in self._branches)
         return next((figure for figure in figures if figure is not None), None)
 
+    def cpu_us(self) -> int | None:
+        """Return the same as one number."""
+        figures = (branch.cpu_us() for branch in self._branches)
+        return next((figure for figure in figures if figure is not None), None)
+
     def total(self) -> Reading:
         """Return everything it has counted."""
         reading = self.look()

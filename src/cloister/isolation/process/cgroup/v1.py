@@ -89,8 +89,7 @@ class Branch:
     def look(self, reading: Reading) -> None:
         """Fill in what changes while it runs."""
         if "cpu" in self.resources:
-            cpu_ns = files.number(f"{self.path}/cpuacct.usage")
-            reading.cpu_us = None if cpu_ns is None else cpu_ns // 1000
+            reading.cpu_us = self.cpu_us()
         self.look_beside_cpu(reading)
 
     def look_beside_cpu(self, reading: Reading) -> None:
@@ -98,6 +97,11 @@ class Branch:
         if "memory" in self.resources:
             killed_count = files.table(files.read(f"{self.path}/memory.oom_control")).get("oom_kill", 0)
             reading.is_out_of_memory = killed_count > 0 and bool(files.number(f"{self.path}/memory.failcnt"))
+
+    def cpu_us(self) -> int | None:
+        """Return the same as `cpu` as one number."""
+        cpu_ns = files.number(f"{self.path}/cpuacct.usage") if "cpu" in self.resources else None
+        return None if cpu_ns is None else cpu_ns // 1000
 
     def cpu(self) -> CpuTime | None:
         """Return the processor time of all processes there ever were in it; None when it does not count that."""

@@ -190,7 +190,7 @@ class Branch:
     def look(self, reading: Reading) -> None:
         """Fill in what changes while it runs."""
         if "cpu" in self.resources:
-            reading.cpu_us = files.table(files.read(f"{self.path}/cpu.stat")).get("usage_usec")
+            reading.cpu_us = self.cpu_us()
         self.look_beside_cpu(reading)
 
     def look_beside_cpu(self, reading: Reading) -> None:
@@ -200,6 +200,10 @@ class Branch:
             reading.is_out_of_memory = events.get("oom_kill", 0) > 0 and events.get("max", 0) > 0
         if "io" in self.resources:
             reading.io_read_bytes, reading.io_write_bytes = transferred(files.read(f"{self.path}/io.stat") or "")
+
+    def cpu_us(self) -> int | None:
+        """Return the same as `cpu` as one number."""
+        return files.table(files.read(f"{self.path}/cpu.stat")).get("usage_usec") if "cpu" in self.resources else None
 
     def cpu(self) -> CpuTime | None:
         """Return the processor time of all processes there ever were in it; None when it does not count that."""
