@@ -28,18 +28,12 @@ from cloister.isolation.process.lanes import DONE, MESSAGE_BYTES_MAX, Lane
 from cloister.isolation.process.measuring import Meter, Sample
 from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 from cloister.isolation.process.reports import REPORT_BYTES_MAX, Report
+from cloister.isolation.process.schedule import Schedule
 from cloister.isolation.process.totals import Totals
 from cloister.limits import ResourceLimits
 
 SUPERVISION: Final = "supervision"
 """The step that is named when a sandbox could not be watched."""
-CHECK_FIRST_S: Final = 0.002
-CHECK_BOUNDED_S: Final = 0.005
-"""The first look, where the kernel bounds memory and processes from the beginning: most programs have ended by then."""
-CHECK_NEAR_S: Final = 0.002
-CHECK_FAR_S: Final = 0.020
-REST_FACTOR: Final = 4
-"""How much longer than a closer look took the next one is put off: one sandbox must not keep the launcher busy."""
 INFINITE_S: Final = float("inf")
 _NO_LIMITS_YET: Final = ResourceLimits()
 
@@ -87,8 +81,7 @@ class Sandbox:
     _cpu_before: CpuTime = NO_TIME
     _cpu_before_us: int = 0
     _meter: Meter | None = None
-    _interval_s: float = CHECK_FIRST_S
-    _closer_look_s: float = 0.0
+    _schedule: Schedule = field(default_factory=Schedule)
     _reported: Report = field(default_factory=dict)
     _failure: Report | None = None
 
@@ -127,7 +120,7 @@ class Sandbox:
         if self.lane is not Lane.PLAN:
             self._read_limits()
             if self.group.is_bounding:
-                self._interval_s = CHECK_BOUNDED_S
+                self._schedule.be_bounded()
         self._plan_first(self.started_s)
 
     def _plan_first(self, now_s: float) -> None:
@@ -135,7 +128,10 @@ class Sandbox:
         if self._proc is None and not self._limits_unread:
             self.next_check_s = self.deadline_s
         else:
-            self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
+            self._plan_next(now_s)
+
+    def _plan_next(self, now_s: float) -> None:
+        self.next_check_s = min(now_s + self._schedule.interval_s, self.deadline_s)
 
     def _read_limits(self) -> None:
         self.limits, self._limits_unread = _limits(self._limits_unread), b""
@@ -269,7 +265,8 @@ class Sandbox:
             used = getattr(sample, limit)
             if used > getattr(self.limits, limit):
                 self.kill(limit, used)
-        self._plan_next(now_s, sample)
+        self._schedule.go_on(sample, self.limits)
+        self._plan_next(now_s)
 
     def _look_closer(self, meter: Meter, sample: Sample) -> None:
         """Count shared memory once: as the control group does, or by a look that takes its time."""
@@ -279,18 +276,7 @@ class Sandbox:
             return
         began_s = time.monotonic()
         meter.refine(sample)
-        self._closer_look_s = time.monotonic() - began_s
-
-    def _plan_next(self, now_s: float, sample: Sample) -> None:
-        limits = self.limits
-        if sample.is_refined:
-            # It shares much, so every look at it is a long one, and others wait for that
-            self._interval_s = max(CHECK_FAR_S, REST_FACTOR * self._closer_look_s)
-            self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
-            return
-        is_near = sample.memory_bytes * 3 > limits.memory_bytes or sample.processes_count * 2 > limits.processes_count
-        self._interval_s = CHECK_NEAR_S if is_near else min(self._interval_s * 1.5, CHECK_FAR_S)
-        self.next_check_s = min(now_s + self._interval_s, self.deadline_s)
+        self._schedule.closer_look_s = time.monotonic() - began_s
 
     def fail(self, error: Exception) -> None:
         """Kill it because it cannot be watched any more, and say why in its record."""
