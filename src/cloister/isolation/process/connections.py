@@ -31,6 +31,11 @@ class Connections:
     host: tuple[int, ...]
     inside: tuple[int, ...]
 
+    def close_all(self) -> None:
+        """Close what nobody was given."""
+        self.close_own()
+        close((*self.host, *self.inside))
+
     def close_own(self) -> None:
         """Close what would have stayed with the launcher."""
         self.control.close()

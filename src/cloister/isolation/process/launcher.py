@@ -35,8 +35,9 @@ from cloister.isolation.process.zygote import Zygote, ZygoteLost
 
 READY: Final = b"ready"
 LEISURE_AFTER_S: Final = 0.020
-FDS_FOR_WORK: Final = 40
-"""Open files the launcher itself needs at a time: its own, those of one that is being made, and those of a look."""
+FDS_FOR_WORK: Final = 64
+"""Open files the launcher itself needs at a time: its own, those of one that is being made, those that are prepared for
+the next one of each lane, and those of a look."""
 FDS_PER_SANDBOX: Final = 4
 """Control, report, pidfd and /proc."""
 
@@ -144,6 +145,8 @@ class Launcher:
         for sandbox in self._sandboxes:
             sandbox.kill()
             _contained(sandbox, sandbox.finish)
+        for pool in self._pools.values():
+            pool.close()
         self._zygote.close()
         self._groups.close()
 
@@ -165,6 +168,8 @@ class Launcher:
         is_building = any(not sandbox.is_complete for sandbox in self._sandboxes)
         if not is_building and self._leisure_at_s() <= now_s:
             self._groups.prepare()
+            for pool in self._pools.values():
+                pool.prepare()
 
     def _short_pool(self) -> Pool | None:
         if len(self._sandboxes) >= self._sandboxes_max:

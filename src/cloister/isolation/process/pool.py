@@ -10,6 +10,7 @@ import array
 import contextlib
 import errno
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -61,6 +62,7 @@ class Pool:
         self._zygote = zygote
         self._watch = watch
         self._waiting: set[Sandbox] = set()
+        self._next: Connections | None = None
         self._generation = 0
         self._wanted_count = 0
         self._room_count = settings.size_max
@@ -94,6 +96,22 @@ class Pool:
             self.discard()
         return bool(request)
 
+    def prepare(self) -> None:
+        """Make the connections of the next one while nobody waits. When that goes wrong, whoever asks will be told."""
+        if self._next is None and self._wanted_count:
+            with contextlib.suppress(OSError):
+                self._next = connections.make(has_channel=self.lane.is_guest)
+
+    def close(self) -> None:
+        """Close what was prepared."""
+        if self._next is not None:
+            self._next.close_all()
+            self._next = None
+
+    def _connections(self) -> Connections:
+        made, self._next = self._next, None
+        return made or connections.make(has_channel=self.lane.is_guest)
+
     def expect(self) -> None:
         """Note that a sandbox was asked for and none waited: more of them will be wanted."""
         self._wanted_count = max(1, min(2 * self._wanted_count, self._settings.size_max))
@@ -106,7 +124,7 @@ class Pool:
         clone is told on the new control connection.
         """
         try:
-            made = connections.make(has_channel=self.lane.is_guest)
+            made = self._connections()
         except OSError as error:
             self._refuse(error)
             return
@@ -124,7 +142,7 @@ class Pool:
     def make_spare(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
         try:
-            made = connections.make(has_channel=self.lane.is_guest)
+            made = self._connections()
         except OSError:
             self._wanted_count = 0
             return
@@ -158,6 +176,7 @@ class Pool:
                 self._give(made)
         try:
             pid = self._zygote.answer()
+            pidfd = _watched(pid)
         except OSError:
             group.remove()
             raise
@@ -167,7 +186,7 @@ class Pool:
                 privileges.volunteer_for_oom(pid)
         sandbox = Sandbox(
             pid=pid,
-            pidfd=os.pidfd_open(pid),
+            pidfd=pidfd,
             control=made.control,
             report=made.report,
             lane=self.lane,
@@ -228,3 +247,17 @@ class Pool:
         if now_s >= self.idle_at_s:
             self.discard()
             self._wanted_count = 0
+
+
+def _watched(pid: int) -> int:
+    """Return a descriptor of a child, or end it.
+
+    Raises:
+        OSError: No descriptor is free.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise

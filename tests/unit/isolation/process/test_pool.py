@@ -1,12 +1,16 @@
 """How many sandboxes a lane keeps, by what each of them says it holds."""
 
+import errno
 import os
+import resource
+import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from cloister.isolation.process import machine as machines
+from cloister.isolation.process import pool as pools
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.pool import Pool
@@ -80,3 +84,30 @@ def test_one_that_was_asked_for_is_never_let_go(lane) -> None:
     sandboxes[0].private_bytes = 100 * HELD_BYTES
     pool.fit(sandboxes[0])
     assert [sandbox.is_waiting for sandbox in sandboxes] == [True, True, True]
+
+
+def test_what_is_prepared_for_a_lane_in_use_is_closed_with_it(lane) -> None:
+    pool, _ = lane
+    before = os.listdir("/proc/self/fd")
+    pool.prepare()
+    assert os.listdir("/proc/self/fd") == before  # nobody has asked for one yet
+    pool.expect()
+    pool.prepare()
+    prepared = os.listdir("/proc/self/fd")
+    pool.prepare()
+    assert os.listdir("/proc/self/fd") == prepared != before
+    pool.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_clone_that_cannot_be_watched_is_ended() -> None:
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        pools._watched(pid)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)
