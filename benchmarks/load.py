@@ -16,7 +16,7 @@ from functools import partial
 
 from benchmarks import peers
 from benchmarks.direct import Direct
-from benchmarks.processes import children_of, descendants_of, private_bytes
+from benchmarks.processes import descendants_of, firsts_below, private_bytes
 from benchmarks.rows import Row, value_row
 from benchmarks.timing import LeftOut, WrongAnswer, leave_out, require_equal
 from cloister.limits import MIB
@@ -116,7 +116,7 @@ def settled_sandboxes(launchers: tuple[int, ...]) -> list[int]:
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     seen, since = list[int](), time.monotonic()
     while time.monotonic() < deadline:
-        now = [child for launcher in launchers for child in children_of(launcher)]
+        now = [first for launcher in launchers for first in firsts_below(launcher)]
         if now != seen:
             seen, since = now, time.monotonic()
         elif time.monotonic() - since >= SETTLED_S:

@@ -20,6 +20,14 @@ def children_of(parent: int) -> list[int]:
     return sorted(_families()[parent])
 
 
+def firsts_below(parent: int) -> list[int]:
+    """Return the children of a process that are in a pid namespace below its own, in order of their number.
+
+    Source: proc_pid_status(5), NSpid.
+    """
+    return [child for child in children_of(parent) if _depth(child) > _depth(parent)]
+
+
 def descendants_of(ancestor: int) -> list[int]:
     """Return everything that descends from a process, in order of their numbers."""
     families, found = _families(), list[int]()
@@ -59,6 +67,14 @@ def private_bytes(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     words = [line.split() for line in lines if line.startswith(PRIVATE_FIELDS)]
     return sum(int(kibibytes) * 1024 for _, kibibytes, _ in words)
+
+
+def _depth(pid: int) -> int:
+    """Return in how many pid namespaces a process can be seen from here; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(len(line.split()) - 1 for line in lines if line.startswith("NSpid:"))
+    return 0
 
 
 def _families() -> dict[int, list[int]]:

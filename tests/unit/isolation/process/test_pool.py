@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -86,18 +87,22 @@ def test_one_that_was_asked_for_is_never_let_go(lane) -> None:
     assert [sandbox.is_waiting for sandbox in sandboxes] == [True, True, True]
 
 
+def open_files() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def test_what_is_prepared_for_a_lane_in_use_is_closed_with_it(lane) -> None:
     pool, _ = lane
-    before = os.listdir("/proc/self/fd")
+    before = open_files()
     pool.prepare()
-    assert os.listdir("/proc/self/fd") == before  # nobody has asked for one yet
+    assert open_files() == before  # nobody has asked for one yet
     pool.expect()
     pool.prepare()
-    prepared = os.listdir("/proc/self/fd")
+    prepared = open_files()
     pool.prepare()
-    assert os.listdir("/proc/self/fd") == prepared != before
+    assert open_files() == prepared != before
     pool.close()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files() == before
 
 
 def test_a_clone_that_cannot_be_watched_is_ended() -> None:
