@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cloister.isolation.process import syscalls
-from cloister.isolation.process.mounts import RESOLVE_NO_SYMLINKS
 
 DEPTH_MAX: Final = 100
 PIECE_BYTES: Final = 128 * 1024
@@ -141,7 +140,7 @@ def open_directory(path: str, foreign: Sequence[str] = ()) -> int:
 
 def _open_plainly(path: str) -> int:
     try:
-        return syscalls.openat2(syscalls.AT_FDCWD, path, DIRECTORY_FLAGS, RESOLVE_NO_SYMLINKS)
+        return syscalls.openat2(syscalls.AT_FDCWD, path, DIRECTORY_FLAGS, syscalls.RESOLVE_NO_SYMLINKS)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

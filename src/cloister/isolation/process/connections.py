@@ -11,8 +11,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloister.isolation.process.order import Ends
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
@@ -69,22 +67,6 @@ def make(*, has_channel: bool) -> Connections:
         report=report,
         host=(host, order_host, stdout, stderr, *channel[:1]),
         inside=(inside, order_inside, stdout_inside, stderr_inside, *channel[1:]),
-    )
-
-
-def inside_ends(descriptors: Sequence[int]) -> Ends:
-    """Return what a first process has of its connections.
-
-    Args:
-        descriptors: In the order of `Connections.inside`.
-    """
-    report, order, stdout, stderr, *channel = descriptors
-    return Ends(
-        report=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report),
-        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
-        stdout_fd=stdout,
-        stderr_fd=stderr,
-        channel_fd=channel[0] if channel else None,
     )
 
 

@@ -11,52 +11,42 @@ from __future__ import annotations
 import array
 import functools
 import os
-import resource
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from cloister.isolation.process import interpreter, measuring, payloads, privileges, reports, standing
-from cloister.isolation.process.cgroup.group import Admission
-from cloister.isolation.process.cgroup.group import enter as enter_group
+from cloister.isolation.process import interpreter, measuring, payloads, privileges, reports
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.interpreter import WaitingInterpreter
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.machine import Machine
-from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.order import Ends, Order
-from cloister.isolation.process.reports import CONTROL_GROUPS, Report
+from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
-from cloister.isolation.process.steps import Failure, require, step
+from cloister.isolation.process.steps import Failure, step
 from cloister.isolation.process.walls import Walls, enter
 
 
-def run(machine: Machine, lane: Lane, ends: Ends, group: Admission, *, is_spare: bool) -> NoReturn:
+def run(walls: Walls, group: bytes, groups_count: int, is_spare: bool, clocks: bytes) -> NoReturn:
     """Become a sandbox: build all that is the same for every one of a lane, wait for an order, and carry it out.
 
     Never returns, and never lets an exception into the launcher's code above it.
 
     Args:
-        machine: What the launcher knows.
-        lane: What it can become.
-        ends: Its ends of the connections.
-        group: Its control group, which it enters, or has been cloned into.
+        walls: Laid out for what it can become.
+        group: What its control group is called at the end, in each hierarchy.
+        groups_count: How many these are.
         is_spare: Whether nobody waits for it yet, so that there is time to rehearse.
+        clocks: What sets its clocks; see `namespaces.offsets_text`.
     """
-    status = 1
+    status, ends = 1, walls.ends
     try:
-        _raise_open_files()
-        refusal = _enter_group(machine, group)
-        if machine.has(Mechanism.CLOSED_DESCRIPTORS):
-            ends.keep_only()
+        ends.is_spare = is_spare
         try:
-            if refusal is not None:
-                raise refusal
-            ends.is_spare = is_spare
-            walls = Walls(machine, lane)
-            if is_spare and lane is Lane.PLAN:
+            walls.build(group, groups_count, clocks)
+            if is_spare and walls.lane is Lane.PLAN:
                 _rehearse()
-            _LIVES[lane](walls, ends)
+            _LIVES[walls.lane](walls, ends)
             status = 0
         except Failure as failure:
             _send(ends.report, failure.report)
@@ -68,12 +58,11 @@ def run(machine: Machine, lane: Lane, ends: Ends, group: Admission, *, is_spare:
 
 def _run_plan(walls: Walls, ends: Ends) -> None:
     """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
-    facts = Facts.open(walls.proc_fd)
     walls.finish("/")
     kept = {walls.proc_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
     private_bytes = _private_bytes(walls, ends)
-    walls.confine(facts, ends.descriptors | kept)
-    _hand_over_proc(ends.report, walls.proc_fd, private_bytes)
+    walls.confine(ends.descriptors | kept)
+    walls.hand_over_proc(private_bytes)
     wanted = ends.await_order()
     wanted.take_streams()
     walls.limit(wanted.spec)
@@ -103,13 +92,12 @@ def _run_python(walls: Walls, ends: Ends) -> None:
 def _run_script(walls: Walls, ends: Ends) -> None:
     """Finish the walls before anyone waits for them: only the script itself differs from one sandbox to the next."""
     waiting = _fork_interpreter(walls)
-    facts = Facts.open(walls.proc_fd)
     script_fd = walls.complete_for_scripts()
     waiting.finished()
     kept = {walls.proc_fd, script_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
     private_bytes = _private_bytes(walls, ends)
-    walls.confine(facts, ends.descriptors | waiting.descriptors | kept)
-    _hand_over_proc(ends.report, walls.proc_fd, private_bytes)
+    walls.confine(ends.descriptors | waiting.descriptors | kept)
+    walls.hand_over_proc(private_bytes)
     wanted = ends.await_order()
     with step("script"), open(script_fd, "wb") as file:  # noqa: PTH123 - a descriptor
         file.write((wanted.spec.script or "").encode("utf-8", "surrogatepass"))
@@ -126,17 +114,16 @@ def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
 
 def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = None) -> Order:
     """Wait for the order, complete the walls as it says, and be confined by them."""
-    facts = Facts.open(walls.proc_fd)
-    _hand_over_proc(ends.report, walls.proc_fd, _private_bytes(walls, ends))
+    walls.hand_over_proc(_private_bytes(walls, ends))
     wanted = ends.await_order()
     if wanted.spec.session is not None:
         payloads.load_session()
-    walls.complete(wanted.spec)
+    walls.complete(wanted)
     if waiting is not None:
         waiting.finished()
         waiting.start(wanted)
     wanted.take_streams()
-    walls.confine(facts, ends.descriptors | (waiting.descriptors if waiting is not None else set()))
+    walls.confine(ends.descriptors | (waiting.descriptors if waiting is not None else set()))
     walls.limit(wanted.spec)
     return wanted
 
@@ -154,12 +141,12 @@ def _confine_script(walls: Walls, connection_fd: int) -> Report | None:
     try:
         with step("proc file system"):
             proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            facts = Facts.open(proc_fd)
+            facts = Facts.open(AT_ONCE, proc_fd)
             os.close(proc_fd)
-        walls.confine(facts, {connection_fd})
+        walls.confine_other(facts, {connection_fd})
         with step("privileges"):
             # As an executed program is: else the launcher of an ordinary user could not measure its memory
-            privileges.set_dumpable(True)
+            privileges.set_dumpable(AT_ONCE, True)
     except Failure as failure:
         return failure.report
     return None
@@ -173,25 +160,6 @@ def _ready_script(walls: Walls, wanted: Order) -> Report | None:
         walls.limit(wanted.spec)
     except Failure as failure:
         return failure.report
-    return None
-
-
-def _raise_open_files() -> None:
-    """Have room for the building, also when the launcher was short of open files at the moment of the clone."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _enter_group(machine: Machine, group: Admission) -> Failure | None:
-    """Enter the control group before anything else: only with one thread it is cheap. Return why that failed."""
-    try:
-        with step(CONTROL_GROUPS):
-            if machine.has(Mechanism.CONTROL_GROUP):
-                enter_group(group.entrances)
-            if machine.has(Mechanism.STANDING):
-                require(standing.group_fault(group.paths))
-    except Failure as refusal:
-        return refusal
     return None
 
 
@@ -210,14 +178,6 @@ def _rehearse() -> None:
 def _private_bytes(walls: Walls, ends: Ends) -> int:
     """Return what the sandbox holds for itself while it waits. Once it is confined not every launcher may read it."""
     return measuring.private_bytes(walls.proc_fd) if ends.is_spare else 0
-
-
-def _hand_over_proc(report: socket.socket, directory_fd: int, private_bytes: int) -> None:
-    """Give the launcher its view of this sandbox's processes, which it measures and counts."""
-    message = reports.to_bytes({"private_bytes": private_bytes})
-    with step("proc file system"):
-        report.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [directory_fd]))])
-        os.close(directory_fd)
 
 
 def _serve(spec: SandboxSpec, ends: Ends) -> None:

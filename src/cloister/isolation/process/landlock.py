@@ -15,7 +15,7 @@ import os
 import struct
 from typing import Final
 
-from cloister.isolation.process import syscalls
+from cloister.isolation.process.calls import AT_ONCE, Calls
 
 CREATE_RULESET_VERSION: Final = 1 << 0
 RULE_PATH_BENEATH: Final = 1
@@ -98,7 +98,7 @@ _GAPS: Final = (
 def abi() -> int:
     """Return the version of Landlock's interface on this kernel; 0 when it has none, or when it is switched off."""
     try:
-        return syscalls.landlock_create_ruleset(None, CREATE_RULESET_VERSION)
+        return AT_ONCE.open("landlock_create_ruleset", None, 0, CREATE_RULESET_VERSION)
     except OSError:
         return 0
 
@@ -145,14 +145,19 @@ class Ruleset:
     Args:
         running_abi: What `abi` returned. With 0 there is no ruleset, and nothing is restricted; whoever passes it has
             to say so, because nothing here does.
+        calls: Makes the system calls.
+
+    Attributes:
+        calls: Makes those that follow.
 
     Raises:
         OSError: The kernel refuses to make it; `filename` is the name of the system call.
     """
 
-    def __init__(self, running_abi: int) -> None:
+    def __init__(self, running_abi: int, calls: Calls = AT_ONCE) -> None:
+        self.calls = calls
         self._handled, self._log_flags, attributes = _BY_ABI[min(running_abi, NEWEST_ABI)]
-        self._fd = syscalls.landlock_create_ruleset(attributes, 0) if running_abi else None
+        self._fd = calls.open("landlock_create_ruleset", attributes, len(attributes), 0) if running_abi else None
 
     @property
     def descriptor(self) -> int | None:
@@ -174,7 +179,8 @@ class Ruleset:
         if self._fd is None:
             return
         rights = place & self._handled if is_directory else place & self._handled & ON_FILES
-        syscalls.landlock_add_rule(self._fd, RULE_PATH_BENEATH, _PATH_BENEATH_ATTR.pack(rights, descriptor))
+        rule = _PATH_BENEATH_ATTR.pack(rights, descriptor)
+        self.calls.make("landlock_add_rule", self._fd, RULE_PATH_BENEATH, rule, 0)
 
     def enforce(self) -> None:
         """Hold the calling process and all it starts to it, for good. It must have the no-new-privileges bit.
@@ -186,9 +192,8 @@ class Ruleset:
         """
         if self._fd is None:
             return
-        syscalls.landlock_restrict_self(self._fd, self._log_flags)
-        os.close(self._fd)
-        self._fd = None
+        self.calls.make("landlock_restrict_self", self._fd, self._log_flags)
+        self.calls.close(self._fd)
 
 
 def restrict_scope(scoped: int) -> None:
@@ -200,8 +205,9 @@ def restrict_scope(scoped: int) -> None:
     Raises:
         OSError: As above; E2BIG or EINVAL where the kernel does not know the scope.
     """
-    ruleset_fd = syscalls.landlock_create_ruleset(_RULESET_ATTR.pack(0, 0, scoped), 0)
+    attributes = _RULESET_ATTR.pack(0, 0, scoped)
+    ruleset_fd = AT_ONCE.open("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
-        syscalls.landlock_restrict_self(ruleset_fd, 0)
+        AT_ONCE.make("landlock_restrict_self", ruleset_fd, 0)
     finally:
         os.close(ruleset_fd)

@@ -7,14 +7,15 @@ launcher and, after the clone, in the first process of the sandbox. Standard lib
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
-import socket
 import time
 from collections.abc import Iterable
 from typing import Final
 
 from cloister.isolation.process import syscalls
+from cloister.isolation.process.calls import AT_ONCE, IF_THERE, Calls, write_file
 from cloister.isolation.process.mechanisms import Mechanism
 
 CLONE_FLAGS: Final = {
@@ -39,6 +40,9 @@ CLOCKS: Final = {
 """By the names in /proc/PID/timens_offsets, the clocks that can be last among those it moves: time_namespaces(7).
 CLOCK_MONOTONIC itself is never behind its coarse copy."""
 CLOCK_OFFSETS: Final = "/proc/self/timens_offsets"
+OFFSET_CHARS: Final = 20
+"""Room for any number of 64 bits with its sign; the kernel skips what is blank."""
+TIME_FOR_CHILDREN: Final = "/proc/self/ns/time_for_children"
 
 INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
@@ -69,12 +73,12 @@ def is_of_group(error: OSError) -> bool:
     return error.errno in _GROUP_REFUSALS
 
 
-def hide_groups() -> None:
+def hide_groups(calls: Calls) -> None:
     """Let the control group that the calling process has entered be the top of all it sees.
 
     A namespace of control groups begins at the group its maker is in, so it is not made with the others.
     """
-    syscalls.unshare(CLONE_FLAGS[Mechanism.CGROUP_NAMESPACE])
+    calls.make("unshare", CLONE_FLAGS[Mechanism.CGROUP_NAMESPACE])
 
 
 def of_this_process(names: Iterable[str]) -> dict[str, str]:
@@ -89,23 +93,23 @@ def of_this_process(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def settle(user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
-    """Take the fixed identity and host name, and bound what may be made of kinds that the user outside shares.
+def settle(calls: Calls, user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
+    """Take the fixed identity and host name.
 
     Args:
+        calls: Makes the system calls.
         user_id: Effective user of the launcher, outside.
         group_id: Its effective group, outside.
         is_fixed: Whether user and host name are to be the fixed ones; tests leave that out.
 
     Source: user_namespaces(7): one line that maps the writer's own id, and setgroups denied before the group map.
     """
-    _write("/proc/self/setgroups", "deny")
+    write_file(calls, "/proc/self/setgroups", "deny")
     inside_id = INSIDE_ID if is_fixed else 0
-    _write("/proc/self/uid_map", f"{inside_id} {user_id} 1")
-    _write("/proc/self/gid_map", f"{inside_id} {group_id} 1")
+    write_file(calls, "/proc/self/uid_map", f"{inside_id} {user_id} 1")
+    write_file(calls, "/proc/self/gid_map", f"{inside_id} {group_id} 1")
     if is_fixed:
-        socket.sethostname(HOSTNAME)
-    _set_bounds()
+        calls.make("sethostname", HOSTNAME, len(HOSTNAME))
 
 
 def clock_offsets() -> dict[str, tuple[int, int]] | None:
@@ -135,27 +139,56 @@ def clocks_hindrance() -> tuple[str, str] | None:
     return None
 
 
-def restart_clocks(offsets: dict[str, tuple[int, int]]) -> None:
-    """Let the clocks that count from the start of the machine count from this second on, for this process too.
+def make_clocks(calls: Calls) -> None:
+    """Make a time namespace, whose clocks `set_clocks` sets before `enter_clocks`.
 
-    So a sandbox does not learn from them how long the host has been up, nor recognise it by that. It needs the
-    capabilities of the user namespace and the host's /proc, and that the process has one thread.
+    It needs the capabilities of the user namespace, and that the process has one thread.
+    """
+    calls.make("unshare", CLONE_NEWTIME)
+
+
+def offsets_text(offsets: dict[str, tuple[int, int]]) -> bytes:
+    """Return what lets the clocks that count from the start of the machine count from this second on.
+
+    So a sandbox does not learn from them how long the host has been up, nor recognise it by that.
 
     Args:
         offsets: What `clock_offsets` returned in the launcher; a new offset counts from the machine's clock, too.
 
-    Raises:
-        OSError: The kernel refuses it.
+    Returns:
+        A text for `CLOCK_OFFSETS`, always of the same length.
     """
-    syscalls.unshare(CLONE_NEWTIME)
-    lines = [f"{name} {seconds - _passed_s(name)} {nanoseconds}\n" for name, (seconds, nanoseconds) in offsets.items()]
-    _write(CLOCK_OFFSETS, "".join(lines))
-    # Made for children; it is for this process only after it has entered it, too
-    namespace_fd = os.open("/proc/self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        syscalls.setns(namespace_fd, CLONE_NEWTIME)
-    finally:
-        os.close(namespace_fd)
+    lines = [
+        f"{name} {seconds - _passed_s(name):{OFFSET_CHARS}} {nanoseconds:{OFFSET_CHARS}}\n"
+        for name, (seconds, nanoseconds) in offsets.items()
+    ]
+    return "".join(lines).encode("ascii")
+
+
+def set_clocks(calls: Calls, text: ctypes.Array[ctypes.c_char]) -> None:
+    """Set the clocks of the new time namespace. It needs the host's /proc.
+
+    Args:
+        calls: Makes the system calls.
+        text: What `offsets_text` returned, and a NUL.
+    """
+    descriptor = calls.open("openat", syscalls.AT_FDCWD, CLOCK_OFFSETS, os.O_WRONLY | os.O_CLOEXEC, about=CLOCK_OFFSETS)
+    calls.make("write", descriptor, text, len(text) - 1, answer=len(text) - 1, about=CLOCK_OFFSETS)
+    calls.close(descriptor)
+
+
+def enter_clocks(calls: Calls) -> None:
+    """Enter the time namespace: it was made for children, and is for this process only after that, too."""
+    namespace_fd = calls.open("openat", syscalls.AT_FDCWD, TIME_FOR_CHILDREN, os.O_RDONLY | os.O_CLOEXEC)
+    calls.make("setns", namespace_fd, CLONE_NEWTIME)
+    calls.close(namespace_fd)
+
+
+def restart_clocks(offsets: dict[str, tuple[int, int]]) -> None:
+    """Do all three now."""
+    make_clocks(AT_ONCE)
+    set_clocks(AT_ONCE, ctypes.create_string_buffer(offsets_text(offsets)))
+    enter_clocks(AT_ONCE)
 
 
 def _passed_s(name: str) -> int:
@@ -163,24 +196,18 @@ def _passed_s(name: str) -> int:
     return min(time.clock_gettime_ns(clock) for clock in CLOCKS[name]) // 1_000_000_000
 
 
-def _set_bounds() -> None:
-    """Set this namespace's own bounds."""
+def set_bounds(calls: Calls) -> None:
+    """Bound what may be made in this namespace of kinds that the user outside shares.
+
+    Containers mount /proc/sys read-only. A nested namespace gains nothing on the host, and what is watched is given
+    back at the end of the sandbox, so this is no condition.
+    """
     for name, most in OWN_BOUNDS.items():
-        try:
-            _write(f"/proc/sys/user/{name}", most)
-        except OSError as error:
-            # Containers mount /proc/sys read-only. A nested namespace gains nothing on the host, and what is watched is
-            # given back at the end of the sandbox, so this is no condition.
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOENT):
-                raise
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
+        path = f"/proc/sys/user/{name}"
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        descriptor = calls.open("openat", syscalls.AT_FDCWD, path, flags, about=path, is_optional=True)
+        calls.make("write", descriptor, most, len(most), answer=IF_THERE, about=path)
+        calls.close(descriptor, is_optional=True)
 
 
 def explain_refusal(code: int) -> tuple[str, str | None]:

@@ -94,18 +94,6 @@ class Ends:
         self.order.close()
         return Order.read(data, [stdin_fd, self.stdout_fd, self.stderr_fd], file_fd[0] if file_fd else None)
 
-    def keep_only(self) -> None:
-        """Close every other descriptor above the standard ones: the launcher's, those of other sandboxes among them."""
-        keep_only((*self.descriptors, self.order.fileno(), self.stdout_fd, self.stderr_fd))
-
-    def close(self) -> None:
-        """Close them, where the sandbox is another process."""
-        self.report.close()
-        self.order.close()
-        for descriptor in (self.stdout_fd, self.stderr_fd, self.channel_fd):
-            if descriptor is not None:
-                os.close(descriptor)
-
 
 def keep_only(kept: Iterable[int]) -> None:
     """Close every descriptor of the calling process above the standard ones but those."""

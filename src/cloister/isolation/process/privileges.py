@@ -9,12 +9,13 @@ include/uapi/linux/securebits.h.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
 from typing import Final
 
-from cloister.isolation.process import syscalls
+from cloister.isolation.process.calls import AT_ONCE, Calls, write_file
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.limits import MIB, ResourceLimits
 
@@ -31,6 +32,7 @@ PR_GET_NO_NEW_PRIVS: Final = 39
 SECUREBITS_LOCKED: Final = 0b11_10_11_11
 """NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE on, KEEP_CAPS off, each with its lock bit."""
 
+CAPABILITY_VERSION_3: Final = 0x20080522
 LAST_CAPABILITY_FALLBACK: Final = 40
 """CAP_CHECKPOINT_RESTORE, include/uapi/linux/capability.h of Linux 5.9 and later."""
 
@@ -45,6 +47,18 @@ SIGNALS_QUEUED_MAX: Final = 1024
 Source: getrlimit(2), RLIMIT_SIGPENDING; timer_create(2)."""
 
 
+class _CapHeader(ctypes.Structure):
+    """`struct __user_cap_header_struct` of include/uapi/linux/capability.h."""
+
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _CapData(ctypes.Structure):
+    """Two `struct __user_cap_data_struct`, as version 3 has them: the effective, permitted and inheritable sets."""
+
+    _fields_ = [("words", ctypes.c_uint32 * 6)]
+
+
 def last_capability() -> int:
     """Return the highest capability number of the running kernel."""
     try:
@@ -54,38 +68,40 @@ def last_capability() -> int:
         return LAST_CAPABILITY_FALLBACK
 
 
-def die_with_parent() -> None:
+def die_with_parent(calls: Calls) -> None:
     """Have the kernel kill this process when the launcher ends."""
-    syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    calls.make("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def narrow(machine_last_capability: int, without: frozenset[Mechanism] = frozenset()) -> None:
+def narrow(calls: Calls, machine_last_capability: int, without: frozenset[Mechanism] = frozenset()) -> None:
     """Make sure that nothing executed later can hold a capability, while keeping those that building needs.
 
     The bounding set and the secure bits need CAP_SETPCAP, so this comes before `drop`.
 
     Args:
+        calls: Makes the system calls.
         machine_last_capability: Highest capability number of the kernel.
         without: What tests leave out.
     """
     if Mechanism.NO_CAPABILITIES not in without:
-        syscalls.prctl_each(PR_CAPBSET_DROP, machine_last_capability + 1)
-        syscalls.prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED)
+        for capability in range(machine_last_capability + 1):
+            calls.make("prctl", PR_CAPBSET_DROP, capability)
+        calls.make("prctl", PR_SET_SECUREBITS, SECUREBITS_LOCKED)
     if Mechanism.NO_NEW_PRIVILEGES not in without:
-        syscalls.prctl(PR_SET_NO_NEW_PRIVS, 1)
+        calls.make("prctl", PR_SET_NO_NEW_PRIVS, 1)
 
 
-def drop(without: frozenset[Mechanism] = frozenset()) -> None:
+def drop(calls: Calls, without: frozenset[Mechanism] = frozenset()) -> None:
     """Give up every capability for good, and be opaque to siblings. Emptying the permitted set empties the ambient."""
     if Mechanism.NO_CAPABILITIES not in without:
-        syscalls.clear_capabilities()
+        calls.make("capset", _CapHeader(version=CAPABILITY_VERSION_3, pid=0), _CapData())
     if Mechanism.NOT_DUMPABLE not in without:
-        set_dumpable(False)
+        set_dumpable(calls, False)
 
 
-def set_dumpable(value: bool) -> None:
+def set_dumpable(calls: Calls, value: bool) -> None:
     """Let others of the same user look into this process, or not. Only a dumpable one may write its own id maps."""
-    syscalls.prctl(PR_SET_DUMPABLE, int(value))
+    calls.make("prctl", PR_SET_DUMPABLE, int(value))
 
 
 def processes_max(limits: ResourceLimits) -> int:
@@ -153,7 +169,7 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def volunteer_for_oom(pid: int | None = None) -> None:
+def volunteer_for_oom(pid: int | None = None, calls: Calls = AT_ONCE) -> None:
     """Have the kernel kill a process and all it will start first when the machine runs out of memory.
 
     A process may raise its own score and lower it again, so its own wish binds no one. Done for it by a process with
@@ -161,14 +177,11 @@ def volunteer_for_oom(pid: int | None = None) -> None:
 
     Args:
         pid: The process; None for the calling one.
+        calls: Makes the system calls.
 
     Raises:
         OSError: It has ended, or may not be told.
 
     Source: proc_pid_oom_score_adj(5); `oom_score_adj_min` in fs/proc/base.c.
     """
-    descriptor = os.open(f"/proc/{pid or 'self'}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, b"1000")
-    finally:
-        os.close(descriptor)
+    write_file(calls, f"/proc/{pid or 'self'}/oom_score_adj", "1000")

@@ -10,17 +10,18 @@ Source: namespaces(7), prctl(2), statvfs(3), proc_pid_status(5), proc_pid_stat(5
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
-import socket
 import stat
 from dataclasses import dataclass
 from typing import Final
 
 from cloister.isolation.process import namespaces, privileges, syscalls, view
+from cloister.isolation.process.calls import ANY, Batch, Calls, refused
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
-from cloister.isolation.process.mounts import OWN_INODES
+from cloister.isolation.process.root import OWN_INODES
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, FIXED_ENVIRONMENT
 from cloister.limits import ResourceLimits
 
@@ -35,7 +36,13 @@ NO_CAPABILITIES: Final = b"".join(b"%s:\t%016x\n" % (name, 0) for name in CAPABI
 OOM_SCORE_MAX: Final = b"1000\n"
 STATUS_BYTES_MAX: Final = 4096
 GROUPS_BYTES_MAX: Final = 64 * 1024
+NAME_BYTES_MAX: Final = 64
+"""Of a namespace: a short word and a number of 32 bits."""
 SECCOMP_MODE_FILTER: Final = 2
+UTSNAME_FIELD_BYTES: Final = 65
+UTSNAME_BYTES: Final = 6 * UTSNAME_FIELD_BYTES
+"""`struct new_utsname` of include/uapi/linux/utsname.h; the second field is the host name."""
+HOSTNAME: Final = namespaces.HOSTNAME.encode("ascii")
 WHITEOUT: Final = f"{DEFAULT_DIRECTORY}/.landlock"
 """A character device with the number 0: anybody may make one, and no rule of ours for Landlock allows it."""
 
@@ -55,17 +62,18 @@ class Facts:
     descriptors_fd: int
 
     @classmethod
-    def open(cls, proc_fd: int) -> Facts:
+    def open(cls, calls: Calls, proc_fd: int) -> Facts:
         """Open those of the calling process.
 
         Args:
+            calls: Makes the system calls.
             proc_fd: Directory of a /proc of its pid namespace.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC
         return cls(
-            os.open("self/status", flags, dir_fd=proc_fd),
-            os.open("self/oom_score_adj", flags, dir_fd=proc_fd),
-            os.open("self/fd", flags | os.O_DIRECTORY, dir_fd=proc_fd),
+            calls.open("openat", proc_fd, "self/status", flags),
+            calls.open("openat", proc_fd, "self/oom_score_adj", flags),
+            calls.open("openat", proc_fd, "self/fd", flags | os.O_DIRECTORY),
         )
 
     @property
@@ -75,72 +83,184 @@ class Facts:
 
     def close(self) -> None:
         """Close them."""
-        for descriptor in self.descriptors:
-            os.close(descriptor)
+        os.close(self.status_fd)
+        os.close(self.oom_score_fd)
+        os.close(self.descriptors_fd)
 
 
-def group_fault(paths: tuple[str, ...]) -> Fault | None:
-    """Look at the control groups of this process, while their names can still be seen.
-
-    Args:
-        paths: Directories of the group it has to be in, one in each hierarchy; each ends with launcher and number.
-    """
-    if not paths:
-        return None  # the supervisor alone bounds it here
-    table = os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        lines = os.read(table, GROUPS_BYTES_MAX).splitlines()
-    finally:
-        os.close(table)
-    name = os.fsencode("/" + "/".join(paths[0].rsplit("/", 2)[1:]))
-    entered = sum(line.endswith(name) for line in lines)
-    return None if entered == len(paths) else (Mechanism.CONTROL_GROUP, f"it is in {entered} of {len(paths)} groups")
-
-
-def namespace_fault(machine: Machine) -> Fault | None:
-    """Look at the namespaces before anything is built in them; return one that is still the launcher's.
-
-    Those of time and control groups are made later.
-    """
-    return _shared_namespace(machine, MADE_FIRST)
-
-
-def later_namespace_fault(machine: Machine) -> Fault | None:
-    """Look at those that are made later."""
-    return _shared_namespace(machine, MADE_LATER)
-
-
-def first_fault(
-    machine: Machine, facts: Facts, *, is_guest: bool, has_terminals: bool = False, descriptors: set[int]
-) -> Fault | None:
-    """Look at a process that has given up everything, but has no system call filter yet; return what does not hold.
+class GroupNames:
+    """Which control groups a process is in, asked by calls that are written down while their names can still be seen.
 
     Args:
-        machine: What the launcher knows.
-        facts: Of the process.
-        is_guest: Whether a forked guest runs in it.
-        has_terminals: Whether there are to be terminals.
-        descriptors: Which files may be open, those of the look aside.
+        batch: Where they are written down.
     """
-    return (
-        _landlock_fault(machine, is_guest)
-        or _file_system_fault(machine, is_guest, has_terminals)
-        or _privilege_fault(facts)
-        or _surrounding_fault(facts, descriptors)
+
+    def __init__(self, batch: Batch) -> None:
+        self._seen = ctypes.create_string_buffer(GROUPS_BYTES_MAX)
+        table_fd = batch.open("openat", syscalls.AT_FDCWD, "/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+        batch.make("read", table_fd, self._seen, GROUPS_BYTES_MAX - 1, answer=ANY)
+        batch.close(table_fd)
+
+    def fault(self, name: bytes, count: int) -> Fault | None:
+        """Look at the answer.
+
+        Args:
+            name: What the line of each hierarchy ends with in which it has to be in a group.
+            count: How many these are; none when the supervisor alone bounds it.
+        """
+        entered = self._seen.value.count(name + b"\n") if count else 0
+        return None if entered == count else (Mechanism.CONTROL_GROUP, f"it is in {entered} of {count} groups")
+
+
+class NamespaceNames:
+    """What some namespaces of a process are called, asked by calls that are written down. It needs the host's /proc.
+
+    Args:
+        batch: Where they are written down.
+        machine: What the launcher knows: how its own are called.
+        names: Which of them are meant; those that the kernel does not know are left out.
+    """
+
+    def __init__(self, batch: Batch, machine: Machine, names: tuple[str, ...]) -> None:
+        self._names = [name for name in names if name in machine.namespaces]
+        self._theirs = [machine.namespaces[name].encode("ascii") for name in self._names]
+        self._seen = [ctypes.create_string_buffer(NAME_BYTES_MAX) for _ in self._names]
+        for name, place in zip(self._names, self._seen, strict=True):
+            link = f"/proc/self/ns/{name}"
+            batch.make("readlinkat", syscalls.AT_FDCWD, link, place, NAME_BYTES_MAX - 1, answer=ANY, about=link)
+
+    def fault(self) -> Fault | None:
+        """Look at the answers; return one that is still the launcher's."""
+        for index, seen in enumerate(self._seen):
+            if seen.value == self._theirs[index]:
+                return NAMESPACES[self._names[index]], f"it is in {seen.value.decode('ascii')}, as the launcher is"
+        return None
+
+
+def look_at_privileges(calls: Calls) -> None:
+    """Ask whether privileges can still be gained; Landlock and the system call filter need that they cannot."""
+    calls.make(
+        "prctl",
+        privileges.PR_GET_NO_NEW_PRIVS,
+        answer=1,
+        about="the bit",
+        wall=Mechanism.NO_NEW_PRIVILEGES,
     )
 
 
-def privileges_fault() -> Fault | None:
-    """Ask whether privileges can still be gained; Landlock and the system call filter need that they cannot."""
-    if syscalls.prctl(privileges.PR_GET_NO_NEW_PRIVS):
-        return None
-    return Mechanism.NO_NEW_PRIVILEGES, "the bit is not set"
-
-
-def filter_fault() -> Fault | None:
+def look_at_filter(calls: Calls) -> None:
     """Ask whether there is a system call filter."""
-    mode = syscalls.prctl(privileges.PR_GET_SECCOMP)
-    return None if mode == SECCOMP_MODE_FILTER else (Mechanism.SECCOMP, f"its mode is {mode}")
+    calls.make("prctl", privileges.PR_GET_SECCOMP, answer=SECCOMP_MODE_FILTER, about="its mode", wall=Mechanism.SECCOMP)
+
+
+class Looks:
+    """The looks at a process that has given up everything, but has no system call filter yet.
+
+    Most are calls that are written down, and fail when they are answered otherwise.
+
+    Args:
+        calls: Makes the system calls.
+        machine: What the launcher knows.
+        facts: Of the process.
+        is_guest: Whether a forked guest runs in it.
+    """
+
+    def __init__(self, calls: Calls, machine: Machine, facts: Facts, *, is_guest: bool) -> None:
+        self._machine = machine
+        self._facts = facts
+        self._is_guest = is_guest
+        self._status = ctypes.create_string_buffer(STATUS_BYTES_MAX)
+        self._oom_score = ctypes.create_string_buffer(NAME_BYTES_MAX)
+        self._death_signal = ctypes.create_string_buffer(ctypes.sizeof(ctypes.c_int))
+        self._system = ctypes.create_string_buffer(UTSNAME_BYTES)
+        self._look_at_files(calls)
+        self._look_at_process(calls)
+
+    def _look_at_files(self, calls: Calls) -> None:
+        if self._machine.landlock_abi:  # else the level of the provider says so
+            words: tuple[int | str, ...] = (WHITEOUT, stat.S_IFCHR | 0o600, 0)
+            if self._is_guest:
+                words = ("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            calls.make(
+                "openat" if self._is_guest else "mknodat",
+                syscalls.AT_FDCWD,
+                *words,
+                answer=refused(errno.EACCES),
+                about="what no rule allows",
+                wall=Mechanism.LANDLOCK,
+            )
+        if not self._is_guest:  # an empty root has none
+            calls.make(
+                "faccessat",
+                syscalls.AT_FDCWD,
+                "/proc/sys",
+                os.F_OK,
+                answer=refused(errno.ENOENT),
+                about="/proc/sys",
+                wall=Mechanism.PRIVATE_PROC,
+            )
+
+    def _look_at_process(self, calls: Calls) -> None:
+        size = STATUS_BYTES_MAX - 1
+        calls.make("pread64", self._facts.status_fd, self._status, size, 0, answer=ANY, about="status")
+        size = NAME_BYTES_MAX - 1
+        calls.make("pread64", self._facts.oom_score_fd, self._oom_score, size, 0, answer=ANY, about="oom_score_adj")
+        calls.make("prctl", privileges.PR_GET_DUMPABLE, about="that others may look in", wall=Mechanism.NOT_DUMPABLE)
+        calls.make("prctl", privileges.PR_GET_PDEATHSIG, self._death_signal)
+        user_id = namespaces.INSIDE_ID
+        calls.make("getuid", answer=user_id, about="its user", wall=Mechanism.FIXED_IDENTITY)
+        calls.make("getsid", 0, answer=1, about="its session", wall=Mechanism.NO_TERMINAL)
+        calls.make("uname", self._system)
+
+    def fault(self, descriptors: set[int], *, is_first: bool = True, has_terminals: bool = False) -> Fault | None:
+        """Look at the other answers; return what does not hold.
+
+        Args:
+            descriptors: Which files may be open, those of the look aside.
+            is_first: Whether it is process 1.
+            has_terminals: Whether there are to be terminals.
+        """
+        return (
+            self._file_system_fault(has_terminals)
+            or self._process_fault(is_first)
+            or self._surrounding_fault(descriptors)
+        )
+
+    def _file_system_fault(self, has_terminals: bool) -> Fault | None:
+        root = os.stat("/")  # noqa: PTH116 - the launcher imports little
+        if (root.st_dev, root.st_ino) == self._machine.root:
+            return Mechanism.PRIVATE_ROOT, "its root is the launcher's"
+        if not os.statvfs("/").f_flag & os.ST_RDONLY:
+            return Mechanism.READ_ONLY_ROOT, "its root can be written to"
+        for name in () if self._is_guest else os.listdir("/dev"):  # noqa: PTH208
+            if name in view.DEVICES or name in view.DEVICE_LINKS or (has_terminals and name in view.TERMINAL_DEVICES):
+                continue
+            return Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
+        return None
+
+    def _process_fault(self, is_first: bool) -> Fault | None:
+        status = self._status.value
+        if NO_CAPABILITIES not in status:
+            return Mechanism.NO_CAPABILITIES, _capabilities(status)
+        if is_first and not any(self._death_signal.raw):
+            return Mechanism.PARENT_DEATH, "it would outlive the launcher"
+        if self._oom_score.value != OOM_SCORE_MAX:
+            return Mechanism.OOM_SCORE, "others would be killed before it"
+        return None
+
+    def _surrounding_fault(self, descriptors: set[int]) -> Fault | None:
+        name = self._system.raw[UTSNAME_FIELD_BYTES:].partition(b"\0")[0]
+        if name != HOSTNAME:
+            return Mechanism.FIXED_IDENTITY, f"it is on {name.decode('utf-8', 'replace')}"
+        listed = {*map(int, os.listdir(self._facts.descriptors_fd))}  # noqa: PTH208
+        foreign = listed - descriptors - self._facts.descriptors
+        # Listing a directory by its descriptor opens it once more, for that moment
+        if len(foreign) > 1:
+            return Mechanism.CLOSED_DESCRIPTORS, f"files are open as {sorted(foreign)}"
+        for variable in os.environ:
+            if variable not in FIXED_ENVIRONMENT:
+                return Mechanism.CLEAN_ENVIRONMENT, f"it has {len(os.environ)} variables"
+        return None
 
 
 def limits_fault(limits: ResourceLimits, *, is_guest: bool) -> Fault | None:
@@ -159,80 +279,6 @@ def limits_fault(limits: ResourceLimits, *, is_guest: bool) -> Fault | None:
     return None
 
 
-def _shared_namespace(machine: Machine, names: tuple[str, ...]) -> Fault | None:
-    for name in names:
-        theirs = machine.namespaces.get(name)  # none when the kernel does not know it
-        if theirs is not None and os.readlink(f"/proc/self/ns/{name}") == theirs:  # noqa: PTH115
-            return NAMESPACES[name], f"it is in {theirs}, as the launcher is"
-    return None
-
-
-def _landlock_fault(machine: Machine, is_guest: bool) -> Fault | None:
-    """Attempt what Landlock alone refuses."""
-    if machine.landlock_abi == 0:
-        return None  # the level of the provider says so
-    try:
-        if is_guest:
-            os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        else:
-            os.mknod(WHITEOUT, stat.S_IFCHR | 0o600, 0)
-            os.unlink(WHITEOUT)  # noqa: PTH108 - the launcher imports little
-    except PermissionError:
-        return None
-    return Mechanism.LANDLOCK, "what no rule allows was done"
-
-
-def _file_system_fault(machine: Machine, is_guest: bool, has_terminals: bool) -> Fault | None:
-    root = os.stat("/")  # noqa: PTH116 - the launcher imports little
-    if (root.st_dev, root.st_ino) == machine.root:
-        return Mechanism.PRIVATE_ROOT, "its root is the launcher's"
-    if not os.statvfs("/").f_flag & os.ST_RDONLY:
-        return Mechanism.READ_ONLY_ROOT, "its root can be written to"
-    if is_guest:
-        return None  # an empty root has neither
-    if os.access("/proc/sys", os.F_OK):
-        return Mechanism.PRIVATE_PROC, "there is a /proc/sys"
-    for name in os.listdir("/dev"):  # noqa: PTH208
-        if name in view.DEVICES or name in view.DEVICE_LINKS or (has_terminals and name in view.TERMINAL_DEVICES):
-            continue
-        return Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
-    return None
-
-
-def _privilege_fault(facts: Facts) -> Fault | None:
-    status = os.pread(facts.status_fd, STATUS_BYTES_MAX, 0)
-    if NO_CAPABILITIES not in status:
-        return Mechanism.NO_CAPABILITIES, _capabilities(status)
-    if syscalls.prctl(privileges.PR_GET_DUMPABLE):
-        return Mechanism.NOT_DUMPABLE, "others of the sandbox may look into it"
-    if os.getpid() == 1 and _death_signal() == 0:
-        return Mechanism.PARENT_DEATH, "it would outlive the launcher"
-    return None
-
-
 def _capabilities(status: bytes) -> str:
     lines = (line for line in status.splitlines() if line.startswith(CAPABILITY_SETS))
     return b", ".join(lines).replace(b":\t", b" is ").decode("ascii") or "its capabilities are not told"
-
-
-def _surrounding_fault(facts: Facts, descriptors: set[int]) -> Fault | None:
-    if os.getuid() != namespaces.INSIDE_ID or socket.gethostname() != namespaces.HOSTNAME:
-        return Mechanism.FIXED_IDENTITY, f"it is user {os.getuid()} of {socket.gethostname()}"
-    if os.getsid(0) != 1:
-        return Mechanism.NO_TERMINAL, "its session is that of a process outside"
-    if os.pread(facts.oom_score_fd, STATUS_BYTES_MAX, 0) != OOM_SCORE_MAX:
-        return Mechanism.OOM_SCORE, "others would be killed before it"
-    foreign = {*map(int, os.listdir(facts.descriptors_fd))} - descriptors - facts.descriptors  # noqa: PTH208
-    # Listing a directory by its descriptor opens it once more, for that moment
-    if len(foreign) > 1:
-        return Mechanism.CLOSED_DESCRIPTORS, f"files are open as {sorted(foreign)}"
-    for name in os.environ:
-        if name not in FIXED_ENVIRONMENT:
-            return Mechanism.CLEAN_ENVIRONMENT, f"it has {len(os.environ)} variables"
-    return None
-
-
-def _death_signal() -> int:
-    number = ctypes.c_int(0)
-    syscalls.prctl(privileges.PR_GET_PDEATHSIG, ctypes.addressof(number))
-    return number.value

@@ -9,8 +9,23 @@ from types import TracebackType
 
 from cloister.isolation.process import reports
 from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.mounts import GrantRefused
 from cloister.isolation.process.reports import Report
+
+
+class GrantRefused(Exception):
+    """A granted path cannot be mounted as it was granted.
+
+    Args:
+        path: The host path, or the path inside.
+        reason: Why, for a person.
+        code: The error number of the kernel, or 0.
+    """
+
+    def __init__(self, path: str, reason: str, code: int = 0) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.reason = reason
+        self.errno = code
 
 
 class Failure(Exception):

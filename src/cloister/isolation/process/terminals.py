@@ -1,7 +1,7 @@
 """The two ends of a pseudo-terminal inside a sandbox.
 
 Owns opening both and making one the controlling terminal of a process. The instance it comes from is the sandbox's own
-(`mounts.Root.add_terminals`). Standard library only; part of the guest set.
+(`root.Root.add_terminals`). Standard library only; part of the guest set.
 
 Source: pts(4), ioctl_tty(2); numbers from include/uapi/asm-generic/ioctls.h, the same on x86_64 and aarch64.
 """

@@ -98,7 +98,7 @@ def look() -> HostView:
 
 def _directories(wanted: list[str], names: list[str]) -> tuple[str, ...]:
     """Return directories, those above names, and those of every sandbox, each once, outer ones first."""
-    found = {"proc", "dev", "etc", *wanted}
+    found = {"proc", "dev", "etc", "tmp", *wanted}
     for name in names:
         while name := name.rpartition("/")[0]:
             found.add(name)

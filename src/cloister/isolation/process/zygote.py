@@ -16,20 +16,24 @@ import os
 import socket
 from typing import Final, NoReturn
 
-from cloister.isolation.process import connections, first_process, namespaces, privileges
+from cloister.isolation.process import first_process, namespaces, privileges
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.cgroup.files import GroupRefused
-from cloister.isolation.process.cgroup.group import Admission, Group
+from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.order import FIRST_FD, keep_only
+from cloister.isolation.process.order import keep_only
+from cloister.isolation.process.places import CONNECTION_FD, ENDS_FD, received
+from cloister.isolation.process.walls import Walls
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 FDS_MAX: Final = 16
 """The ends of a sandbox, and the ways into its control group: one for each hierarchy that is used."""
-INTO_GROUP: Final = b"i"
-"""The first byte of a request whose last descriptor is a group of version 2 to clone into."""
-PLAIN: Final = b"p"
+KIND_BYTES: Final = 3
+"""A request begins with these: whether its last descriptor is a group of version 2 to clone into, the number of its
+lane, and how many ways into control groups there are."""
+LANES: Final = tuple(Lane)
 
 
 class ZygoteLost(Exception):
@@ -44,7 +48,7 @@ class Zygote:
     """
 
     def __init__(self, machine: Machine) -> None:
-        self._uses_groups = machine.has(Mechanism.CONTROL_GROUP)
+        self._machine = machine
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
@@ -68,13 +72,13 @@ class Zygote:
             ZygoteLost: It has ended.
             OSError: Too many descriptors of this user are on their way.
         """
-        into = (group.into,) if group.into >= 0 and self._uses_groups else ()
-        facts = marshal.dumps((lane.value, len(inside), group.paths, len(group.entrances), is_spare))
+        into = (group.into,) if group.into >= 0 and self._machine.has(Mechanism.CONTROL_GROUP) else ()
+        kind = bytes((len(into), LANES.index(lane), len(group.entrances)))
+        clocks = namespaces.offsets_text(self._machine.clock_offsets or {})
+        facts = marshal.dumps((group.name, len(group.paths), is_spare, clocks))
         rights = array.array("i", (*inside, *group.entrances, *into))
         try:
-            self._connection.sendmsg(
-                [INTO_GROUP if into else PLAIN, facts], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-            )
+            self._connection.sendmsg([kind, facts], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         except ConnectionError as error:
             raise ZygoteLost from error
 
@@ -107,11 +111,11 @@ def _serve(connection: socket.socket, machine: Machine) -> NoReturn:
     """Clone whenever that is asked for, until the launcher closes the connection. Never returns."""
     status = 1
     try:
-        privileges.die_with_parent()
-        if connection.fileno() != FIRST_FD:
-            os.dup2(connection.detach(), FIRST_FD, inheritable=False)
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, FIRST_FD)
-        keep_only((FIRST_FD,))
+        privileges.die_with_parent(AT_ONCE)
+        if connection.fileno() != CONNECTION_FD:
+            os.dup2(connection.detach(), CONNECTION_FD, inheritable=False)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONNECTION_FD)
+        keep_only((CONNECTION_FD,))
         _clone_on_request(machine, connection)
         status = 0
     finally:
@@ -122,28 +126,29 @@ def _clone_on_request(machine: Machine, connection: socket.socket) -> None:
     """Clone until the connection is closed. What is not touched between two clones is not copied, so little is."""
     clone, receive, send, close = namespaces.clones(machine.without), connection.recvmsg, connection.send, os.closerange
     wanted = MESSAGE_BYTES_MAX, socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize), int(socket.MSG_CMSG_CLOEXEC)
+    laid_out: dict[bytes, Walls] = {}
     while True:
         request, ancillary, _, _ = receive(*wanted)
         if not request:
             return
-        into = -1
-        if request.startswith(INTO_GROUP):
-            into = array.array("i", ancillary[0][2])[-1]
+        walls = laid_out.get(request[:KIND_BYTES])
+        if walls is None:
+            walls = laid_out[request[:KIND_BYTES]] = _lay_out(machine, request)
+        into = array.array("i", ancillary[0][2])[-1] if request[0] else -1
         try:
             pid = clone(into)
         except OSError as error:
             answer = b"-" + marshal.dumps((error.errno, error.filename, into >= 0 and namespaces.is_of_group(error)))
         else:
             if pid == 0:
-                _become(machine, request, ancillary)
+                first_process.run(walls, *marshal.loads(memoryview(request)[KIND_BYTES:]))  # noqa: S302 - the launcher's
             answer = b"%d" % pid
         send(answer)
-        close(FIRST_FD + 1, FIRST_FD + 1 + FDS_MAX)  # what came: it has nothing else of its own
+        close(ENDS_FD, ENDS_FD + FDS_MAX)  # what came: it has nothing else of its own
 
 
-def _become(machine: Machine, request: bytes, ancillary: list[tuple[int, int, bytes]]) -> NoReturn:
-    rights = array.array("i", ancillary[0][2])
-    lane, ends_count, paths, entrances_count, is_spare = marshal.loads(memoryview(request)[1:])  # noqa: S302
-    ends, entrances = rights[:ends_count], rights[ends_count : ends_count + entrances_count]
-    admission = Admission(paths=paths, entrances=tuple(entrances))
-    first_process.run(machine, Lane(lane), connections.inside_ends(ends), admission, is_spare=is_spare)
+def _lay_out(machine: Machine, request: bytes) -> Walls:
+    """Lay out the walls for what has been received for the first time."""
+    _, lane, entrances_count = request[:KIND_BYTES]
+    places = received(has_channel=LANES[lane].is_guest, entrances_count=entrances_count)
+    return Walls(machine, LANES[lane], places)

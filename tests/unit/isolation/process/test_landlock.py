@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cloister.isolation.process import landlock, privileges, syscalls, view
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.landlock import Place, Ruleset
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.namespaces import CLONE_FLAGS
@@ -257,7 +258,7 @@ def test_nothing_can_be_mounted(place, abi, answer) -> None:
     before = os.stat("sub").st_dev
     child = os.fork()
     if child == 0:
-        syscalls.unshare(CLONE_FLAGS[Mechanism.USER_NAMESPACE] | CLONE_FLAGS[Mechanism.MOUNT_NAMESPACE])
+        AT_ONCE.make("unshare", CLONE_FLAGS[Mechanism.USER_NAMESPACE] | CLONE_FLAGS[Mechanism.MOUNT_NAMESPACE])
         os._exit(attempt(mount, [(place, Place.WRITE)], abi))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == answer
     assert os.stat("sub").st_dev == before

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloister.isolation.process import namespaces, syscalls
+from cloister.isolation.process import namespaces
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.mechanisms import Mechanism
 
 SECOND_NS = 1_000_000_000
@@ -25,7 +26,7 @@ def after(*acts) -> dict[str, int]:
     child = os.fork()
     if child == 0:
         try:
-            syscalls.unshare(namespaces.CLONE_FLAGS[Mechanism.USER_NAMESPACE])
+            AT_ONCE.make("unshare", namespaces.CLONE_FLAGS[Mechanism.USER_NAMESPACE])
             for act in acts:
                 act()
             os.write(theirs, json.dumps(clocks()).encode())
@@ -46,10 +47,10 @@ def restart() -> None:
 
 def set_ahead() -> None:
     """Enter a namespace whose clocks are ahead of the machine's."""
-    syscalls.unshare(namespaces.CLONE_NEWTIME)
+    AT_ONCE.make("unshare", namespaces.CLONE_NEWTIME)
     Path(namespaces.CLOCK_OFFSETS).write_text("monotonic 5000 700000000\nboottime 6000 700000000\n")
     namespace_fd = os.open("/proc/self/ns/time_for_children", os.O_RDONLY)
-    syscalls.setns(namespace_fd, namespaces.CLONE_NEWTIME)
+    AT_ONCE.make("setns", namespace_fd, namespaces.CLONE_NEWTIME)
 
 
 def test_clocks_are_restarted() -> None:

@@ -46,7 +46,7 @@ def test_it_has_nothing_open_but_its_connection(nursery) -> None:
     for _ in range(3):
         assert run(nursery) == 0
     pid = zygote_of(nursery.launcher_pid)
-    assert sorted(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2, zygote.FIRST_FD]
+    assert sorted(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2, zygote.CONNECTION_FD]
 
 
 def test_a_launcher_that_has_lost_it_is_replaced(nursery) -> None:

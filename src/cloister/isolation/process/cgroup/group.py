@@ -1,7 +1,7 @@
 """The control group of one sandbox.
 
-Owns its hard limits, entering it, and reading it, in whatever hierarchies it has a directory. Runs in the launcher;
-entering, in the first process of the sandbox. Standard library only; part of the guest set.
+Owns its hard limits, the ways into it, and reading it, in whatever hierarchies it has a directory. Runs in the
+launcher. Standard library only; part of the guest set.
 
 Source: cgroups(7); clone(2), CLONE_INTO_CGROUP.
 """
@@ -9,12 +9,10 @@ Source: cgroups(7); clone(2), CLONE_INTO_CGROUP.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from cloister.isolation.process.cgroup import v1, v2
-from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.reading import Reading
 from cloister.isolation.process.privileges import processes_max
 from cloister.isolation.process.processor_time import CpuTime
@@ -34,19 +32,6 @@ def memory_max_bytes(limits: ResourceLimits) -> int:
     there for what comes between two looks.
     """
     return limits.memory_bytes + limits.disk_bytes + MEMORY_SLACK_BYTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What the first process of a sandbox needs to know of its group.
-
-    Attributes:
-        paths: The directories of the group.
-        entrances: Descriptors through which it enters; none for what it was cloned into.
-    """
-
-    paths: tuple[str, ...]
-    entrances: tuple[int, ...]
 
 
 class Group:
@@ -73,6 +58,11 @@ class Group:
     def is_bounding(self) -> bool:
         """Whether the kernel bounds memory and processes of it, whoever looks."""
         return self._bounded.issuperset(("memory", "pids"))
+
+    @property
+    def name(self) -> bytes:
+        """What it is called at the end, in each hierarchy: the launcher's name and its number."""
+        return os.fsencode("/" + "/".join(self._branches[0].path.rsplit("/", 2)[1:])) if self._branches else b""
 
     def add(self, branch: Branch) -> None:
         """Add a directory, and open the way in: a descriptor in `entrances` for version 1, in `into` for version 2."""
@@ -150,17 +140,3 @@ class Group:
         self.close_entrances()
         for branch in self._branches:
             self._remove(branch.path)
-
-
-def enter(entrances: Iterable[int]) -> None:
-    """Put the calling process, which must have one thread, into a group, and close the way in.
-
-    Raises:
-        GroupRefused: The kernel does not let it in.
-    """
-    for descriptor in entrances:
-        try:
-            os.write(descriptor, b"0")
-        except OSError as error:
-            raise GroupRefused(error.errno, error.strerror, v1.ENTRANCE) from None
-        os.close(descriptor)

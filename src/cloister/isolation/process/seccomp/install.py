@@ -12,7 +12,7 @@ import errno
 import platform
 from typing import Final
 
-from cloister.isolation.process import syscalls
+from cloister.isolation.process.calls import AT_ONCE, Calls
 from cloister.isolation.process.seccomp import bpf
 from cloister.isolation.process.seccomp.bpf import Assembler, Position, Ranges
 from cloister.isolation.process.seccomp.calls import Condition, Profile, Rule
@@ -42,18 +42,19 @@ _MADE: Final[dict[Profile, tuple[_Program, int]]] = {}
 """Filters by profile, each with its address; kept, because the kernel reads them from there."""
 
 
-def install(profile: Profile) -> None:
+def install(profile: Profile, calls: Calls = AT_ONCE) -> None:
     """Filter the calling process and all it starts, for good. It must have the no-new-privileges bit.
 
     Args:
         profile: What it may do.
+        calls: Makes the system call.
 
     Raises:
         OSError: The kernel refused.
     """
     if profile not in _MADE:
         prepare(profile)
-    syscalls.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _MADE[profile][1])
+    calls.make("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _MADE[profile][1])
 
 
 def prepare(profile: Profile) -> None:

@@ -15,9 +15,9 @@ from cloister.isolation.guest.attempts import DONE
 from cloister.isolation.process import landlock
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
-from cloister.isolation.process.mounts import OWN_INODES
 from cloister.isolation.process.namespaces import HOSTNAME, INSIDE_ID
 from cloister.isolation.process.privileges import limits_table
+from cloister.isolation.process.root import OWN_INODES
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.standing import SECCOMP_MODE_FILTER
 from cloister.isolation.process.view import DEVICE_LINKS, DEVICES

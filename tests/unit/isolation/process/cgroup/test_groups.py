@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloister.isolation.process.cgroup import group, groups, v1, v2
+from cloister.isolation.process.cgroup import group, groups, v2
 from cloister.isolation.process.cgroup.files import GroupRefused
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.cgroup.hierarchy import Mechanism, Standing
@@ -189,21 +189,6 @@ def test_examining_changes_nothing(kernel) -> None:
     assert "systemd-run" in found["pids"].remedy
     assert kernel.below("memory") == []
     assert groups.examine(Standing(), os.getpid())[0].remedy is None
-
-
-def test_entering(tmp_path) -> None:
-    place = tmp_path / v1.ENTRANCE
-    place.touch()
-    descriptor = os.open(place, os.O_WRONLY)
-    group.enter([descriptor])
-    assert place.read_text() == "0"
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.close(descriptor)
-    refused = os.open(place, os.O_RDONLY)
-    with pytest.raises(GroupRefused) as caught:
-        group.enter([refused])
-    assert (caught.value.errno, caught.value.filename) == (errno.EBADF, v1.ENTRANCE)
-    os.close(refused)
 
 
 def test_giving_back_leaves_what_others_use(tmp_path) -> None:

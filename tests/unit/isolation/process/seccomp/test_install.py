@@ -13,6 +13,7 @@ from cloister.isolation.process.seccomp.calls import Profile
 
 PRELUDE = (
     "import json, os, sys\nfrom cloister.isolation.process import launcher, syscalls\n"
+    "from cloister.isolation.process.calls import AT_ONCE\n"
     "from cloister.isolation.process.seccomp import install\n"
     "from cloister.isolation.process.seccomp.calls import Profile\n"
 )
@@ -35,7 +36,7 @@ def test_a_launcher_makes_its_filter_before_it_forks(kind) -> None:
 @pytest.mark.parametrize("profile", Profile)
 def test_a_filter_is_installed_whether_it_was_prepared_or_not(profile) -> None:
     act = f"before = {MODE}; syscalls.prctl(38, 1); install.install(Profile('{profile}'))\n"
-    refusal = "try: syscalls.fsopen('tmpfs', 0)\nexcept OSError as e: code = e.errno\n"
+    refusal = "try: AT_ONCE.open('fsopen', 'tmpfs', 0)\nexcept OSError as e: code = e.errno\n"
     show = f"print(json.dumps([int({MODE}) - int(before), code]))"
     assert said(act + refusal + show) == [1, 1]
     assert said(f"install.prepare(Profile('{profile}'))\n" + act + refusal + show) == [1, 1]

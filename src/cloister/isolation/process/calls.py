@@ -1,0 +1,284 @@
+"""System calls that build a sandbox: made at once, or written down and made later, by every sandbox alike.
+
+Owns the two ways. A forked interpreter copies each page of memory it touches, and that is most of what building costs.
+So the launcher works out once what is the same for all sandboxes, and each of them only makes the calls, one after the
+other. Standard library only; part of the guest set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any, Final, Protocol, TypeAlias
+
+from cloister.isolation.process import reports, syscalls
+from cloister.isolation.process.mechanisms import Mechanism
+from cloister.isolation.process.steps import Failure
+
+Word: TypeAlias = int | str | bytes | ctypes.Structure | ctypes.Array[Any] | None
+"""An argument: a number, text or bytes that the kernel reads up to a NUL, memory that it reads or writes, or NULL."""
+
+STANDARD_FDS: Final = (0, 1, 2)
+WORDS_MAX: Final = 6
+"""Arguments of a system call."""
+_ROW: Final = struct.Struct("=8q")
+"""The answer, the number of the call, and its arguments."""
+
+
+class Calls(Protocol):
+    """Whoever makes system calls, now or later."""
+
+    def step(self, name: str) -> None:
+        """Begin a step of the building, under whose name failures are reported."""
+
+    def make(
+        self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
+    ) -> None:
+        """Make one.
+
+        Args:
+            name: Of the system call.
+            *words: Its arguments; those that are missing are 0.
+            answer: What the kernel says when it has done it, `ANY`, `IF_THERE` or `refused`; else it has failed.
+            about: What a failure is told to be about; the name of the call when it is None.
+            wall: The mechanism that does not hold when the answer is another one; None for calls that are no look.
+
+        Raises:
+            OSError: It failed; `filename` is what it was about.
+            Failure: A wall does not hold.
+        """
+
+    def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
+        """Make one that opens a descriptor, and return that.
+
+        Args:
+            name: Of the system call.
+            *words: Its arguments.
+            about: As above.
+            is_optional: Whether it is no failure that there is no such thing; then the descriptor is none.
+
+        Raises:
+            OSError: As above.
+        """
+
+    def close(self, descriptor: int, *, is_optional: bool = False) -> None:
+        """Close a descriptor, or what may be none."""
+
+
+ANY: Final = -2
+"""In place of the kernel's answer: whatever is no failure."""
+IF_THERE: Final = -3
+"""In place of the kernel's answer: that, or that there is no such thing here, or that it cannot be changed."""
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.EROFS, errno.EACCES, errno.EBADF})
+"""EBADF is what follows when it could not be opened."""
+_REFUSED: Final = -(1 << 16)
+
+
+def refused(code: int) -> int:
+    """Return what stands for the kernel's answer that it does not do it, for the reason of this error number."""
+    return _REFUSED - code
+
+
+def _is_expected(answer: int, result: int) -> bool:
+    """Return whether a result that is not the answer itself is what the answer stands for."""
+    if answer == ANY:
+        return result >= 0
+    if answer == IF_THERE:
+        return result >= 0 or ctypes.get_errno() in _NOT_THERE
+    return result < 0 and answer == _REFUSED - ctypes.get_errno()
+
+
+class _AtOnce:
+    def step(self, name: str) -> None:
+        pass
+
+    def make(
+        self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
+    ) -> None:
+        kept: list[Word] = []
+        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept))
+        if result == answer or _is_expected(answer, result):
+            return
+        if wall is not None:
+            raise _broken(wall, about or name, result)
+        code = ctypes.get_errno() if result < 0 else 0
+        raise OSError(code, os.strerror(code) if code else f"the answer was {result}", about or name)
+
+    def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
+        kept: list[Word] = []
+        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept))
+        if result < 0 and not (is_optional and _is_expected(IF_THERE, result)):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), about or name)
+        return result
+
+    def close(self, descriptor: int, *, is_optional: bool = False) -> None:
+        if descriptor >= 0 or not is_optional:
+            os.close(descriptor)
+
+
+AT_ONCE: Final = _AtOnce()
+"""Makes them now. Who uses it says with `steps.step` what is being done."""
+
+
+class Batch:
+    """Calls that are written down, in order; the kernel's answer to each is known before.
+
+    The kernel gives every new descriptor the lowest number that is free, so those are known, too. In a process where
+    others are open, the first of these calls has another answer, and the batch fails.
+
+    Args:
+        free: The descriptors that will be free where it is made, and what is noted about them.
+    """
+
+    def __init__(self, free: Descriptors) -> None:
+        self._free = free
+        self._step = ""
+        self._table = bytearray()  # numbers alone: objects would be counted at each use, which copies their pages
+        self._places: list[tuple[str, str, Mechanism | None]] = []
+        self._kept: list[Word] = []
+
+    def step(self, name: str) -> None:
+        """Begin a step: what fails from here on is reported under this name."""
+        self._step = name
+
+    def make(
+        self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
+    ) -> None:
+        """Write one down; see `Calls.make`."""
+        self._table += _ROW.pack(answer, syscalls.number_of(name), *_numbers(words, self._kept))
+        self._places.append((self._step, about or name, wall))
+
+    def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
+        """Write one down that opens a descriptor, and return the number that it will have."""
+        descriptor = self._free.take()
+        self.make(name, *words, answer=IF_THERE if is_optional else descriptor, about=about)
+        return descriptor
+
+    def close(self, descriptor: int, *, is_optional: bool = False) -> None:
+        """Write down that a descriptor is closed."""
+        self.make("close", descriptor, answer=IF_THERE if is_optional else 0)
+        self._free.give(descriptor)
+
+    def run(self) -> None:
+        """Make them all.
+
+        Raises:
+            Failure: One was answered otherwise; those after it are not made.
+        """
+        invoke = syscalls.invoke
+        made = 0  # counted, not enumerated: that would make a tuple for each
+        for answer, number, a, b, c, d, e, f in _ROW.iter_unpack(self._table):
+            result = invoke(number, a, b, c, d, e, f)
+            if result != answer and not _is_expected(answer, result):
+                raise _failure(self._places[made], result)
+            made += 1  # noqa: SIM113 - as above
+
+
+class Descriptors:
+    """Which descriptors will be open in a process, as far as what is written down for it decides.
+
+    Args:
+        taken: Those that are open already, the standard ones aside.
+    """
+
+    def __init__(self, taken: Iterable[int] = ()) -> None:
+        self._taken = {*STANDARD_FDS, *taken}
+
+    def copy(self) -> Descriptors:
+        """Return what is open at this point, for one of several ways to go on."""
+        return Descriptors(self._taken)
+
+    def take(self) -> int:
+        """Note that one is opened; return its number, the lowest that is free."""
+        number = 0
+        while number in self._taken:
+            number += 1
+        self._taken.add(number)
+        return number
+
+    def give(self, descriptor: int) -> None:
+        """Note that one is closed."""
+        self._taken.remove(descriptor)
+
+
+def write_file(calls: Calls, path: str, text: str) -> None:
+    """Write a text to a file of the kernel, in one piece."""
+    data = text.encode()
+    descriptor = calls.open("openat", syscalls.AT_FDCWD, path, os.O_WRONLY | os.O_CLOEXEC, about=path)
+    calls.make("write", descriptor, data, len(data), answer=len(data), about=path)
+    calls.close(descriptor)
+
+
+class _Piece(ctypes.Structure):
+    """`struct iovec` of include/uapi/linux/uio.h."""
+
+    _fields_ = [("base", ctypes.c_char_p), ("size", ctypes.c_size_t)]
+
+
+class _Rights(ctypes.Structure):
+    """`struct cmsghdr` of include/linux/socket.h with one descriptor, and what fills it up to a word."""
+
+    _fields_ = [
+        ("size", ctypes.c_size_t), ("level", ctypes.c_int), ("kind", ctypes.c_int), ("descriptor", ctypes.c_int),
+        ("fill", ctypes.c_int),
+    ]  # fmt: skip
+
+
+class _Message(ctypes.Structure):
+    """`struct user_msghdr` of include/linux/socket.h."""
+
+    _fields_ = [
+        ("name", ctypes.c_void_p), ("name_size", ctypes.c_int), ("pieces", ctypes.POINTER(_Piece)),
+        ("pieces_count", ctypes.c_size_t), ("control", ctypes.POINTER(_Rights)), ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_uint),
+    ]  # fmt: skip
+
+
+def send_descriptor(calls: Calls, connection_fd: int, data: bytes, descriptor: int) -> None:
+    """Send a descriptor with a message on a connection between processes. Source: sendmsg(2), unix(7), cmsg(3)."""
+    size = _Rights.fill.offset  # what fills it up is not counted
+    rights = _Rights(size=size, level=socket.SOL_SOCKET, kind=socket.SCM_RIGHTS, descriptor=descriptor)
+    message = _Message(
+        pieces=ctypes.pointer(_Piece(data, len(data))),
+        pieces_count=1,
+        control=ctypes.pointer(rights),
+        control_size=ctypes.sizeof(rights),
+    )
+    calls.make("sendmsg", connection_fd, message, 0, answer=len(data))
+
+
+def _numbers(words: tuple[Word, ...], kept: list[Word]) -> tuple[int, ...]:
+    """Return six numbers for the arguments, and keep what they point to."""
+    return tuple(_number(word, kept) for word in words) + (0,) * (WORDS_MAX - len(words))
+
+
+def _number(word: Word, kept: list[Word]) -> int:
+    if word is None:
+        return 0
+    if isinstance(word, int):
+        return int(word)
+    if isinstance(word, str):
+        word = word.encode("utf-8", "surrogateescape")
+    if isinstance(word, bytes):
+        word = ctypes.create_string_buffer(word, len(word) + 1)
+    kept.append(word)
+    return ctypes.addressof(word)
+
+
+def _failure(place: tuple[str, str, Mechanism | None], result: int) -> Failure:
+    step, about, wall = place
+    if wall is not None:
+        return _broken(wall, about, result)
+    code = ctypes.get_errno() if result < 0 else 0
+    said = os.strerror(code) if code else f"the answer was {result}"
+    return Failure(reports.failure("mechanism", step=step, errno=code, detail=f"{about}: {said}"))
+
+
+def _broken(wall: Mechanism, about: str, result: int) -> Failure:
+    said = result if result >= 0 else errno.errorcode.get(ctypes.get_errno(), "a failure")
+    return Failure(reports.failure("wall", mechanism=wall.value, observed=f"{about}: {said}"))
