@@ -20,27 +20,36 @@ Plain: TypeAlias = None | bool | int | str | Sequence["Plain"] | Mapping[str, "P
 INTEGER_MAX = 2**63 - 1
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+"""Made once: a call of json.dumps with settings makes one each time."""
+
 _STABLE: Final = frozenset({str, bool, type(None)})
 """Types whose every value has one encoding, so that most of the data needs no closer look."""
 
 
+def _is_stable(data: Plain) -> bool:
+    """Return whether it is one of the most frequent kinds of data that have one encoding."""
+    kind = type(data)
+    return kind in _STABLE or (kind is int and -INTEGER_MAX - 1 <= data <= INTEGER_MAX)  # type: ignore[operator]
+
+
 def _refuse_unstable(data: Plain, path: str) -> None:
-    if type(data) in _STABLE:
+    if _is_stable(data):
         return
     if isinstance(data, float):
         raise InternalError(f"canonical encoding has no floating point; found one at {path}")
     if isinstance(data, int):
         if not -INTEGER_MAX - 1 <= data <= INTEGER_MAX:
             raise InternalError(f"canonical encoding holds 64-bit integers; found a larger one at {path}")
-    elif isinstance(data, Mapping):
+    elif isinstance(data, (dict, Mapping)):  # a dict is known sooner than any Mapping is
         for key, value in data.items():
             if not isinstance(key, str):
                 raise InternalError(f"canonical encoding has text keys only; found {type(key).__name__} at {path}")
-            if type(value) not in _STABLE:
+            if not _is_stable(value):
                 _refuse_unstable(value, f"{path}.{key}")
-    elif isinstance(data, Sequence) and not isinstance(data, str):
+    elif isinstance(data, (list, tuple, Sequence)) and not isinstance(data, str):
         for index, item in enumerate(data):
-            if type(item) not in _STABLE:
+            if not _is_stable(item):
                 _refuse_unstable(item, f"{path}[{index}]")
 
 
@@ -61,7 +70,7 @@ def encode(data: Plain) -> bytes:
     """
     _refuse_unstable(data, "$")
     try:
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        text = _ENCODER.encode(data)
     except (TypeError, ValueError) as error:
         raise InternalError(f"not plain data: {error}") from error
     return text.encode("ascii")

@@ -6,7 +6,10 @@ kernel). Part of the guest set: standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
 
 from cloister.errors import ConfigError
 
@@ -53,8 +56,9 @@ class ResourceLimits:
     value_elements_count: int = 250_000
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
+        for name, value in zip(self.__slots__, _values(self), strict=True):
+            if type(value) is int and value >= 1:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(
                     f"limit {name} is {value!r}; it must be a whole number of at least 1",
@@ -64,8 +68,11 @@ class ResourceLimits:
 
     def narrow(self, other: ResourceLimits) -> ResourceLimits:
         """Return the smaller of both limits, field by field."""
-        return ResourceLimits(**{name: min(getattr(self, name), getattr(other, name)) for name in self.__slots__})
+        return ResourceLimits(**dict(zip(self.__slots__, map(min, _values(self), _values(other)), strict=True)))
 
     def to_dict(self) -> dict[str, int]:
         """Return all limits as plain data, by field name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return dict(zip(self.__slots__, _values(self), strict=True))
+
+
+_values: Final[Callable[[ResourceLimits], tuple[int, ...]]] = attrgetter(*ResourceLimits.__slots__)

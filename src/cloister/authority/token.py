@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import posixpath
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, fields, replace
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any, Final
 
 from cloister.authority.decision import Decision
 from cloister.authority.level import IsolationLevel
@@ -59,18 +60,23 @@ class PermissionToken:
     mac: bytes = field(repr=False)
 
 
-def _authenticator(key: bytes, token: PermissionToken) -> bytes:
+_SEALED: Final = tuple(field.name for field in fields(PermissionToken) if field.name != "mac")
+_values: Final = attrgetter(*_SEALED)
+
+
+def _authenticator(key: bytes, facts: Mapping[str, Any]) -> bytes:
+    """Return the seal of a token.
+
+    Args:
+        key: The issuer's.
+        facts: All its fields but the seal, by name.
+    """
     subject = encode(
         {
-            "token_id": token.token_id,
-            "execution_id": token.execution_id,
-            "capability_id": token.capability_id,
-            "permissions": sorted(token.permissions),
-            "read_paths": token.read_paths,
-            "write_paths": token.write_paths,
-            "environment": token.environment,
-            "limits": token.limits.to_dict(),
-            "minimum_isolation": int(token.minimum_isolation),
+            **facts,
+            "permissions": sorted(facts["permissions"]),
+            "limits": facts["limits"].to_dict(),
+            "minimum_isolation": int(facts["minimum_isolation"]),
         }
     )
     return hmac.digest(key, _DOMAIN + subject, hashlib.sha256)
@@ -145,19 +151,22 @@ class TokenIssuer:
         if not context.is_unsafe:
             _require_names(names, context.environment_names)
         _require_canonical(scratch_paths)
-        blank = PermissionToken(
-            token_id=f"token-{self._clock.random_bytes(TOKEN_ID_BYTES).hex()}",
-            execution_id=execution_id,
-            capability_id=decision.capability_id,
-            permissions=decision.permissions,
-            read_paths=reads,
-            write_paths=writes + tuple(scratch_paths),
-            environment=names,
-            limits=bound,
-            minimum_isolation=level,
-            mac=b"",
-        )
-        return replace(blank, mac=_authenticator(self._key, blank))
+        facts: dict[str, Any] = {
+            "token_id": f"token-{self._clock.random_bytes(TOKEN_ID_BYTES).hex()}",
+            "execution_id": execution_id,
+            "capability_id": decision.capability_id,
+            "permissions": decision.permissions,
+            "read_paths": reads,
+            "write_paths": writes + tuple(scratch_paths),
+            "environment": names,
+            "limits": bound,
+            "minimum_isolation": level,
+        }
+        return PermissionToken(**facts, mac=_authenticator(self._key, facts))
+
+
+def _facts(token: PermissionToken) -> dict[str, Any]:
+    return dict(zip(_SEALED, _values(token), strict=True))
 
 
 def _entry_directories(decision: Decision) -> tuple[str, ...]:
@@ -212,7 +221,7 @@ class TokenVerifier:
                 `-level`.
         """
         # The authenticator first: the fields of a forged token must not steer anything, not even the error
-        if not hmac.compare_digest(token.mac, _authenticator(self._key, token)):
+        if not hmac.compare_digest(token.mac, _authenticator(self._key, _facts(token))):
             raise TokenRejected(
                 "the permission token was not issued by this runtime, or was changed afterwards",
                 code="denied.token-forged",
@@ -263,11 +272,13 @@ def _require_names(names: Iterable[str], permitted: Collection[str]) -> None:
 
 
 def _require_limits(limits: ResourceLimits, bound: ResourceLimits) -> None:
-    for limit in fields(ResourceLimits):
-        asked, permitted = getattr(limits, limit.name), getattr(bound, limit.name)
+    if limits is bound:
+        return
+    for name in ResourceLimits.__slots__:
+        asked, permitted = getattr(limits, name), getattr(bound, name)
         if asked > permitted:
             raise TokenRejected(
-                f"limit {limit.name} would be {asked}; at most {permitted} is permitted", code="denied.token-limit"
+                f"limit {name} would be {asked}; at most {permitted} is permitted", code="denied.token-limit"
             )
 
 
