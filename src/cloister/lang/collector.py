@@ -6,22 +6,26 @@ Owns the one place where the collector is switched. Part of the guest set: stand
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 
-@contextmanager
-def paused_collector() -> Iterator[None]:
+class paused_collector:  # noqa: N801 - used as a statement, as contextlib.suppress is
     """Keep the collector from running for the duration of the `with` block, unless it is off already.
 
     Only for work that is short, bounded, makes no cycles and keeps nearly all it makes: there the collector can find
     nothing, and takes a third of the time. The switch belongs to the whole process; other threads only collect later.
     """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+
+    __slots__ = ("_was_enabled",)
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._was_enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, however it ended."""
+        if self._was_enabled:
+            gc.enable()

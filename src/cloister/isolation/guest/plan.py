@@ -47,7 +47,7 @@ class LinkHost:
         self._steps_open_count = 0
         self._steps_begun_count = 0
         self._hints: dict[str, Any] = {}
-        self._call_of_error: WeakKeyDictionary[CloisterError, int] = WeakKeyDictionary()
+        self._call_of_error: WeakKeyDictionary[CloisterError, int] | None = None
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
         """Ask the host to execute a capability, and wait for its answer.
@@ -72,6 +72,8 @@ class LinkHost:
         if "error" not in reply:
             return decode(reply["value"])
         error = to_exception(reply["error"], HOST_ERRORS)
+        if self._call_of_error is None:
+            self._call_of_error = WeakKeyDictionary()  # few plans need one, and it is large
         self._call_of_error[error] = index
         raise error
 
@@ -110,7 +112,7 @@ class LinkHost:
 
     def call_index_of(self, error: CloisterError) -> int | None:
         """Return which call answered with this very error, or None when it is not from a call."""
-        return self._call_of_error.get(error)
+        return self._call_of_error.get(error) if self._call_of_error is not None else None
 
     def _send(self, message: Message) -> None:
         try:
