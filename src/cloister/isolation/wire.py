@@ -54,16 +54,25 @@ def pack(message: Message, bytes_max: int) -> bytes:
         WireError: `provider.wire-oversize` when it is larger than `bytes_max`; `provider.wire-json` when it holds
             something that JSON does not have: a non-finite float, text with half of a surrogate pair, nesting too deep.
     """
+    body = body_of(message, bytes_max)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def body_of(message: Message, bytes_max: int) -> bytes:
+    """Return a message as the body of a frame, for what carries its own length.
+
+    Raises:
+        WireError: As `pack`.
+    """
     body = _encoded(message)
     if len(body) > bytes_max:
         _refuse_size(len(body), bytes_max, "to be sent")
-    return len(body).to_bytes(HEADER_BYTES, "big") + body
+    return body
 
 
 def _encoded(data: Any) -> bytes:
     try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8")
+        return _ENCODER.encode(data).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(
             f"a message cannot be sent: {quoted(str(error))}",
@@ -126,7 +135,7 @@ def unpack(body: bytes, elements_max: int = FRAME_ELEMENTS_MAX) -> Message:
     if nesting(body) > JSON_NESTING_MAX:
         raise WireError(f"a frame nests deeper than {JSON_NESTING_MAX} levels", code="provider.wire-json")
     try:
-        message = json.loads(body.decode("utf-8"), parse_constant=_refuse_number, parse_float=_finite)
+        message = _DECODER.decode(body.decode("utf-8"))
         if _SURROGATE_ESCAPE.search(body):
             json.dumps(message, ensure_ascii=False).encode("utf-8")  # the escape may be plain text after a backslash
     except (ValueError, RecursionError) as error:
@@ -145,6 +154,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number is too large for a float")
     return number
+
+
+# Made once: a call of json.dumps or json.loads with settings makes one each time
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite)
 
 
 def _refuse_size(length: int, allowed: int, what: str) -> NoReturn:

@@ -220,7 +220,19 @@ def _read(proc_fd: int, name: str, bytes_max: int) -> bytes | None:
 
 def peak_bytes(proc_fd: int, name: str) -> int | None:
     """Return the largest resident size a living process has had; None when it cannot be read."""
-    status = _read(proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b""
+    return _peak_bytes(_read(proc_fd, f"{name}/status", SMALL_BYTES_MAX) or b"")
+
+
+def peak_bytes_in(status_fd: int) -> int | None:
+    """Return that, read from its open status file.
+
+    Raises:
+        OSError: It has ended.
+    """
+    return _peak_bytes(os.pread(status_fd, SMALL_BYTES_MAX, 0))
+
+
+def _peak_bytes(status: bytes) -> int | None:
     place = status.find(b"VmHWM:")
     return _kibibytes(status[place + len(b"VmHWM:") :]) if place >= 0 else None
 

@@ -43,8 +43,10 @@ def cpu_of(pid: int) -> CpuTime:
     cputime_adjust() of kernel/sched/cputime.c.
     """
     # What is part of another is read first: a tick may come in between, and a part must not be more than the whole
-    ticked_user_ns, ticked_ns, exact_ns = (time.clock_gettime_ns((~pid << 3) | which) for which in (1, 0, 2))
-    # Equal: all of it, or no tick at all
+    clock = ~pid << 3
+    ticked_user_ns = time.clock_gettime_ns(clock | 1)
+    ticked_ns = time.clock_gettime_ns(clock)
+    exact_ns = time.clock_gettime_ns(clock | 2)
     return divided(exact_ns, ticked_user_ns, ticked_ns)
 
 

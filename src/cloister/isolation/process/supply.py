@@ -26,6 +26,12 @@ from cloister.isolation.process.reports import Report
 
 END_TIMEOUT_S: Final = 5.0
 
+_RIGHTS_BYTES: Final = socket.CMSG_SPACE(lanes.HOST_FDS_MAX * array.array("i").itemsize)
+# As numbers: each operation on two flags of an enumeration makes a third
+_CLOSE_ON_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
+_AT_ONCE: Final = int(socket.MSG_DONTWAIT)
+_CUT: Final = int(socket.MSG_CTRUNC)
+
 
 class LauncherGone(Exception):
     """The other end is closed."""
@@ -88,6 +94,7 @@ class RunningSandbox:
     pidfd: int | None = None
     _begun_s: float = 0.0
     _cpu_before: CpuTime = NO_TIME
+    _status_fd: int | None = None
     _is_concluded: bool = False
 
     def begin(self, limits: bytes) -> None:
@@ -101,6 +108,12 @@ class RunningSandbox:
             with contextlib.suppress(OSError):  # it has failed meanwhile, and the record will say why
                 self._cpu_before = cpu_of(self.pid)
         self.control.send(limits)
+
+    def prepare_conclusion(self) -> None:
+        """Open, while the guest works, what its figures will be read from when it has given its result."""
+        if self.is_plain and self.pid is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself, and the record will say why
+                self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY | os.O_CLOEXEC)
 
     def kill(self) -> None:
         """Have everything of the sandbox killed; its record still arrives."""
@@ -116,11 +129,11 @@ class RunningSandbox:
         Returns:
             The record of its end; None when the launcher will send it.
         """
-        if self.pid is None or self.pidfd is None:
+        if self.pid is None or self.pidfd is None or self._status_fd is None:
             self._have_concluded()
             return None
         try:
-            cpu, peak_bytes = cpu_of(self.pid), _peak_bytes(self.pid)
+            cpu, peak_bytes = cpu_of(self.pid), measuring.peak_bytes_in(self._status_fd)
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except OSError:  # it has ended by itself, or it cannot be measured from here
             self._have_concluded()
@@ -147,8 +160,9 @@ class RunningSandbox:
         os.close(self.stderr)
         if self.channel is not None:
             self.channel.close()
-        if self.pidfd is not None:
-            os.close(self.pidfd)
+        for descriptor in (self.pidfd, self._status_fd):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -247,17 +261,16 @@ class Supply:
         """Return the next sandbox that waits with its generation; None when there is none."""
         while True:
             try:
-                return self._receive(socket.MSG_DONTWAIT)
+                return self._receive(_AT_ONCE)
             except BlockingIOError:
                 return None
             except Refused:
                 continue  # the answer to somebody who took one that had come meanwhile
 
     def _receive(self, flags: int = 0) -> tuple[int, RunningSandbox]:
-        space = socket.CMSG_SPACE(lanes.HOST_FDS_MAX * array.array("i").itemsize)
         try:
             message, ancillary, received, _ = self._connection.recvmsg(
-                lanes.MESSAGE_BYTES_MAX, space, flags | socket.MSG_CMSG_CLOEXEC
+                lanes.MESSAGE_BYTES_MAX, _RIGHTS_BYTES, flags | _CLOSE_ON_EXEC
             )
         except ConnectionError as error:
             raise LauncherGone from error
@@ -268,7 +281,7 @@ class Supply:
             raise LauncherGone
         if message.startswith(lanes.REFUSED):
             raise Refused(_report(message[len(lanes.REFUSED) :]))
-        if received & socket.MSG_CTRUNC:
+        if received & _CUT:
             connections.close(tuple(descriptors))
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         generation, pid = message[len(lanes.SANDBOX) :].split()
@@ -280,14 +293,6 @@ def _report(data: bytes) -> dict[str, Any]:
     if report is None:
         raise LauncherGone
     return report
-
-
-def _peak_bytes(pid: int) -> int | None:
-    proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return measuring.peak_bytes(proc_fd, str(pid))
-    finally:
-        os.close(proc_fd)
 
 
 def _running(descriptors: list[int], pid: int, *, is_plain: bool) -> RunningSandbox:
