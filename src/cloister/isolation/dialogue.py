@@ -20,21 +20,27 @@ _NO_HOST: Final = "this execution has no host to call; it was started for pure c
 
 
 def start_message(workload: PlanProgram | GuestOperation, limits: ResourceLimits) -> Message:
-    """Return the message that tells a guest what to run.
+    """Return the message that tells a guest what to run, within which limits.
 
     Raises:
         LimitExceeded: `limit.value` when the inputs or arguments are larger than one value may be.
     """
+    return bare_start_message(workload, limits) | {"limits": limits.to_dict()}
+
+
+def bare_start_message(workload: PlanProgram | GuestOperation, limits: ResourceLimits) -> Message:
+    """Return that message for a guest that is told its limits another way. Raises as `start_message`."""
     if isinstance(workload, PlanProgram):
         inputs = dict(workload.inputs)
         body: Message = {"kind": "plan", "source": workload.source, "name": workload.name, "inputs": inputs}
         if workload.modules:
             body["modules"] = [[each.name, each.source.name, each.source.text] for each in workload.modules]
-        require_value_size(inputs, limits, f"the inputs of {quoted(workload.name)}")
+        if inputs:
+            require_value_size(inputs, limits, f"the inputs of {quoted(workload.name)}")
     else:
         body = {"kind": "operation", "name": workload.name, "arguments": dict(workload.arguments)}
         require_value_size(body["arguments"], limits, f"the arguments of {quoted(workload.name)}")
-    return {"type": "start", "workload": body, "limits": limits.to_dict()}
+    return {"type": "start", "workload": body}
 
 
 def require_value_size(value: WireValue, limits: ResourceLimits, what: str) -> None:

@@ -20,22 +20,33 @@ from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
 
-def serve(channel_socket: socket.socket, limits: ResourceLimits) -> None:
-    """Run one execution over a connected socket.
+def connect(channel_socket: socket.socket, limits: ResourceLimits) -> Channel:
+    """Return a link over a connected socket.
 
     Args:
         channel_socket: Stream socket to the host; the caller closes it.
+        limits: Upper bounds of what is run over it.
+    """
+    return Channel(channel_socket, Side.GUEST, frame_bytes(limits), frame_elements(limits))
+
+
+def serve(channel_socket: socket.socket, limits: ResourceLimits) -> None:
+    """Run one execution over a connected socket. See `run`."""
+    run(connect(channel_socket, limits), limits)
+
+
+def run(link: Link, limits: ResourceLimits, start: Message | None = None) -> None:
+    """Run one execution over a link.
+
+    Args:
+        link: To the host.
         limits: Upper bounds; the start message may lower them.
+        start: The start message, when a provider handed over one that it had checked; else it is received.
 
     Raises:
         WireError: The host did not start with a start message. There is nothing that could be reported then.
     """
-    run(Channel(channel_socket, Side.GUEST, frame_bytes(limits), frame_elements(limits)), limits)
-
-
-def run(link: Link, limits: ResourceLimits) -> None:
-    """Run one execution over a link. See `serve`."""
-    start = link.receive()
+    start = start or link.receive()
     if start is None:
         return
     if start["type"] != "start":

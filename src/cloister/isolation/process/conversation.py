@@ -62,6 +62,7 @@ class _Stream:
     name: str
     descriptor: int
     data: bytearray = field(default_factory=bytearray)
+    is_ready: bool = False
 
 
 class Conversation:
@@ -95,27 +96,20 @@ class Conversation:
         self._open = set(self._streams)
         self._poll = select.poll()
 
-    def attend(self, start: Message | None) -> Ending:
-        """Start the guest if there is one, and stay until nothing of the sandbox is left.
-
-        Args:
-            start: The message that tells a guest what to do.
+    def attend(self) -> Ending:
+        """Stay until nothing of the sandbox is left.
 
         Raises:
             LauncherLost: There will be no record of the end.
         """
         control, channel = self._running.control, self._running.channel
-        patience_s = (self._limits.wall_ms + GRACE_MS) / 1000
+        self._running.prepare_conclusion()
         for descriptor in (control.fileno(), *self._streams):
             self._poll.register(descriptor, select.POLLIN)
-        for descriptor in self._streams:
-            os.set_blocking(descriptor, False)
-        if channel is not None and start is not None:
+        if channel is not None:
             self._open.add(channel.fileno())
             self._poll.register(channel.fileno(), select.POLLIN)
-            channel.settimeout(patience_s)  # someone else may hold the guest's end, and never read
-            self._say(channel, start)
-        deadline_s = time.monotonic() + patience_s
+        deadline_s = time.monotonic() + self._patience_s
         while self._record is None:
             # Absolute: a guest that keeps talking must not put it off
             ready = self._poll.poll(max(0, (deadline_s - time.monotonic()) * 1000))
@@ -127,6 +121,10 @@ class Conversation:
         self._drain()
         stdout, stderr = (bytes(stream.data) for stream in self._streams.values())
         return Ending(record=self._record, stdout=stdout, stderr=stderr, failure=self._failure)
+
+    @property
+    def _patience_s(self) -> float:
+        return (self._limits.wall_ms + GRACE_MS) / 1000
 
     def _attend_to(self, descriptor: int) -> int:
         """Take what is there from one descriptor; return how many bytes, 0 when there will be no more, or `STOLEN`."""
@@ -147,7 +145,9 @@ class Conversation:
         Nothing of the sandbox is left, so all it wrote is there. A copy of the other end that it gave away may stay
         open for as long as its holder likes, and may go on writing; that is not waited for.
         """
-        for descriptor in sorted(self._open):
+        for descriptor, _ in self._poll.poll(0):
+            if descriptor not in self._open:
+                continue
             remaining = _readable_bytes(descriptor)
             while remaining > 0 and (taken := self._attend_to(descriptor)) > 0:
                 remaining -= taken
@@ -172,6 +172,9 @@ class Conversation:
         return len(data)
 
     def _take_output(self, stream: _Stream) -> int:
+        if not stream.is_ready:
+            os.set_blocking(stream.descriptor, False)
+            stream.is_ready = True
         try:
             piece = os.read(stream.descriptor, READ_BYTES)
         except BlockingIOError:
@@ -227,6 +230,8 @@ class Conversation:
             self._record = self._running.conclude()
 
     def _say(self, channel: socket.socket, message: Message) -> None:
+        if channel.gettimeout() is None:
+            channel.settimeout(self._patience_s)  # someone else may hold the guest's end, and never read
         try:
             channel.sendall(pack(checked(message, HOST_MESSAGES), frame_bytes(self._limits)))
         except (ConnectionError, TimeoutError):

@@ -8,7 +8,7 @@ the guest set.
 
 from __future__ import annotations
 
-import array
+import contextlib
 import functools
 import os
 import socket
@@ -59,20 +59,30 @@ def run(walls: Walls, group: bytes, groups_count: int, is_spare: bool, clocks: b
 def _run_plan(walls: Walls, ends: Ends) -> None:
     """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
     walls.finish("/")
-    kept = {walls.proc_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
+    ends.take_streams()
+    usual = SandboxSpec.from_bytes(payloads.USUAL_PLAN.to_bytes())  # as it will come: the very same object
+    channel = _channel(ends)
+    link = payloads.connect(channel, usual)
+    walls.limit(usual)
+    _give_way()
     private_bytes = _private_bytes(walls, ends)
-    walls.confine(ends.descriptors | kept)
+    walls.confine(ends.descriptors | {walls.proc_fd, ends.order.fileno()})
     walls.hand_over_proc(private_bytes)
-    wanted = ends.await_order()
+    wanted = ends.await_order(has_streams=True)
     wanted.take_streams()
-    walls.limit(wanted.spec)
-    _serve(wanted.spec, ends)
+    if wanted.spec is not usual:
+        walls.limit(wanted.spec)  # none becomes wider by that, whatever is wanted
+        link = payloads.connect(channel, wanted.spec)
+    ends.report.close()
+    payloads.serve_guest(wanted.spec, wanted.start, link)
     payloads.stay()
 
 
 def _run_operation(walls: Walls, ends: Ends) -> None:
     wanted = _be_ordered(walls, ends)
-    _serve(wanted.spec, ends)
+    ends.report.close()
+    with _channel(ends) as channel:
+        payloads.serve_guest(wanted.spec, wanted.start, payloads.connect(channel, wanted.spec))
 
 
 def _run_program(walls: Walls, ends: Ends) -> None:
@@ -164,15 +174,14 @@ def _ready_script(walls: Walls, wanted: Order) -> Report | None:
 
 
 def _rehearse() -> None:
-    """Be ordered to run a plan, and run it: what is done once is done faster the next time."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, step("rehearsal"):
-        ours.sendmsg([payloads.REHEARSED.to_bytes()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
-        ends = Ends(report=ours, order=theirs, stdout_fd=os.dup(1), stderr_fd=os.dup(2), channel_fd=None)
-        privileges.rehearse_limits()
-        wanted = ends.await_order()
-        wanted.take_streams()
-        payloads.rehearse_guest(wanted.spec)
+    """Be ordered to run plans, and run them: what is done once is done faster the next time."""
+    for start in payloads.prompts(payloads.REHEARSALS):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, step("rehearsal"):
+            ours.send(Order.encode(payloads.USUAL_PLAN, start))
+            ends = Ends(report=ours, order=theirs, stdout_fd=1, stderr_fd=2, channel_fd=None)
+            wanted = ends.await_order(has_streams=True)
+            payloads.rehearse_guest(wanted.spec, wanted.start)
 
 
 def _private_bytes(walls: Walls, ends: Ends) -> int:
@@ -180,10 +189,18 @@ def _private_bytes(walls: Walls, ends: Ends) -> int:
     return measuring.private_bytes(walls.proc_fd) if ends.is_spare else 0
 
 
-def _serve(spec: SandboxSpec, ends: Ends) -> None:
-    ends.report.close()
+def _give_way() -> None:
+    """Preempt nobody at waking up: killed by its host on the host's processor, it would first end there.
+
+    Source: sched(7), SCHED_BATCH.
+    """
+    with contextlib.suppress(PermissionError):  # of an idle process nobody is preempted anyway, and it may stay one
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _channel(ends: Ends) -> socket.socket:
     assert ends.channel_fd is not None  # noqa: S101 - guests have one
-    payloads.serve_guest(spec, ends.channel_fd)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, ends.channel_fd)
 
 
 def _execute(spec: SandboxSpec) -> int:

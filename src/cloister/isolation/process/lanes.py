@@ -18,9 +18,10 @@ class Lane(StrEnum):
     """What a waiting sandbox can become."""
 
     PLAN = "plan"
-    """A forked guest without a file system, confined to the last: only pure code runs in it."""
+    """A forked guest without a file system, confined to the last: only pure code runs in it, within the usual limits of
+    the kernel or below them."""
     OPERATION = "operation"
-    """A forked guest that will be shown granted paths."""
+    """A forked guest that will be shown granted paths, or is allowed more than the usual limits."""
     PROGRAM = "program"
     """A program to be executed, with the system's files."""
     SCRIPT = "script"

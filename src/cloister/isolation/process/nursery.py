@@ -22,8 +22,10 @@ from cloister.isolation.process import descriptors, outcome
 from cloister.isolation.process.lanes import ORDER_INLINE_BYTES, Lane, PoolSettings
 from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
+from cloister.isolation.process.order import Order
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
+from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
 TRIES: Final = 3
@@ -67,13 +69,16 @@ class Nursery:
         """Process id of the launcher; None when none was started yet."""
         return self._launcher.pid if self._launcher is not None else None
 
-    def launch(self, spec: SandboxSpec, stdin: bytes | socket.socket = b"") -> RunningSandbox:
+    def launch(
+        self, spec: SandboxSpec, stdin: bytes | socket.socket = b"", *, start: Message | None = None
+    ) -> RunningSandbox:
         """Take a sandbox and tell it what to run.
 
         Args:
             spec: What that is.
             stdin: What a program finds on its standard input. It is a sealed file in memory, so a program that does not
                 read it blocks nobody. Or the connection a session is served on.
+            start: For a guest its start message, as it came out of a JSON parser.
 
         Raises:
             LaunchError: `provider.launcher` when the launcher does not start, or too many files are open here.
@@ -81,7 +86,7 @@ class Nursery:
             ProviderError: `provider.closed` after `close`.
         """
         try:
-            return self._launch(spec, stdin)
+            return self._launch(spec, stdin, start)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS):
                 raise
@@ -89,13 +94,10 @@ class Nursery:
         except Refused as refused:
             raise _explained(refused) from refused
 
-    def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket) -> RunningSandbox:
+    def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None) -> RunningSandbox:
         with contextlib.ExitStack() as sent:
-            order = spec.to_bytes()
-            if isinstance(stdin, bytes):
-                rights = [descriptors.held(descriptors.input_file(stdin), sent)]
-            else:
-                rights = [stdin.fileno()]
+            order = Order.encode(spec, start)
+            rights = _standard_input(spec, stdin, sent)
             if len(order) > ORDER_INLINE_BYTES:
                 rights.append(descriptors.held(descriptors.sealed(order), sent))
                 order = b""
@@ -175,6 +177,15 @@ class Nursery:
             table.close()  # a change is told once to all who share it, so the parent's is not asked here
 
 
+def _standard_input(spec: SandboxSpec, stdin: bytes | socket.socket, sent: contextlib.ExitStack) -> list[int]:
+    """Return what is sent for it: nothing for a plan, whose sandbox has an empty one while it waits."""
+    if spec.lane is Lane.PLAN:
+        return []
+    if isinstance(stdin, bytes):
+        return [descriptors.held(descriptors.input_file(stdin), sent)]
+    return [stdin.fileno()]
+
+
 @functools.lru_cache(maxsize=64)
 def _encoded(limits: ResourceLimits) -> bytes:
     return json.dumps(limits.to_dict()).encode("ascii")
@@ -187,7 +198,10 @@ def _begin(sandbox: RunningSandbox, limits: bytes, order: bytes, rights: list[in
     except ConnectionError:
         return False
     with contextlib.suppress(ConnectionError):  # it has failed meanwhile, and the record will say why
-        sandbox.order.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", rights))])
+        if rights:
+            sandbox.order.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", rights))])
+        else:
+            sandbox.order.send(order)
     sandbox.order.close()
     return True
 

@@ -6,15 +6,19 @@ Owns the reading of it, and the descriptors that lead out of a sandbox. Standard
 from __future__ import annotations
 
 import array
+import marshal
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloister.isolation.process import syscalls
 from cloister.isolation.process.lanes import ORDER_FDS_MAX, ORDER_INLINE_BYTES
 from cloister.isolation.process.spec import SandboxSpec
+
+if TYPE_CHECKING:
+    from cloister.isolation.wire_messages import Message
 
 FIRST_FD: Final = 3
 """After the standard ones."""
@@ -26,21 +30,34 @@ class Order:
 
     Attributes:
         spec: What is to be run.
+        start: For a guest its start message; None for programs.
         data: The message it came in.
-        streams: Standard input, output and error.
+        streams: Standard input, output and error; none when they are in place already.
         file_fd: The file it is in, when it did not fit the message; else None.
     """
 
     spec: SandboxSpec
+    start: Message | None
     data: bytes
     streams: list[int]
     file_fd: int | None
+
+    @staticmethod
+    def encode(spec: SandboxSpec, start: Message | None = None) -> bytes:
+        """Return what `read` reads.
+
+        Args:
+            spec: What is to be run.
+            start: For a guest its start message, as it came out of a JSON parser.
+        """
+        return marshal.dumps((spec.to_bytes(), start))
 
     @classmethod
     def read(cls, data: bytes, streams: list[int], file_fd: int | None) -> Order:
         """Read what came."""
         text = data if file_fd is None else os.pread(file_fd, os.fstat(file_fd).st_size, 0)
-        return cls(SandboxSpec.from_bytes(text), data, streams, file_fd)
+        spec, start = marshal.loads(text)  # noqa: S302 - it comes from our own host
+        return cls(SandboxSpec.from_bytes(spec), start, data, streams, file_fd)
 
     @property
     def descriptors(self) -> list[int]:
@@ -81,18 +98,28 @@ class Ends:
         """What stays open once the order was taken."""
         return {self.report.fileno(), *(() if self.channel_fd is None else (self.channel_fd,))}
 
-    def await_order(self) -> Order:
-        """Wait for what to run. The process ends here when the host needs it no more."""
+    def take_streams(self) -> None:
+        """Put the output streams where every program has them, before the order comes; its input is the launcher's."""
+        for number, descriptor in ((1, self.stdout_fd), (2, self.stderr_fd)):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+    def await_order(self, *, has_streams: bool = False) -> Order:
+        """Wait for what to run. The process ends here when the host needs it no more.
+
+        Args:
+            has_streams: Whether the streams are in place already; else standard input comes with the order.
+        """
         space = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
         data, ancillary, _, _ = self.order.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
         descriptors = array.array("i")
         for _, _, rights in ancillary:
             descriptors.frombytes(rights)
-        if not descriptors:
+        if not data or not (has_streams or descriptors):
             os._exit(0)
-        stdin_fd, *file_fd = descriptors
+        streams = [] if has_streams else [descriptors.pop(0), self.stdout_fd, self.stderr_fd]
         self.order.close()
-        return Order.read(data, [stdin_fd, self.stdout_fd, self.stderr_fd], file_fd[0] if file_fd else None)
+        return Order.read(data, streams, descriptors[0] if descriptors else None)
 
 
 def keep_only(kept: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloister.isolation.process import privileges
 from cloister.isolation.process.lanes import Lane
@@ -17,15 +17,22 @@ from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.limits import ResourceLimits
 
+if TYPE_CHECKING:
+    from cloister.isolation.wire import Channel
+    from cloister.isolation.wire_messages import Message
+
 STANDARD_FDS: Final = (0, 1, 2)
-REHEARSED: Final = SandboxSpec(
+REHEARSALS: Final = 10
+"""So often a plan is run by the launcher: CPython makes code faster in place once it has run eight times, and what
+was made so before the fork is shared. Source: `co_warmup` in Include/internal/pycore_code.h of CPython 3.11."""
+USUAL_PLAN: Final = SandboxSpec(
     lane=Lane.PLAN,
     argv=(),
     script=None,
     grants=(),
     runtime=(),
     environment={},
-    working_directory="/",
+    working_directory=DEFAULT_DIRECTORY,
     limits=ResourceLimits(),
 )
 
@@ -35,27 +42,39 @@ def load_guest() -> None:
     import cloister.isolation.guest.main  # noqa: PLC0415
     import cloister.isolation.guest.rehearsal  # noqa: F401, PLC0415 - for its effect: it is there in every clone
 
-    rehearse_guest(REHEARSED, take=0)
+    for take in range(REHEARSALS):
+        for start in prompts(take):
+            rehearse_guest(USUAL_PLAN, start)
 
 
-def rehearse_guest(spec: SandboxSpec, take: int = 1) -> None:
+def prompts(take: int) -> list[Message]:
+    """Return start messages of plans of our own; see `rehearsal.prompts`."""
+    from cloister.isolation.guest import rehearsal  # noqa: PLC0415 - loaded by the launcher already
+
+    return rehearsal.prompts(take)
+
+
+def rehearse_guest(spec: SandboxSpec, start: Message | None) -> None:
     """Run a plan of our own, so that a plan that comes finds in its own memory what it is going to change there."""
-    from cloister.isolation.guest.rehearsal import prompt  # noqa: PLC0415 - loaded by the launcher already
-
     ours, theirs = socket.socketpair()
-    with ours:
-        prompt(ours, spec.limits, take)
-        serve_guest(spec, theirs.detach())
+    with ours, theirs:
+        serve_guest(spec, start, connect(theirs, spec))
 
 
-def serve_guest(spec: SandboxSpec, channel_fd: int) -> None:
+def connect(channel: socket.socket, spec: SandboxSpec) -> Channel:
+    """Return the link of a guest to its host."""
+    from cloister.isolation.guest import main  # noqa: PLC0415 - loaded by the launcher already
+
+    return main.connect(channel, spec.limits)
+
+
+def serve_guest(spec: SandboxSpec, start: Message | None, link: Channel) -> None:
     """Be the guest until its work is done."""
-    from cloister.isolation.guest.main import serve  # noqa: PLC0415 - loaded by the launcher already
+    from cloister.isolation.guest import main  # noqa: PLC0415 - loaded by the launcher already
 
     if spec.environment:
         os.environ.update(spec.environment)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel_fd) as channel:
-        serve(channel, spec.limits)
+    main.run(link, spec.limits, start)
 
 
 def stay() -> None:

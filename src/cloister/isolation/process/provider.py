@@ -15,7 +15,7 @@ from typing import Final, assert_never
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import ConfigError, InternalError, ProviderUnavailable
-from cloister.isolation.dialogue import Dialogue, require_value_size, start_message
+from cloister.isolation.dialogue import Dialogue, bare_start_message, require_value_size
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.process import outcome, shortfalls
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
@@ -25,6 +25,8 @@ from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lan
 from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.nursery import Nursery
+from cloister.isolation.process.payloads import USUAL_PLAN
+from cloister.isolation.process.privileges import limits_table
 from cloister.isolation.process.selftest import run as selftest
 from cloister.isolation.process.session import ProcessSession
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
@@ -46,6 +48,8 @@ from cloister.isolation.provider import (
 )
 from cloister.isolation.script_failure import script_failed, told_limit
 from cloister.isolation.session_provider import SessionContext
+from cloister.isolation.wire import body_of, frame_bytes
+from cloister.isolation.wire_messages import HOST_MESSAGES, Message, checked
 from cloister.isolation.wire_values import parse_output
 from cloister.limits import ResourceLimits
 
@@ -192,14 +196,11 @@ class ProcessProvider:
         """Run a workload whose permission was checked."""
         if not is_supported():
             raise ProviderUnavailable(_UNSUPPORTED)
-        dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
-        start = start_message(workload, spec.limits) if isinstance(workload, (PlanProgram, GuestOperation)) else None
-        if start is not None:
-            del start["limits"]  # they are in the order, and are read once
         nursery = nursery or self._nurseries[spec.lane]
-        with nursery.launch(spec, _stdin(workload)) as running:
+        with nursery.launch(spec, _stdin(workload), start=_start(workload, spec.limits)) as running:
+            dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
             try:
-                ending = Conversation(running, spec.limits, dialogue, on_output).attend(start)
+                ending = Conversation(running, spec.limits, dialogue, on_output).attend()
             except LauncherLost as lost:
                 complaint = nursery.discard()
                 if complaint:
@@ -257,6 +258,17 @@ def _is_alone(context: ExecutionContext) -> bool:
     )
 
 
+def _is_roomier(limits: ResourceLimits) -> bool:
+    """Return whether the kernel would have to allow more than in a sandbox for plans.
+
+    Its limits are set before it is ordered, and from then on can only be lowered.
+    """
+    if limits == USUAL_PLAN.limits:
+        return False
+    usual = limits_table(USUAL_PLAN.limits)
+    return any(value > usual[which] for which, value in limits_table(limits).items())
+
+
 def _checked_environment(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in environment.items():
         if not name or "=" in name or "\0" in name + value:
@@ -267,7 +279,7 @@ def _checked_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _lane(context: ExecutionContext) -> Lane:
     match context.workload:
         case PlanProgram():
-            return Lane.OPERATION if context.mounts else Lane.PLAN
+            return Lane.OPERATION if context.mounts or _is_roomier(context.limits) else Lane.PLAN
         case GuestOperation():
             return Lane.OPERATION
         case ScriptSource(language=ScriptLanguage.PYTHON, options=()):
@@ -307,6 +319,15 @@ def _stdin(workload: Workload) -> bytes:
             return workload.stdin
         case _:
             return b""
+
+
+def _start(workload: Workload, limits: ResourceLimits) -> Message | None:
+    """Return what a guest is told in its order: the same, after the same checks, as comes out of a connection."""
+    if not isinstance(workload, (PlanProgram, GuestOperation)):
+        return None
+    body = body_of(checked(bare_start_message(workload, limits), HOST_MESSAGES), frame_bytes(limits))
+    message: Message = json.loads(body)
+    return message
 
 
 def _raise_failures(ending: Ending, spec: SandboxSpec) -> None:

@@ -6,6 +6,7 @@ guests never see or write it. Standard library only; part of the guest set.
 
 from __future__ import annotations
 
+import functools
 import marshal
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,11 @@ FIXED_ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
     "TZ": "UTC",
 }
+
+MARSHAL_VERSION: Final = 2
+"""The last one without references between objects: equal specifications have equal bytes. Source: the manual of Python,
+`marshal.version`."""
+REMEMBERED: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +103,21 @@ class SandboxSpec:
     def to_bytes(self) -> bytes:
         """Return it for the first process of the sandbox, which runs the same interpreter."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        fields["lane"] = self.lane.value
-        fields["grants"] = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
+        fields["lane"] = str(self.lane)
+        if self.grants:
+            fields["grants"] = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
         fields["limits"] = self.limits.to_dict()
         if self.session is not None:
             fields["session"] = {name: getattr(self.session, name) for name in SessionTerms.__slots__}
-        return marshal.dumps(fields)
+        return marshal.dumps(fields, MARSHAL_VERSION)
 
     @classmethod
+    @functools.lru_cache(maxsize=REMEMBERED)
     def from_bytes(cls, data: bytes) -> SandboxSpec:
-        """Return the specification that `to_bytes` made. The host is trusted, which `marshal` needs."""
+        """Return the specification that `to_bytes` made. The host is trusted, which `marshal` needs.
+
+        The last ones are remembered: a sandbox for plans has seen the usual one at its rehearsal.
+        """
         fields = marshal.loads(data)  # noqa: S302 - it comes from our own host
         fields["lane"] = Lane(fields["lane"])
         fields["grants"] = tuple(Grant(**dict(zip(Grant.__slots__, grant, strict=True))) for grant in fields["grants"])

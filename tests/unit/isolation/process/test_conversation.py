@@ -11,11 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from cloister.errors import LimitExceeded, WireError
-from cloister.isolation.dialogue import start_message
 from cloister.isolation.process import conversation
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.supply import RunningSandbox
-from cloister.isolation.provider import GuestOperation
 from cloister.limits import ResourceLimits
 
 RECORD = {"status": 0}
@@ -36,9 +34,9 @@ def sandbox() -> Iterator[SimpleNamespace]:
         os.close(descriptor)
 
 
-def attend(sandbox: SimpleNamespace, start: dict | None = None, **limits: int) -> Ending:
+def attend(sandbox: SimpleNamespace, **limits: int) -> Ending:
     bounds = ResourceLimits(**({"wall_ms": 1_000} | limits))
-    return Conversation(sandbox.running, bounds, None, None).attend(start)
+    return Conversation(sandbox.running, bounds, None, None).attend()
 
 
 def test_what_was_written_is_read_and_an_open_end_is_not_waited_for(sandbox) -> None:
@@ -86,7 +84,7 @@ def test_too_much_output_is_found_after_the_end_too(sandbox) -> None:
 def test_half_a_message_is_a_broken_conversation(sandbox, sent, failure) -> None:
     sandbox.guest.sendall(sent)
     sandbox.launcher.send(json.dumps(RECORD).encode())
-    ending = attend(sandbox, start_message(GuestOperation(name="probe", arguments={}), ResourceLimits()))
+    ending = attend(sandbox)
     assert type(ending.failure) is failure
 
 

@@ -105,6 +105,7 @@ from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.cgroup.hierarchy import Standing
 from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
+from cloister.isolation.process.order import Order
 from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.process.supply import Supply
@@ -124,7 +125,7 @@ def make(groups):
     return Supply(ours, Lane.PROGRAM), made
 
 def reports_of(supply, made):
-    nursery._begin(supply.take(), b"{}", TRUE.to_bytes(), [null])
+    nursery._begin(supply.take(), b"{}", Order.encode(TRUE), [null])
     reports = []
     try:
         while message := made[0].report.recv(65536):
