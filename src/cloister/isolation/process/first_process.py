@@ -60,7 +60,7 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
     """Finish the walls before anyone waits for them: nothing in a sandbox for plans differs from one to the next."""
     walls.finish("/")
     ends.take_streams()
-    usual = SandboxSpec.from_bytes(payloads.USUAL_PLAN.to_bytes())  # as it will come: the very same object
+    usual = payloads.USUAL_PLAN
     channel = _channel(ends)
     link = payloads.connect(channel, usual)
     walls.limit(usual)
@@ -210,7 +210,7 @@ def _execute(spec: SandboxSpec) -> int:
         raise Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
 
 
-def _send(report: socket.socket, message: Report) -> None:
+def _send(report: socket.SocketType, message: Report) -> None:
     report.send(reports.to_bytes(message))
 
 

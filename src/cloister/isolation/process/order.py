@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FIRST_FD: Final = 3
 """After the standard ones."""
+_SPACE: Final = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
+_CLOSED_AT_EXEC: Final = int(socket.MSG_CMSG_CLOEXEC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ class Ends:
         is_spare: Whether nobody waits for the sandbox yet.
     """
 
-    report: socket.socket
-    order: socket.socket
+    report: socket.SocketType
+    order: socket.SocketType
     stdout_fd: int
     stderr_fd: int
     channel_fd: int | None
@@ -110,8 +112,7 @@ class Ends:
         Args:
             has_streams: Whether the streams are in place already; else standard input comes with the order.
         """
-        space = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
-        data, ancillary, _, _ = self.order.recvmsg(ORDER_INLINE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = self.order.recvmsg(ORDER_INLINE_BYTES, _SPACE, _CLOSED_AT_EXEC)
         descriptors = array.array("i")
         for _, _, rights in ancillary:
             descriptors.frombytes(rights)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cloister.isolation.process import privileges
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.reports import Report
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
-from cloister.limits import ResourceLimits
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, SandboxSpec
 
 if TYPE_CHECKING:
     from cloister.isolation.wire import Channel
@@ -33,7 +32,7 @@ USUAL_PLAN: Final = SandboxSpec(
     runtime=(),
     environment={},
     working_directory=DEFAULT_DIRECTORY,
-    limits=ResourceLimits(),
+    limits=USUAL_LIMITS,
 )
 
 
@@ -42,6 +41,7 @@ def load_guest() -> None:
     import cloister.isolation.guest.main  # noqa: PLC0415
     import cloister.isolation.guest.rehearsal  # noqa: F401, PLC0415 - for its effect: it is there in every clone
 
+    USUAL_PLAN.remember()
     for take in range(REHEARSALS):
         for start in prompts(take):
             rehearse_guest(USUAL_PLAN, start)

@@ -135,23 +135,24 @@ def limits_table(limits: ResourceLimits) -> dict[int, int]:
     }
 
 
-def limit_resources(limits: ResourceLimits) -> None:
-    """Set those limits, as hard ones."""
-    _set_limits(limits_table(limits))
+def limit_resources(limits: ResourceLimits, calls: Calls = AT_ONCE) -> dict[int, int]:
+    """Set those limits, as hard ones; return them.
+
+    A hard limit that is below one already stays, since only lowering is allowed.
+
+    Args:
+        limits: Of one run.
+        calls: Makes the system calls.
+    """
+    table = {which: _lowered(which, wanted) for which, wanted in limits_table(limits).items()}
+    for which, value in table.items():
+        calls.make("prlimit64", 0, which, (ctypes.c_uint64 * 2)(value, value), None)
+    return table
 
 
-def rehearse_limits() -> None:
-    """Set the limits to what they are."""
-    _set_limits({which: resource.getrlimit(which)[1] for which in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)})
-
-
-def _set_limits(table: dict[int, int]) -> None:
-    for which, wanted in table.items():
-        try:
-            resource.setrlimit(which, (wanted, wanted))
-        except ValueError:  # a hard limit is below it already, and only lowering is allowed
-            hard = resource.getrlimit(which)[1]
-            resource.setrlimit(which, (hard, hard))
+def _lowered(which: int, wanted: int) -> int:
+    hard = resource.getrlimit(which)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})

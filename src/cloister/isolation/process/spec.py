@@ -6,7 +6,6 @@ guests never see or write it. Standard library only; part of the guest set.
 
 from __future__ import annotations
 
-import functools
 import marshal
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +27,6 @@ FIXED_ENVIRONMENT: Final = {
 MARSHAL_VERSION: Final = 2
 """The last one without references between objects: equal specifications have equal bytes. Source: the manual of Python,
 `marshal.version`."""
-REMEMBERED: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,26 +100,57 @@ class SandboxSpec:
 
     def to_bytes(self) -> bytes:
         """Return it for the first process of the sandbox, which runs the same interpreter."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        fields["lane"] = str(self.lane)
-        if self.grants:
-            fields["grants"] = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
-        fields["limits"] = self.limits.to_dict()
-        if self.session is not None:
-            fields["session"] = {name: getattr(self.session, name) for name in SessionTerms.__slots__}
-        return marshal.dumps(fields, MARSHAL_VERSION)
+        grants = tuple(tuple(getattr(grant, name) for name in Grant.__slots__) for grant in self.grants)
+        session = None if self.session is None else (self.session.idle_ms, self.session.has_terminals)
+        limits = tuple(self.limits.to_dict().values())
+        return marshal.dumps(
+            (
+                str(self.lane),
+                self.argv,
+                self.script,
+                grants,
+                self.runtime,
+                self.environment,
+                self.working_directory,
+                limits,
+                session,
+            ),
+            MARSHAL_VERSION,
+        )
 
     @classmethod
-    @functools.lru_cache(maxsize=REMEMBERED)
     def from_bytes(cls, data: bytes) -> SandboxSpec:
         """Return the specification that `to_bytes` made. The host is trusted, which `marshal` needs.
 
-        The last ones are remembered: a sandbox for plans has seen the usual one at its rehearsal.
+        For what was given to `remember` it is the very same object.
         """
-        fields = marshal.loads(data)  # noqa: S302 - it comes from our own host
-        fields["lane"] = Lane(fields["lane"])
-        fields["grants"] = tuple(Grant(**dict(zip(Grant.__slots__, grant, strict=True))) for grant in fields["grants"])
-        fields["limits"] = ResourceLimits(**fields["limits"])
-        if fields["session"] is not None:
-            fields["session"] = SessionTerms(**fields["session"])
-        return cls(**fields)
+        remembered = _REMEMBERED.get(data)
+        if remembered is not None:
+            return remembered
+        lane, argv, script, grants, runtime, environment, directory, limits, session = marshal.loads(data)  # noqa: S302
+        return cls(
+            lane=_LANES[lane],
+            argv=argv,
+            script=script,
+            grants=tuple(Grant(**dict(zip(Grant.__slots__, grant, strict=True))) for grant in grants),
+            runtime=runtime,
+            environment=environment,
+            working_directory=directory,
+            limits=USUAL_LIMITS if limits == _USUAL_FIGURES else ResourceLimits(**_named(limits)),
+            session=None if session is None else SessionTerms(idle_ms=session[0], has_terminals=session[1]),
+        )
+
+    def remember(self) -> None:
+        """Have `from_bytes` return this object from now on, in this process and those forked from it."""
+        _REMEMBERED[self.to_bytes()] = self
+
+
+USUAL_LIMITS: Final = ResourceLimits()
+"""Whatever is as these is these: what was made ready for them is for no others."""
+_USUAL_FIGURES: Final = tuple(USUAL_LIMITS.to_dict().values())
+_LANES: Final = {str(lane): lane for lane in Lane}
+_REMEMBERED: Final[dict[bytes, SandboxSpec]] = {}
+
+
+def _named(figures: tuple[int, ...]) -> dict[str, int]:
+    return dict(zip(ResourceLimits.__slots__, figures, strict=True))

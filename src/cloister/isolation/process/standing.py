@@ -12,8 +12,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import resource
 import stat
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,8 @@ GROUPS_BYTES_MAX: Final = 64 * 1024
 NAME_BYTES_MAX: Final = 64
 """Of a namespace: a short word and a number of 32 bits."""
 SECCOMP_MODE_FILTER: Final = 2
+LIMIT: Final = struct.Struct("=QQ")
+"""`struct rlimit64` of include/uapi/linux/resource.h: soft and hard."""
 UTSNAME_FIELD_BYTES: Final = 65
 UTSNAME_BYTES: Final = 6 * UTSNAME_FIELD_BYTES
 """`struct new_utsname` of include/uapi/linux/utsname.h; the second field is the host name."""
@@ -168,6 +170,7 @@ class Looks:
     def __init__(self, calls: Calls, machine: Machine, facts: Facts, *, is_guest: bool) -> None:
         self._machine = machine
         self._facts = facts
+        self._variables = frozenset(os.environ)  # a fork changes none
         self._is_guest = is_guest
         self._status = ctypes.create_string_buffer(STATUS_BYTES_MAX)
         self._oom_score = ctypes.create_string_buffer(NAME_BYTES_MAX)
@@ -188,16 +191,6 @@ class Looks:
                 answer=refused(errno.EACCES),
                 about="what no rule allows",
                 wall=Mechanism.LANDLOCK,
-            )
-        if not self._is_guest:  # an empty root has none
-            calls.make(
-                "faccessat",
-                syscalls.AT_FDCWD,
-                "/proc/sys",
-                os.F_OK,
-                answer=refused(errno.ENOENT),
-                about="/proc/sys",
-                wall=Mechanism.PRIVATE_PROC,
             )
 
     def _look_at_process(self, calls: Calls) -> None:
@@ -232,7 +225,11 @@ class Looks:
             return Mechanism.PRIVATE_ROOT, "its root is the launcher's"
         if not os.statvfs("/").f_flag & os.ST_RDONLY:
             return Mechanism.READ_ONLY_ROOT, "its root can be written to"
-        for name in () if self._is_guest else os.listdir("/dev"):  # noqa: PTH208
+        if self._is_guest:
+            return None  # an empty root has neither
+        if os.access("/proc/sys", os.F_OK):
+            return Mechanism.PRIVATE_PROC, "there is a /proc/sys"
+        for name in os.listdir("/dev"):  # noqa: PTH208
             if name in view.DEVICES or name in view.DEVICE_LINKS or (has_terminals and name in view.TERMINAL_DEVICES):
                 continue
             return Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
@@ -257,20 +254,39 @@ class Looks:
         # Listing a directory by its descriptor opens it once more, for that moment
         if len(foreign) > 1:
             return Mechanism.CLOSED_DESCRIPTORS, f"files are open as {sorted(foreign)}"
-        for variable in os.environ:
-            if variable not in FIXED_ENVIRONMENT:
-                return Mechanism.CLEAN_ENVIRONMENT, f"it has {len(os.environ)} variables"
+        if self._variables - FIXED_ENVIRONMENT.keys():
+            return Mechanism.CLEAN_ENVIRONMENT, f"it has {len(self._variables)} variables"
         return None
 
 
-def limits_fault(limits: ResourceLimits, *, is_guest: bool) -> Fault | None:
-    """Look at the limits of one run; return what is wider than they allow."""
-    for which, wanted in privileges.limits_table(limits).items():
-        value = resource.getrlimit(which)[1]
-        if value == resource.RLIM_INFINITY or value > wanted:
-            return Mechanism.RESOURCE_LIMITS, f"limit {which} is {value}, not {wanted}"
-    if is_guest:
-        return None
+class LimitsSeen:
+    """The limits of one run, asked by calls.
+
+    Args:
+        calls: Makes the system calls.
+        table: What they are to be, by the number of the resource.
+    """
+
+    def __init__(self, calls: Calls, table: dict[int, int]) -> None:
+        self._which = tuple(table)
+        self._wanted = b"".join(LIMIT.pack(value, value) for value in table.values())
+        self._seen = (ctypes.c_char * len(self._wanted))()
+        for index, which in enumerate(self._which):
+            place = (ctypes.c_char * LIMIT.size).from_buffer(self._seen, index * LIMIT.size)
+            calls.make("prlimit64", 0, which, None, place)
+
+    def fault(self) -> Fault | None:
+        """Look at the answers; return one that is another."""
+        seen = self._seen.raw
+        if seen == self._wanted:
+            return None
+        pairs = zip(self._which, LIMIT.iter_unpack(seen), LIMIT.iter_unpack(self._wanted), strict=True)
+        which, found, wanted = next(pair for pair in pairs if pair[1] != pair[2])
+        return Mechanism.RESOURCE_LIMITS, f"limit {which} is {found}, not {wanted}"
+
+
+def quota_fault(limits: ResourceLimits) -> Fault | None:
+    """Look at the room in the private directory."""
     space = os.statvfs(DEFAULT_DIRECTORY)
     size = space.f_blocks * space.f_frsize
     # The kernel rounds up to whole pages

@@ -23,12 +23,12 @@ from cloister.isolation.process.reports import CONTROL_GROUPS
 from cloister.isolation.process.root import Root
 from cloister.isolation.process.seccomp import install as seccomp
 from cloister.isolation.process.seccomp.calls import Profile
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
-from cloister.isolation.process.standing import Facts, GroupNames, Looks, NamespaceNames
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, SandboxSpec
+from cloister.isolation.process.standing import Facts, GroupNames, LimitsSeen, Looks, NamespaceNames
 from cloister.isolation.process.steps import Failure, require, step
 from cloister.limits import ResourceLimits
 
-_USUAL_ROOM: Final = ResourceLimits().disk_bytes, ResourceLimits().inodes_count
+_USUAL_ROOM: Final = USUAL_LIMITS.disk_bytes, USUAL_LIMITS.inodes_count
 """In the private directory."""
 
 
@@ -73,6 +73,8 @@ class Walls:
         self._looks = self._lay_confining(self._confining, self.facts)
         self._filtering = Batch(free)
         self._lay_filter(self._filtering)
+        self._limiting = Batch(free)
+        self._usual_limits = self._lay_limits(self._limiting, USUAL_LIMITS)
         self._root.calls = self.ruleset.calls = AT_ONCE  # what follows differs from one sandbox to the next
 
     def _lay_arrival(self, calls: Batch, places: Places) -> Batch:
@@ -139,7 +141,7 @@ class Walls:
         calls = Batch(free)
         calls.step("private directory")
         self._root.calls = self.ruleset.calls = calls
-        self._root.add_private_directory(ResourceLimits())
+        self._root.add_private_directory(USUAL_LIMITS)
         return self._lay_finish(calls)
 
     def _lay_finish(self, calls: Batch) -> Batch:
@@ -216,7 +218,7 @@ class Walls:
         with step("private directory"):
             self._root.add_runtime(self.machine.runtime)
             script_fd = self._root.add_script_to_come()
-            self._root.add_private_directory(ResourceLimits())
+            self._root.add_private_directory(USUAL_LIMITS)
         self.finish(DEFAULT_DIRECTORY)
         return script_fd
 
@@ -276,13 +278,24 @@ class Walls:
         with step("system call filter"):
             self._lay_filter(AT_ONCE)
 
+    def _lay_limits(self, calls: Calls, limits: ResourceLimits) -> LimitsSeen:
+        """Set limits, and look whether they are."""
+        calls.step("resource limits")
+        has_limits = self.machine.has(Mechanism.RESOURCE_LIMITS)
+        table = privileges.limit_resources(limits, calls if has_limits else Batch(Descriptors()))
+        return LimitsSeen(calls, table)
+
     def limit(self, spec: SandboxSpec) -> None:
         """Set the limits of one run, and see that they are."""
         with step("resource limits"):
-            if self.machine.has(Mechanism.RESOURCE_LIMITS):
-                privileges.limit_resources(spec.limits)
+            seen = self._usual_limits
+            if spec.limits is USUAL_LIMITS:
+                self._limiting.run()
+            else:
+                seen = self._lay_limits(AT_ONCE, spec.limits)
             if self.machine.has(Mechanism.STANDING):
-                require(standing.limits_fault(spec.limits, is_guest=spec.is_guest))
+                require(seen.fault())
+                require(None if spec.is_guest else standing.quota_fault(spec.limits))
 
 
 def _is_usual(spec: SandboxSpec) -> bool:
