@@ -8,7 +8,6 @@ the guest set.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import socket
@@ -192,9 +191,11 @@ def _private_bytes(walls: Walls, ends: Ends) -> int:
 def _give_way() -> None:
     """Preempt nobody at waking up: killed by its host on the host's processor, it would first end there.
 
+    A policy that somebody chose for the host and all it starts is left; by none of them it would preempt its host.
+
     Source: sched(7), SCHED_BATCH.
     """
-    with contextlib.suppress(PermissionError):  # of an idle process nobody is preempted anyway, and it may stay one
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

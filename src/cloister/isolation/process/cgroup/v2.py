@@ -84,11 +84,16 @@ def _nothing(base: str, why: str) -> Survey:
 
 
 def _belongs_to(pid: int, host_pid: int) -> bool:
-    """Return whether a process is the host or a child of it; 0 stands for one that cannot be seen from here."""
-    if pid == host_pid:
-        return True
-    text = files.read(f"/proc/{pid}/stat") if pid else None
-    return text is not None and int(text[text.rindex(")") + 2 :].split(" ")[1]) == host_pid
+    """Return whether a process is the host or was started by it, directly or not.
+
+    Args:
+        pid: The process; 0 stands for one that cannot be seen from here.
+        host_pid: The host.
+    """
+    while pid not in (0, host_pid):
+        text = files.read(f"/proc/{pid}/stat")
+        pid = 0 if text is None else int(text[text.rindex(")") + 2 :].split(" ")[1])
+    return pid == host_pid
 
 
 def _named(pids: list[int]) -> str:
