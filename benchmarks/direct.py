@@ -46,6 +46,16 @@ class Prepared(StrEnum):
     USUAL = "warm"
 
 
+def script(source: str) -> ScriptSource:
+    """Return a Python script."""
+    return ScriptSource(language=ScriptLanguage.PYTHON, source=source)
+
+
+def plan(source: str) -> PlanProgram:
+    """Return a plan."""
+    return PlanProgram(source=source, name="<benchmark>")
+
+
 def open_runtime(home: Path, prepared: Prepared) -> Runtime:
     """Return a Runtime whose providers have that much ready.
 
@@ -75,23 +85,22 @@ class Direct:
         self, *argv: str, limits: ResourceLimits | None = None, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Run an executable."""
-        return self.provider.execute(self._permitted(ExternalProgram(argv=argv), limits), on_output=on_output)
+        return self.provider.execute(self.permitted(ExternalProgram(argv=argv), limits), on_output=on_output)
 
     def python(self, source: str) -> WireValue:
         """Run a Python script and return what it printed."""
-        script = ScriptSource(language=ScriptLanguage.PYTHON, source=source)
-        return self.provider.execute(self._permitted(script)).value
+        return self.provider.execute(self.permitted(script(source))).value
 
     def plan(self, source: str, *, host: HostCalls | None = None, limits: ResourceLimits | None = None) -> WireValue:
         """Run RTFS and return its value."""
-        program = PlanProgram(source=source, name="<benchmark>")
-        return self.provider.execute(self._permitted(program, limits), host=host).value
+        return self.provider.execute(self.permitted(plan(source), limits), host=host).value
 
     def operation(self, name: str, arguments: dict[str, WireValue]) -> WireValue:
         """Do one of the fixed operations of the guest and return what it gave."""
-        return self.provider.execute(self._permitted(GuestOperation(name=name, arguments=arguments))).value
+        return self.provider.execute(self.permitted(GuestOperation(name=name, arguments=arguments))).value
 
-    def _permitted(self, workload: Workload, limits: ResourceLimits | None = None) -> ExecutionContext:
+    def permitted(self, workload: Workload, limits: ResourceLimits | None = None) -> ExecutionContext:
+        """Decide on an execution, and return it with its token."""
         limits = limits or ResourceLimits()
         decision = Decision(
             allowed=True,

@@ -1,8 +1,8 @@
 """What a sandbox costs, beside the peers: a program, a Python script, and a plan.
 
 Owns the subjects of these groups. Every subject waits for the end of its job, has its output, and has that checked.
-`cold` is a provider whose launchers run but have no sandbox prepared, `warm` one as it usually is. Rows of the Runtime
-include the decision and the signed records.
+`cold` is a provider whose launchers run but have no sandbox prepared, `warm` one as it usually is. Rows of the provider
+begin with its check of a token that was issued before; rows of the Runtime include the decision and the signed records.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks import peers
-from benchmarks.direct import Direct, Prepared, open_runtime
+from benchmarks.direct import Direct, Prepared, open_runtime, plan, script
 from benchmarks.rows import Row, timed_rows
-from benchmarks.timing import LeftOut, Subject, interleaved, leave_out, require_equal
+from benchmarks.timing import LeftOut, Staged, Subject, interleaved, leave_out, require_equal
 from cloister.authority.context import RuntimeContext
+from cloister.isolation.provider import ExecutionContext, ExternalProgram, Workload
 from cloister.runtime import Runtime
 
 PROGRAM = "sandbox"
@@ -57,15 +58,15 @@ def peer_row(peer: str, job: str) -> str:
 def programs() -> list[Row]:
     """Time a sandboxed /bin/true."""
 
-    def through_provider(direct: Direct) -> None:
-        require_equal(direct.program(TRUE).exit_status, 0)
+    def through_provider(direct: Direct, context: ExecutionContext) -> None:
+        require_equal(direct.provider.execute(context).exit_status, 0)
 
     def through_runtime(runtime: Runtime) -> None:
         require_equal(runtime.execute([TRUE], context=context).exit_status, 0)
 
     context = RuntimeContext.controlled(capabilities=["cloister.exec"])
     with ExitStack() as stack:
-        subjects = _cloister(stack, TRUE, through_provider, through_runtime)
+        subjects = _cloister(stack, TRUE, ExternalProgram(argv=(TRUE,)), through_provider, through_runtime)
         subjects |= {
             peer_row(peer.name, TRUE): partial(_expect, peer.program, [TRUE], b"") for peer in peers.present(stack)
         }
@@ -76,8 +77,8 @@ def programs() -> list[Row]:
 def python_scripts() -> list[Row]:
     """Time a Python script of one line. All use the same interpreter, but for one row with that of the system."""
 
-    def through_provider(direct: Direct) -> None:
-        require_equal(direct.python(CODE), 42)
+    def through_provider(direct: Direct, context: ExecutionContext) -> None:
+        require_equal(direct.provider.execute(context).value, 42)
 
     def through_runtime(runtime: Runtime) -> None:
         require_equal(runtime.run(SCRIPT_CALL, context=context).value, 42)
@@ -85,7 +86,7 @@ def python_scripts() -> list[Row]:
     context = RuntimeContext.controlled(capabilities=["ccos.sandbox.python"])
     bare = [peers.PYTHON, "-I", "-c", CODE]
     with ExitStack() as stack:
-        subjects = _cloister(stack, CODE, through_provider, through_runtime, runtime_job=SCRIPT_CALL)
+        subjects = _cloister(stack, CODE, script(CODE), through_provider, through_runtime, runtime_job=SCRIPT_CALL)
         for peer in peers.present(stack):
             subjects[peer_row(peer.name, CODE)] = partial(_expect, peer.python, CODE, b"42\n")
             if peer.name == peers.BWRAP and Path(peers.SYSTEM_PYTHON).exists():
@@ -99,30 +100,32 @@ def python_scripts() -> list[Row]:
 def plans() -> list[Row]:
     """Time a small plan. No peer runs RTFS."""
 
-    def through_provider(direct: Direct) -> None:
-        require_equal(direct.plan(SUM), 3)
+    def through_provider(direct: Direct, context: ExecutionContext) -> None:
+        require_equal(direct.provider.execute(context).value, 3)
 
     def through_runtime(runtime: Runtime) -> None:
         require_equal(runtime.run(SUM, context=context).value, 3)
 
     context = RuntimeContext.pure()
     with ExitStack() as stack:
-        subjects = _cloister(stack, SUM, through_provider, through_runtime)
+        subjects = _cloister(stack, SUM, plan(SUM), through_provider, through_runtime)
         return timed_rows(PLAN, interleaved(subjects, rounds=PLAN_ROUNDS, rest_s=REST_S))
 
 
 def _cloister(
     stack: ExitStack,
     job: str,
-    through_provider: Callable[[Direct], None],
+    workload: Workload,
+    through_provider: Callable[[Direct, ExecutionContext], None],
     through_runtime: Callable[[Runtime], None],
+    *,
     runtime_job: str | None = None,
 ) -> dict[str, Subject]:
     """Return Cloister's own subjects: the provider alone and the whole Runtime, cold and warm."""
     subjects: dict[str, Subject] = {}
     for prepared in Prepared:
         direct = stack.enter_context(Direct(prepared))
-        subjects[provider_row(prepared, job)] = partial(through_provider, direct)
+        subjects[provider_row(prepared, job)] = Staged(partial(_staged, through_provider, direct, workload))
         name = runtime_row(prepared, runtime_job or job)
         try:
             runtime = stack.enter_context(open_runtime(stack.enter_context(_home()), prepared))
@@ -131,6 +134,13 @@ def _cloister(
         else:
             subjects[name] = partial(through_runtime, runtime)
     return subjects
+
+
+def _staged(
+    through_provider: Callable[[Direct, ExecutionContext], None], direct: Direct, workload: Workload
+) -> Callable[[], None]:
+    """Return one execution that was decided on: who decides, and how, is not the provider's."""
+    return partial(through_provider, direct, direct.permitted(workload))
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import crowd, language, load, sandboxes
+from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
-from benchmarks.timing import interleaved
+from benchmarks.timing import Subject, interleaved
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
 from cloister.capabilities.catalog import builtin_catalog
@@ -52,9 +53,15 @@ def authorization() -> list[Row]:
 
         return many
 
-    subjects = {
+    def permit() -> None:
+        for _ in range(AUTHORIZATIONS_PER_ROUND):
+            direct.permitted(workload)
+
+    direct, workload = Direct(), plan("(+ 1 2)")
+    subjects: dict[str, Subject] = {
         "authorize ccos.math.add": decide("ccos.math.add", (1, 2)),
         "authorize ccos.io.read-file (one path)": decide("ccos.io.read-file", ("/usr/bin/env",)),
+        "an execution: context, decision and token": permit,
     }
     return timed_rows(AUTHORIZATION, interleaved(subjects, rounds=30), divide_by=AUTHORIZATIONS_PER_ROUND)
 

@@ -15,7 +15,21 @@ from dataclasses import dataclass
 
 WARM_UP_ROUNDS = 3
 
-Subject = Callable[[], object]
+Job = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A subject of which a part does not belong to what is measured.
+
+    Attributes:
+        stage: Called before the rest of a round; returns the job that is timed.
+    """
+
+    stage: Callable[[], Job]
+
+
+Subject = Job | Staged
 
 
 class LeftOut(Exception):
@@ -57,9 +71,10 @@ def interleaved(
     taken_ms: dict[str, list[float]] = {name: [] for name in subjects}
     for round_number in range(warm_up_rounds + rounds):
         for name, subject in tuple(remaining.items()):
+            job = subject.stage() if isinstance(subject, Staged) else subject
             time.sleep(rest_s)
             try:
-                elapsed_ms = _time_ms(subject)
+                elapsed_ms = _time_ms(job)
             except LeftOut as reason:
                 leave_out(name, reason)
                 del remaining[name]
@@ -89,9 +104,9 @@ def percentile_95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1] if len(values) >= 20 else max(values)
 
 
-def _time_ms(subject: Subject) -> float:
+def _time_ms(job: Job) -> float:
     begun = time.perf_counter()
-    subject()
+    job()
     return (time.perf_counter() - begun) * 1000
 
 

@@ -27,7 +27,10 @@ class Looker:
 
     def call(self, capability_id: str, arguments: list[object]) -> None:
         (launcher,) = self._provider.launcher_pids
-        (guest,) = map(int, Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
+        _, guest = map(
+            int,  # the first is the zygote
+            Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split(),
+        )
         self.limits = {which: resource.prlimit(guest, which) for which in limits_table(ResourceLimits())}
         self.policy = os.sched_getscheduler(guest)
 

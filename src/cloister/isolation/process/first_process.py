@@ -48,7 +48,7 @@ def run(walls: Walls, group: bytes, groups_count: int, is_spare: bool, clocks: b
             _LIVES[walls.lane](walls, ends)
             status = 0
         except Failure as failure:
-            _send(ends.report, failure.report)
+            _tell(ends, failure.report)
     except BaseException as error:  # noqa: BLE001 - a defect; whatever it is, it ends here and not in the launcher's code
         os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
     finally:
@@ -67,12 +67,12 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
     private_bytes = _private_bytes(walls, ends)
     walls.confine(ends.descriptors | {walls.proc_fd, ends.order.fileno()})
     walls.hand_over_proc(private_bytes)
+    ends.report.close()  # now and not when somebody waits: it wakes the launcher
     wanted = ends.await_order(has_streams=True)
     wanted.take_streams()
     if wanted.spec is not usual:
         walls.limit(wanted.spec)  # none becomes wider by that, whatever is wanted
         link = payloads.connect(channel, wanted.spec)
-    ends.report.close()
     payloads.serve_guest(wanted.spec, wanted.start, link)
     payloads.stay()
 
@@ -87,9 +87,9 @@ def _run_operation(walls: Walls, ends: Ends) -> None:
 def _run_program(walls: Walls, ends: Ends) -> None:
     wanted = _be_ordered(walls, ends)
     if wanted.spec.session is not None:
-        _send(ends.report, payloads.serve_session(wanted.spec))
+        ends.report.send(payloads.serve_session(wanted.spec))
     else:
-        _send(ends.report, payloads.ended(_execute(wanted.spec)))
+        ends.report.send(payloads.ended(_execute(wanted.spec)))
 
 
 def _run_python(walls: Walls, ends: Ends) -> None:
@@ -118,7 +118,8 @@ def _run_script(walls: Walls, ends: Ends) -> None:
 
 def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
     report = payloads.ended(waiting.pid)
-    _send(ends.report, waiting.failure() or report)
+    failure = waiting.failure()
+    ends.report.send(report if failure is None else reports.to_bytes(failure))
 
 
 def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = None) -> Order:
@@ -211,8 +212,13 @@ def _execute(spec: SandboxSpec) -> int:
         raise Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
 
 
-def _send(report: socket.SocketType, message: Report) -> None:
-    report.send(reports.to_bytes(message))
+def _tell(ends: Ends, message: Report) -> None:
+    """Say why it goes no further: to the launcher, or where a guest's last words are kept when it listens no more."""
+    data = reports.to_bytes(message)
+    if ends.report.fileno() >= 0:
+        ends.report.send(data)
+    else:
+        os.write(2, data)
 
 
 _LIVES: Final[Mapping[Lane, Callable[[Walls, Ends], None]]] = {

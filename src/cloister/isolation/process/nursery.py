@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Final
 
 from cloister.errors import CloisterError, InternalError, LaunchError, ProviderError
@@ -24,7 +25,7 @@ from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.order import Order
 from cloister.isolation.process.spec import SandboxSpec
-from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
+from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox, nothing
 from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
@@ -96,23 +97,18 @@ class Nursery:
 
     def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None) -> RunningSandbox:
         with contextlib.ExitStack() as sent:
-            order = Order.encode(spec, start)
-            rights = _standard_input(spec, stdin, sent)
-            if len(order) > ORDER_INLINE_BYTES:
-                rights.append(descriptors.held(descriptors.sealed(order), sent))
-                order = b""
-            limits = _encoded(spec.limits)
+            letter = functools.cache(lambda: _letter(spec, stdin, start, sent))
             while True:
-                sandbox = self._take(spec.lane)
+                sandbox = self._take(spec.lane, letter)
                 try:
-                    if _begin(sandbox, limits, order or b"file", rights):
+                    if _begin(sandbox, spec.limits, *letter()):
                         return sandbox
                 except OSError:
                     sandbox.close()
                     raise
                 sandbox.close()
 
-    def _take(self, lane: Lane) -> RunningSandbox:
+    def _take(self, lane: Lane, meanwhile: Callable[[], object] = nothing) -> RunningSandbox:
         complaint = ""
         for _ in range(TRIES):
             launcher = self._ready_launcher()
@@ -120,7 +116,7 @@ class Nursery:
                 if lane is not Lane.PLAN and self._mounts_have_changed():
                     for supply in launcher.supplies.values():
                         supply.renew()
-                return launcher.supplies[lane].take()
+                return launcher.supplies[lane].take(meanwhile)
             except LauncherGone:
                 # Nothing of this request was begun, so another one may be asked
                 complaint = self.discard(launcher) or complaint
@@ -177,6 +173,18 @@ class Nursery:
             table.close()  # a change is told once to all who share it, so the parent's is not asked here
 
 
+def _letter(
+    spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None, sent: contextlib.ExitStack
+) -> tuple[bytes, list[int]]:
+    """Return what a sandbox is sent, and the descriptors that go with it."""
+    order = Order.encode(spec, start)
+    rights = _standard_input(spec, stdin, sent)
+    if len(order) > ORDER_INLINE_BYTES:
+        rights.append(descriptors.held(descriptors.sealed(order), sent))
+        order = b"file"
+    return order, rights
+
+
 def _standard_input(spec: SandboxSpec, stdin: bytes | socket.socket, sent: contextlib.ExitStack) -> list[int]:
     """Return what is sent for it: nothing for a plan, whose sandbox has an empty one while it waits."""
     if spec.lane is Lane.PLAN:
@@ -191,10 +199,10 @@ def _encoded(limits: ResourceLimits) -> bytes:
     return json.dumps(limits.to_dict()).encode("ascii")
 
 
-def _begin(sandbox: RunningSandbox, limits: bytes, order: bytes, rights: list[int]) -> bool:
+def _begin(sandbox: RunningSandbox, limits: ResourceLimits, order: bytes, rights: list[int]) -> bool:
     """Tell the launcher that it is used, and the sandbox what to run; return False when it was just withdrawn."""
     try:
-        sandbox.begin(limits)
+        sandbox.begin(_encoded(limits))
     except ConnectionError:
         return False
     with contextlib.suppress(ConnectionError):  # it has failed meanwhile, and the record will say why

@@ -11,9 +11,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Final
 
-from cloister.isolation.process import privileges
+from cloister.isolation.process import privileges, reports
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.reports import Report
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, SandboxSpec
 
 if TYPE_CHECKING:
@@ -96,13 +95,13 @@ def execute(spec: SandboxSpec) -> int:
     return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS)
 
 
-def ended(child: int) -> Report:
-    """Wait for the end of the payload and return the report of it. Orphans of it are reaped meanwhile."""
+def ended(child: int) -> bytes:
+    """Wait for the end of the payload and return the report of it as it is sent. Orphans of it are reaped meanwhile."""
     for descriptor in STANDARD_FDS:
         os.close(descriptor)
     while (ended_one := os.wait())[0] != child:
         pass
-    return {"status": ended_one[1], "private": private_space()}
+    return reports.ended_to_bytes(ended_one[1], **private_space())
 
 
 def load_session() -> None:
@@ -113,15 +112,15 @@ def load_session() -> None:
     import cloister.isolation.process.session_server  # noqa: F401, PLC0415 - for its effect
 
 
-def serve_session(spec: SandboxSpec) -> Report:
-    """Carry out executions until standard input, a connection, closes; return the report of the end."""
+def serve_session(spec: SandboxSpec) -> bytes:
+    """Carry out executions until standard input, a connection, closes; return the report of the end as it is sent."""
     from cloister.isolation.process.session_server import serve  # noqa: PLC0415 - loaded already
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for wardens: they end when nobody reads any more
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(0)) as channel:
         os.close(0)
         serve(channel, spec)
-    return {"status": 0, "private": private_space()}
+    return reports.ended_to_bytes(0, **private_space())
 
 
 def _find(program: str, search_path: str) -> str:

@@ -7,6 +7,7 @@ ended. How the walls are built is the launcher's side of this package.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from cloister.errors import ConfigError, InternalError, ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, bare_start_message, require_value_size
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.process import outcome, shortfalls
-from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
+from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost, Withdrawn
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import Interpreter, command_for, missing_interpreter
 from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
@@ -197,15 +198,14 @@ class ProcessProvider:
         if not is_supported():
             raise ProviderUnavailable(_UNSUPPORTED)
         nursery = nursery or self._nurseries[spec.lane]
-        with nursery.launch(spec, _stdin(workload), start=_start(workload, spec.limits)) as running:
+        start = _start(workload, spec.limits)
+        for attempt in itertools.count():
             dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
-            try:
-                ending = Conversation(running, spec.limits, dialogue, on_output).attend()
-            except LauncherLost as lost:
-                complaint = nursery.discard()
-                if complaint:
-                    lost.details["stderr"] = complaint
-                raise
+            launched = nursery.launch(spec, _stdin(workload), start=start)
+            with launched as running, contextlib.suppress(Withdrawn):
+                conversation = Conversation(running, spec.limits, dialogue, on_output)
+                ending = _attended(nursery, conversation, announces=attempt > 0)
+                break
         if dialogue is not None and dialogue.fatal is not None:
             raise dialogue.fatal
         _raise_failures(ending, spec)
@@ -232,6 +232,17 @@ class ProcessProvider:
         """End the launchers and whatever still runs. Idempotent."""
         for nursery in self._each_nursery():
             nursery.close()
+
+
+def _attended(nursery: Nursery, conversation: Conversation, *, announces: bool) -> Ending:
+    """Attend to a sandbox to its end; see `Conversation.attend`."""
+    try:
+        return conversation.attend(announces=announces)
+    except LauncherLost as lost:
+        complaint = nursery.discard()
+        if complaint:
+            lost.details["stderr"] = complaint
+        raise
 
 
 def _spec(context: ExecutionContext) -> SandboxSpec:

@@ -71,6 +71,17 @@ def _bounded(value: str | int | None, kind: type) -> str | int:
     return value if isinstance(value, int) else 0
 
 
+def ended_to_bytes(status: int, free_bytes: int, free_inodes: int) -> bytes:
+    """Return the message for the end of a payload as it is sent. It is put together here: an encoder copies more pages.
+
+    Args:
+        status: As wait(2) has it.
+        free_bytes: What is left of the private directory.
+        free_inodes: The same in files.
+    """
+    return b'{"status": %d, "private": {"free_bytes": %d, "free_inodes": %d}}' % (status, free_bytes, free_inodes)
+
+
 def to_bytes(report: Report) -> bytes:
     """Return a message as it is sent."""
     # ASCII with escapes keeps file names that are not UTF-8 (surrogate escapes) as they are

@@ -15,6 +15,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -82,6 +83,7 @@ class RunningSandbox:
         is_plain: Whether a guest in it has nothing of the host's that it would have to give back first.
         pid: Its first process; None when that was not made yet when it was taken.
         pidfd: Descriptor of that process, or None.
+        is_over: Whether it has ended, and how is known.
     """
 
     control: socket.socket
@@ -92,13 +94,22 @@ class RunningSandbox:
     is_plain: bool = False
     pid: int | None = None
     pidfd: int | None = None
+    is_over: bool = False
     _begun_s: float = 0.0
     _cpu_before: CpuTime = NO_TIME
     _status_fd: int | None = None
-    _is_concluded: bool = False
+    _unsaid: bytes = b""
+
+    @property
+    def is_unannounced(self) -> bool:
+        """Whether the launcher does not know yet that it is used."""
+        return bool(self._unsaid)
 
     def begin(self, limits: bytes) -> None:
-        """Tell the launcher that it is used from now on, within limits.
+        """Use it from now on, within limits, and tell the launcher, or leave that to `announce`.
+
+        The launcher would wake up for it and want a processor, just when the guest wants one; and most plans have ended
+        before anybody could look at them. So for a plan that waits until there is something to it.
 
         Raises:
             ConnectionError: It was just withdrawn.
@@ -107,7 +118,19 @@ class RunningSandbox:
         if self.pid is not None:
             with contextlib.suppress(OSError):  # it has failed meanwhile, and the record will say why
                 self._cpu_before = cpu_of(self.pid)
-        self.control.send(limits)
+        self._unsaid = limits
+        if not self.is_plain or self.pid is None:
+            self.announce()
+
+    def announce(self) -> None:
+        """Tell the launcher that it is used, unless that was done. Only then may anything its guest asks for be done.
+
+        Raises:
+            ConnectionError: It was just withdrawn.
+        """
+        if self._unsaid:
+            limits, self._unsaid = self._unsaid, b""
+            self.control.send(limits)
 
     def prepare_conclusion(self) -> None:
         """Open, while the guest works, what its figures will be read from when it has given its result."""
@@ -138,7 +161,7 @@ class RunningSandbox:
         except OSError:  # it has ended by itself, or it cannot be measured from here
             self._have_concluded()
             return None
-        self._is_concluded = True
+        self.is_over = True
         return {
             "status": 0,
             "wall_us": round((time.monotonic() - self._begun_s) * 1e6),
@@ -171,7 +194,7 @@ class RunningSandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if not self._is_concluded:
+            if not self.is_over:
                 self.kill()
                 self._await_end()
         finally:
@@ -183,6 +206,10 @@ class RunningSandbox:
         with contextlib.suppress(OSError):  # the launcher is gone or stuck, which the next request will notice
             while self.control.recv(lanes.MESSAGE_BYTES_MAX):
                 pass
+
+
+def nothing() -> None:
+    """Do nothing meanwhile."""
 
 
 class Supply:
@@ -219,8 +246,11 @@ class Supply:
             self._generation += 1
             self._say(lanes.RENEW + str(self._generation).encode())
 
-    def take(self) -> RunningSandbox:
+    def take(self, meanwhile: Callable[[], object] = nothing) -> RunningSandbox:
         """Return a sandbox that waits, or the one that is made now. The caller closes it.
+
+        Args:
+            meanwhile: What there is to do while one is made. What it raises is raised; the sandbox waits then.
 
         Raises:
             LauncherGone: It has ended.
@@ -235,6 +265,7 @@ class Supply:
                 found[1].close()
             while True:
                 self._say(lanes.MAKE)
+                meanwhile()
                 generation, sandbox = self._receive()
                 if generation >= self._generation:
                     return sandbox

@@ -125,7 +125,7 @@ def make(groups):
     return Supply(ours, Lane.PROGRAM), made
 
 def reports_of(supply, made):
-    nursery._begin(supply.take(), b"{}", Order.encode(TRUE), [null])
+    nursery._begin(supply.take(), TRUE.limits, Order.encode(TRUE), [null])
     reports = []
     try:
         while message := made[0].report.recv(65536):
