@@ -15,7 +15,6 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Final
 
 from cloister.errors import CloisterError, InternalError, LaunchError, ProviderError
@@ -25,7 +24,7 @@ from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.order import Order
 from cloister.isolation.process.spec import SandboxSpec
-from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox, nothing
+from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
 from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
@@ -97,18 +96,18 @@ class Nursery:
 
     def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None) -> RunningSandbox:
         with contextlib.ExitStack() as sent:
-            letter = functools.cache(lambda: _letter(spec, stdin, start, sent))
+            order, rights = _letter(spec, stdin, start, sent)
             while True:
-                sandbox = self._take(spec.lane, letter)
+                sandbox = self._take(spec.lane)
                 try:
-                    if _begin(sandbox, spec.limits, *letter()):
+                    if _begin(sandbox, spec.limits, order, rights):
                         return sandbox
                 except OSError:
                     sandbox.close()
                     raise
                 sandbox.close()
 
-    def _take(self, lane: Lane, meanwhile: Callable[[], object] = nothing) -> RunningSandbox:
+    def _take(self, lane: Lane) -> RunningSandbox:
         complaint = ""
         for _ in range(TRIES):
             launcher = self._ready_launcher()
@@ -116,7 +115,7 @@ class Nursery:
                 if lane is not Lane.PLAN and self._mounts_have_changed():
                     for supply in launcher.supplies.values():
                         supply.renew()
-                return launcher.supplies[lane].take(meanwhile)
+                return launcher.supplies[lane].take()
             except LauncherGone:
                 # Nothing of this request was begun, so another one may be asked
                 complaint = self.discard(launcher) or complaint

@@ -92,7 +92,7 @@ def execute(spec: SandboxSpec) -> int:
     """
     environment = spec.full_environment()
     program = _find(spec.argv[0], environment["PATH"])
-    return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.CATCHABLE_SIGNALS)
+    return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.IGNORED_SIGNALS)
 
 
 def ended(child: int) -> bytes:

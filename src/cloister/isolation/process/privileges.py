@@ -9,6 +9,7 @@ include/uapi/linux/securebits.h.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -156,17 +157,21 @@ def _lowered(which: int, wanted: int) -> int:
 
 
 CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+IGNORED_SIGNALS: Final = (signal.SIGPIPE,)
+"""By the launcher and all it clones; everything that is executed has each signal as the kernel has it."""
 
 
 def reset_signals() -> None:
     """Give signals their default action and unblock all, for the launcher and the first processes it clones.
 
-    Python's own handling of an interrupt is undone, since it would end a first process that a payload sends one to. A
-    broken pipe stays ignored: the launcher lives on when a host has gone, and a first process is process 1, which the
-    kernel spares anyway. Payloads are started with every signal as the kernel has it.
+    What whoever started the host had it ignore is undone, and Python's own handling of an interrupt, since it would
+    end a first process that a payload sends one to. A broken pipe stays ignored: the launcher lives on when a host has
+    gone, and a first process is process 1, which the kernel spares anyway.
     """
-    for each in (signal.SIGINT, signal.SIGXFSZ):
-        signal.signal(each, signal.SIG_DFL)
+    for each in CATCHABLE_SIGNALS:
+        if each not in IGNORED_SIGNALS:
+            with contextlib.suppress(OSError, ValueError):  # the C library keeps two for itself
+                signal.signal(each, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -208,10 +207,6 @@ class RunningSandbox:
                 pass
 
 
-def nothing() -> None:
-    """Do nothing meanwhile."""
-
-
 class Supply:
     """One lane.
 
@@ -246,11 +241,8 @@ class Supply:
             self._generation += 1
             self._say(lanes.RENEW + str(self._generation).encode())
 
-    def take(self, meanwhile: Callable[[], object] = nothing) -> RunningSandbox:
+    def take(self) -> RunningSandbox:
         """Return a sandbox that waits, or the one that is made now. The caller closes it.
-
-        Args:
-            meanwhile: What there is to do while one is made. What it raises is raised; the sandbox waits then.
 
         Raises:
             LauncherGone: It has ended.
@@ -265,7 +257,6 @@ class Supply:
                 found[1].close()
             while True:
                 self._say(lanes.MAKE)
-                meanwhile()
                 generation, sandbox = self._receive()
                 if generation >= self._generation:
                     return sandbox
