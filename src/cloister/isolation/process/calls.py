@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeAlias
 
 from cloister.isolation.process import reports, syscalls
@@ -22,11 +22,13 @@ from cloister.isolation.process.steps import Failure
 Word: TypeAlias = int | str | bytes | ctypes.Structure | ctypes.Array[Any] | None
 """An argument: a number, text or bytes that the kernel reads up to a NUL, memory that it reads or writes, or NULL."""
 
+Memory: TypeAlias = Callable[[int], ctypes.Array[ctypes.c_char]]
 STANDARD_FDS: Final = (0, 1, 2)
 WORDS_MAX: Final = 6
 """Arguments of a system call."""
-_ROW: Final = struct.Struct("=8q")
-"""The answer, the number of the call, and its arguments."""
+_ROW: Final = struct.Struct("=9q")
+"""The answer, whether all numbers are of 32 bits, the number of the call, and its arguments."""
+_FAR: Final = 1 << 31
 
 
 class Calls(Protocol):
@@ -100,7 +102,7 @@ class _AtOnce:
         self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
     ) -> None:
         kept: list[Word] = []
-        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept))
+        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept, ctypes.create_string_buffer))
         if result == answer or _is_expected(answer, result):
             return
         if wall is not None:
@@ -110,7 +112,7 @@ class _AtOnce:
 
     def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
         kept: list[Word] = []
-        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept))
+        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept, ctypes.create_string_buffer))
         if result < 0 and not (is_optional and _is_expected(IF_THERE, result)):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), about or name)
@@ -129,7 +131,8 @@ class Batch:
     """Calls that are written down, in order; the kernel's answer to each is known before.
 
     The kernel gives every new descriptor the lowest number that is free, so those are known, too. In a process where
-    others are open, the first of these calls has another answer, and the batch fails.
+    others are open, the first of these calls has another answer, and the batch fails. What is closed is closed at the
+    end, all at once.
 
     Args:
         free: The descriptors that will be free where it is made, and what is noted about them.
@@ -141,6 +144,7 @@ class Batch:
         self._table = bytearray()  # numbers alone: objects would be counted at each use, which copies their pages
         self._places: list[tuple[str, str, Mechanism | None]] = []
         self._kept: list[Word] = []
+        self._closed: list[int] = []
 
     def step(self, name: str) -> None:
         """Begin a step: what fails from here on is reported under this name."""
@@ -150,7 +154,11 @@ class Batch:
         self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
     ) -> None:
         """Write one down; see `Calls.make`."""
-        self._table += _ROW.pack(answer, syscalls.number_of(name), *_numbers(words, self._kept))
+        numbers = _numbers(words, self._kept, syscalls.memory)
+        is_near = all(-_FAR <= number < _FAR for number in numbers)
+        if is_near:
+            numbers = tuple(number & 0xFFFFFFFF for number in numbers)
+        self._table += _ROW.pack(answer, is_near, syscalls.number_of(name), *numbers)
         self._places.append((self._step, about or name, wall))
 
     def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
@@ -160,9 +168,21 @@ class Batch:
         return descriptor
 
     def close(self, descriptor: int, *, is_optional: bool = False) -> None:
-        """Write down that a descriptor is closed."""
-        self.make("close", descriptor, answer=IF_THERE if is_optional else 0)
-        self._free.give(descriptor)
+        """Note that a descriptor is needed no more. One that may not be there is closed at once."""
+        if is_optional:
+            self.make("close", descriptor, answer=IF_THERE)
+            self._free.give(descriptor)
+        else:
+            self._closed.append(descriptor)
+
+    def end(self) -> Batch:
+        """Write down the end: what is needed no more is closed. Return this batch."""
+        for first, last in _ranges(sorted(self._closed)):
+            self.make("close_range", first, last, 0)
+        for descriptor in self._closed:
+            self._free.give(descriptor)
+        self._closed.clear()
+        return self
 
     def run(self) -> None:
         """Make them all.
@@ -170,13 +190,24 @@ class Batch:
         Raises:
             Failure: One was answered otherwise; those after it are not made.
         """
-        invoke = syscalls.invoke
+        near, far = syscalls.invoke_near, syscalls.invoke
         made = 0  # counted, not enumerated: that would make a tuple for each
-        for answer, number, a, b, c, d, e, f in _ROW.iter_unpack(self._table):
-            result = invoke(number, a, b, c, d, e, f)
+        for answer, is_near, number, a, b, c, d, e, f in _ROW.iter_unpack(self._table):
+            result = near(number, a, b, c, d, e, f) if is_near else far(number, a, b, c, d, e, f)
             if result != answer and not _is_expected(answer, result):
                 raise _failure(self._places[made], result)
             made += 1  # noqa: SIM113 - as above
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    """Return the first and the last of each run of numbers that follow one another."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found
 
 
 class Descriptors:
@@ -252,21 +283,24 @@ def send_descriptor(calls: Calls, connection_fd: int, data: bytes, descriptor: i
     calls.make("sendmsg", connection_fd, message, 0, answer=len(data))
 
 
-def _numbers(words: tuple[Word, ...], kept: list[Word]) -> tuple[int, ...]:
+def _numbers(words: tuple[Word, ...], kept: list[Word], memory: Memory) -> tuple[int, ...]:
     """Return six numbers for the arguments, and keep what they point to."""
-    return tuple(_number(word, kept) for word in words) + (0,) * (WORDS_MAX - len(words))
+    return tuple(_number(word, kept, memory) for word in words) + (0,) * (WORDS_MAX - len(words))
 
 
-def _number(word: Word, kept: list[Word]) -> int:
+def _number(word: Word, kept: list[Word], memory: Memory) -> int:
     if word is None:
         return 0
     if isinstance(word, int):
         return int(word)
+    kept.append(word)  # a structure may point to others
     if isinstance(word, str):
         word = word.encode("utf-8", "surrogateescape")
-    if isinstance(word, bytes):
-        word = ctypes.create_string_buffer(word, len(word) + 1)
-    kept.append(word)
+    if isinstance(word, (bytes, ctypes.Structure)):
+        data = bytes(word)
+        word = memory(len(data) + 1)
+        ctypes.memmove(word, data, len(data))
+        kept.append(word)
     return ctypes.addressof(word)
 
 

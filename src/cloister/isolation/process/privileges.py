@@ -14,6 +14,7 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 from typing import Final
 
 from cloister.isolation.process.calls import AT_ONCE, Calls, write_file
@@ -34,6 +35,8 @@ SECUREBITS_LOCKED: Final = 0b11_10_11_11
 """NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE on, KEEP_CAPS off, each with its lock bit."""
 
 CAPABILITY_VERSION_3: Final = 0x20080522
+LIMIT: Final = struct.Struct("=QQ")
+"""`struct rlimit64` of include/uapi/linux/resource.h: soft and hard."""
 LAST_CAPABILITY_FALLBACK: Final = 40
 """CAP_CHECKPOINT_RESTORE, include/uapi/linux/capability.h of Linux 5.9 and later."""
 
@@ -147,7 +150,7 @@ def limit_resources(limits: ResourceLimits, calls: Calls = AT_ONCE) -> dict[int,
     """
     table = {which: _lowered(which, wanted) for which, wanted in limits_table(limits).items()}
     for which, value in table.items():
-        calls.make("prlimit64", 0, which, (ctypes.c_uint64 * 2)(value, value), None)
+        calls.make("prlimit64", 0, which, LIMIT.pack(value, value), None)
     return table
 
 

@@ -13,7 +13,6 @@ import ctypes
 import errno
 import os
 import stat
-import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,8 +38,8 @@ GROUPS_BYTES_MAX: Final = 64 * 1024
 NAME_BYTES_MAX: Final = 64
 """Of a namespace: a short word and a number of 32 bits."""
 SECCOMP_MODE_FILTER: Final = 2
-LIMIT: Final = struct.Struct("=QQ")
-"""`struct rlimit64` of include/uapi/linux/resource.h: soft and hard."""
+DEVICES: Final = frozenset((*view.DEVICES, *view.DEVICE_LINKS))
+"""What may be in /dev."""
 UTSNAME_FIELD_BYTES: Final = 65
 UTSNAME_BYTES: Final = 6 * UTSNAME_FIELD_BYTES
 """`struct new_utsname` of include/uapi/linux/utsname.h; the second field is the host name."""
@@ -98,7 +97,7 @@ class GroupNames:
     """
 
     def __init__(self, batch: Batch) -> None:
-        self._seen = ctypes.create_string_buffer(GROUPS_BYTES_MAX)
+        self._seen = syscalls.memory(GROUPS_BYTES_MAX)
         table_fd = batch.open("openat", syscalls.AT_FDCWD, "/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
         batch.make("read", table_fd, self._seen, GROUPS_BYTES_MAX - 1, answer=ANY)
         batch.close(table_fd)
@@ -126,7 +125,7 @@ class NamespaceNames:
     def __init__(self, batch: Batch, machine: Machine, names: tuple[str, ...]) -> None:
         self._names = [name for name in names if name in machine.namespaces]
         self._theirs = [machine.namespaces[name].encode("ascii") for name in self._names]
-        self._seen = [ctypes.create_string_buffer(NAME_BYTES_MAX) for _ in self._names]
+        self._seen = [syscalls.memory(NAME_BYTES_MAX) for _ in self._names]
         for name, place in zip(self._names, self._seen, strict=True):
             link = f"/proc/self/ns/{name}"
             batch.make("readlinkat", syscalls.AT_FDCWD, link, place, NAME_BYTES_MAX - 1, answer=ANY, about=link)
@@ -172,10 +171,10 @@ class Looks:
         self._facts = facts
         self._variables = frozenset(os.environ)  # a fork changes none
         self._is_guest = is_guest
-        self._status = ctypes.create_string_buffer(STATUS_BYTES_MAX)
-        self._oom_score = ctypes.create_string_buffer(NAME_BYTES_MAX)
-        self._death_signal = ctypes.create_string_buffer(ctypes.sizeof(ctypes.c_int))
-        self._system = ctypes.create_string_buffer(UTSNAME_BYTES)
+        self._status = syscalls.memory(STATUS_BYTES_MAX)
+        self._oom_score = syscalls.memory(NAME_BYTES_MAX)
+        self._death_signal = syscalls.memory(ctypes.sizeof(ctypes.c_int))
+        self._system = syscalls.memory(UTSNAME_BYTES)
         self._look_at_files(calls)
         self._look_at_process(calls)
 
@@ -229,11 +228,9 @@ class Looks:
             return None  # an empty root has neither
         if os.access("/proc/sys", os.F_OK):
             return Mechanism.PRIVATE_PROC, "there is a /proc/sys"
-        for name in os.listdir("/dev"):  # noqa: PTH208
-            if name in view.DEVICES or name in view.DEVICE_LINKS or (has_terminals and name in view.TERMINAL_DEVICES):
-                continue
-            return Mechanism.MINIMAL_DEV, f"there is a /dev/{name}"
-        return None
+        allowed = DEVICES | view.TERMINAL_DEVICES if has_terminals else DEVICES
+        foreign = DEVICES.union(os.listdir("/dev")) - allowed  # noqa: PTH208
+        return (Mechanism.MINIMAL_DEV, f"there is a /dev/{min(foreign)}") if foreign else None
 
     def _process_fault(self, is_first: bool) -> Fault | None:
         status = self._status.value
@@ -269,10 +266,10 @@ class LimitsSeen:
 
     def __init__(self, calls: Calls, table: dict[int, int]) -> None:
         self._which = tuple(table)
-        self._wanted = b"".join(LIMIT.pack(value, value) for value in table.values())
-        self._seen = (ctypes.c_char * len(self._wanted))()
+        self._wanted = b"".join(privileges.LIMIT.pack(value, value) for value in table.values())
+        self._seen = syscalls.memory(len(self._wanted))
         for index, which in enumerate(self._which):
-            place = (ctypes.c_char * LIMIT.size).from_buffer(self._seen, index * LIMIT.size)
+            place = (ctypes.c_char * privileges.LIMIT.size).from_buffer(self._seen, index * privileges.LIMIT.size)
             calls.make("prlimit64", 0, which, None, place)
 
     def fault(self) -> Fault | None:
@@ -280,7 +277,9 @@ class LimitsSeen:
         seen = self._seen.raw
         if seen == self._wanted:
             return None
-        pairs = zip(self._which, LIMIT.iter_unpack(seen), LIMIT.iter_unpack(self._wanted), strict=True)
+        pairs = zip(
+            self._which, privileges.LIMIT.iter_unpack(seen), privileges.LIMIT.iter_unpack(self._wanted), strict=True
+        )
         which, found, wanted = next(pair for pair in pairs if pair[1] != pair[2])
         return Mechanism.RESOURCE_LIMITS, f"limit {which} is {found}, not {wanted}"
 

@@ -20,7 +20,7 @@ _NUMBERS: Final[dict[str, dict[str, int]]] = {
         "read": 0, "write": 1, "close": 3, "pread64": 17, "sendmsg": 46, "uname": 63, "getuid": 102, "getsid": 124,
         "mknodat": 259, "faccessat": 269, "chdir": 80, "fchdir": 81, "setsid": 112, "capset": 126,
         "pivot_root": 155, "prctl": 157, "umount2": 166, "sethostname": 170, "openat": 257, "mkdirat": 258,
-        "symlinkat": 266, "readlinkat": 267, "unshare": 272, "prlimit64": 302, "setns": 308,
+        "symlinkat": 266, "readlinkat": 267, "unshare": 272, "dup3": 292, "prlimit64": 302, "setns": 308,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
         "close_range": 436, "openat2": 437, "mount_setattr": 442, "landlock_create_ruleset": 444,
         "landlock_add_rule": 445, "landlock_restrict_self": 446,
@@ -29,7 +29,7 @@ _NUMBERS: Final[dict[str, dict[str, int]]] = {
         "read": 63, "write": 64, "close": 57, "pread64": 67, "sendmsg": 211, "uname": 160, "getuid": 174, "getsid": 156,
         "mknodat": 33, "faccessat": 48, "chdir": 49, "fchdir": 50, "setsid": 157, "capset": 91,
         "pivot_root": 41, "prctl": 167, "umount2": 39, "sethostname": 161, "openat": 56, "mkdirat": 34, "symlinkat": 36,
-        "readlinkat": 78, "unshare": 97, "prlimit64": 261, "setns": 268,
+        "readlinkat": 78, "unshare": 97, "dup3": 24, "prlimit64": 261, "setns": 268,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
         "close_range": 436, "openat2": 437, "mount_setattr": 442, "landlock_create_ruleset": 444,
         "landlock_add_rule": 445, "landlock_restrict_self": 446,
@@ -67,6 +67,54 @@ invoke = _LIBC["syscall"]
 `ctypes.get_errno()`."""
 invoke.restype = ctypes.c_long
 invoke.argtypes = [ctypes.c_long] * 7
+
+invoke_near = _LIBC["syscall"]
+"""The same for numbers and addresses of 32 bits, of which it takes no more. Nothing is converted: half the time."""
+invoke_near.restype = ctypes.c_long
+
+NEAR_AT: Final = 1 << 30
+NEAR_BYTES: Final = 1 << 20
+_PROT_READ_WRITE: Final = 3
+_MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE: Final = 0x02 | 0x20 | 0x100000
+"""include/uapi/asm-generic/mman-common.h and mman.h; a kernel before 4.17 takes the address for a wish."""
+
+
+class _NearMemory:
+    """Memory whose addresses have 32 bits, for what is given to the kernel again and again.
+
+    It is never given back. Where that part of the address space is taken, there is none.
+    """
+
+    def __init__(self) -> None:
+        self._free_from = NEAR_AT
+        self._end = NEAR_AT
+
+    def take(self, size: int) -> int | None:
+        """Return the address of so many bytes, all of them 0; None when there is no more."""
+        if self._end == NEAR_AT:
+            self._map()
+        start = self._free_from
+        if start + size > self._end:
+            return None
+        self._free_from = (start + size + 15) & ~15
+        return start
+
+    def _map(self) -> None:
+        mmap = _LIBC["mmap"]
+        mmap.restype = ctypes.c_void_p
+        mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        found = mmap(NEAR_AT, NEAR_BYTES, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE, -1, 0)
+        self._end = NEAR_AT + NEAR_BYTES if found == NEAR_AT else NEAR_AT + 1
+
+
+_NEAR: Final = _NearMemory()
+
+
+def memory(size: int) -> ctypes.Array[ctypes.c_char]:
+    """Return memory for the kernel to read or write, all of it 0; near, where there is some."""
+    kind = ctypes.c_char * size
+    address = _NEAR.take(size)
+    return kind() if address is None else kind.from_address(address)
 
 
 def _prepared(name: str, *types: Any) -> Callable[..., int]:

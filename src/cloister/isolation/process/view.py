@@ -13,8 +13,11 @@ from typing import Final
 TOP_NAMES: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Where executables and libraries are: hier(7). On merged systems all but the first are links into `usr`."""
 
-ETC_NAMES: Final = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted", "localtime")
-"""What the dynamic linker, the alternatives system, TLS libraries and the C library look up; public on every host."""
+ETC_NAMES: Final = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted")
+"""What the dynamic linker, the alternatives system and TLS libraries look up; public on every host."""
+
+ETC_LINKS: Final = {"localtime": "/usr/share/zoneinfo/Etc/UTC"}
+"""The time zone is the same in every sandbox, as its user and its host name are."""
 
 ETC_COPIES: Final = ("nsswitch.conf", "ssl/openssl.cnf")
 """Small files of the same kind. A copy costs less than a mount."""
@@ -22,7 +25,7 @@ COPY_BYTES_MAX: Final = 64 * 1024
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 
-TERMINAL_DEVICES: Final = ("pts", "ptmx", "tty")
+TERMINAL_DEVICES: Final = frozenset({"pts", "ptmx", "tty"})
 """What is there beside them in a sandbox that has terminals of its own."""
 
 ETC_FILES: Final = {
@@ -90,6 +93,7 @@ def look() -> HostView:
             binds.append(Bind(source=os.path.realpath(path), name=name, is_directory=stat.S_ISDIR(mode)))
     made = ((f"etc/{name}", text.encode()) for name, text in ETC_FILES.items())
     links += ((f"dev/{name}", content) for name, content in DEVICE_LINKS.items())
+    links += ((f"etc/{name}", content) for name, content in ETC_LINKS.items())
     files = (*made, *_copies())
     mount_points = [bind.name for bind in binds if bind.is_directory]
     names = [*(name for name, _ in (*links, *files)), *(bind.name for bind in binds)]

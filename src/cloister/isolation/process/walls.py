@@ -6,7 +6,6 @@ Owns that order. What is the same for all sandboxes of a lane is laid out in the
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 from typing import Final
@@ -54,10 +53,10 @@ class Walls:
         self.lane = lane
         self.ends = places.ends
         self._has_terminals = False
-        self._clocks = ctypes.create_string_buffer(namespaces.offsets_text(machine.clock_offsets or {}))
+        self._clocks = syscalls.memory(len(namespaces.offsets_text(machine.clock_offsets or {})) + 1)
         free = Descriptors((CONNECTION_FD, *places.numbers))
-        self._arrival = self._lay_arrival(Batch(free), places)
-        self._identity = self._lay_identity(Batch(free))
+        self._arrival = self._lay_arrival(Batch(free), places).end()
+        self._identity = self._lay_identity(Batch(free)).end()
         self._building = Batch(free)
         self._building.step("landlock")
         self.ruleset = landlock.Ruleset(machine.landlock_abi if machine.has(Mechanism.LANDLOCK) else 0, self._building)
@@ -66,11 +65,13 @@ class Walls:
         self.proc_fd = self._lay_proc(self._building)
         self.facts = Facts.open(self._building, self.proc_fd)
         self._lay_privileges(self._building)
-        self._handing = self._lay_handing(Batch(free))
+        self._building.end()
+        self._handing = self._lay_handing(Batch(free)).end()
         self._usual = self._lay_usual(free.copy()) if lane is Lane.PROGRAM else None
-        self._finishing = self._lay_finish(Batch(free))
+        self._finishing = self._lay_finish(Batch(free)).end()
         self._confining = Batch(free)
         self._looks = self._lay_confining(self._confining, self.facts)
+        self._confining.end()
         self._filtering = Batch(free)
         self._lay_filter(self._filtering)
         self._limiting = Batch(free)
@@ -82,7 +83,7 @@ class Walls:
         calls.step("descriptors")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         # Room for the building, also when the launcher was short of open files at the moment of the clone
-        calls.make("prlimit64", 0, resource.RLIMIT_NOFILE, (ctypes.c_uint64 * 2)(most, most), None)
+        calls.make("prlimit64", 0, resource.RLIMIT_NOFILE, privileges.LIMIT.pack(most, most), None)
         if self.machine.has(Mechanism.CLOSED_DESCRIPTORS):
             calls.close(CONNECTION_FD)
             calls.make("close_range", places.numbers.stop, syscalls.LAST_FD, 0)
@@ -136,13 +137,19 @@ class Walls:
 
     def _lay_usual(self, free: Descriptors) -> Batch:
         """Lay out the rest for a program that is shown nothing of the host's, and has the usual private directory."""
-        free.take()  # its standard input, which comes with the order
+        streams = (free.take(), self.ends.stdout_fd, self.ends.stderr_fd)  # the first one comes with the order
         free.give(self.ends.order.fileno())
         calls = Batch(free)
         calls.step("private directory")
         self._root.calls = self.ruleset.calls = calls
         self._root.add_private_directory(USUAL_LIMITS)
-        return self._lay_finish(calls)
+        self._lay_finish(calls)
+        calls.step("streams")
+        for number, stream in enumerate(streams):
+            calls.make("dup3", stream, number, 0, answer=number)
+            calls.close(stream)
+        calls.make("chdir", DEFAULT_DIRECTORY)
+        return calls.end()
 
     def _lay_finish(self, calls: Batch) -> Batch:
         calls.step("root switch")
@@ -198,7 +205,9 @@ class Walls:
         spec = wanted.spec
         if self._usual is not None and wanted.file_fd is None and _is_usual(spec):
             self._usual.run()
-            enter(spec.working_directory)
+            wanted.streams.clear()  # they are in their places
+            if spec.working_directory != DEFAULT_DIRECTORY:
+                enter(spec.working_directory)
             return
         if not spec.is_guest:
             with step("private directory"):

@@ -51,6 +51,7 @@ def test_a_batch_can_be_run_by_every_process_that_has_it(batch, tmp_path) -> Non
     file = tmp_path / "file"
     file.touch()
     write_file(batch, str(file), "text")
+    batch.end()
     for _ in range(2):
         file.write_text("")
         batch.run()
@@ -61,13 +62,37 @@ def test_descriptors_are_known_before(batch) -> None:
     before = open_now()
     first = batch.open("openat", syscalls.AT_FDCWD, "/", READ)
     second = batch.open("openat", first, "proc", READ)
-    batch.close(first)
     third = batch.open("openat", second, ".", READ)
     batch.run()
-    assert open_now() - before == {second, third}
-    assert third == first
-    for descriptor in (second, third):
+    assert open_now() - before == {first, second, third}
+    for descriptor in (first, second, third):
         os.close(descriptor)
+
+
+def test_what_is_needed_no_more_is_closed_at_the_end_and_then_free(batch) -> None:
+    before = open_now()
+    opened = [batch.open("openat", syscalls.AT_FDCWD, "/", READ) for _ in range(5)]
+    for place in (4, 0, 1):
+        batch.close(opened[place])
+    batch.close(batch.open("openat", opened[1], "proc", READ))  # that one is not closed yet
+    batch.end()
+    batch.run()
+    assert open_now() - before == {opened[2], opened[3]}
+    assert batch.open("openat", syscalls.AT_FDCWD, "/", READ) == opened[0]
+    for place in (2, 3):
+        os.close(opened[place])
+
+
+@pytest.mark.parametrize("is_near", [True, False])
+def test_memory_may_be_near_or_far(batch, is_near) -> None:
+    text = b"/proc/self/ns/user"
+    path = syscalls.memory(len(text) + 1) if is_near else ctypes.create_string_buffer(len(text) + 1)
+    assert (ctypes.addressof(path) < 1 << 31) is is_near
+    path.value = text
+    link = ctypes.create_string_buffer(64)
+    batch.make("readlinkat", syscalls.AT_FDCWD, path, link, 63, answer=ANY)
+    batch.run()
+    assert link.value.decode() == os.readlink(text.decode())  # noqa: PTH115
 
 
 def test_another_number_than_the_expected_one_is_a_failure(batch) -> None:

@@ -94,9 +94,10 @@ class Branch:
 
     def look_beside_cpu(self, reading: Reading) -> None:
         """Fill in the rest of it."""
-        if "memory" in self.resources:
+        # Where it was never at its limit there is nothing more to ask
+        if "memory" in self.resources and files.number(f"{self.path}/memory.failcnt"):
             killed_count = files.table(files.read(f"{self.path}/memory.oom_control")).get("oom_kill", 0)
-            reading.is_out_of_memory = killed_count > 0 and bool(files.number(f"{self.path}/memory.failcnt"))
+            reading.is_out_of_memory = killed_count > 0
 
     def cpu_us(self) -> int | None:
         """Return the same as `cpu` as one number."""
