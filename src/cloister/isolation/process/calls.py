@@ -237,10 +237,17 @@ class Descriptors:
         self._taken.remove(descriptor)
 
 
-def write_file(calls: Calls, path: str, text: str) -> None:
-    """Write a text to a file of the kernel, in one piece."""
+def write_file(calls: Calls, path: str, text: str, directory_fd: int = syscalls.AT_FDCWD) -> None:
+    """Write a text to a file of the kernel, in one piece.
+
+    Args:
+        calls: Makes the system calls.
+        path: Of the file.
+        text: What is written.
+        directory_fd: Where the path begins.
+    """
     data = text.encode()
-    descriptor = calls.open("openat", syscalls.AT_FDCWD, path, os.O_WRONLY | os.O_CLOEXEC, about=path)
+    descriptor = calls.open("openat", directory_fd, path, os.O_WRONLY | os.O_CLOEXEC, about=path)
     calls.make("write", descriptor, data, len(data), answer=len(data), about=path)
     calls.close(descriptor)
 

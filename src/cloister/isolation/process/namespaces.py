@@ -42,7 +42,6 @@ CLOCK_MONOTONIC itself is never behind its coarse copy."""
 CLOCK_OFFSETS: Final = "/proc/self/timens_offsets"
 OFFSET_CHARS: Final = 20
 """Room for any number of 64 bits with its sign; the kernel skips what is blank."""
-TIME_FOR_CHILDREN: Final = "/proc/self/ns/time_for_children"
 
 INSIDE_ID: Final = 1000
 """User and group of everything in a sandbox; outside they are those of the user who started it."""
@@ -93,21 +92,27 @@ def of_this_process(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def settle(calls: Calls, user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
+def open_process(calls: Calls) -> int:
+    """Return a descriptor of the directory of the calling process in the host's /proc: from there ways are short."""
+    return calls.open("openat", syscalls.AT_FDCWD, "/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def settle(calls: Calls, process_fd: int, user_id: int, group_id: int, *, is_fixed: bool = True) -> None:
     """Take the fixed identity and host name.
 
     Args:
         calls: Makes the system calls.
+        process_fd: Directory of the process in the host's /proc.
         user_id: Effective user of the launcher, outside.
         group_id: Its effective group, outside.
         is_fixed: Whether user and host name are to be the fixed ones; tests leave that out.
 
     Source: user_namespaces(7): one line that maps the writer's own id, and setgroups denied before the group map.
     """
-    write_file(calls, "/proc/self/setgroups", "deny")
+    write_file(calls, "setgroups", "deny", process_fd)
     inside_id = INSIDE_ID if is_fixed else 0
-    write_file(calls, "/proc/self/uid_map", f"{inside_id} {user_id} 1")
-    write_file(calls, "/proc/self/gid_map", f"{inside_id} {group_id} 1")
+    write_file(calls, "uid_map", f"{inside_id} {user_id} 1", process_fd)
+    write_file(calls, "gid_map", f"{inside_id} {group_id} 1", process_fd)
     if is_fixed:
         calls.make("sethostname", HOSTNAME, len(HOSTNAME))
 
@@ -165,21 +170,28 @@ def offsets_text(offsets: dict[str, tuple[int, int]]) -> bytes:
     return "".join(lines).encode("ascii")
 
 
-def set_clocks(calls: Calls, text: ctypes.Array[ctypes.c_char]) -> None:
-    """Set the clocks of the new time namespace. It needs the host's /proc.
+def set_clocks(calls: Calls, process_fd: int, text: ctypes.Array[ctypes.c_char]) -> None:
+    """Set the clocks of the new time namespace.
 
     Args:
         calls: Makes the system calls.
+        process_fd: Directory of the process in the host's /proc.
         text: What `offsets_text` returned, and a NUL.
     """
-    descriptor = calls.open("openat", syscalls.AT_FDCWD, CLOCK_OFFSETS, os.O_WRONLY | os.O_CLOEXEC, about=CLOCK_OFFSETS)
+    name = os.path.basename(CLOCK_OFFSETS)  # noqa: PTH119 - the launcher imports little
+    descriptor = calls.open("openat", process_fd, name, os.O_WRONLY | os.O_CLOEXEC, about=CLOCK_OFFSETS)
     calls.make("write", descriptor, text, len(text) - 1, answer=len(text) - 1, about=CLOCK_OFFSETS)
     calls.close(descriptor)
 
 
-def enter_clocks(calls: Calls) -> None:
-    """Enter the time namespace: it was made for children, and is for this process only after that, too."""
-    namespace_fd = calls.open("openat", syscalls.AT_FDCWD, TIME_FOR_CHILDREN, os.O_RDONLY | os.O_CLOEXEC)
+def enter_clocks(calls: Calls, process_fd: int) -> None:
+    """Enter the time namespace: it was made for children, and is for this process only after that, too.
+
+    Args:
+        calls: Makes the system calls.
+        process_fd: Directory of the process in the host's /proc.
+    """
+    namespace_fd = calls.open("openat", process_fd, "ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC)
     calls.make("setns", namespace_fd, CLONE_NEWTIME)
     calls.close(namespace_fd)
 
@@ -187,8 +199,10 @@ def enter_clocks(calls: Calls) -> None:
 def restart_clocks(offsets: dict[str, tuple[int, int]]) -> None:
     """Do all three now."""
     make_clocks(AT_ONCE)
-    set_clocks(AT_ONCE, ctypes.create_string_buffer(offsets_text(offsets)))
-    enter_clocks(AT_ONCE)
+    process_fd = open_process(AT_ONCE)
+    set_clocks(AT_ONCE, process_fd, ctypes.create_string_buffer(offsets_text(offsets)))
+    enter_clocks(AT_ONCE, process_fd)
+    os.close(process_fd)
 
 
 def _passed_s(name: str) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cloister.isolation.process import connections, lanes, privileges, reports
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.cgroup.groups import Groups
 from cloister.isolation.process.connections import Connections
@@ -183,7 +184,7 @@ class Pool:
         group.close_entrances()
         if os.geteuid() == 0 and self._machine.has(Mechanism.OOM_SCORE):
             with contextlib.suppress(OSError):  # root of a namespace that may not
-                privileges.volunteer_for_oom(pid)
+                _volunteer_for_oom(pid)
         sandbox = Sandbox(
             pid=pid,
             pidfd=pidfd,
@@ -261,3 +262,11 @@ def _watched(pid: int) -> int:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+def _volunteer_for_oom(pid: int) -> None:
+    process_fd = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        privileges.volunteer_for_oom(AT_ONCE, process_fd)
+    finally:
+        os.close(process_fd)

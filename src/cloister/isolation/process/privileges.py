@@ -17,7 +17,7 @@ import signal
 import struct
 from typing import Final
 
-from cloister.isolation.process.calls import AT_ONCE, Calls, write_file
+from cloister.isolation.process.calls import AT_ONCE, IF_THERE, Calls, write_file
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.limits import MIB, ResourceLimits
 
@@ -42,6 +42,7 @@ LAST_CAPABILITY_FALLBACK: Final = 40
 
 OPEN_FILES_MIN: Final = 16
 NICENESS: Final = 5
+NICENESS_MAX: Final = 19
 DATA_SLACK_BYTES: Final = 256 * MIB
 CORE_BYTES: Final = 1
 """No core file is that small, and no program of the host is started to take one, as would be with 0: the memory of a
@@ -113,9 +114,13 @@ def processes_max(limits: ResourceLimits) -> int:
     return 2 * limits.processes_count + 1
 
 
-def step_back() -> None:
-    """Leave the processor to the supervisor when both want it. Only lowering one's priority is always allowed."""
-    os.nice(NICENESS)
+def step_back(calls: Calls) -> None:
+    """Leave the processor to the supervisor when both want it.
+
+    Only lowering one's priority is always allowed; who has a lower one still keeps it.
+    """
+    niceness = min(NICENESS_MAX, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    calls.make("setpriority", os.PRIO_PROCESS, 0, niceness, answer=IF_THERE)
 
 
 def limits_table(limits: ResourceLimits) -> dict[int, int]:
@@ -178,19 +183,19 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def volunteer_for_oom(pid: int | None = None, calls: Calls = AT_ONCE) -> None:
+def volunteer_for_oom(calls: Calls, process_fd: int) -> None:
     """Have the kernel kill a process and all it will start first when the machine runs out of memory.
 
     A process may raise its own score and lower it again, so its own wish binds no one. Done for it by a process with
     CAP_SYS_RESOURCE on the host, say a launcher of root, it becomes the least the score can be.
 
     Args:
-        pid: The process; None for the calling one.
         calls: Makes the system calls.
+        process_fd: Directory of the process in the host's /proc.
 
     Raises:
         OSError: It has ended, or may not be told.
 
     Source: proc_pid_oom_score_adj(5); `oom_score_adj_min` in fs/proc/base.c.
     """
-    write_file(calls, f"/proc/{pid or 'self'}/oom_score_adj", "1000")
+    write_file(calls, "oom_score_adj", "1000", process_fd)

@@ -94,11 +94,12 @@ class GroupNames:
 
     Args:
         batch: Where they are written down.
+        process_fd: Directory of the process in the host's /proc.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, process_fd: int) -> None:
         self._seen = syscalls.memory(GROUPS_BYTES_MAX)
-        table_fd = batch.open("openat", syscalls.AT_FDCWD, "/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+        table_fd = batch.open("openat", process_fd, "cgroup", os.O_RDONLY | os.O_CLOEXEC)
         batch.make("read", table_fd, self._seen, GROUPS_BYTES_MAX - 1, answer=ANY)
         batch.close(table_fd)
 
@@ -114,21 +115,23 @@ class GroupNames:
 
 
 class NamespaceNames:
-    """What some namespaces of a process are called, asked by calls that are written down. It needs the host's /proc.
+    """What some namespaces of a process are called, asked by calls that are written down.
 
     Args:
         batch: Where they are written down.
+        process_fd: Directory of the process in the host's /proc.
         machine: What the launcher knows: how its own are called.
         names: Which of them are meant; those that the kernel does not know are left out.
     """
 
-    def __init__(self, batch: Batch, machine: Machine, names: tuple[str, ...]) -> None:
+    def __init__(self, batch: Batch, process_fd: int, machine: Machine, names: tuple[str, ...]) -> None:
         self._names = [name for name in names if name in machine.namespaces]
         self._theirs = [machine.namespaces[name].encode("ascii") for name in self._names]
         self._seen = [syscalls.memory(NAME_BYTES_MAX) for _ in self._names]
+        directory_fd = batch.open("openat", process_fd, "ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for name, place in zip(self._names, self._seen, strict=True):
-            link = f"/proc/self/ns/{name}"
-            batch.make("readlinkat", syscalls.AT_FDCWD, link, place, NAME_BYTES_MAX - 1, answer=ANY, about=link)
+            batch.make("readlinkat", directory_fd, name, place, NAME_BYTES_MAX - 1, answer=ANY, about=f"ns/{name}")
+        batch.close(directory_fd)
 
     def fault(self) -> Fault | None:
         """Look at the answers; return one that is still the launcher's."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 _NUMBERS: Final[dict[str, dict[str, int]]] = {
     "x86_64": {
         "read": 0, "write": 1, "close": 3, "pread64": 17, "sendmsg": 46, "uname": 63, "getuid": 102, "getsid": 124,
-        "mknodat": 259, "faccessat": 269, "chdir": 80, "fchdir": 81, "setsid": 112, "capset": 126,
+        "mknodat": 259, "faccessat": 269, "chdir": 80, "fchdir": 81, "setsid": 112, "capset": 126, "setpriority": 141,
         "pivot_root": 155, "prctl": 157, "umount2": 166, "sethostname": 170, "openat": 257, "mkdirat": 258,
         "symlinkat": 266, "readlinkat": 267, "unshare": 272, "dup3": 292, "prlimit64": 302, "setns": 308,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
@@ -27,7 +27,7 @@ _NUMBERS: Final[dict[str, dict[str, int]]] = {
     },
     "aarch64": {
         "read": 63, "write": 64, "close": 57, "pread64": 67, "sendmsg": 211, "uname": 160, "getuid": 174, "getsid": 156,
-        "mknodat": 33, "faccessat": 48, "chdir": 49, "fchdir": 50, "setsid": 157, "capset": 91,
+        "mknodat": 33, "faccessat": 48, "chdir": 49, "fchdir": 50, "setsid": 157, "capset": 91, "setpriority": 140,
         "pivot_root": 41, "prctl": 167, "umount2": 39, "sethostname": 161, "openat": 56, "mkdirat": 34, "symlinkat": 36,
         "readlinkat": 78, "unshare": 97, "dup3": 24, "prlimit64": 261, "setns": 268,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,

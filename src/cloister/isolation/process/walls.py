@@ -92,9 +92,10 @@ class Walls:
             if self.machine.has(Mechanism.CONTROL_GROUP):
                 calls.make("write", descriptor, b"0", 1, answer=1, about=v1.ENTRANCE)
             calls.close(descriptor)
-        self._groups = GroupNames(calls)
+        self._process_fd = namespaces.open_process(calls)
+        self._groups = GroupNames(calls, self._process_fd)
         calls.step("namespaces")
-        self._made_first = NamespaceNames(calls, self.machine, standing.MADE_FIRST)
+        self._made_first = NamespaceNames(calls, self._process_fd, self.machine, standing.MADE_FIRST)
         return calls
 
     def _lay_identity(self, calls: Batch) -> Batch:
@@ -104,16 +105,18 @@ class Walls:
             privileges.die_with_parent(calls)
         privileges.set_dumpable(calls, True)
         if machine.has(Mechanism.OOM_SCORE):
-            privileges.volunteer_for_oom(calls=calls)
+            privileges.volunteer_for_oom(calls, self._process_fd)
         if machine.has(Mechanism.CGROUP_NAMESPACE):
             namespaces.hide_groups(calls)
-        namespaces.settle(calls, machine.user_id, machine.group_id, is_fixed=machine.has(Mechanism.FIXED_IDENTITY))
+        is_fixed = machine.has(Mechanism.FIXED_IDENTITY)
+        namespaces.settle(calls, self._process_fd, machine.user_id, machine.group_id, is_fixed=is_fixed)
         if machine.clock_offsets is not None and machine.has(Mechanism.TIME_NAMESPACE):
             namespaces.make_clocks(calls)
-            namespaces.set_clocks(calls, self._clocks)
-            namespaces.enter_clocks(calls)
+            namespaces.set_clocks(calls, self._process_fd, self._clocks)
+            namespaces.enter_clocks(calls, self._process_fd)
         namespaces.set_bounds(calls)
-        self._made_later = NamespaceNames(calls, machine, standing.MADE_LATER)
+        self._made_later = NamespaceNames(calls, self._process_fd, machine, standing.MADE_LATER)
+        calls.close(self._process_fd)
         return calls
 
     def _lay_proc(self, calls: Batch) -> int:
@@ -134,6 +137,7 @@ class Walls:
         if self.machine.has(Mechanism.NO_TERMINAL):
             calls.make("setsid", answer=ANY)
         privileges.narrow(calls, self.machine.last_capability, self.machine.without)
+        privileges.step_back(calls)
 
     def _lay_usual(self, free: Descriptors) -> Batch:
         """Lay out the rest for a program that is shown nothing of the host's, and has the usual private directory."""
@@ -183,8 +187,6 @@ class Walls:
         if has_looks:
             require(self._made_later.fault())
         self._building.run()
-        with step("privileges"):
-            privileges.step_back()
 
     def hand_over_proc(self, private_bytes: int) -> None:
         """Give the launcher its view of this sandbox's processes, which it measures and counts.
