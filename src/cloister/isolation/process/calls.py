@@ -1,8 +1,6 @@
-"""System calls that build a sandbox: made at once, or written down and made later, by every sandbox alike.
+"""System calls that build a sandbox, whether they are made at once or written down to be made later (`batch`).
 
-Owns the two ways. A forked interpreter copies each page of memory it touches, and that is most of what building costs.
-So the launcher works out once what is the same for all sandboxes, and each of them only makes the calls, one after the
-other. Standard library only; part of the guest set.
+Owns how they are said, what their answers may be, and making them at once. Standard library only; part of the guest set.
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ import ctypes
 import errno
 import os
 import socket
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from cloister.isolation.process import reports, syscalls
@@ -23,12 +20,8 @@ Word: TypeAlias = int | str | bytes | ctypes.Structure | ctypes.Array[Any] | Non
 """An argument: a number, text or bytes that the kernel reads up to a NUL, memory that it reads or writes, or NULL."""
 
 Memory: TypeAlias = Callable[[int], ctypes.Array[ctypes.c_char]]
-STANDARD_FDS: Final = (0, 1, 2)
 WORDS_MAX: Final = 6
 """Arguments of a system call."""
-_ROW: Final = struct.Struct("=9q")
-"""The answer, whether all numbers are of 32 bits, the number of the call, and its arguments."""
-_FAR: Final = 1 << 31
 
 
 class Calls(Protocol):
@@ -85,7 +78,7 @@ def refused(code: int) -> int:
     return _REFUSED - code
 
 
-def _is_expected(answer: int, result: int) -> bool:
+def is_expected(answer: int, result: int) -> bool:
     """Return whether a result that is not the answer itself is what the answer stands for."""
     if answer == ANY:
         return result >= 0
@@ -102,18 +95,18 @@ class _AtOnce:
         self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
     ) -> None:
         kept: list[Word] = []
-        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept, ctypes.create_string_buffer))
-        if result == answer or _is_expected(answer, result):
+        result: int = syscalls.invoke(syscalls.number_of(name), *numbers(words, kept, ctypes.create_string_buffer))
+        if result == answer or is_expected(answer, result):
             return
         if wall is not None:
-            raise _broken(wall, about or name, result)
+            raise broken(wall, about or name, result)
         code = ctypes.get_errno() if result < 0 else 0
         raise OSError(code, os.strerror(code) if code else f"the answer was {result}", about or name)
 
     def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
         kept: list[Word] = []
-        result: int = syscalls.invoke(syscalls.number_of(name), *_numbers(words, kept, ctypes.create_string_buffer))
-        if result < 0 and not (is_optional and _is_expected(IF_THERE, result)):
+        result: int = syscalls.invoke(syscalls.number_of(name), *numbers(words, kept, ctypes.create_string_buffer))
+        if result < 0 and not (is_optional and is_expected(IF_THERE, result)):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), about or name)
         return result
@@ -125,116 +118,6 @@ class _AtOnce:
 
 AT_ONCE: Final = _AtOnce()
 """Makes them now. Who uses it says with `steps.step` what is being done."""
-
-
-class Batch:
-    """Calls that are written down, in order; the kernel's answer to each is known before.
-
-    The kernel gives every new descriptor the lowest number that is free, so those are known, too. In a process where
-    others are open, the first of these calls has another answer, and the batch fails. What is closed is closed at the
-    end, all at once.
-
-    Args:
-        free: The descriptors that will be free where it is made, and what is noted about them.
-    """
-
-    def __init__(self, free: Descriptors) -> None:
-        self._free = free
-        self._step = ""
-        self._table = bytearray()  # numbers alone: objects would be counted at each use, which copies their pages
-        self._places: list[tuple[str, str, Mechanism | None]] = []
-        self._kept: list[Word] = []
-        self._closed: list[int] = []
-
-    def step(self, name: str) -> None:
-        """Begin a step: what fails from here on is reported under this name."""
-        self._step = name
-
-    def make(
-        self, name: str, *words: Word, answer: int = 0, about: str | None = None, wall: Mechanism | None = None
-    ) -> None:
-        """Write one down; see `Calls.make`."""
-        numbers = _numbers(words, self._kept, syscalls.memory)
-        is_near = all(-_FAR <= number < _FAR for number in numbers)
-        if is_near:
-            numbers = tuple(number & 0xFFFFFFFF for number in numbers)
-        self._table += _ROW.pack(answer, is_near, syscalls.number_of(name), *numbers)
-        self._places.append((self._step, about or name, wall))
-
-    def open(self, name: str, *words: Word, about: str | None = None, is_optional: bool = False) -> int:
-        """Write one down that opens a descriptor, and return the number that it will have."""
-        descriptor = self._free.take()
-        self.make(name, *words, answer=IF_THERE if is_optional else descriptor, about=about)
-        return descriptor
-
-    def close(self, descriptor: int, *, is_optional: bool = False) -> None:
-        """Note that a descriptor is needed no more. One that may not be there is closed at once."""
-        if is_optional:
-            self.make("close", descriptor, answer=IF_THERE)
-            self._free.give(descriptor)
-        else:
-            self._closed.append(descriptor)
-
-    def end(self) -> Batch:
-        """Write down the end: what is needed no more is closed. Return this batch."""
-        for first, last in _ranges(sorted(self._closed)):
-            self.make("close_range", first, last, 0)
-        for descriptor in self._closed:
-            self._free.give(descriptor)
-        self._closed.clear()
-        return self
-
-    def run(self) -> None:
-        """Make them all.
-
-        Raises:
-            Failure: One was answered otherwise; those after it are not made.
-        """
-        near, far = syscalls.invoke_near, syscalls.invoke
-        made = 0  # counted, not enumerated: that would make a tuple for each
-        for answer, is_near, number, a, b, c, d, e, f in _ROW.iter_unpack(self._table):
-            result = near(number, a, b, c, d, e, f) if is_near else far(number, a, b, c, d, e, f)
-            if result != answer and not _is_expected(answer, result):
-                raise _failure(self._places[made], result)
-            made += 1  # noqa: SIM113 - as above
-
-
-def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    """Return the first and the last of each run of numbers that follow one another."""
-    found: list[tuple[int, int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1] = found[-1][0], number
-        else:
-            found.append((number, number))
-    return found
-
-
-class Descriptors:
-    """Which descriptors will be open in a process, as far as what is written down for it decides.
-
-    Args:
-        taken: Those that are open already, the standard ones aside.
-    """
-
-    def __init__(self, taken: Iterable[int] = ()) -> None:
-        self._taken = {*STANDARD_FDS, *taken}
-
-    def copy(self) -> Descriptors:
-        """Return what is open at this point, for one of several ways to go on."""
-        return Descriptors(self._taken)
-
-    def take(self) -> int:
-        """Note that one is opened; return its number, the lowest that is free."""
-        number = 0
-        while number in self._taken:
-            number += 1
-        self._taken.add(number)
-        return number
-
-    def give(self, descriptor: int) -> None:
-        """Note that one is closed."""
-        self._taken.remove(descriptor)
 
 
 def write_file(calls: Calls, path: str, text: str, directory_fd: int = syscalls.AT_FDCWD) -> None:
@@ -290,8 +173,14 @@ def send_descriptor(calls: Calls, connection_fd: int, data: bytes, descriptor: i
     calls.make("sendmsg", connection_fd, message, 0, answer=len(data))
 
 
-def _numbers(words: tuple[Word, ...], kept: list[Word], memory: Memory) -> tuple[int, ...]:
-    """Return six numbers for the arguments, and keep what they point to."""
+def numbers(words: tuple[Word, ...], kept: list[Word], memory: Memory) -> tuple[int, ...]:
+    """Return six numbers for the arguments of a system call.
+
+    Args:
+        words: The arguments; those that are missing are 0.
+        kept: Gets what the numbers point to, which has to stay for as long as they are used.
+        memory: Returns memory for what is not in memory of its own.
+    """
     return tuple(_number(word, kept, memory) for word in words) + (0,) * (WORDS_MAX - len(words))
 
 
@@ -311,15 +200,13 @@ def _number(word: Word, kept: list[Word], memory: Memory) -> int:
     return ctypes.addressof(word)
 
 
-def _failure(place: tuple[str, str, Mechanism | None], result: int) -> Failure:
-    step, about, wall = place
-    if wall is not None:
-        return _broken(wall, about, result)
-    code = ctypes.get_errno() if result < 0 else 0
-    said = os.strerror(code) if code else f"the answer was {result}"
-    return Failure(reports.failure("mechanism", step=step, errno=code, detail=f"{about}: {said}"))
+def broken(wall: Mechanism, about: str, result: int) -> Failure:
+    """Return the failure of a wall that does not hold.
 
-
-def _broken(wall: Mechanism, about: str, result: int) -> Failure:
+    Args:
+        wall: It.
+        about: What was looked at.
+        result: What the kernel said just now.
+    """
     said = result if result >= 0 else errno.errorcode.get(ctypes.get_errno(), "a failure")
     return Failure(reports.failure("wall", mechanism=wall.value, observed=f"{about}: {said}"))

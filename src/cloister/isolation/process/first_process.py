@@ -85,7 +85,9 @@ def _run_operation(walls: Walls, ends: Ends) -> None:
 
 
 def _run_program(walls: Walls, ends: Ends) -> None:
-    wanted = _be_ordered(walls, ends)
+    wanted = _await_order(walls, ends)
+    if not walls.complete_usual(wanted):
+        _complete(walls, ends, wanted)
     if wanted.spec.session is not None:
         ends.report.send(payloads.serve_session(wanted.spec))
     else:
@@ -122,20 +124,28 @@ def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
     ends.report.send(report if failure is None else reports.to_bytes(failure))
 
 
+def _await_order(walls: Walls, ends: Ends) -> Order:
+    walls.hand_over_proc(_private_bytes(walls, ends))
+    return ends.await_order()
+
+
 def _be_ordered(walls: Walls, ends: Ends, waiting: WaitingInterpreter | None = None) -> Order:
     """Wait for the order, complete the walls as it says, and be confined by them."""
-    walls.hand_over_proc(_private_bytes(walls, ends))
-    wanted = ends.await_order()
+    wanted = _await_order(walls, ends)
+    _complete(walls, ends, wanted, waiting)
+    return wanted
+
+
+def _complete(walls: Walls, ends: Ends, wanted: Order, waiting: WaitingInterpreter | None = None) -> None:
     if wanted.spec.session is not None:
         payloads.load_session()
-    walls.complete(wanted)
+    walls.complete(wanted.spec)
     if waiting is not None:
         waiting.finished()
         waiting.start(wanted)
     wanted.take_streams()
     walls.confine(ends.descriptors | (waiting.descriptors if waiting is not None else set()))
     walls.limit(wanted.spec)
-    return wanted
 
 
 def _fork_interpreter(walls: Walls) -> WaitingInterpreter:

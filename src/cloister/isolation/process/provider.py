@@ -15,13 +15,13 @@ from typing import Final, assert_never
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
-from cloister.errors import ConfigError, InternalError, ProviderUnavailable
-from cloister.isolation.dialogue import Dialogue, bare_start_message, require_value_size
+from cloister.errors import ConfigError, ProviderUnavailable
+from cloister.isolation.dialogue import Dialogue, bare_start_message
 from cloister.isolation.permit import require_permit, require_session_permit
-from cloister.isolation.process import outcome, shortfalls
+from cloister.isolation.process import outcome, results, shortfalls
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost, Withdrawn
 from cloister.isolation.process.grants import grants_for
-from cloister.isolation.process.interpreters import Interpreter, command_for, missing_interpreter
+from cloister.isolation.process.interpreters import Interpreter, command_for
 from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.launcher import is_supported
 from cloister.isolation.process.mechanisms import Mechanism
@@ -44,14 +44,11 @@ from cloister.isolation.provider import (
     ScriptLanguage,
     ScriptSource,
     Shortfall,
-    WireValue,
     Workload,
 )
-from cloister.isolation.script_failure import script_failed, told_limit
 from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire import body_of, frame_bytes
 from cloister.isolation.wire_messages import HOST_MESSAGES, Message, checked
-from cloister.isolation.wire_values import parse_output
 from cloister.limits import ResourceLimits
 
 _UNSUPPORTED: Final = "the process provider knows the system calls of x86_64 and aarch64 Linux only"
@@ -208,14 +205,14 @@ class ProcessProvider:
                 break
         if dialogue is not None and dialogue.fatal is not None:
             raise dialogue.fatal
-        _raise_failures(ending, spec)
+        results.raise_failures(ending, spec)
         match workload:
             case PlanProgram() | GuestOperation():
-                return _guest_result(ending, dialogue)
+                return results.guest_result(ending, dialogue)
             case ScriptSource():
-                return _script_result(ending, spec) if workload.is_checked else _program_result(ending)
+                return results.script_result(ending, spec) if workload.is_checked else results.program_result(ending)
             case ExternalProgram():
-                return _program_result(ending)
+                return results.program_result(ending)
         assert_never(workload)
 
     def _run_faulty(
@@ -339,68 +336,3 @@ def _start(workload: Workload, limits: ResourceLimits) -> Message | None:
     body = body_of(checked(bare_start_message(workload, limits), HOST_MESSAGES), frame_bytes(limits))
     message: Message = json.loads(body)
     return message
-
-
-def _raise_failures(ending: Ending, spec: SandboxSpec) -> None:
-    """Raise whatever went wrong. A limit the supervisor enforced explains a broken conversation, not the reverse."""
-    record = ending.record
-    missing = outcome.missing_program(record) if spec.script is not None else None
-    if missing is not None:
-        raise missing_interpreter(missing, search_path=spec.full_environment()["PATH"])
-    failed = outcome.set_up_failure(record)
-    if failed is not None:
-        raise failed
-    reached = outcome.limit_reached(record, spec.limits)
-    if ending.failure is not None and (reached is None or not _is_about_the_guest(ending.failure)):
-        raise ending.failure
-    if reached is not None:
-        raise reached
-
-
-def _is_about_the_guest(failure: Exception) -> bool:
-    code = getattr(failure, "code", "")
-    return isinstance(code, str) and code.startswith("provider.wire")
-
-
-def _guest_result(ending: Ending, dialogue: Dialogue | None) -> ExecutionResult:
-    if dialogue is None:
-        raise InternalError("a guest ran without a dialogue")
-    if not dialogue.is_ended:
-        raise outcome.crash(ending.record, ending.stderr)
-    return _result(ending, dialogue.value, steps_count=dialogue.steps_count)
-
-
-def _script_result(ending: Ending, spec: SandboxSpec) -> ExecutionResult:
-    status = _exit_status(ending)
-    if status != 0:
-        told = told_limit(ending.stderr)
-        if told is not None:
-            raise outcome.limit_error(told, spec.limits, None, "script")
-        raise script_failed(status, ending.stderr)
-    value = parse_output(ending.stdout, spec.limits)
-    require_value_size(value, spec.limits, "the output of the script")
-    return _result(ending, value, exit_status=status)
-
-
-def _program_result(ending: Ending) -> ExecutionResult:
-    return _result(ending, None, exit_status=_exit_status(ending))
-
-
-def _exit_status(ending: Ending) -> int:
-    status = outcome.exit_of(ending.record).status
-    if status is None or status < 0:
-        raise outcome.crash(ending.record, ending.stderr)
-    return status
-
-
-def _result(
-    ending: Ending, value: WireValue, *, exit_status: int | None = None, steps_count: int | None = None
-) -> ExecutionResult:
-    output_bytes = len(ending.stdout) + len(ending.stderr)
-    return ExecutionResult(
-        value=value,
-        stdout=ending.stdout,
-        stderr=ending.stderr,
-        exit_status=exit_status,
-        usage=outcome.usage_of(ending.record, output_bytes, steps_count),
-    )

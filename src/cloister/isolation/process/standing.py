@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.isolation.process import namespaces, privileges, syscalls, view
-from cloister.isolation.process.calls import ANY, Batch, Calls, refused
+from cloister.isolation.process.batch import Batch
+from cloister.isolation.process.calls import ANY, Calls, refused
 from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
 from cloister.isolation.process.root import OWN_INODES

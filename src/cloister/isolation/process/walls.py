@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import Final
+from dataclasses import dataclass
 
 from cloister.isolation.process import granted, landlock, mounts, namespaces, privileges, reports, standing, syscalls
-from cloister.isolation.process.calls import ANY, AT_ONCE, STANDARD_FDS, Batch, Calls, Descriptors, send_descriptor
+from cloister.isolation.process.batch import STANDARD_FDS, Batch, Descriptors
+from cloister.isolation.process.calls import ANY, AT_ONCE, Calls, send_descriptor
 from cloister.isolation.process.cgroup import v1
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.machine import Machine
@@ -26,9 +27,6 @@ from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, San
 from cloister.isolation.process.standing import Facts, GroupNames, LimitsSeen, Looks, NamespaceNames
 from cloister.isolation.process.steps import Failure, require, step
 from cloister.limits import ResourceLimits
-
-_USUAL_ROOM: Final = USUAL_LIMITS.disk_bytes, USUAL_LIMITS.inodes_count
-"""In the private directory."""
 
 
 class Walls:
@@ -139,8 +137,8 @@ class Walls:
         privileges.narrow(calls, self.machine.last_capability, self.machine.without)
         privileges.step_back(calls)
 
-    def _lay_usual(self, free: Descriptors) -> Batch:
-        """Lay out the rest for a program that is shown nothing of the host's, and has the usual private directory."""
+    def _lay_usual(self, free: Descriptors) -> _Usual:
+        """Lay out all the rest for a program that is shown nothing of the host's and has the usual limits."""
         streams = (free.take(), self.ends.stdout_fd, self.ends.stderr_fd)  # the first one comes with the order
         free.give(self.ends.order.fileno())
         calls = Batch(free)
@@ -153,7 +151,10 @@ class Walls:
             calls.make("dup3", stream, number, 0, answer=number)
             calls.close(stream)
         calls.make("chdir", DEFAULT_DIRECTORY)
-        return calls.end()
+        looks = self._lay_confining(calls, self.facts)
+        limits = self._lay_limits(calls, USUAL_LIMITS)
+        self._lay_filter(calls)
+        return _Usual(calls.end(), looks, limits, {*STANDARD_FDS, *self.ends.descriptors})
 
     def _lay_finish(self, calls: Batch) -> Batch:
         calls.step("root switch")
@@ -202,15 +203,22 @@ class Walls:
             send_descriptor(AT_ONCE, self.ends.report.fileno(), message, self.proc_fd)
             os.close(self.proc_fd)
 
-    def complete(self, wanted: Order) -> None:
-        """Build what is this sandbox's own, and finish."""
+    def complete_usual(self, wanted: Order) -> bool:
+        """Do all that follows in one go when nothing is special about what is to run; return whether that was so."""
         spec = wanted.spec
-        if self._usual is not None and wanted.file_fd is None and _is_usual(spec):
-            self._usual.run()
-            wanted.streams.clear()  # they are in their places
-            if spec.working_directory != DEFAULT_DIRECTORY:
-                enter(spec.working_directory)
-            return
+        if self._usual is None or wanted.file_fd is not None or not _is_usual(spec):
+            return False
+        self._usual.batch.run()
+        if spec.working_directory != DEFAULT_DIRECTORY:
+            enter(spec.working_directory)
+        if self.machine.has(Mechanism.STANDING):
+            require(self._usual.looks.fault(self._usual.descriptors) or self._usual.limits.fault())
+            require(standing.quota_fault(USUAL_LIMITS))
+        self.facts.close()
+        return True
+
+    def complete(self, spec: SandboxSpec) -> None:
+        """Build what is this sandbox's own, and finish."""
         if not spec.is_guest:
             with step("private directory"):
                 self._root.add_runtime(spec.runtime)
@@ -309,10 +317,26 @@ class Walls:
                 require(None if spec.is_guest else standing.quota_fault(spec.limits))
 
 
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What is made ready for most programs.
+
+    Attributes:
+        batch: The calls.
+        looks: What is seen by them of the process.
+        limits: What is seen by them of its limits.
+        descriptors: What may be open then, those of the looks aside.
+    """
+
+    batch: Batch
+    looks: Looks
+    limits: LimitsSeen
+    descriptors: set[int]
+
+
 def _is_usual(spec: SandboxSpec) -> bool:
     has_own = spec.grants or spec.runtime or spec.script is not None or spec.session is not None
-    room = spec.limits.disk_bytes, spec.limits.inodes_count
-    return not has_own and room == _USUAL_ROOM
+    return not has_own and spec.limits is USUAL_LIMITS
 
 
 def enter(directory: str) -> None:

@@ -11,16 +11,8 @@ import pytest
 from tests.unit.isolation.process.seccomp.test_tables import KERNEL
 
 from cloister.isolation.process import syscalls
-from cloister.isolation.process.calls import (
-    ANY,
-    AT_ONCE,
-    STANDARD_FDS,
-    Batch,
-    Descriptors,
-    refused,
-    send_descriptor,
-    write_file,
-)
+from cloister.isolation.process.batch import STANDARD_FDS, Batch, Descriptors
+from cloister.isolation.process.calls import ANY, AT_ONCE, refused, send_descriptor, write_file
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.steps import Failure
 
