@@ -1,6 +1,7 @@
 """System calls that build a sandbox, whether they are made at once or written down to be made later (`batch`).
 
-Owns how they are said, what their answers may be, and making them at once. Standard library only; part of the guest set.
+Owns how they are said, what their answers may be, and making them at once. Standard library only; part of the guest
+set.
 """
 
 from __future__ import annotations

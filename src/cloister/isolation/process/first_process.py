@@ -42,7 +42,7 @@ def run(walls: Walls, group: bytes, groups_count: int, is_spare: bool, clocks: b
     try:
         ends.is_spare = is_spare
         try:
-            walls.build(group, groups_count, clocks)
+            walls.foundation.build(group, groups_count, clocks)
             if is_spare and walls.lane is Lane.PLAN:
                 _rehearse()
             _LIVES[walls.lane](walls, ends)
@@ -65,8 +65,8 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
     walls.limit(usual)
     _give_way()
     private_bytes = _private_bytes(walls, ends)
-    walls.confine(ends.descriptors | {walls.proc_fd, ends.order.fileno()})
-    walls.hand_over_proc(private_bytes)
+    walls.confine(ends.descriptors | {walls.foundation.proc_fd, ends.order.fileno()})
+    walls.foundation.hand_over_proc(private_bytes)
     ends.report.close()  # now and not when somebody waits: it wakes the launcher
     wanted = ends.await_order(has_streams=True)
     wanted.take_streams()
@@ -105,10 +105,10 @@ def _run_script(walls: Walls, ends: Ends) -> None:
     waiting = _fork_interpreter(walls)
     script_fd = walls.complete_for_scripts()
     waiting.finished()
-    kept = {walls.proc_fd, script_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
+    kept = {walls.foundation.proc_fd, script_fd, ends.order.fileno(), ends.stdout_fd, ends.stderr_fd}
     private_bytes = _private_bytes(walls, ends)
     walls.confine(ends.descriptors | waiting.descriptors | kept)
-    walls.hand_over_proc(private_bytes)
+    walls.foundation.hand_over_proc(private_bytes)
     wanted = ends.await_order()
     with step("script"), open(script_fd, "wb") as file:  # noqa: PTH123 - a descriptor
         file.write((wanted.spec.script or "").encode("utf-8", "surrogatepass"))
@@ -125,7 +125,7 @@ def _report_script(waiting: WaitingInterpreter, ends: Ends) -> None:
 
 
 def _await_order(walls: Walls, ends: Ends) -> Order:
-    walls.hand_over_proc(_private_bytes(walls, ends))
+    walls.foundation.hand_over_proc(_private_bytes(walls, ends))
     return ends.await_order()
 
 
@@ -152,7 +152,7 @@ def _fork_interpreter(walls: Walls) -> WaitingInterpreter:
     """Fork it. It is held to the same ruleset: what is allowed after the fork is allowed to both."""
     with step("interpreter"):
         return interpreter.fork(
-            functools.partial(_confine_script, walls), functools.partial(_ready_script, walls), walls.ruleset.descriptor
+            functools.partial(_confine_script, walls), functools.partial(_ready_script, walls), walls.ruleset_fd
         )
 
 
@@ -196,7 +196,7 @@ def _rehearse() -> None:
 
 def _private_bytes(walls: Walls, ends: Ends) -> int:
     """Return what the sandbox holds for itself while it waits. Once it is confined not every launcher may read it."""
-    return measuring.private_bytes(walls.proc_fd) if ends.is_spare else 0
+    return measuring.private_bytes(walls.foundation.proc_fd) if ends.is_spare else 0
 
 
 def _give_way() -> None:

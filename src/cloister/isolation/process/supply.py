@@ -172,6 +172,7 @@ class RunningSandbox:
     def _have_concluded(self) -> None:
         """Have the launcher end it; a guest for plans would wait for that to its deadline."""
         with contextlib.suppress(OSError):  # it has ended
+            self.announce()
             self.control.send(lanes.DONE)
 
     def close(self) -> None:
