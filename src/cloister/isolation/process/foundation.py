@@ -40,6 +40,7 @@ class Foundation:
 
     def __init__(self, machine: Machine, places: Places) -> None:
         self._machine = machine
+        self._has_looks = machine.has(Mechanism.STANDING)
         self._report_fd = places.ends.report.fileno()
         self._clocks = syscalls.memory(len(namespaces.offsets_text(machine.clock_offsets or {})) + 1)
         self.free = Descriptors((CONNECTION_FD, *places.numbers))
@@ -134,13 +135,12 @@ class Foundation:
         Raises:
             Failure: Something cannot be put up.
         """
-        has_looks = self._machine.has(Mechanism.STANDING)
         self._clocks.value = clocks
         self._arrival.run()
-        if has_looks:
+        if self._has_looks:
             require(self._groups.fault(group, groups_count) or self._made_first.fault())
         self._identity.run()
-        if has_looks:
+        if self._has_looks:
             require(self._made_later.fault())
         self._building.run()
 

@@ -44,6 +44,7 @@ class Walls:
         self._machine = machine
         self.lane = lane
         self.ends = places.ends
+        self._has_looks = machine.has(Mechanism.STANDING)
         self._has_terminals = False
         self.foundation = Foundation(machine, places)
         self._root, self._ruleset = self.foundation.root, self.foundation.ruleset
@@ -97,7 +98,7 @@ class Walls:
         self._usual.batch.run()
         if spec.working_directory != DEFAULT_DIRECTORY:
             enter(spec.working_directory)
-        if self._machine.has(Mechanism.STANDING):
+        if self._has_looks:
             require(self._usual.looks.fault(self._usual.descriptors) or self._usual.limits.fault())
             require(standing.quota_fault(USUAL_LIMITS))
         self.foundation.facts.close()
@@ -140,20 +141,21 @@ class Walls:
         """Give up, for good, all that was needed for building, and look whether it is so."""
         calls.step("privileges")
         privileges.drop(calls, self._machine.without)
-        has_looks = self._machine.has(Mechanism.STANDING)
-        if has_looks:
+        if self._has_looks:
             standing.look_at_privileges(calls)
         calls.step("landlock")
         self._ruleset.calls = calls
         self._ruleset.enforce()
         calls.step("standing")
-        return Looks(calls if has_looks else Batch(Descriptors()), self._machine, facts, is_guest=self.lane.is_guest)
+        return Looks(
+            calls if self._has_looks else Batch(Descriptors()), self._machine, facts, is_guest=self.lane.is_guest
+        )
 
     def _lay_filter(self, calls: Calls) -> None:
         calls.step("system call filter")
         if self._machine.has(Mechanism.SECCOMP):
             seccomp.install(Profile.GUESTS if self.lane.is_guest else Profile.PROGRAMS, calls)
-        if self._machine.has(Mechanism.STANDING):
+        if self._has_looks:
             standing.look_at_filter(calls)
 
     def confine(self, descriptors: set[int]) -> None:
@@ -163,7 +165,7 @@ class Walls:
             descriptors: Which files it may have open, the standard ones and those of `facts` aside.
         """
         self._confining.run()
-        if self._machine.has(Mechanism.STANDING):
+        if self._has_looks:
             require(self._looks.fault({*STANDARD_FDS, *descriptors}, has_terminals=self._has_terminals))
         self.foundation.facts.close()
         self._filtering.run()
@@ -177,7 +179,7 @@ class Walls:
         """
         with step("standing"):
             looks = self._lay_confining(AT_ONCE, facts)
-            if self._machine.has(Mechanism.STANDING):
+            if self._has_looks:
                 require(looks.fault({*STANDARD_FDS, *descriptors}, is_first=False))
             facts.close()
         with step("system call filter"):
@@ -198,7 +200,7 @@ class Walls:
                 self._limiting.run()
             else:
                 seen = self._lay_limits(AT_ONCE, spec.limits)
-            if self._machine.has(Mechanism.STANDING):
+            if self._has_looks:
                 require(seen.fault())
                 require(None if spec.is_guest else standing.quota_fault(spec.limits))
 
