@@ -11,6 +11,7 @@ does not expire.
 from __future__ import annotations
 
 import hmac
+import json
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,8 @@ from cloister.limits import ResourceLimits
 KEY_BYTES_MIN: Final = 32
 TOKEN_ID_BYTES: Final = 8
 _DOMAIN: Final = b"cloister/token/v1\n"
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+"""Reads what a text or a list holds, whatever it says of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,13 @@ def _authenticator(key: bytes, facts: Mapping[str, Any]) -> bytes:
     """
     plain = {
         **facts,
-        "permissions": sorted(map(str, facts["permissions"])),
-        "limits": tuple(facts["limits"].to_dict().values()),
+        "permissions": sorted(facts["permissions"]),
+        "limits": list(facts["limits"].to_dict().values()),
         "minimum_isolation": int(facts["minimum_isolation"]),
     }
     # The values alone, in the order of the fields: it is read by nobody, and never leaves the process
-    subject = repr([plain[name] for name in _SEALED])
-    return hmac.digest(key, _DOMAIN + subject.encode("utf-8"), "sha256")
+    subject = _ENCODER.encode([plain[name] for name in _SEALED])
+    return hmac.digest(key, _DOMAIN + subject.encode("ascii"), "sha256")
 
 
 class TokenIssuer:

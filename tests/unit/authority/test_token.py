@@ -96,6 +96,27 @@ def test_every_field_is_authenticated(changes: dict[str, Any]) -> None:
     assert caught.value.code == "denied.token-forged"
 
 
+class LyingText(str):
+    def __repr__(self) -> str:
+        return "'run/1'"
+
+    __str__ = __repr__
+
+
+class LyingList(tuple[str, ...]):
+    def __repr__(self) -> str:
+        return "['/out/new']"
+
+
+@pytest.mark.parametrize("changes", [{"execution_id": LyingText("run/2")}, {"write_paths": LyingList(["/"])}])
+def test_what_is_authenticated_is_the_content_not_what_it_says_of_itself(changes: dict[str, Any]) -> None:
+    same = {name: type(value)(getattr(issue(), name)) for name, value in changes.items()}
+    ISSUER.verifier().check(replace(issue(), **same), **FITTING)
+    with pytest.raises(TokenRejected) as caught:
+        ISSUER.verifier().check(replace(issue(), **changes), **FITTING)
+    assert caught.value.code == "denied.token-forged"
+
+
 def test_a_token_of_another_issuer_is_refused() -> None:
     with pytest.raises(TokenRejected) as caught:
         TokenIssuer(b"x" * 32, ManualClock()).verifier().check(issue(), **FITTING)

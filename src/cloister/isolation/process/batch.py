@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from cloister.isolation.process import reports, syscalls
-from cloister.isolation.process.calls import IF_THERE, Word, broken, is_expected, numbers
+from cloister.isolation.process.calls import IF_THERE, WORDS_MAX, Word, broken, is_expected, numbers
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.steps import Failure
 
@@ -52,7 +52,8 @@ class Batch:
     ) -> None:
         """Write one down; see `Calls.make`."""
         arguments = numbers(words, self._kept, syscalls.memory)
-        is_near = all(-_FAR <= number < _FAR for number in arguments)
+        # A sixth argument goes over the stack, of which only half a word would be written
+        is_near = len(words) < WORDS_MAX and all(-_FAR <= number < _FAR for number in arguments)
         if is_near:
             arguments = tuple(number & 0xFFFFFFFF for number in arguments)
         self._table += _ROW.pack(answer, is_near, syscalls.number_of(name), *arguments)

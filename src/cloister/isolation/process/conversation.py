@@ -8,7 +8,6 @@ except the record of the end, which is the launcher's.
 from __future__ import annotations
 
 import array
-import contextlib
 import fcntl
 import json
 import os
@@ -33,16 +32,6 @@ STOLEN: Final = -1
 """In place of a count: there was something, and now there is nothing, and there may be more."""
 GRACE_MS: Final = 10_000
 """How long after the deadline a record of the end is awaited before the launcher itself is given up."""
-
-
-ANNOUNCED_AFTER_MS: Final = 2
-"""How long a plan may take before the launcher is told of it; its limits count from then on."""
-FINAL: Final = frozenset({"result", "error"})
-"""Messages after which a guest has nothing to ask for any more."""
-
-
-class Withdrawn(Exception):
-    """The sandbox has ended before the launcher was told that it is used, so nothing its guest asked for was done."""
 
 
 class LauncherLost(LaunchError):
@@ -107,19 +96,13 @@ class Conversation:
         self._open = set(self._streams)
         self._poll = select.poll()
 
-    def attend(self, *, announces: bool = False) -> Ending:
+    def attend(self) -> Ending:
         """Stay until nothing of the sandbox is left.
-
-        Args:
-            announces: Whether the launcher is told at once that a plan runs, not only when it takes long.
 
         Raises:
             LauncherLost: There will be no record of the end.
-            Withdrawn: It never began.
         """
         control, channel = self._running.control, self._running.channel
-        if announces:
-            self._announce()
         self._running.prepare_conclusion()
         for descriptor in (control.fileno(), *self._streams):
             self._poll.register(descriptor, select.POLLIN)
@@ -128,8 +111,6 @@ class Conversation:
             self._poll.register(channel.fileno(), select.POLLIN)
         deadline_s = time.monotonic() + self._patience_s
         while self._record is None:
-            if self._running.is_unannounced and not self._poll.poll(ANNOUNCED_AFTER_MS):
-                self._announce()
             # Absolute: a guest that keeps talking must not put it off
             ready = self._poll.poll(max(0, (deadline_s - time.monotonic()) * 1000))
             descriptors = [descriptor for descriptor, _ in ready]
@@ -137,8 +118,6 @@ class Conversation:
                 raise LauncherLost("the launcher of sandboxes did not report the end of one in time")
             for descriptor in descriptors:
                 self._attend_to(descriptor)
-        if self._running.is_unannounced and not self._running.is_over:
-            raise Withdrawn
         self._drain()
         stdout, stderr = (bytes(stream.data) for stream in self._streams.values())
         return Ending(record=self._record, stdout=stdout, stderr=stderr, failure=self._failure)
@@ -146,12 +125,6 @@ class Conversation:
     @property
     def _patience_s(self) -> float:
         return (self._limits.wall_ms + GRACE_MS) / 1000
-
-    def _announce(self) -> None:
-        try:
-            self._running.announce()
-        except ConnectionError as error:
-            raise Withdrawn from error
 
     def _attend_to(self, descriptor: int) -> int:
         """Take what is there from one descriptor; return how many bytes, 0 when there will be no more, or `STOLEN`."""
@@ -185,8 +158,6 @@ class Conversation:
         """Remember the first failure and have the sandbox killed; its record is still awaited, so nothing is left."""
         if self._failure is None:
             self._failure = failure
-        with contextlib.suppress(ConnectionError):  # it is being ended already
-            self._running.announce()
         self._running.kill()
 
     def _take_record(self, control: socket.socket) -> int:
@@ -195,12 +166,10 @@ class Conversation:
         except ConnectionResetError:
             # It closed its end before it read all that was said from here. What it said itself is still there.
             data = control.recv(MESSAGE_BYTES_MAX)
-        if not data and self._running.is_unannounced:
-            raise Withdrawn
         if not data:
             raise LauncherLost("the launcher of sandboxes ended while a sandbox ran")
         self._record = json.loads(data)
-        self._running.is_over = not self._running.is_unannounced
+        self._running.is_over = True
         return len(data)
 
     def _take_output(self, stream: _Stream) -> int:
@@ -242,11 +211,7 @@ class Conversation:
             for message in self._decoder.messages():
                 if self._failure is not None:
                     break
-                if message["type"] not in FINAL:
-                    self._announce()
                 self._answer(channel, message)
-        except Withdrawn:
-            raise
         except Exception as error:  # noqa: BLE001 - whatever the host's side raised; it is raised again after the end
             self._fail(error)
         return len(data)

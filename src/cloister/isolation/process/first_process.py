@@ -74,7 +74,7 @@ def _run_plan(walls: Walls, ends: Ends) -> None:
         walls.limit(wanted.spec)  # none becomes wider by that, whatever is wanted
         link = payloads.connect(channel, wanted.spec)
     payloads.serve_guest(wanted.spec, wanted.start, link)
-    payloads.stay()
+    payloads.stay(channel)
 
 
 def _run_operation(walls: Walls, ends: Ends) -> None:

@@ -12,19 +12,31 @@ from collections.abc import Iterable
 
 from cloister.authority.policy import is_canonical, is_kernel_path
 from cloister.errors import PathDenied, quoted
-from cloister.isolation.process.spec import SCRIPT_PATH, Grant
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SCRIPT_PATH, Grant
 from cloister.isolation.provider import Mount, MountMode
 
 
-def grants_for(mounts: Iterable[Mount]) -> tuple[Grant, ...]:
+def grants_for(mounts: Iterable[Mount], *, has_private_directory: bool = True) -> tuple[Grant, ...]:
     """Return the grants for mounts, in their order.
+
+    Args:
+        mounts: What was permitted.
+        has_private_directory: Whether the sandbox has a /tmp of its own, as all but those of guests have.
 
     Raises:
         PathDenied: `denied.path-kernel` for the root, /proc, /sys, /dev and all below; `denied.path-form` for paths
             that are not canonical; `denied.path-link` for a symbolic link; `denied.path-kind` for what is neither a
-            file nor a directory; `denied.path-missing` for what does not exist.
+            file nor a directory; `denied.path-missing` for what does not exist; `denied.path-private` for a place that
+            is the sandbox's own.
     """
-    return tuple(_grant(mount) for mount in mounts)
+    granted = tuple(_grant(mount) for mount in mounts)
+    if has_private_directory and any(grant.target == DEFAULT_DIRECTORY for grant in granted):
+        raise PathDenied(
+            f"{DEFAULT_DIRECTORY} cannot be granted as a whole: every sandbox has one of its own there",
+            code="denied.path-private",
+            hint="grant what is needed below it, or copy it elsewhere first",
+        )
+    return granted
 
 
 def _grant(mount: Mount) -> Grant:

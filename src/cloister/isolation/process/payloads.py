@@ -76,12 +76,17 @@ def serve_guest(spec: SandboxSpec, start: Message | None, link: Channel) -> None
     main.run(link, spec.limits, start)
 
 
-def stay() -> None:
+def stay(channel: socket.socket) -> None:
     """Wait to be killed: by the host that has the result, by the launcher at the deadline, with the launcher.
 
-    Ending by itself would take longer, because the host would have to wait for it.
+    Ending by itself would take longer, because the host would have to wait for it. When the host is gone it does.
+
+    Args:
+        channel: To the host.
     """
-    select.poll().poll()
+    poll = select.poll()
+    poll.register(channel, 0)  # that the other end is closed is told unasked
+    poll.poll()
 
 
 def execute(spec: SandboxSpec) -> int:

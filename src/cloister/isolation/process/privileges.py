@@ -166,7 +166,8 @@ def _lowered(which: int, wanted: int) -> int:
 
 CATCHABLE_SIGNALS: Final = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 IGNORED_SIGNALS: Final = (signal.SIGPIPE,)
-"""By the launcher and all it clones; everything that is executed has each signal as the kernel has it."""
+"""By the launcher and all it clones; whatever is executed has each signal as the kernel has it, aside from the two that
+the C library keeps for itself."""
 
 
 def reset_signals() -> None:

@@ -7,7 +7,6 @@ ended. How the walls are built is the launcher's side of this package.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import socket
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from cloister.errors import ConfigError, ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, bare_start_message
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.process import outcome, results, shortfalls
-from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost, Withdrawn
+from cloister.isolation.process.conversation import Conversation, LauncherLost
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.interpreters import Interpreter, command_for
 from cloister.isolation.process.lanes import GUESTS, INTERPRETERS, PROGRAMS, Lane, PoolSettings
@@ -195,14 +194,15 @@ class ProcessProvider:
         if not is_supported():
             raise ProviderUnavailable(_UNSUPPORTED)
         nursery = nursery or self._nurseries[spec.lane]
-        start = _start(workload, spec.limits)
-        for attempt in itertools.count():
+        with nursery.launch(spec, _stdin(workload), start=_start(workload, spec.limits)) as running:
             dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
-            launched = nursery.launch(spec, _stdin(workload), start=start)
-            with launched as running, contextlib.suppress(Withdrawn):
-                conversation = Conversation(running, spec.limits, dialogue, on_output)
-                ending = _attended(nursery, conversation, announces=attempt > 0)
-                break
+            try:
+                ending = Conversation(running, spec.limits, dialogue, on_output).attend()
+            except LauncherLost as lost:
+                complaint = nursery.discard()
+                if complaint:
+                    lost.details["stderr"] = complaint
+                raise
         if dialogue is not None and dialogue.fatal is not None:
             raise dialogue.fatal
         results.raise_failures(ending, spec)
@@ -231,24 +231,14 @@ class ProcessProvider:
             nursery.close()
 
 
-def _attended(nursery: Nursery, conversation: Conversation, *, announces: bool) -> Ending:
-    """Attend to a sandbox to its end; see `Conversation.attend`."""
-    try:
-        return conversation.attend(announces=announces)
-    except LauncherLost as lost:
-        complaint = nursery.discard()
-        if complaint:
-            lost.details["stderr"] = complaint
-        raise
-
-
 def _spec(context: ExecutionContext) -> SandboxSpec:
     interpreter, script = _interpreter(context.workload)
+    lane = _lane(context)
     return SandboxSpec(
-        lane=_lane(context),
+        lane=lane,
         argv=interpreter.argv,
         script=script,
-        grants=grants_for(context.mounts),
+        grants=grants_for(context.mounts, has_private_directory=not lane.is_guest),
         runtime=interpreter.runtime,
         environment=_checked_environment(context.environment),
         working_directory=context.working_directory or DEFAULT_DIRECTORY,

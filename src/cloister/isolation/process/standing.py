@@ -111,7 +111,9 @@ class GroupNames:
             name: What the line of each hierarchy ends with in which it has to be in a group.
             count: How many these are; none when the supervisor alone bounds it.
         """
-        entered = self._seen.value.count(name + b"\n") if count else 0
+        seen = self._seen.value
+        ctypes.memset(self._seen, 0, len(seen))  # the host's names are for nobody who comes later
+        entered = seen.count(name + b"\n") if count else 0
         return None if entered == count else (Mechanism.CONTROL_GROUP, f"it is in {entered} of {count} groups")
 
 

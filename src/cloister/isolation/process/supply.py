@@ -97,18 +97,9 @@ class RunningSandbox:
     _begun_s: float = 0.0
     _cpu_before: CpuTime = NO_TIME
     _status_fd: int | None = None
-    _unsaid: bytes = b""
-
-    @property
-    def is_unannounced(self) -> bool:
-        """Whether the launcher does not know yet that it is used."""
-        return bool(self._unsaid)
 
     def begin(self, limits: bytes) -> None:
-        """Use it from now on, within limits, and tell the launcher, or leave that to `announce`.
-
-        The launcher would wake up for it and want a processor, just when the guest wants one; and most plans have ended
-        before anybody could look at them. So for a plan that waits until there is something to it.
+        """Tell the launcher that it is used from now on, within limits.
 
         Raises:
             ConnectionError: It was just withdrawn.
@@ -117,19 +108,7 @@ class RunningSandbox:
         if self.pid is not None:
             with contextlib.suppress(OSError):  # it has failed meanwhile, and the record will say why
                 self._cpu_before = cpu_of(self.pid)
-        self._unsaid = limits
-        if not self.is_plain or self.pid is None:
-            self.announce()
-
-    def announce(self) -> None:
-        """Tell the launcher that it is used, unless that was done. Only then may anything its guest asks for be done.
-
-        Raises:
-            ConnectionError: It was just withdrawn.
-        """
-        if self._unsaid:
-            limits, self._unsaid = self._unsaid, b""
-            self.control.send(limits)
+        self.control.send(limits)
 
     def prepare_conclusion(self) -> None:
         """Open, while the guest works, what its figures will be read from when it has given its result."""
@@ -172,7 +151,6 @@ class RunningSandbox:
     def _have_concluded(self) -> None:
         """Have the launcher end it; a guest for plans would wait for that to its deadline."""
         with contextlib.suppress(OSError):  # it has ended
-            self.announce()
             self.control.send(lanes.DONE)
 
     def close(self) -> None:
@@ -239,6 +217,7 @@ class Supply:
             LauncherGone: It has ended.
         """
         with self._lock:
+            self._require_open()
             self._generation += 1
             self._say(lanes.RENEW + str(self._generation).encode())
 
@@ -252,6 +231,7 @@ class Supply:
         """
         # One at a time, to the end: what one thread asked for must not be taken by another that did not ask
         with self._lock:
+            self._require_open()
             while (found := self._next_waiting()) is not None:
                 if found[0] >= self._generation and not _is_over(found[1]):
                     return found[1]
@@ -264,11 +244,19 @@ class Supply:
                 sandbox.close()
 
     def close(self) -> None:
-        """Close the connection, and what was given and not taken."""
-        with contextlib.suppress(OSError, LauncherGone):
-            while (found := self._next_waiting()) is not None:
-                found[1].close()
-        self._connection.close()
+        """Close the connection, and what was given and not taken. A thread that waits on it finds the launcher gone."""
+        with contextlib.suppress(OSError):  # the launcher is gone, and everybody knows
+            self._connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            with contextlib.suppress(OSError, LauncherGone):
+                while (found := self._next_waiting()) is not None:
+                    found[1].close()
+            self._connection.close()
+
+    def _require_open(self) -> None:
+        """Refuse to go on when another thread has closed the connection, whose number may be that of another by now."""
+        if self._connection.fileno() < 0:
+            raise LauncherGone
 
     def abandon(self) -> None:
         """Close the connection in a forked process: what was given is its parent's, who may be waiting for it."""

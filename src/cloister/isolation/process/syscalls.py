@@ -69,7 +69,7 @@ invoke.restype = ctypes.c_long
 invoke.argtypes = [ctypes.c_long] * 7
 
 invoke_near = _LIBC["syscall"]
-"""The same for numbers and addresses of 32 bits, of which it takes no more. Nothing is converted: half the time."""
+"""The same for at most five numbers and addresses of 32 bits. Nothing is converted: half the time."""
 invoke_near.restype = ctypes.c_long
 
 NEAR_AT: Final = 1 << 30

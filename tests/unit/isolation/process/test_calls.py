@@ -87,6 +87,24 @@ def test_memory_may_be_near_or_far(batch, is_near) -> None:
     assert link.value.decode() == os.readlink(text.decode())  # noqa: PTH115
 
 
+class NearTaken(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("words", "is_near"), [(5, True), (6, False)])
+def test_a_sixth_argument_does_not_go_the_near_way(batch, monkeypatch, words, is_near) -> None:
+    def near(*_: int) -> int:
+        raise NearTaken
+
+    batch.make("getuid", *[0] * words, answer=os.getuid())
+    monkeypatch.setattr(syscalls, "invoke_near", near)
+    if not is_near:
+        batch.run()
+        return
+    with pytest.raises(NearTaken):
+        batch.run()
+
+
 def test_another_number_than_the_expected_one_is_a_failure(batch) -> None:
     batch.open("openat", syscalls.AT_FDCWD, "/", READ, about="the root")
     batch.make("mkdirat", syscalls.AT_FDCWD, "/never", 0o755)

@@ -76,6 +76,15 @@ def test_what_is_no_file_or_directory_is_refused(tmp_path: Path) -> None:
     assert not grants_for([mount(str(place / "file"))])[0].is_directory
 
 
+def test_the_place_a_sandbox_has_for_itself_is_not_granted(tmp_path: Path) -> None:
+    with pytest.raises(PathDenied) as caught:
+        grants_for([mount("/usr", "/usr"), mount(str(tmp_path.resolve()), "/tmp")])
+    assert caught.value.code == "denied.path-private"
+    assert "below it" in caught.value.hint
+    assert grants_for([mount(str(tmp_path.resolve()), "/tmp/below")])
+    assert grants_for([mount("/tmp", "/tmp")], has_private_directory=False)
+
+
 def test_the_python_interpreter_is_this_one() -> None:
     chosen = interpreter_for(ScriptLanguage.PYTHON)
     assert chosen.argv == (os.path.realpath(sys.executable), "-I")

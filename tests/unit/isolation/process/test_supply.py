@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,19 @@ def test_a_launcher_that_is_gone_is_noticed(launcher) -> None:
     launcher.end.close()
     with pytest.raises(LauncherGone):
         launcher.supply.take()
+
+
+def test_closing_tells_whoever_waits_and_whoever_comes_later(launcher) -> None:
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(launcher.supply.take)
+        assert launcher.end.recv(100) == lanes.MAKE  # so it waits for the answer
+        launcher.supply.close()
+        with pytest.raises(LauncherGone):
+            waiting.result(timeout=10)
+    with pytest.raises(LauncherGone):
+        launcher.supply.take()
+    with pytest.raises(LauncherGone):
+        launcher.supply.renew()
 
 
 def open_descriptors() -> list[int]:
