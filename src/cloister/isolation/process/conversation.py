@@ -21,7 +21,7 @@ from typing import Any, Final
 from cloister.errors import LaunchError, LimitExceeded, WireError
 from cloister.isolation.dialogue import Dialogue
 from cloister.isolation.process.lanes import MESSAGE_BYTES_MAX
-from cloister.isolation.process.supply import RunningSandbox
+from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.provider import OutputObserver
 from cloister.isolation.wire import FrameDecoder, frame_bytes, frame_elements, pack
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked

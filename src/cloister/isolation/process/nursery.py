@@ -23,8 +23,9 @@ from cloister.isolation.process.lanes import ORDER_INLINE_BYTES, Lane, PoolSetti
 from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.order import Order
+from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.process.spec import SandboxSpec
-from cloister.isolation.process.supply import LauncherGone, MountTable, Refused, RunningSandbox
+from cloister.isolation.process.supply import LauncherGone, MountTable, Refused
 from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 

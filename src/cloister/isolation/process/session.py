@@ -22,11 +22,11 @@ from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome, session_orders
 from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.process.lanes import MESSAGE_BYTES_MAX
+from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.process.session_execution import READ_BYTES, SessionExecution
 from cloister.isolation.process.session_orders import Order, OrderKind
 from cloister.isolation.process.session_terminal import Bridge
 from cloister.isolation.process.spec import SandboxSpec
-from cloister.isolation.process.supply import RunningSandbox
 from cloister.isolation.process.unpacking import Unpacking
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver, Usage
 from cloister.isolation.session_provider import CopyBounds, SessionContext, SessionLeave, TerminalPeer, WindowSize

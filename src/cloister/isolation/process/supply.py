@@ -11,20 +11,14 @@ import contextlib
 import errno
 import os
 import select
-import signal
 import socket
 import threading
-import time
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from cloister.isolation.process import connections, lanes, measuring, reports
+from cloister.isolation.process import connections, lanes, reports
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 from cloister.isolation.process.reports import Report
-
-END_TIMEOUT_S: Final = 5.0
+from cloister.isolation.process.running import Aside, RunningSandbox
 
 _RIGHTS_BYTES: Final = socket.CMSG_SPACE(lanes.HOST_FDS_MAX * array.array("i").itemsize)
 # As numbers: each operation on two flags of an enumeration makes a third
@@ -69,123 +63,6 @@ class MountTable:
         self._file.close()
 
 
-@dataclass(slots=True, kw_only=True)
-class RunningSandbox:
-    """The host's ends of one sandbox. Leaving its context ends the sandbox and closes them.
-
-    Attributes:
-        control: Closing it kills the sandbox; the record of its end arrives on it.
-        order: What is to run is told on it, once; then it is closed.
-        stdout: Read end.
-        stderr: Read end.
-        channel: Connection to a forked guest; None for programs.
-        is_plain: Whether a guest in it has nothing of the host's that it would have to give back first.
-        pid: Its first process; None when that was not made yet when it was taken.
-        pidfd: Descriptor of that process, or None.
-        is_over: Whether it has ended, and how is known.
-    """
-
-    control: socket.socket
-    order: socket.socket
-    stdout: int
-    stderr: int
-    channel: socket.socket | None
-    is_plain: bool = False
-    pid: int | None = None
-    pidfd: int | None = None
-    is_over: bool = False
-    _begun_s: float = 0.0
-    _cpu_before: CpuTime = NO_TIME
-    _status_fd: int | None = None
-
-    def begin(self, limits: bytes) -> None:
-        """Tell the launcher that it is used from now on, within limits.
-
-        Raises:
-            ConnectionError: It was just withdrawn.
-        """
-        self._begun_s = time.monotonic()
-        if self.pid is not None:
-            with contextlib.suppress(OSError):  # it has failed meanwhile, and the record will say why
-                self._cpu_before = cpu_of(self.pid)
-        self.control.send(limits)
-
-    def prepare_conclusion(self) -> None:
-        """Open, while the guest works, what its figures will be read from when it has given its result."""
-        if self.is_plain and self.pid is not None:
-            with contextlib.suppress(OSError):  # it has ended by itself, and the record will say why
-                self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-
-    def kill(self) -> None:
-        """Have everything of the sandbox killed; its record still arrives."""
-        with contextlib.suppress(OSError):  # the launcher is gone, and the sandbox with it
-            self.control.shutdown(socket.SHUT_WR)
-
-    def conclude(self) -> dict[str, Any] | None:
-        """End a guest that has given its result.
-
-        A guest is one process. From the signal on it runs no more code of its own, so the figures taken just before are
-        final, and there is nothing to wait for.
-
-        Returns:
-            The record of its end; None when the launcher will send it.
-        """
-        if self.pid is None or self.pidfd is None or self._status_fd is None:
-            self._have_concluded()
-            return None
-        try:
-            cpu, peak_bytes = cpu_of(self.pid), measuring.peak_bytes_in(self._status_fd)
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except OSError:  # it has ended by itself, or it cannot be measured from here
-            self._have_concluded()
-            return None
-        self.is_over = True
-        return {
-            "status": 0,
-            "wall_us": round((time.monotonic() - self._begun_s) * 1e6),
-            "cpu_user_us": max(0, cpu.user_us - self._cpu_before.user_us),
-            "cpu_system_us": max(0, cpu.system_us - self._cpu_before.system_us),
-            "memory_peak_bytes": peak_bytes,
-        }
-
-    def _have_concluded(self) -> None:
-        """Have the launcher end it; a guest for plans would wait for that to its deadline."""
-        with contextlib.suppress(OSError):  # it has ended
-            self.control.send(lanes.DONE)
-
-    def close(self) -> None:
-        """Close every end."""
-        self.control.close()
-        self.order.close()
-        os.close(self.stdout)
-        os.close(self.stderr)
-        if self.channel is not None:
-            self.channel.close()
-        for descriptor in (self.pidfd, self._status_fd):
-            if descriptor is not None:
-                os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if not self.is_over:
-                self.kill()
-                self._await_end()
-        finally:
-            self.close()
-
-    def _await_end(self) -> None:
-        """Wait until the sandbox has ended: the launcher closes its end of the connection last."""
-        self.control.settimeout(END_TIMEOUT_S)
-        with contextlib.suppress(OSError):  # the launcher is gone or stuck, which the next request will notice
-            while self.control.recv(lanes.MESSAGE_BYTES_MAX):
-                pass
-
-
 class Supply:
     """One lane.
 
@@ -199,6 +76,7 @@ class Supply:
         self._is_plain = lane is Lane.PLAN
         self._lock = threading.Lock()
         self._generation = 0
+        self._aside = Aside()
 
     def await_word(self, word: bytes, timeout_s: float) -> str | None:
         """Wait for the launcher's first word; return None when it is the one expected, else what came in its place."""
@@ -252,6 +130,7 @@ class Supply:
                 while (found := self._next_waiting()) is not None:
                     found[1].close()
             self._connection.close()
+        self._aside.close()
 
     def _require_open(self) -> None:
         """Refuse to go on when another thread has closed the connection, whose number may be that of another by now."""
@@ -261,6 +140,7 @@ class Supply:
     def abandon(self) -> None:
         """Close the connection in a forked process: what was given is its parent's, who may be waiting for it."""
         self._connection.close()
+        self._aside.close()
 
     def _say(self, message: bytes) -> None:
         try:
@@ -296,7 +176,23 @@ class Supply:
             connections.close(tuple(descriptors))
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         generation, pid = message[len(lanes.SANDBOX) :].split()
-        return int(generation), _running(list(descriptors), int(pid), is_plain=self._is_plain)
+        return int(generation), self._running(list(descriptors), int(pid))
+
+    def _running(self, descriptors: list[int], pid: int) -> RunningSandbox:
+        pidfd = descriptors.pop() if pid else None
+        control, order, stdout, stderr, *channel = descriptors
+        return RunningSandbox(
+            # Said, not asked: each question would be a system call
+            control=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, control),
+            order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
+            stdout=stdout,
+            stderr=stderr,
+            channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel[0]) if channel else None,
+            aside=self._aside,
+            is_plain=self._is_plain,
+            pid=pid or None,
+            pidfd=pidfd,
+        )
 
 
 def _report(data: bytes) -> dict[str, Any]:
@@ -304,22 +200,6 @@ def _report(data: bytes) -> dict[str, Any]:
     if report is None:
         raise LauncherGone
     return report
-
-
-def _running(descriptors: list[int], pid: int, *, is_plain: bool) -> RunningSandbox:
-    pidfd = descriptors.pop() if pid else None
-    control, order, stdout, stderr, *channel = descriptors
-    return RunningSandbox(
-        # Said, not asked: each question would be a system call
-        control=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, control),
-        order=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, order),
-        stdout=stdout,
-        stderr=stderr,
-        channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel[0]) if channel else None,
-        is_plain=is_plain,
-        pid=pid or None,
-        pidfd=pidfd,
-    )
 
 
 def _is_over(sandbox: RunningSandbox) -> bool:

@@ -14,8 +14,8 @@ import pytest
 from cloister.isolation.process import lanes, reports
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.running import Aside, RunningSandbox
 from cloister.isolation.process.supervision import Sandbox
-from cloister.isolation.process.supply import RunningSandbox
 from cloister.limits import ResourceLimits
 
 LIMITS = json.dumps(ResourceLimits().to_dict()).encode()
@@ -71,7 +71,9 @@ NOBODY = 2**22 + 1
 
 def running(control: socket.socket, pid: int) -> RunningSandbox:
     """The host's ends of a sandbox, of which these tests need no other than the control connection."""
-    return RunningSandbox(control=control, order=control, stdout=-1, stderr=-1, channel=None, pid=pid, pidfd=-1)
+    return RunningSandbox(
+        control=control, order=control, stdout=-1, stderr=-1, channel=None, aside=Aside(), pid=pid, pidfd=-1
+    )
 
 
 @pytest.mark.parametrize("is_reported", [True, False])

@@ -13,7 +13,7 @@ import pytest
 from cloister.errors import LimitExceeded, WireError
 from cloister.isolation.process import conversation
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
-from cloister.isolation.process.supply import RunningSandbox
+from cloister.isolation.process.running import Aside, RunningSandbox
 from cloister.limits import ResourceLimits
 
 RECORD = {"status": 0}
@@ -26,7 +26,7 @@ def sandbox() -> Iterator[SimpleNamespace]:
     channel, guest = socket.socketpair()
     order, inside = socket.socketpair()
     (stdout, out), (stderr, err) = os.pipe(), os.pipe()
-    running = RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=channel)
+    running = RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=channel, aside=Aside())
     yield SimpleNamespace(running=running, launcher=launcher, guest=guest, out=out, err=err)
     for each in (control, launcher, channel, guest, order, inside):
         each.close()

@@ -17,8 +17,8 @@ from cloister.errors import LaunchError
 from cloister.isolation.process import launcher, outcome
 from cloister.isolation.process.lanes import PROGRAMS, Lane, PoolSettings
 from cloister.isolation.process.nursery import Nursery
+from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.process.spec import SandboxSpec
-from cloister.isolation.process.supply import RunningSandbox
 from cloister.limits import ResourceLimits
 
 TRUE = SandboxSpec(

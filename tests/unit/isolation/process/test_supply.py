@@ -3,6 +3,7 @@
 import array
 import os
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from cloister.isolation.process import connections, lanes, reports
 from cloister.isolation.process.connections import Connections
 from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.running import Aside
 from cloister.isolation.process.supply import LauncherGone, Refused, Supply
 
 
@@ -128,6 +130,43 @@ def test_closing_tells_whoever_waits_and_whoever_comes_later(launcher) -> None:
         launcher.supply.take()
     with pytest.raises(LauncherGone):
         launcher.supply.renew()
+
+
+def test_connections_of_no_use_are_closed_when_it_is_said_and_at_the_end() -> None:
+    one, other, late = socket.socketpair(), socket.socketpair(), socket.socketpair()
+    aside = Aside()
+    aside.put(*one)
+    assert [each.fileno() >= 0 for each in one] == [True, True]
+    aside.clear()
+    assert [each.fileno() for each in one] == [-1, -1]
+    aside.put(*other)
+    aside.close()
+    assert [each.fileno() for each in other] == [-1, -1]
+    aside.put(*late)
+    assert [each.fileno() for each in late] == [-1, -1]
+
+
+@pytest.mark.parametrize("is_ended_here", [True, False])
+def test_only_connections_of_a_guest_ended_from_here_are_closed_later(launcher, is_ended_here) -> None:
+    made = launcher.give()
+    taken = launcher.supply.take()
+    if is_ended_here:
+        taken.pid = os.fork()
+        if taken.pid == 0:
+            signal.pause()
+            os._exit(0)
+        taken.pidfd = os.pidfd_open(taken.pid)
+        taken.is_plain = True
+        taken.prepare_conclusion()
+        assert taken.conclude() is not None
+        os.waitpid(taken.pid, 0)
+    taken.close()
+    made.control.setblocking(False)
+    if is_ended_here:
+        with pytest.raises(BlockingIOError):
+            made.control.recv(1)
+        launcher.supply.close()
+    assert made.control.recv(1) == b""
 
 
 def open_descriptors() -> list[int]:
