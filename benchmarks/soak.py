@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import os
 import sys
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ FILLING_THREADS = 16
 """More at once than may wait."""
 FAILURES_SHOWN = 10
 THINGS_SHOWN = 5
+LAST_PLAN = "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,21 +116,32 @@ def soak(root: Path, *, runs: int, at_once: int, threads: int, is_alone: bool = 
         with Runtime.open(home) as runtime:
             acts = Kinds(runtime, place).acts()
             _fill(outcome, acts)
+            _settle(watch, functools.partial(acts["plan"], 0))
             warm = watch.look_at_rest(SETTLE_TIMEOUT_S)
             outcome.note("warm", warm)
             with outcome.timed("runs"):
                 repeat(outcome, acts, range(RUN_NUMBERS_FROM, RUN_NUMBERS_FROM + runs), threads)
+            _settle(watch, functools.partial(acts["plan"], 0))
             outcome.compare("after runs", watch, warm)
         outcome.compare("closed", watch, before)
         with Direct() as direct:
             _gather(outcome, direct, FILLING_THREADS)
+            _settle(watch, functools.partial(direct.plan, LAST_PLAN))
             warm = watch.look_at_rest(SETTLE_TIMEOUT_S)
             outcome.note("warm again", warm)
             with outcome.timed("crowd"):
                 _gather(outcome, direct, at_once)
+            _settle(watch, functools.partial(direct.plan, LAST_PLAN))
             outcome.compare("after crowd", watch, warm)
         outcome.compare("closed again", watch, before)
     return outcome
+
+
+def _settle(watch: Watch, plan: Callable[[], object]) -> None:
+    """Run single plans, the second in a sandbox that waited. What is closed with the next one is that of one then."""
+    for _ in range(2):
+        watch.look_at_rest(SETTLE_TIMEOUT_S)
+        plan()
 
 
 def _fill(outcome: Outcome, acts: Mapping[str, Act]) -> None:

@@ -20,6 +20,8 @@ from cloister.isolation.process import lanes, measuring
 from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 
 END_TIMEOUT_S: Final = 5.0
+ASIDE_MAX: Final = 12
+"""Connections that may lie aside: of four guests that ended at the same time."""
 
 
 class Aside:
@@ -37,9 +39,9 @@ class Aside:
         self._is_closed = False
 
     def put(self, *connections: socket.socket) -> None:
-        """Take connections that nobody uses; they are closed at once after `close`."""
+        """Take connections that nobody uses; all are closed at once after `close`, or when they become too many."""
         self._connections.extend(connections)
-        if self._is_closed:
+        if self._is_closed or len(self._connections) > ASIDE_MAX:
             self.clear()
 
     def clear(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cloister.isolation.process import connections, lanes, reports
 from cloister.isolation.process.connections import Connections
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.running import Aside
+from cloister.isolation.process.running import ASIDE_MAX, Aside
 from cloister.isolation.process.supply import LauncherGone, Refused, Supply
 
 
@@ -144,6 +144,17 @@ def test_connections_of_no_use_are_closed_when_it_is_said_and_at_the_end() -> No
     assert [each.fileno() for each in other] == [-1, -1]
     aside.put(*late)
     assert [each.fileno() for each in late] == [-1, -1]
+
+
+def test_only_so_many_connections_lie_aside() -> None:
+    aside = Aside()
+    kept = [each for _ in range(ASIDE_MAX // 2) for each in socket.socketpair()]
+    aside.put(*kept)
+    assert all(each.fileno() >= 0 for each in kept)
+    one, other = socket.socketpair()
+    aside.put(one)
+    assert [each.fileno() for each in (*kept, one)] == [-1] * (ASIDE_MAX + 1)
+    other.close()
 
 
 @pytest.mark.parametrize("is_ended_here", [True, False])
