@@ -27,9 +27,9 @@ ASIDE_MAX: Final = 12
 class Aside:
     """Connections that are of no use any more, to be closed when that makes nobody wait. For several threads.
 
-    At each that is closed the kernel may wake up a worker on this processor. When that one is through, it may be the guest
-    that was just killed that goes on, taking its memory apart, and not this process: a millisecond or two. Seen in traces
-    of the scheduler; probably its collector of sockets in flight (net/unix/garbage.c, `unix_schedule_gc`).
+    At each that is closed the kernel may wake up a worker on this processor. When that one is through, it may be the
+    guest that was just killed that goes on, taking its memory apart, and not this process: a millisecond or two. Seen
+    in traces of the scheduler; probably its collector of sockets in flight (net/unix/garbage.c, `unix_schedule_gc`).
     """
 
     def __init__(self) -> None:
