@@ -14,6 +14,7 @@ from cloister.isolation.process import syscalls
 from cloister.isolation.process.batch import STANDARD_FDS, Batch, Descriptors
 from cloister.isolation.process.calls import ANY, AT_ONCE, refused, send_descriptor, write_file
 from cloister.isolation.process.mechanisms import Mechanism
+from cloister.isolation.process.standing import GroupNames
 from cloister.isolation.process.steps import Failure
 
 READ = os.O_RDONLY | os.O_CLOEXEC
@@ -209,6 +210,18 @@ def test_one_way_to_go_on_says_nothing_about_another() -> None:
     other = one.copy()
     assert (one.take(), one.take()) == (3, 4)
     assert other.take() == len(STANDARD_FDS)
+
+
+def test_group_names_of_the_host_are_forgotten_once_they_were_looked_at() -> None:
+    process_fd = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
+    names = GroupNames(Batch(Descriptors(open_now())), process_fd)
+    written = b"4:memory:/a/group\n3:pids:/a/group\n"
+    cases = ((b"/group", 2, True), (b"/group", 1, False), (b"/other", 1, False), (b"/other", 0, True))
+    for name, count, holds in cases:
+        names._seen.value = written
+        assert (names.fault(name, count) is None) is holds
+        assert bytes(names._seen).strip(b"\0") == b""
+    os.close(process_fd)
 
 
 def test_numbers_are_those_of_the_kernel() -> None:

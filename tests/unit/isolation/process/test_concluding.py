@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cloister.isolation.process import lanes, reports
+from cloister.isolation.process import lanes, payloads, reports
 from cloister.isolation.process.cgroup.group import Group
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.running import Aside, RunningSandbox
@@ -74,6 +74,25 @@ def running(control: socket.socket, pid: int) -> RunningSandbox:
     return RunningSandbox(
         control=control, order=control, stdout=-1, stderr=-1, channel=None, aside=Aside(), pid=pid, pidfd=-1
     )
+
+
+def test_it_does_not_outlive_its_host() -> None:
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        payloads.stay(theirs)
+        os._exit(7)
+    theirs.close()
+    poll = select.poll()
+    pidfd = os.pidfd_open(pid)
+    poll.register(pidfd, select.POLLIN)
+    assert not poll.poll(100)
+    ours.close()
+    has_ended = bool(poll.poll(10_000))
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert (has_ended, os.waitpid(pid, 0)[1]) == (True, 7 << 8)
+    os.close(pidfd)
 
 
 @pytest.mark.parametrize("is_reported", [True, False])

@@ -6,7 +6,7 @@ import resource
 import signal
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -123,9 +123,12 @@ def test_closing_tells_whoever_waits_and_whoever_comes_later(launcher) -> None:
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(launcher.supply.take)
         assert launcher.end.recv(100) == lanes.MAKE  # so it waits for the answer
-        launcher.supply.close()
+        closing = threads.submit(launcher.supply.close)
+        done, _ = wait([waiting, closing], timeout=10)
+        launcher.end.close()  # ends both, had the closing not done it
+        assert done == {waiting, closing}
         with pytest.raises(LauncherGone):
-            waiting.result(timeout=10)
+            waiting.result()
     with pytest.raises(LauncherGone):
         launcher.supply.take()
     with pytest.raises(LauncherGone):
