@@ -20,9 +20,14 @@ class Profile(enum.StrEnum):
     """Any executed program, and everything it starts."""
     GUESTS = "guests"
     """Cloister's own guest, forked from its launcher: evaluates a plan or does one file operation over one socket."""
+    MACHINES = "machines"
+    """Programs that run virtual machines: they work with descriptors they were handed over, and may serve on sockets
+    below their own directory."""
 
 
-PROGRAMS: Final = frozenset({Profile.PROGRAMS})
+PROGRAMS: Final = frozenset({Profile.PROGRAMS, Profile.MACHINES})
+ONLY_PROGRAMS: Final = frozenset({Profile.PROGRAMS})
+MACHINES: Final = frozenset({Profile.MACHINES})
 BOTH: Final = frozenset(Profile)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.isolation.process.seccomp.calls import BOTH, PROGRAMS, Call
+from cloister.isolation.process.seccomp.calls import BOTH, ONLY_PROGRAMS, PROGRAMS, Call
 
 _IO: Final = "moves bytes through descriptors it holds"
 _COPY: Final = "moves bytes from one descriptor to another inside the kernel"
@@ -75,7 +75,7 @@ STREAMS: Final = (
     Call("listen", 50, 201, PROGRAMS, _ADDRESS),
     Call("accept", 43, 202, PROGRAMS, _ADDRESS),
     Call("accept4", 288, 242, PROGRAMS, _ADDRESS),
-    Call("connect", 42, 203, PROGRAMS, _ADDRESS),
+    Call("connect", 42, 203, ONLY_PROGRAMS, _ADDRESS),
     Call("sendto", 44, 206, BOTH, _TALK),
     Call("recvfrom", 45, 207, BOTH, _TALK),
     Call("sendmsg", 46, 211, BOTH, _TALK),
