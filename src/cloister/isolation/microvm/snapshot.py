@@ -1,9 +1,9 @@
 """Snapshots of machines on disk: saved once, verified whenever they are loaded.
 
 Owns their directory, their signed description, and what they are bound to. A snapshot goes with one image, one kind of
-hardware, one VMM and one processor; it is found by the digest of all of that, so one that does not fit is not found. One
-whose bytes are not those that were described is refused. Bytes are measured in sealed memory, where nobody can change
-them between the measuring and the use.
+hardware, one VMM and one processor; it is found by the digest of all of that, so one that does not fit is not found.
+One whose bytes are not those that were described is refused. Bytes are measured in sealed memory, where nobody can
+change them between the measuring and the use.
 """
 
 from __future__ import annotations
@@ -189,13 +189,7 @@ class SnapshotStore:
             SignatureInvalid: The description was not signed with this key.
             DigestMismatch: It is not in the format, or a file of it is missing.
         """
-        directory = self._directory / snapshot_id
-        if "/" in snapshot_id or snapshot_id.startswith(".") or not directory.is_dir():
-            raise ConfigError(
-                f'there is no snapshot "{quoted(snapshot_id)}"',
-                code="config.snapshot",
-                hint="see `cloister snapshot list`",
-            )
+        directory = self._existing(snapshot_id)
         data, signature = _read(directory, _DESCRIPTION), _read(directory, _SIGNATURE)
         if not key.verify(signature, data):
             raise SignatureInvalid(
@@ -237,6 +231,10 @@ class SnapshotStore:
         Raises:
             ConfigError: `config.snapshot`: there is none of this name.
         """
+        directory = self._existing(snapshot_id)
+        shutil.rmtree(directory)
+
+    def _existing(self, snapshot_id: str) -> Path:
         directory = self._directory / snapshot_id
         if "/" in snapshot_id or snapshot_id.startswith(".") or not directory.is_dir():
             raise ConfigError(
@@ -244,7 +242,7 @@ class SnapshotStore:
                 code="config.snapshot",
                 hint="see `cloister snapshot list`",
             )
-        shutil.rmtree(directory)
+        return directory
 
 
 def _described(
@@ -262,9 +260,7 @@ def _described(
 def _parsed(directory: Path, data: bytes) -> Snapshot:
     try:
         fields = json.loads(data)
-        if fields["format"] != FORMAT:
-            raise ValueError(fields["format"])
-        return Snapshot(
+        found = Snapshot(
             snapshot_id=directory.name,
             directory=directory,
             bound_to=fields["bound_to"],
@@ -277,6 +273,9 @@ def _parsed(directory: Path, data: bytes) -> Snapshot:
         raise _altered(directory, "its description is not in the format of this version") from error
     except OSError as error:
         raise _altered(directory, f"a file of it cannot be read: {error.strerror}") from error
+    if fields["format"] != FORMAT:
+        raise _altered(directory, "its description is in the format of another version")
+    return found
 
 
 def _read(directory: Path, name: str) -> bytes:

@@ -41,4 +41,5 @@ def khz() -> int:
             last_ns, last = time.monotonic_ns(), read()
         finally:
             del place
-    return round((last - first) * 1_000_000 / (last_ns - first_ns))
+    per_ns: float = (last - first) / (last_ns - first_ns)
+    return round(per_ns * 1_000_000)

@@ -28,7 +28,7 @@ class Profile(enum.StrEnum):
 PROGRAMS: Final = frozenset({Profile.PROGRAMS, Profile.MACHINES})
 ONLY_PROGRAMS: Final = frozenset({Profile.PROGRAMS})
 MACHINES: Final = frozenset({Profile.MACHINES})
-BOTH: Final = frozenset(Profile)
+ALL: Final = frozenset(Profile)
 
 
 class Call(NamedTuple):
@@ -100,7 +100,7 @@ class Rule(NamedTuple):
     error: int
     refused: str
     reason: str
-    profiles: frozenset[Profile] = BOTH
+    profiles: frozenset[Profile] = ALL
 
 
 def among(argument: int, *values: int, mask: int = 0xFFFFFFFF) -> Condition:

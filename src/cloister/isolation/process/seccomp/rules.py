@@ -129,10 +129,11 @@ RULES: Final = (
         ("socket",), (among(0, AF_NETLINK), outside(2, NETLINK_ROUTE)), errno.EAFNOSUPPORT,
         "of AF_NETLINK with another protocol than NETLINK_ROUTE",
         "only the list of network interfaces is asked for that way; the others lead to many parts of the kernel",
+        ONLY_PROGRAMS,
     ),
     Rule(
         ("socket",), (among(0, AF_INET, AF_INET6), outside(2, *INET_PROTOCOLS)), errno.EPROTONOSUPPORT,
-        "of another protocol than TCP, UDP and ICMP", "asking for one loads its module into the kernel",
+        "of another protocol than TCP, UDP and ICMP", "asking for one loads its module into the kernel", ONLY_PROGRAMS,
     ),
     Rule(
         ("socketpair",), (outside(0, AF_UNIX),), errno.EAFNOSUPPORT, "of another family than AF_UNIX",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.isolation.process.seccomp.calls import BOTH, ONLY_PROGRAMS, PROGRAMS, Call
+from cloister.isolation.process.seccomp.calls import ALL, ONLY_PROGRAMS, PROGRAMS, Call
 
 _IO: Final = "moves bytes through descriptors it holds"
 _COPY: Final = "moves bytes from one descriptor to another inside the kernel"
@@ -28,34 +28,34 @@ _SETTINGS: Final = (
 )
 
 STREAMS: Final = (
-    Call("read", 0, 63, BOTH, _IO),
-    Call("write", 1, 64, BOTH, _IO),
+    Call("read", 0, 63, ALL, _IO),
+    Call("write", 1, 64, ALL, _IO),
     Call("readv", 19, 65, PROGRAMS, _IO),
     Call("writev", 20, 66, PROGRAMS, _IO),
-    Call("pread64", 17, 67, BOTH, _IO),
+    Call("pread64", 17, 67, ALL, _IO),
     Call("pwrite64", 18, 68, PROGRAMS, _IO),
     Call("preadv", 295, 69, PROGRAMS, _IO),
     Call("pwritev", 296, 70, PROGRAMS, _IO),
     Call("preadv2", 327, 286, PROGRAMS, _IO),
     Call("pwritev2", 328, 287, PROGRAMS, _IO),
-    Call("lseek", 8, 62, BOTH, _IO),
+    Call("lseek", 8, 62, ALL, _IO),
     Call("sendfile", 40, 71, PROGRAMS, _COPY),
     Call("copy_file_range", 326, 285, PROGRAMS, _COPY),
     Call("splice", 275, 76, PROGRAMS, _COPY),
     Call("tee", 276, 77, PROGRAMS, _COPY),
-    Call("close", 3, 57, BOTH, _CLOSE),
-    Call("close_range", 436, 436, BOTH, _CLOSE),
-    Call("dup", 32, 23, BOTH, _CLOSE),
-    Call("dup2", 33, None, BOTH, _CLOSE),
-    Call("dup3", 292, 24, BOTH, _CLOSE),
-    Call("fcntl", 72, 25, BOTH, _CONTROL),
-    Call("ioctl", 16, 29, BOTH, _CONTROL),
+    Call("close", 3, 57, ALL, _CLOSE),
+    Call("close_range", 436, 436, ALL, _CLOSE),
+    Call("dup", 32, 23, ALL, _CLOSE),
+    Call("dup2", 33, None, ALL, _CLOSE),
+    Call("dup3", 292, 24, ALL, _CLOSE),
+    Call("fcntl", 72, 25, ALL, _CONTROL),
+    Call("ioctl", 16, 29, ALL, _CONTROL),
     Call("pipe", 22, None, PROGRAMS, _PIPE),
     Call("pipe2", 293, 59, PROGRAMS, _PIPE),
-    Call("poll", 7, None, BOTH, _WAIT),
-    Call("ppoll", 271, 73, BOTH, _WAIT),
-    Call("select", 23, None, BOTH, _WAIT),
-    Call("pselect6", 270, 72, BOTH, _WAIT),
+    Call("poll", 7, None, ALL, _WAIT),
+    Call("ppoll", 271, 73, ALL, _WAIT),
+    Call("select", 23, None, ALL, _WAIT),
+    Call("pselect6", 270, 72, ALL, _WAIT),
     Call("epoll_create", 213, None, PROGRAMS, _WAIT),
     Call("epoll_create1", 291, 20, PROGRAMS, _WAIT),
     Call("epoll_ctl", 233, 21, PROGRAMS, _WAIT),
@@ -76,16 +76,16 @@ STREAMS: Final = (
     Call("accept", 43, 202, PROGRAMS, _ADDRESS),
     Call("accept4", 288, 242, PROGRAMS, _ADDRESS),
     Call("connect", 42, 203, ONLY_PROGRAMS, _ADDRESS),
-    Call("sendto", 44, 206, BOTH, _TALK),
-    Call("recvfrom", 45, 207, BOTH, _TALK),
-    Call("sendmsg", 46, 211, BOTH, _TALK),
-    Call("recvmsg", 47, 212, BOTH, _TALK),
+    Call("sendto", 44, 206, ALL, _TALK),
+    Call("recvfrom", 45, 207, ALL, _TALK),
+    Call("sendmsg", 46, 211, ALL, _TALK),
+    Call("recvmsg", 47, 212, ALL, _TALK),
     Call("sendmmsg", 307, 269, PROGRAMS, _TALK),
     Call("recvmmsg", 299, 243, PROGRAMS, _TALK),
-    Call("shutdown", 48, 210, BOTH, _TALK),
-    Call("getsockname", 51, 204, BOTH, _OPTIONS),
-    Call("getpeername", 52, 205, BOTH, _OPTIONS),
-    Call("getsockopt", 55, 209, BOTH, _OPTIONS),
+    Call("shutdown", 48, 210, ALL, _TALK),
+    Call("getsockname", 51, 204, ALL, _OPTIONS),
+    Call("getpeername", 52, 205, ALL, _OPTIONS),
+    Call("getsockopt", 55, 209, ALL, _OPTIONS),
     Call("setsockopt", 54, 208, PROGRAMS, _SETTINGS),
 )
 """Calls on descriptors, whatever is behind them."""
