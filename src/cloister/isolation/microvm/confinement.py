@@ -57,6 +57,7 @@ class ConfinedProcess:
         self._tail = bytearray()
         self._record: dict[str, Any] | None = None
         self._is_stopped = False
+        self._stopping = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="cloister-console", daemon=True)
         self._reader.start()
 
@@ -127,6 +128,10 @@ class ConfinedProcess:
 
     def stop(self) -> None:
         """End it with all it started, wait until nothing of it is left, and give back what it holds. Idempotent."""
+        with self._stopping:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._is_stopped:
             return
         self._running.kill()
@@ -175,6 +180,7 @@ class Confinement:
         memory_bytes: int,
         writable_directory: str | None = None,
         has_kvm: bool = False,
+        runtime: tuple[str, ...] = (),
     ) -> ConfinedProcess:
         """Start a program.
 
@@ -185,6 +191,7 @@ class Confinement:
             memory_bytes: Most memory of its own it may hold.
             writable_directory: A directory of the host, canonical, that it may write to, under the same path.
             has_kvm: Whether it may use /dev/kvm.
+            runtime: Directories it needs beside the system's, read-only; for an interpreter that tries the walls.
 
         Raises:
             ProviderUnavailable: A wall cannot be put up on this machine.
@@ -198,7 +205,7 @@ class Confinement:
             argv=tuple(argv),
             script=None,
             grants=grants_for(mounts),
-            runtime=(),
+            runtime=runtime,
             environment={},
             working_directory=DEFAULT_DIRECTORY,
             limits=machine_limits(memory_bytes),

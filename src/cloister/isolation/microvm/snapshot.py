@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,9 @@ from cloister.isolation.microvm.vmm import Drive, Machine, MachineSpec, SavedSta
 
 FORMAT: Final = "cloister-vm-snapshot/1"
 ID_CHARS: Final = 16
+_PURPOSE: Final = FORMAT.encode("ascii") + b"\0"
+"""Stands before what is signed: the key of the home signs other things too, and none of them can pass for this."""
+_ID: Final = re.compile(r"[0-9a-f]{16}")
 DESCRIPTION_BYTES_MAX: Final = 64 * 1024
 STATE_BYTES_MAX: Final = 64 * 1024 * 1024
 _MEMORY: Final = "memory"
@@ -159,7 +163,7 @@ class SnapshotStore:
                 memory_sha256, state_sha256 = memory.digest(memory_fd), _plain_digest(state_fd)
             data = encode(_described(binding.to_dict(), memory_sha256, state_sha256, now))
             (temporary / _DESCRIPTION).write_bytes(data)
-            (temporary / _SIGNATURE).write_bytes(signer.sign(data))
+            (temporary / _SIGNATURE).write_bytes(signer.sign(_PURPOSE + data))
             with contextlib.suppress(FileExistsError, OSError):
                 temporary.rename(self._directory / binding.snapshot_id)
         except OSError as error:
@@ -191,7 +195,7 @@ class SnapshotStore:
         """
         directory = self._existing(snapshot_id)
         data, signature = _read(directory, _DESCRIPTION), _read(directory, _SIGNATURE)
-        if not key.verify(signature, data):
+        if not key.verify(signature, _PURPOSE + data):
             raise SignatureInvalid(
                 f"the snapshot {directory} was not signed with the key {key.key_id}, or was altered", hint=_REMEDY
             )
@@ -201,7 +205,7 @@ class SnapshotStore:
         """Return all of them, by name; raises as `get` at the first that is not right."""
         if not self._directory.is_dir():
             return ()
-        names = sorted(each.name for each in self._directory.iterdir() if not each.name.startswith("."))
+        names = sorted(each.name for each in self._directory.iterdir() if _ID.fullmatch(each.name))
         return tuple(self.get(name, key) for name in names)
 
     def load(self, snapshot: Snapshot, drives: tuple[Drive, ...] = ()) -> LoadedSnapshot:
@@ -236,7 +240,7 @@ class SnapshotStore:
 
     def _existing(self, snapshot_id: str) -> Path:
         directory = self._directory / snapshot_id
-        if "/" in snapshot_id or snapshot_id.startswith(".") or not directory.is_dir():
+        if not _ID.fullmatch(snapshot_id) or not directory.is_dir():
             raise ConfigError(
                 f'there is no snapshot "{quoted(snapshot_id)}"',
                 code="config.snapshot",

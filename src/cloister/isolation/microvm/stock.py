@@ -16,7 +16,7 @@ from cloister.canonical import sha256_hex
 from cloister.clock import Clock
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.link import MachineLink, MachineLost
-from cloister.isolation.microvm.parts import ImageParts
+from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
@@ -44,7 +44,7 @@ class Stock:
         self,
         *,
         vmm: Vmm,
-        parts: ImageParts,
+        parts: MachineParts,
         spec: MachineSpec,
         config: MachineConfig,
         snapshots: SnapshotStore,
@@ -75,7 +75,7 @@ class Stock:
     def binding(self) -> Binding:
         """What a snapshot of these machines goes with."""
         return Binding(
-            image_id=self._parts.image_id,
+            image_id=self._parts.measured.image_id,
             command_line_sha256=sha256_hex(self._parts.boot.command_line.encode()),
             spec=self._spec,
             vmm=self._vmm.identity(),
@@ -187,7 +187,7 @@ class Stock:
         """Set its clock, and give it randomness that no other machine has."""
         ready = ReadyMachine(machine, link)
         try:
-            link.adopt(self._clock.now_ns(), self._clock.random_bytes(ENTROPY_BYTES))
+            link.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
         except MachineLost as lost:
             try:
                 raise ready.lost(lost) from lost
@@ -202,3 +202,7 @@ class Stock:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
+
+
+def _now_ns(clock: Clock) -> int:
+    return int(clock.now().timestamp() * 1_000_000) * 1_000
