@@ -1,8 +1,8 @@
 """Packages from Debian, or from what is like it, through the machine's own apt.
 
-Owns asking apt which packages there are, which others those need, and fetching them as files. Whether lists and packages
-are genuine is apt's decision, by its own keys; each file must have the digest that the lists name. Nothing is installed
-and no script of a package is run; an ordinary user may do this as well.
+Owns asking apt which packages there are, which others those need, and fetching them as files. Whether lists and
+packages are genuine is apt's decision, by its own keys; each file must have the digest that the lists name. Nothing is
+installed and no script of a package is run; an ordinary user may do this as well.
 
 Source: apt-cache(8), apt-get(8), deb-control(5), "Package interrelationship fields".
 """
@@ -170,7 +170,7 @@ class Apt:
         return offer
 
     def _choice(self, group: tuple[str, ...], found: Mapping[str, Offer]) -> str:
-        """Return which of some alternatives is taken: one that is there, else the first that exists, else a provider."""
+        """Return which alternative is taken: one that is there, else the first that exists, else a provider."""
         for name in (*(name for name in group if name in found), *group):
             if self._offers.get(name) is not None:
                 return name
@@ -198,7 +198,7 @@ def _require_name(name: str) -> None:
 
 def _parsed(stanza: str) -> Offer | None:
     """Return the offer a paragraph describes; None when it names no file, as for a package that is only installed."""
-    fields = dict(match.groups() for line in stanza.splitlines() if (match := _FIELD.match(line)))
+    fields = {match[1]: match[2] for line in stanza.splitlines() if (match := _FIELD.match(line))}
     if not all(fields.get(key) for key in ("Package", "Version", "Architecture", "SHA256", "Filename")):
         return None
     package = Package(

@@ -3,7 +3,7 @@
 Owns which files those are: Python with its standard library as bytecode, the libraries that these are linked with, the
 kernel's modules, the agent, and the first process. There is no shell, no package manager, and no other program.
 
-Source: "Executable names" and search of the standard library by its landmark `os.pyc`, Modules/getpath.py of CPython 3.11.
+Source: Modules/getpath.py of CPython 3.11 for the standard library, which is found by its landmark `os.pyc`.
 """
 
 from __future__ import annotations

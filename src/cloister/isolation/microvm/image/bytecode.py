@@ -1,7 +1,7 @@
 """Compiling Python files for an image: equal sources give equal bytes.
 
-Owns the process that compiles, and the form of its output. It is a fresh interpreter each time, since what else a process
-has loaded shows in what it marshals; it knows each file only by its path inside the image.
+Owns the process that compiles, and the form of its output. It is a fresh interpreter each time, since what else a
+process has loaded shows in what it marshals; it knows each file only by its path inside the image.
 
 Source: PEP 552 (deterministic pycs), "unchecked hash-based": the file is used without looking at its source again.
 """

@@ -72,9 +72,7 @@ class Decoded:
         piece, self._rest = self._rest[:size], self._rest[size:]
         self._left -= len(piece)
         if self._left < 0:
-            raise InputError(
-                f"{self._what} holds more than the {self._bytes_max} bytes it may", code="input.archive"
-            )
+            raise InputError(f"{self._what} holds more than the {self._bytes_max} bytes it may", code="input.archive")
         return piece
 
     def _start(self, source: IO[bytes]) -> Iterator[bytes]:

@@ -5,7 +5,8 @@ wherever and whenever: all files belong to root, all times are one, and identifi
 needed.
 
 Source: mkfs.erofs(1) of erofs-utils 1.5; mke2fs(8) and debugfs(8) of e2fsprogs 1.47, `E2FSPROGS_FAKE_TIME` of
-lib/ext2fs/initialize.c. `mke2fs -d` is not used: it takes owners, times of change and the order of directories from the host.
+lib/ext2fs/initialize.c. `mke2fs -d` is not used: it takes owners, times of change and the order in
+directories from the host.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ def _write_ext4(tree: Tree, path: Path, directory: Path) -> None:
     blocks, inodes = _room(tree)
     options = f"hash_seed={identity},root_owner=0:0,lazy_itable_init=0,nodiscard"
     _run([
-        "mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-I", str(_INODE_BYTES), "-N", str(inodes), "-m", "0",
-        "-U", identity, "-E", options, "-O", _FEATURES, str(path), str(blocks),
+        "mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-I", str(_INODE_BYTES), "-N", str(inodes),
+        "-m", "0", "-U", identity, "-E", options, "-O", _FEATURES, str(path), str(blocks),
     ], environment)  # fmt: skip
     commands = directory / "commands"
     commands.write_text("".join(f"{line}\n" for line in _commands(tree, directory)), encoding="utf-8")
@@ -215,7 +216,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
     try:
         done = subprocess.run(  # noqa: S603 - programs of the table above
             [_program(command[0]), *command[1:]],
-            env=os.environ | {"LC_ALL": "C.UTF-8"} | (environment or {}),
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -224,9 +225,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ProviderError(
-            f"{command[0]} did not end within {_TIMEOUT_S} s", code="provider.image-build"
-        ) from error
+        raise ProviderError(f"{command[0]} did not end within {_TIMEOUT_S} s", code="provider.image-build") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ProviderError(

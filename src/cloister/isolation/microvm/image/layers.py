@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import IO, Final, cast
 
+from cloister.errors import InputError
 from cloister.isolation.microvm.image.compression import Decoded, Stream
 from cloister.isolation.microvm.image.tar import EntryKind, Header, TarReader
 from cloister.isolation.microvm.image.tree import CONTENT_BYTES_MAX, Tree
 
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
+HEADERS_MAX: Final = 1_000_000
 
 
 def apply(tree: Tree, source: Stream, what: str) -> None:
@@ -31,9 +33,12 @@ def apply(tree: Tree, source: Stream, what: str) -> None:
         ProviderUnavailable: `provider.image-tool`: the program that decompresses it is missing.
     """
     own: set[str] = set()
+    """What this layer put in, and the directories above that: its whiteouts are for the layers below it only."""
     with Decoded(cast("IO[bytes]", source), what, CONTENT_BYTES_MAX) as stream:
         reader = TarReader(stream, what)
-        for entry in reader:
+        for count, entry in enumerate(reader):
+            if count >= HEADERS_MAX:
+                raise InputError(f"{what} has more than {HEADERS_MAX} entries", code="input.archive")
             path = entry.name.removeprefix("./").strip("/")
             directory, _, name = path.rpartition("/")
             if name == OPAQUE:
@@ -42,7 +47,7 @@ def apply(tree: Tree, source: Stream, what: str) -> None:
                 _remove(tree, directory, name.removeprefix(WHITEOUT), own)
             elif path not in {"", "."}:
                 _add(tree, reader, entry, path)
-                own.add(tree.place_of(path))
+                _note(own, tree.place_of(path))
 
 
 def _add(tree: Tree, reader: TarReader, entry: Header, path: str) -> None:
@@ -76,9 +81,14 @@ def _clear(tree: Tree, directory: str | None, own: set[str]) -> None:
 
 def _take_away(tree: Tree, path: str, own: set[str]) -> None:
     """Remove what is at a path, but for what this layer put there or below it."""
-    kept = [each for each in own if each == path or each.startswith(f"{path}/")]
-    if not kept:
+    if path not in own:
         tree.remove(path)
-    elif path not in own or tree.children(path):
-        for each in tree.children(path):
-            _take_away(tree, each, own)
+        return
+    for each in tree.children(path):
+        _take_away(tree, each, own)
+
+
+def _note(own: set[str], path: str) -> None:
+    while path and path not in own:
+        own.add(path)
+        path = path.rpartition("/")[0]

@@ -18,8 +18,8 @@ from cloister.limits import MIB
 MODULE_BYTES_MAX: Final = 64 * MIB
 SUFFIXES: Final = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 WANTED: Final = (
-    "virtio_ring", "virtio", "virtio_mmio", "virtio_pci", "virtio_console", "virtio_blk", "virtio-rng", "virtio_balloon",
-    "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "erofs", "ext4",
+    "virtio_ring", "virtio", "virtio_mmio", "virtio_pci", "virtio_console", "virtio_blk", "virtio-rng",
+    "virtio_balloon", "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "erofs", "ext4",
 )  # fmt: skip
 """Buses and devices of the VMMs, and the file systems of drives. `virtio_pci` is how Cloud Hypervisor shows devices."""
 

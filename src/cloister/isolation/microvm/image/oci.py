@@ -1,8 +1,8 @@
 """The file tree of a payload drive, out of a container image.
 
-Owns what the parts of an image say of each other: an OCI image layout, or what `docker save` writes. All of it is hostile:
-sizes, counts and depths are bounded, and each part is held to the digest it is named by. What an image says of how to run
-it is not used.
+Owns what the parts of an image say of each other: an OCI image layout, or what `docker save` writes. All of it is
+hostile: sizes, counts and depths are bounded, and each part is held to the digest it is named by. What an image says of
+how to run it is not used.
 
 Source: OCI Image Format Specification 1.1, "Image Layout", "Image Manifest", "Image Index", "Content Descriptors";
 `docker save` since 25.0 writes such a layout too, before that the "combined image JSON" of Docker's image spec 1.2.
@@ -50,8 +50,8 @@ def fill(tree: Tree, path: Path) -> tuple[Package, ...]:
         The image, as the one package it is: its digest is that of its manifest.
 
     Raises:
-        InputError: `input.oci`: it is no such image, a part is missing or not what its digest says, or it is for another
-            kind of machine; `input.archive`: a layer cannot be unpacked.
+        InputError: `input.oci`: it is no such image, a part is missing or not what its digest says, or it is for
+            another kind of machine; `input.archive`: a layer cannot be unpacked.
         ProviderUnavailable: `provider.image-tool`: the program that decompresses a layer is missing.
     """
     with Parts(path) as parts:

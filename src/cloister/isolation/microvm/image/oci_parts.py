@@ -1,7 +1,7 @@
 """The parts of a container image on the disk, by name: the files of a directory, or the members of an archive.
 
-Owns finding a part by its name inside the image, reading it within its size, and holding it to the digest it is named by.
-What a part means is `oci`'s. Names come from the image and never leave it.
+Owns finding a part by its name inside the image, reading it within its size, and holding it to the digest it is named
+by. What a part means is `oci`'s. Names come from the image and never leave it.
 """
 
 from __future__ import annotations

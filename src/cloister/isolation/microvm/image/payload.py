@@ -1,7 +1,7 @@
 """The file tree of a payload drive, out of packages.
 
-Owns what of a package is for programs and what is for people only. The payload is what a user's programs and scripts see
-as their root; kernel and agent never come from it, so it may hold a shell.
+Owns what of a package is for programs and what is for people only. The payload is what a user's programs and scripts
+see as their root; kernel and agent never come from it, so it may hold a shell.
 """
 
 from __future__ import annotations

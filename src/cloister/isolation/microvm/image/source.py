@@ -17,8 +17,9 @@ LEFT_OUT: Final = frozenset({
     "nis", "_distutils_system_mod", "__phello__", "doctest", "_pydecimal", "_pyio", "_aix_support", "_osx_support",
     "_bootsubprocess",
 })  # fmt: skip
-"""First parts of names in the standard library that stay out of the base: installers, tests, what needs a screen, what stands
-in for extension modules that are there, and what needs libraries that nothing else needs. A payload drive may bring them."""
+"""First parts of names in the standard library that stay out of the base: installers, tests, what needs a screen,
+what stands in for extension modules that are there, and what needs libraries that nothing else needs. A payload drive
+may bring them."""
 EXTENSIONS_LEFT_OUT: Final = (
     "_sqlite3", "_dbm", "_gdbm", "_curses", "_curses_panel", "readline", "nis", "ossaudiodev", "_tkinter", "_crypt",
     "_ctypes_test", "_xxtestfuzz", "_xxsubinterpreters", "_test", "xxlimited",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cloister.errors import InputError, quoted
+from cloister.errors import InputError
 from cloister.isolation.microvm.image.compression import PIECE_BYTES, Stream
 
 BLOCK_BYTES: Final = 512
@@ -146,7 +146,7 @@ class TarReader:
         return self._records(data) if kind == _EXTENDED else {}
 
     def _records(self, data: bytes) -> dict[str, str]:
-        """Return the records `LENGTH KEY=VALUE\\n` of a pax header."""
+        """Return the records of a pax header, each a line `LENGTH KEY=VALUE`."""
         found: dict[str, str] = {}
         position = 0
         while position < len(data):
@@ -198,4 +198,3 @@ class TarReader:
 
 def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
