@@ -204,7 +204,7 @@ def _print_image(manifest: Manifest, directory: Path, earlier: Earlier | None) -
     echo(f"  made of    Linux {manifest.kernel.release}, Python {manifest.python}, {len(manifest.packages)} packages")
     for part in manifest.parts():
         echo(f"  {part.file:<14} {_size(part.bytes):>9}{_growth(part.file, part.bytes, earlier)}  {part.sha256}")
-    echo(f"  {'agent':<14} {manifest.agent.files_count:>5} files{'':{18 if earlier else 0}}  {manifest.agent.sha256}")
+    echo(f"  {'agent':<14} {manifest.agent.files_count:>5} files{'':{12 if earlier else 0}}  {manifest.agent.sha256}")
 
 
 def _size(count: int) -> str:
@@ -216,7 +216,7 @@ def _growth(file: str, count: int, earlier: Earlier | None) -> str:
         return ""
     before = earlier.sizes.get(file)
     change = "new" if before is None else f"{(count - before) / MIB:+.1f} MiB"
-    return f"  {change:>10} {'':5}"
+    return f"  {change:>10}"
 
 
 def _time(boot_ms: int | None) -> str:

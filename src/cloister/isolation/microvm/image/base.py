@@ -53,11 +53,13 @@ class Base:
         agent_sha256: Digest of the agent's sources, which does not depend on what compiled them.
         agent_files_count: How many modules those are.
         modules: Names of the kernel's modules, in the order of loading.
+        compiler: Exact version of the Python that compiled the bytecode.
     """
 
     agent_sha256: str
     agent_files_count: int
     modules: tuple[str, ...]
+    compiler: str
 
 
 def fill(tree: Tree, source: Source, release: str, agent_sources: Mapping[str, bytes]) -> Base:
@@ -81,8 +83,13 @@ def fill(tree: Tree, source: Source, release: str, agent_sources: Mapping[str, b
     tree.add_file("init", [INIT.encode()], _PROGRAM_MODE)
     _add_python(tree, source)
     modules = _add_modules(tree, source, release)
-    _add_agent(tree, agent_sources, source.python)
-    return Base(agent_sha256=agent.set_sha256(agent_sources), agent_files_count=len(agent_sources), modules=modules)
+    compiler = _add_agent(tree, agent_sources, source.python)
+    return Base(
+        agent_sha256=agent.set_sha256(agent_sources),
+        agent_files_count=len(agent_sources),
+        modules=modules,
+        compiler=compiler,
+    )
 
 
 def _add_python(tree: Tree, source: Source) -> None:
@@ -137,15 +144,20 @@ def _add_modules(tree: Tree, source: Source, release: str) -> tuple[str, ...]:
     return names
 
 
-def _add_agent(tree: Tree, sources: Mapping[str, bytes], python: str) -> None:
-    _add_compiled(tree, [(f"{agent.PLACE}/{path}", data) for path, data in sources.items()], python)
+def _add_agent(tree: Tree, sources: Mapping[str, bytes], python: str) -> str:
+    return _add_compiled(tree, [(f"{agent.PLACE}/{path}", data) for path, data in sources.items()], python)
 
 
-def _add_compiled(tree: Tree, sources: list[tuple[str, bytes]], python: str) -> None:
-    """Add Python files as bytecode where their sources would be, which is where it is found without them."""
-    codes = compiled([(f"/{path}", text) for path, text in sources], python)
-    for (path, text), code in zip(sources, codes, strict=True):
+def _add_compiled(tree: Tree, sources: list[tuple[str, bytes]], python: str) -> str:
+    """Add Python files as bytecode where their sources would be, which is where it is found without them.
+
+    Returns:
+        Version of the Python that compiled.
+    """
+    done = compiled([(f"/{path}", text) for path, text in sources], python)
+    for (path, text), code in zip(sources, done.files, strict=True):
         if code is None:
             tree.add_file(path, [text])
         else:
             tree.add_file(f"{path}c", [code])
+    return done.compiler

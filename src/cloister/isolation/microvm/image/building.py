@@ -228,6 +228,7 @@ def _make(store: ImageStore, order: BuildOrder, place: Path, rootfs: Tree, tell:
         packages=tuple(sorted({*packages, *more})),
         modules=facts.modules,
         python=python,
+        compiler=facts.compiler,
     )
 
 

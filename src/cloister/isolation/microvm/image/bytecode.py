@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cloister.errors import ProviderError, ProviderUnavailable, quoted
@@ -21,6 +22,8 @@ _SCRIPT: Final = r"""
 import importlib.util, marshal, struct, sys, warnings
 warnings.simplefilter("ignore")
 source, sink, size = sys.stdin.buffer, sys.stdout.buffer, struct.Struct("<I")
+version = "%d.%d.%d" % sys.version_info[:3]
+sink.write(size.pack(len(version)) + version.encode())
 while head := source.read(4):
     path = source.read(size.unpack(head)[0]).decode()
     data = source.read(size.unpack(source.read(4))[0])
@@ -37,8 +40,21 @@ _SIZE: Final = struct.Struct("<I")
 _TIMEOUT_S: Final = 300
 
 
-def compiled(files: Sequence[tuple[str, bytes]], python: str) -> list[bytes | None]:
-    """Return the bytecode file of each source; None for a file that is not Python of this version.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What came of some files.
+
+    Attributes:
+        files: The bytecode file of each source; None for a file that is not Python of this version.
+        compiler: Exact version of the Python that compiled. Another one may give other bytecode.
+    """
+
+    files: list[bytes | None]
+    compiler: str
+
+
+def compiled(files: Sequence[tuple[str, bytes]], python: str) -> Compiled:
+    """Compile Python files.
 
     Args:
         files: Each source's path inside the image, from `/` on, and its text.
@@ -53,11 +69,11 @@ def compiled(files: Sequence[tuple[str, bytes]], python: str) -> list[bytes | No
     )
     command = [_interpreter(python), "-I", "-S", "-B", "-c", _SCRIPT]
     done = subprocess.run(command, input=request, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
-    outputs = _parted(done.stdout)
-    if done.returncode != 0 or len(outputs) != len(files):
+    version, *outputs = _parted(done.stdout) or [None]
+    if done.returncode != 0 or version is None or len(outputs) != len(files):
         last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it ended early"])[-1]
         raise ProviderError(f"compiling the image's Python failed: {quoted(last, 300)}", code="provider.image-build")
-    return outputs
+    return Compiled(files=outputs, compiler=version.decode("ascii", "replace"))
 
 
 def _parted(data: bytes) -> list[bytes | None]:

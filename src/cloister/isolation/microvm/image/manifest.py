@@ -88,6 +88,7 @@ class Manifest:
         packages: What it was made of, sorted.
         modules: The kernel's modules, in the order of loading.
         python: Version of the Python in the base system.
+        compiler: Exact version of the Python that compiled its bytecode.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Manifest:
     packages: tuple[Package, ...]
     modules: tuple[str, ...]
     python: str
+    compiler: str
 
     @property
     def command_line_sha256(self) -> str:
@@ -193,6 +195,7 @@ def _parsed(data: Mapping[str, Any]) -> Manifest:
         packages=tuple(_package(each) for each in data["packages"]),
         modules=tuple(_text(each) for each in data["modules"]),
         python=_text(data["python"]),
+        compiler=_text(data["compiler"]),
     )
 
 
