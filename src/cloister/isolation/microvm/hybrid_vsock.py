@@ -1,8 +1,8 @@
 """Connecting to a port of a machine whose vsock ends in a Unix socket of the VMM.
 
 Owns the greeting of Firecracker and Cloud Hypervisor, which is the same: the host writes `CONNECT` and the port, and
-the VMM answers `OK` and a number once somebody in the machine has accepted. The machine's context id (CID) is nothing the
-host's kernel knows.
+the VMM answers `OK` and a number once somebody in the machine has accepted. The machine's context id (CID) is nothing
+the host's kernel knows.
 
 Source: Firecracker 1.16, docs/vsock.md, "Host-Initiated Connections"; Cloud Hypervisor 53, docs/vsock.md.
 """

@@ -21,8 +21,8 @@ _PROGRAM: Final = """\
 import glob, json, os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 groups = json.loads(sys.argv[1])
-sys.stdout.write("ready")
-sys.stdout.close()
+os.write(1, b"ready")
+os.close(1)
 if sys.stdin.buffer.read() != b"done":
     for _ in range(100):
         left = 0

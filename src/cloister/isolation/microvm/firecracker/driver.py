@@ -193,7 +193,7 @@ class FirecrackerVmm:
             begin()
             machine.proof = walls.prove_filters(process)
         except ProviderUnavailable:
-            if process.has_ended:  # it cannot have been looked at
+            if process.ends_within(0.25):  # it cannot have been looked at
                 raise machine.failure("it ended while it was started") from None
             raise
         except (ProviderError, OSError) as error:

@@ -108,10 +108,9 @@ class JailedProcess:
     def __init__(self, jail: Jail, pid: int, pidfd: int, console: Spout) -> None:
         self.jail, self.pid, self.pidfd, self.console = jail, pid, pidfd, console
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended."""
-        return self.pidfd < 0 or bool(readable(self.pidfd, timeout_s=0))
+    def ends_within(self, timeout_s: float) -> bool:
+        """Return whether it has ended, or does within so many seconds."""
+        return self.pidfd < 0 or bool(readable(self.pidfd, timeout_s=timeout_s))
 
     def kill(self) -> None:
         """End it, all in its process namespace with it, and wait until it is gone. Idempotent.

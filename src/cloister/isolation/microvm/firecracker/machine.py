@@ -28,6 +28,8 @@ from cloister.isolation.microvm.vmm_usage import usage_of
 
 METRICS_BYTES: Final = 256 * 1024
 METRICS_TIMEOUT_S: Final = 5.0
+DYING_S: Final = 0.25
+"""A VMM that does not answer because it is about to end has ended after so long."""
 
 
 class FirecrackerMachine:
@@ -154,7 +156,7 @@ class FirecrackerMachine:
 
     def failure(self, what: str, code: str = "provider.machine") -> LaunchError:
         """Return an error with the ends of console and log."""
-        end = "Firecracker has ended; " if self._process.has_ended else ""
+        end = "Firecracker has ended; " if self._process.ends_within(DYING_S) else ""
         return LaunchError(
             f"{end}{quoted(what, 600)}",
             code=code,

@@ -161,7 +161,7 @@ def balloon(amount_mib: int) -> Request:
 
 
 def _logger() -> dict[str, Any]:
-    return {"log_path": LOG, "level": "Warning", "show_level": True, "show_log_origin": False}
+    return {"log_path": LOG, "level": "Error", "show_level": True, "show_log_origin": False}
 
 
 def _boot_source(spec: FirecrackerSpec) -> dict[str, Any]:
