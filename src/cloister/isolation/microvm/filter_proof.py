@@ -1,8 +1,8 @@
 """Proof that a VMM's threads are under a system call filter that refuses.
 
 Owns fetching the filters that are in force from the kernel, thread by thread, and asking each what it answers to calls
-that no VMM needs. That /proc says "filtered" is not enough: a build of Firecracker for the GNU library has a filter that
-lets everything through.
+that no VMM needs. That /proc says "filtered" is not enough: a build of Firecracker for the GNU library has a filter
+that lets everything through.
 
 Source: ptrace(2), PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_SECCOMP_GET_FILTER (Linux 4.4, CONFIG_CHECKPOINT_RESTORE);
 proc_pid_status(5) Seccomp.
