@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cloister.isolation.process.lanes import Lane, PoolSettings
 from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.seccomp.calls import Call, Profile, Refusal
+from cloister.isolation.process.seccomp.calls import ALL, ONLY_PROGRAMS, PROGRAMS, Call, Profile, Refusal
 from cloister.isolation.process.seccomp.refusals import REFUSALS
 from cloister.isolation.process.seccomp.rules import RULES
 from cloister.isolation.process.seccomp.table import ALLOWED, THEMES
@@ -68,12 +68,13 @@ def allowed_calls(words: str) -> str:
     del words
     parts = []
     for theme, calls in THEMES.items():
-        rows = [f"### {theme.capitalize()}\n", "| programs and guests | programs only | reason |", "|---|---|---|"]
+        heads = "| everyone | programs and machines | programs only | reason |"
+        rows = [f"### {theme.capitalize()}\n", heads, "|---|---|---|---|"]
         for reason, group in itertools.groupby(calls, key=attrgetter("reason")):
             members = list(group)
-            guests = [call for call in members if Profile.GUESTS in call.profiles]
-            others = [call for call in members if Profile.GUESTS not in call.profiles]
-            rows.append(f"| {_names(guests)} | {_names(others)} | {reason} |")
+            columns = [[call for call in members if call.profiles == whom] for whom in (ALL, PROGRAMS, ONLY_PROGRAMS)]
+            cells = map(_names, columns)
+            rows.append(f"| {' | '.join(cells)} | {reason} |")
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
@@ -94,7 +95,7 @@ def argument_rules(words: str) -> str:
     for rule in RULES:
         names = ", ".join(f"`{name}`" for name in rule.names)
         may = frozenset().union(*(call.profiles for call in ALLOWED if call.name in rule.names)) & rule.profiles
-        whom = " and ".join(profile.value for profile in Profile if profile in may)
+        whom = "everyone" if may == ALL else " and ".join(profile.value for profile in Profile if profile in may)
         rows.append(f"| {names} | {rule.refused} | {whom} | `{errno.errorcode[rule.error]}` | {rule.reason} |")
     return "\n".join(rows) + "\n"
 

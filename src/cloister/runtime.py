@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import Record
@@ -23,6 +23,7 @@ from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
 from cloister.errors import InputError
 from cloister.isolation.factory import ProviderFactory
+from cloister.isolation.factory import Surroundings as ProviderSurroundings
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
 from cloister.lang.program import Program
 from cloister.plan.checking import check_program
@@ -34,6 +35,9 @@ from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import RunParts, run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+
+if TYPE_CHECKING:
+    from cloister.isolation.microvm.config import MachineConfig
 
 TOKEN_KEY_BYTES = 32
 
@@ -48,15 +52,26 @@ class Runtime:
         home: The directory of the chain and its keys; no grant opens it.
         clock: Time and randomness.
         catalog: What plans can call.
+        machines: What virtual machines are.
     """
 
-    def __init__(self, chain: CausalChain, *, home: Path, clock: Clock, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        chain: CausalChain,
+        *,
+        home: Path,
+        clock: Clock,
+        catalog: Catalog,
+        machines: MachineConfig | None = None,
+    ) -> None:
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
         self._home = home
         self._process = os.getpid()
         self._is_open = True
         self._sessions: set[Session] = set()
-        self._providers = ProviderFactory(issuer.verifier())
+        self._providers = ProviderFactory(
+            issuer.verifier(), ProviderSurroundings(home=home, clock=clock, machines=machines)
+        )
         self._parts = RunParts(
             chain=chain,
             clock=clock,
@@ -67,7 +82,12 @@ class Runtime:
 
     @classmethod
     def open(
-        cls, home: str | Path | None = None, *, clock: Clock | None = None, catalog: Catalog | None = None
+        cls,
+        home: str | Path | None = None,
+        *,
+        clock: Clock | None = None,
+        catalog: Catalog | None = None,
+        machines: MachineConfig | None = None,
     ) -> Self:
         """Open the runtime whose chain and keys live in a directory; they are made when missing.
 
@@ -75,6 +95,8 @@ class Runtime:
             home: The directory; `default_home()` when left out.
             clock: Time and randomness; the system's when left out.
             catalog: What plans can call; the built-in capabilities when left out.
+            machines: What the virtual machines of the microVM provider are; see `MachineConfig` for what holds when it
+                is left out.
 
         Raises:
             AuditError: The chain there is not one of ours, or cannot be opened.
@@ -82,7 +104,13 @@ class Runtime:
         """
         clock = clock or SystemClock()
         directory = Path(home) if home is not None else default_home()
-        return cls(open_chain(directory, clock), home=directory, clock=clock, catalog=catalog or builtin_catalog())
+        return cls(
+            open_chain(directory, clock),
+            home=directory,
+            clock=clock,
+            catalog=catalog or builtin_catalog(),
+            machines=machines,
+        )
 
     def check(self, plan: Plan, *, inputs: Sequence[str] = (), module_paths: Sequence[Path] = ()) -> Program:
         """Read, compile and check a plan as `cloister check` does: nothing of it is run, and nothing is recorded.

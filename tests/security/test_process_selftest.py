@@ -19,6 +19,7 @@ import pytest
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.process import landlock
 from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.selftest.judging import WORKLOADS
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.selftest.groups import is_bounded, statuses
 from cloister.isolation.provider import PlanProgram
@@ -91,7 +92,7 @@ def test_with_nothing_left_out_everything_holds(bench) -> None:
     assert (report.available, report.level, report.reason) == (True, bench.provider.level, None)
     missing = set(M) - {M(each.mechanism) for each in report.evidence}
     assert missing == (set() if HAS_GROUPS else {M.CONTROL_GROUP})
-    for lane in Lane:
+    for lane in WORKLOADS:
         seen = {M(each.mechanism) for each in report.evidence if each.place == lane.value}
         assert {M.PRIVATE_ROOT, M.READ_ONLY_ROOT, M.SECCOMP, M.NO_CAPABILITIES, M.NO_NEW_PRIVILEGES} <= seen
         assert {M.PID_NAMESPACE, M.NETWORK_NAMESPACE, M.USER_NAMESPACE} <= seen
@@ -103,7 +104,7 @@ def test_with_nothing_left_out_everything_holds(bench) -> None:
 @pytest.mark.parametrize("mechanism", marked(LOOKED_AT))
 def test_the_look_before_use_notices_it(bench_without, mechanism) -> None:
     bench = bench_without(mechanism)
-    for lane in Lane:
+    for lane in WORKLOADS:
         if lane not in PROGRAMS_ONLY.get(mechanism, tuple(Lane)):
             USE[lane](bench)
             continue
@@ -120,7 +121,7 @@ def test_the_self_test_alone_notices_it(bench_without, mechanism) -> None:
     bench = bench_without(mechanism)
     assert USE[Lane.PYTHON](bench) == 42
     assert broken(bench) == {mechanism.value}
-    for lane in Lane:
+    for lane in WORKLOADS:
         error = refusal_of(bench, lane)
         assert error.code == "provider.wall"
         assert mechanism.value in error.message
@@ -134,14 +135,14 @@ def test_the_attempts_notice_it_without_the_look(bench_without, mechanism) -> No
     found = broken(bench)
     assert {mechanism.value, M.STANDING.value} <= found
     assert found - {mechanism.value, M.STANDING.value} <= {each.value for each in CONSEQUENCES.get(mechanism, set())}
-    for lane in Lane:
+    for lane in WORKLOADS:
         assert refusal_of(bench, lane).code == "provider.wall"
 
 
 @pytest.mark.parametrize("mechanism", KERNEL_REFUSES)
 def test_the_kernel_builds_nothing_without_it(bench_without, mechanism) -> None:
     bench = bench_without(mechanism, M.STANDING)
-    for lane in Lane:
+    for lane in WORKLOADS:
         assert refusal_of(bench, lane).code == "provider.unavailable"
     report = bench.provider.probe()
     assert (report.available, report.level.name) == (False, "NONE")
@@ -186,10 +187,10 @@ def test_a_broken_wall_closes_the_provider_until_a_probe_is_clean(bench, monkeyp
         # What is not granted then lies where every script may read
         monkeypatch.setattr(tempfile, "tempdir", str(Path(place).resolve()))
         assert broken(bench) == {M.PRIVATE_ROOT.value}
-    for lane in Lane:
+    for lane in WORKLOADS:
         error = refusal_of(bench, lane)
         assert (error.code, M.PRIVATE_ROOT.value in error.message) == ("provider.wall", True)
     monkeypatch.undo()
     assert bench.provider.probe().available
-    for lane in Lane:
+    for lane in WORKLOADS:
         USE[lane](bench)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import cloister
+from cloister.isolation.microvm.confinement import Confinement
 from cloister.isolation.process.seccomp.calls import Profile
 from cloister.isolation.process.seccomp.refusals import REFUSALS
 from cloister.isolation.process.seccomp.table import ALLOWED, number_of, rules_for
+from cloister.limits import MIB
 
 SOURCES = Path(cloister.__file__).parent.parent
 MACHINE = platform.machine()
@@ -26,7 +28,8 @@ os.chdir('/tmp')
 file = os.open('file', os.O_RDWR | os.O_CREAT, 0o600)
 reader, writer = os.pipe()
 random = os.open('/dev/urandom', os.O_RDONLY)
-tcp = socket.socket().fileno()
+kept_socket = socket.socketpair()[0] if given['profile'] == 'machines' else socket.socket()
+tcp = kept_socket.fileno()
 block = ctypes.create_string_buffer(4096)
 buffer = ctypes.addressof(block)
 one = ctypes.c_int(1)
@@ -41,7 +44,7 @@ names = {'os': os, 'file': file, 'reader': reader, 'random': random, 'tcp': tcp,
 page = libc.mmap
 page.restype = ctypes.c_void_p
 names['page'] = page(None, ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_long(0))
-if given['profile']:
+if given['profile'] == 'guests':
     sys.path.insert(0, given['sources'])
     from cloister.isolation.process.seccomp import install
     from cloister.isolation.process.seccomp.calls import Profile
@@ -57,17 +60,30 @@ print(json.dumps([attempt(*case) for case in given['cases']]))
 """
 
 
+def said_by_machine_program(source: str) -> object:
+    """Run Python code where programs that run virtual machines are confined."""
+    confinement = Confinement()
+    try:
+        argv = ["/usr/bin/python3", "-I", "-c", source, "mark", "end"]
+        with confinement.start(argv, "mark", (), memory_bytes=256 * MIB) as process:
+            assert process.has_ended(30), "it goes on"
+            return json.loads(process.tail())
+    finally:
+        confinement.close()
+
+
 def attempts(bench, profile: Profile, cases: list[tuple[str | int, str]]) -> list[str]:
-    """Make calls in a sandbox of programs; for guests, with their filter on top of it."""
+    """Make calls in a sandbox of programs, or of machines; for guests, with their filter on top of that of programs."""
     numbered = [(NUMBERS[call] if isinstance(call, str) else call, arguments) for call, arguments in cases]
     given = {
-        "profile": "guests" if profile is Profile.GUESTS else None,
+        "profile": profile.value,
         "sources": str(SOURCES),
         "clone": NUMBERS["clone"],
         "cases": numbered,
     }
     source = HARNESS.replace("json.load(sys.stdin)", f"json.loads({json.dumps(json.dumps(given))})")
-    answers = bench.python(source, read=(SOURCES,))
+    is_machine = profile is Profile.MACHINES
+    answers = said_by_machine_program(source) if is_machine else bench.python(source, read=(SOURCES,))
     assert isinstance(answers, list)
     return answers
 
@@ -128,10 +144,21 @@ GUESTS = (
 )
 """The same for guests; None where a twin is tried elsewhere."""
 
+MACHINES = (
+    *(case for case in PROGRAMS if case[0] not in ("socket", "setsockopt")),
+    ("socket", "2, 1, 0", "EAFNOSUPPORT", "1, 1, 0"),
+    ("socket", "16, 3, 0", "EAFNOSUPPORT", "1, 5, 0"),
+    ("socket", "40, 1, 0", "EAFNOSUPPORT", "1, 1, 0"),
+    ("setsockopt", "tcp, 1, 7, one, 4", "EPERM", "tcp, 1, 9, one, 4"),
+    ("setsockopt", "tcp, 1, 26, filter, 16", "EPERM", "tcp, 1, 9, one, 4"),
+    ("setsockopt", "tcp, 6, 31, text('tls'), 3", "EPERM", None),
+)
+"""The same for programs that run virtual machines."""
+
 NEEDS_A_LATER_KERNEL = {"fchmodat2"}
 """Linux 6.6; the filter for it is the one for `fchmodat`, which the unit tests run."""
 
-CASES = {Profile.PROGRAMS: PROGRAMS, Profile.GUESTS: GUESTS}
+CASES = {Profile.PROGRAMS: PROGRAMS, Profile.GUESTS: GUESTS, Profile.MACHINES: MACHINES}
 
 
 @pytest.mark.parametrize("profile", Profile)
@@ -173,6 +200,12 @@ def test_guests_are_refused_what_programs_may(bench) -> None:
     ]  # fmt: skip
     assert attempts(bench, Profile.GUESTS, more) == ["EPERM"] * len(more)
     assert attempts(bench, Profile.PROGRAMS, more) == ["done"] * len(more)
+
+
+def test_programs_that_run_machines_serve_and_do_not_connect(bench) -> None:
+    cases = [("connect", "tcp, buffer, 16"), ("listen", "tcp, 1")]
+    assert attempts(bench, Profile.MACHINES, cases) == ["EPERM", "EINVAL"]  # a pair cannot listen, says the kernel
+    assert attempts(bench, Profile.PROGRAMS, cases[:1]) != ["EPERM"]
 
 
 def test_a_guest_starts_threads_and_no_program(bench) -> None:

@@ -22,6 +22,9 @@ class IsolationLevel(IntEnum):
     """A memory-safe virtual machine without system calls of its own."""
     USER_KERNEL = 30
     """A kernel in user space between the program and the host's."""
+    MACHINE_REDUCED = 35
+    """As MACHINE, where the processor does not help: the machine is translated in software by a VMM whose authors do not
+    call a defect of that a security defect. The walls of PROCESS stand around the VMM all the same."""
     MACHINE = 40
     """A virtual machine with a kernel of its own."""
 

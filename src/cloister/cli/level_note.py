@@ -17,14 +17,14 @@ def note_level(provider: str, isolation: str | None, *, as_json: bool = False) -
         as_json: Whether the output is for a program, which finds the level in the record.
 
     Raises:
-        ConfigError: As `isolation.factory.shortfalls_of`.
+        ConfigError: As `isolation.factory.strength_of`.
         ProviderUnavailable: Likewise.
     """
-    from cloister.isolation.factory import shortfalls_of  # noqa: PLC0415
+    from cloister.isolation.factory import strength_of  # noqa: PLC0415
 
     if as_json or isolation is not None:
         return
-    shortfalls = shortfalls_of(provider)
+    level, shortfalls = strength_of(provider)
     if shortfalls:
         what = ", ".join(each.missing.partition(":")[0] for each in shortfalls)
-        note(f"note: this machine lacks {what}; see `cloister doctor`, or accept it with --isolation process-reduced")
+        note(f"note: this machine lacks {what}; see `cloister doctor`, or accept it with --isolation {level.label}")

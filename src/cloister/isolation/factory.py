@@ -8,37 +8,74 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from cloister.audit.home import default_home
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import KEY_BYTES_MIN, TokenIssuer, TokenVerifier
-from cloister.clock import SystemClock
+from cloister.clock import Clock, SystemClock
 from cloister.errors import ConfigError, ProviderError, ProviderUnavailable, quoted
 from cloister.isolation.provider import IsolationProvider, ProbeReport, Shortfall
 
-_Create = Callable[[TokenVerifier], IsolationProvider]
+if TYPE_CHECKING:
+    from cloister.isolation.microvm.config import MachineConfig
 
 
-def _process(verifier: TokenVerifier) -> IsolationProvider:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a provider may need beside the verifier of tokens.
+
+    Attributes:
+        home: Where images and snapshots lie.
+        clock: Time and randomness.
+        machines: What virtual machines are.
+    """
+
+    home: Path
+    clock: Clock
+    machines: MachineConfig | None = None
+
+
+_Create = Callable[[TokenVerifier, Surroundings], IsolationProvider]
+
+
+def _process(verifier: TokenVerifier, _: Surroundings) -> IsolationProvider:
     # Imported on use: the launcher machinery is not needed to name a provider
     from cloister.isolation.process.provider import ProcessProvider  # noqa: PLC0415
 
     return ProcessProvider(verifier)
 
 
-def _mock(verifier: TokenVerifier) -> IsolationProvider:
+def _mock(verifier: TokenVerifier, _: Surroundings) -> IsolationProvider:
     from cloister.isolation.mock import MockProvider  # noqa: PLC0415
 
     return MockProvider(verifier)
 
 
-_BUILT: Final[Mapping[str, _Create]] = {"process": _process, "mock": _mock}
-_NOT_BUILT: Final = ("wasm", "gvisor", "firecracker")
-_ALIASES: Final[Mapping[str, str]] = {"microvm": "firecracker"}
+def _machines(name: str) -> _Create:
+    def create(verifier: TokenVerifier, around: Surroundings) -> IsolationProvider:
+        from cloister.isolation.microvm.provider import MicroVMProvider  # noqa: PLC0415
+
+        return MicroVMProvider(verifier, around.home, name=name, config=around.machines, clock=around.clock)
+
+    return create
+
+
+VMMS: Final = ("qemu", "firecracker", "cloud-hypervisor")
+"""Names that ask the microVM provider for one VMM and no other."""
+_BUILT: Final[Mapping[str, _Create]] = {
+    "process": _process,
+    "microvm": _machines("microvm"),
+    "mock": _mock,
+    **{name: _machines(name) for name in VMMS},
+}
+_NOT_BUILT: Final = ("wasm", "gvisor")
 
 NAMES: Final = (*_BUILT, *_NOT_BUILT)
-"""Every provider a user can name, aliases aside."""
+"""Every provider a user can name."""
 
 
 def canonical_name(name: str) -> str:
@@ -47,10 +84,9 @@ def canonical_name(name: str) -> str:
     Raises:
         ConfigError: `config.provider` when there is none, with the nearest name.
     """
-    known = _ALIASES.get(name, name)
-    if known in NAMES:
-        return known
-    near = get_close_matches(name.lower(), (*NAMES, *_ALIASES), n=1)
+    if name in NAMES:
+        return name
+    near = get_close_matches(name.lower(), NAMES, n=1)
     raise ConfigError(
         f'there is no isolation provider "{quoted(name, 60)}"',
         code="config.provider",
@@ -63,10 +99,12 @@ class ProviderFactory:
 
     Args:
         verifier: Given to every provider, to check tokens with.
+        around: What some of them need beside it.
     """
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: TokenVerifier, around: Surroundings | None = None) -> None:
         self._verifier = verifier
+        self._around = around or Surroundings(home=default_home(), clock=SystemClock())
         self._lock = threading.Lock()
         self._created: dict[str, IsolationProvider] = {}
         self._is_closed = False
@@ -88,12 +126,15 @@ class ProviderFactory:
             raise ProviderError("the provider factory is closed", code="provider.closed", hint="open a new runtime")
         with self._lock:  # two threads that ask at once get the same one
             if known not in self._created:
-                self._created[known] = _creator(known)(self._verifier)
+                self._created[known] = _creator(known)(self._verifier, self._around)
             return self._created[known]
 
     def probe_all(self) -> tuple[ProbeReport, ...]:
-        """Return what each provider proves on this machine, in the order of `NAMES`. Never raises for a missing one."""
-        return tuple(self._probe(name) for name in NAMES)
+        """Return what each provider proves on this machine, in the order of `NAMES`. Never raises for a missing one.
+
+        The names of single VMMs are left out: the best of them is the microVM provider's.
+        """
+        return tuple(self._probe(name) for name in NAMES if name not in VMMS)
 
     def _probe(self, name: str) -> ProbeReport:
         try:
@@ -135,8 +176,8 @@ def _creator(name: str) -> _Create:
     )
 
 
-def shortfalls_of(name: str) -> tuple[Shortfall, ...]:
-    """Return what this machine lacks for the full level of a provider. It runs no sandbox and needs no home directory.
+def strength_of(name: str) -> tuple[IsolationLevel, tuple[Shortfall, ...]]:
+    """Return the level of a provider here, and what this machine lacks for its full one. It runs nothing in it.
 
     Raises:
         ConfigError: `config.provider` for an unknown name.
@@ -144,7 +185,8 @@ def shortfalls_of(name: str) -> tuple[Shortfall, ...]:
     """
     providers = _unused()
     try:
-        return providers.create(name).shortfalls
+        provider = providers.create(name)
+        return provider.level, provider.shortfalls
     finally:
         providers.close()
 

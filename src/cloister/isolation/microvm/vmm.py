@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from cloister.errors import ConfigError
+from cloister.errors import CloisterError, ConfigError
 from cloister.limits import MIB
 
 AGENT_PORT: Final = 1024
@@ -150,8 +150,8 @@ class Machine(Protocol):
     """A virtual machine that was started. Leaving its context stops it; nothing of it is left then."""
 
     @property
-    def pid(self) -> int:
-        """Process id of the VMM on the host."""
+    def pid(self) -> int | None:
+        """Process id of the VMM on the host; None when it is not known or has ended."""
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the VMM has ended."""
@@ -173,12 +173,20 @@ class Machine(Protocol):
     def save(self, memory_fd: int, state_fd: int) -> None:
         """Write memory and state of the paused machine into two empty files; it stays paused.
 
+        Only a machine that was booted, or restored with `can_be_saved`, can be.
+
         Raises:
             LaunchError: `provider.snapshot`: it could not be written, for example because the disk is full.
         """
 
     def usage(self) -> VmmUsage:
         """Measure."""
+
+    def has_ended(self, timeout_s: float = 0.0) -> bool:
+        """Return whether the VMM has ended; wait for that so long."""
+
+    def end_error(self) -> CloisterError:
+        """Return why it has ended, once it has; the details have the end of its console."""
 
     def console_tail(self) -> str:
         """Return the end of what it has written to its console, control characters replaced."""
@@ -210,15 +218,20 @@ class Vmm(Protocol):
         """Return what a snapshot depends on beside image and hardware: version, digest of the program, processor."""
 
     def boot(self, spec: MachineSpec, parts: BootParts) -> Machine:
-        """Start a machine from the beginning.
+        """Start a machine from the beginning; it is paused until `resume`.
 
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.
             LaunchError: `provider.machine`: it did not start.
         """
 
-    def restore(self, saved: SavedState) -> Machine:
-        """Start a machine that goes on where another was saved.
+    def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> Machine:
+        """Start a machine that goes on where another was saved; it is paused until `resume`.
+
+        Args:
+            saved: The other one.
+            can_be_saved: Whether `save` will be asked of it, for which it gets memory of its own at once. Others share
+                with all of the same origin what they do not change.
 
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.

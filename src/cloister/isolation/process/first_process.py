@@ -20,7 +20,6 @@ from cloister.isolation.process.interpreter import WaitingInterpreter
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.order import Ends, Order
 from cloister.isolation.process.reports import Report
-from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.standing import Facts
 from cloister.isolation.process.steps import Failure, step
 from cloister.isolation.process.walls import Walls, enter
@@ -91,7 +90,7 @@ def _run_program(walls: Walls, ends: Ends) -> None:
     if wanted.spec.session is not None:
         ends.report.send(payloads.serve_session(wanted.spec))
     else:
-        ends.report.send(payloads.ended(_execute(wanted.spec)))
+        ends.report.send(payloads.ended(_execute(wanted)))
 
 
 def _run_python(walls: Walls, ends: Ends) -> None:
@@ -144,7 +143,7 @@ def _complete(walls: Walls, ends: Ends, wanted: Order, waiting: WaitingInterpret
         waiting.finished()
         waiting.start(wanted)
     wanted.take_streams()
-    walls.confine(ends.descriptors | (waiting.descriptors if waiting is not None else set()))
+    walls.confine({*ends.descriptors, *wanted.handed, *(waiting.descriptors if waiting is not None else ())})
     walls.limit(wanted.spec)
 
 
@@ -215,11 +214,14 @@ def _channel(ends: Ends) -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, ends.channel_fd)
 
 
-def _execute(spec: SandboxSpec) -> int:
+def _execute(wanted: Order) -> int:
     try:
-        return payloads.execute(spec)
+        child = payloads.execute(wanted.spec, wanted.handed)
     except OSError as error:
-        raise Failure(reports.failure("exec", program=spec.argv[0], errno=error.errno)) from None
+        raise Failure(reports.failure("exec", program=wanted.spec.argv[0], errno=error.errno)) from None
+    for descriptor in wanted.handed:
+        os.close(descriptor)
+    return child
 
 
 def _tell(ends: Ends, message: Report) -> None:
@@ -237,4 +239,5 @@ _LIVES: Final[Mapping[Lane, Callable[[Walls, Ends], None]]] = {
     Lane.PROGRAM: _run_program,
     Lane.SCRIPT: _run_script,
     Lane.PYTHON: _run_python,
+    Lane.MACHINE: _run_program,
 }

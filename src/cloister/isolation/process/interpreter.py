@@ -117,4 +117,4 @@ def _await_order(connection: socket.socket) -> Order | None:
         descriptors.frombytes(rights)
     if not descriptors:
         return None
-    return Order.read(data, list(descriptors[:STREAMS]), descriptors[STREAMS] if len(descriptors) > STREAMS else None)
+    return Order.read(data, list(descriptors[:STREAMS]), descriptors[STREAMS:])

@@ -28,6 +28,8 @@ class Lane(StrEnum):
     """A Python script that sees no path of the host but the system's; confined to the last, too."""
     PYTHON = "python"
     """A Python script that will be shown granted paths, or has bounds of its own for its files."""
+    MACHINE = "machine"
+    """A program that runs a virtual machine. What it works with are descriptors that come with its order."""
 
     @property
     def is_guest(self) -> bool:
@@ -38,10 +40,12 @@ class Lane(StrEnum):
 GUESTS: Final = "guests"
 PROGRAMS: Final = "programs"
 INTERPRETERS: Final = "interpreters"
+MACHINES: Final = "machines"
 LANES: Final[Mapping[str, tuple[Lane, ...]]] = {
     GUESTS: (Lane.PLAN, Lane.OPERATION),
     PROGRAMS: (Lane.PROGRAM,),
     INTERPRETERS: (Lane.SCRIPT, Lane.PYTHON),
+    MACHINES: (Lane.MACHINE,),
 }
 """The lanes of each kind of launcher: what was loaded once serves all that are cloned from it."""
 
@@ -85,5 +89,10 @@ HOST_FDS_MAX: Final = 6
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 ORDER_INLINE_BYTES: Final = 32 * 1024
 """A larger specification travels as a file in memory."""
-ORDER_FDS_MAX: Final = 2
-"""Standard input, and that file."""
+HANDED_FDS_MAX: Final = 16
+"""Descriptors that are handed over to a program beside its standard ones."""
+HANDED_FD_FIRST: Final = 200
+"""The number of the first of them in the program; the others follow. It is above all that a first process has open, so
+that none is in the way of another, and below the least limit of open files that such a program has."""
+ORDER_FDS_MAX: Final = 2 + HANDED_FDS_MAX
+"""Standard input, that file, and what is handed over."""

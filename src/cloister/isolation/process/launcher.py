@@ -29,8 +29,8 @@ from cloister.isolation.process.machine import Machine
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.pool import Pool
 from cloister.isolation.process.seccomp import install as seccomp
-from cloister.isolation.process.seccomp.calls import Profile
 from cloister.isolation.process.supervision import INFINITE_S, Sandbox
+from cloister.isolation.process.walls import PROFILES
 from cloister.isolation.process.zygote import Zygote, ZygoteLost
 
 READY: Final = b"ready"
@@ -76,7 +76,8 @@ def _prepare(kind: str, package: str) -> None:
     """Load what is run in sandboxes, so that none has to, and keep the collector's hands off the shared pages."""
     if kind == GUESTS:
         payloads.load_guest()
-    seccomp.prepare(Profile.GUESTS if kind == GUESTS else Profile.PROGRAMS)
+    for profile in {PROFILES[lane] for lane in lanes.LANES[kind]}:
+        seccomp.prepare(profile)
     sys.path.remove(package)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)  # in place of what it was told

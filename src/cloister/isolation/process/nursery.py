@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Final
 
 from cloister.errors import CloisterError, InternalError, LaunchError, ProviderError
@@ -22,7 +23,7 @@ from cloister.isolation.process import descriptors, outcome
 from cloister.isolation.process.lanes import ORDER_INLINE_BYTES, Lane, PoolSettings
 from cloister.isolation.process.launcher_process import LauncherProcess
 from cloister.isolation.process.mechanisms import Mechanism
-from cloister.isolation.process.order import Order
+from cloister.isolation.process.order import IN_FILE, Order
 from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.process.spec import SandboxSpec
 from cloister.isolation.process.supply import LauncherGone, MountTable, Refused
@@ -71,7 +72,12 @@ class Nursery:
         return self._launcher.pid if self._launcher is not None else None
 
     def launch(
-        self, spec: SandboxSpec, stdin: bytes | socket.socket = b"", *, start: Message | None = None
+        self,
+        spec: SandboxSpec,
+        stdin: bytes | socket.socket = b"",
+        *,
+        start: Message | None = None,
+        handed: Sequence[int] = (),
     ) -> RunningSandbox:
         """Take a sandbox and tell it what to run.
 
@@ -80,6 +86,7 @@ class Nursery:
             stdin: What a program finds on its standard input. It is a sealed file in memory, so a program that does not
                 read it blocks nobody. Or the connection a session is served on.
             start: For a guest its start message, as it came out of a JSON parser.
+            handed: Descriptors for the program, as many as the specification says; the caller closes its own.
 
         Raises:
             LaunchError: `provider.launcher` when the launcher does not start, or too many files are open here.
@@ -87,7 +94,7 @@ class Nursery:
             ProviderError: `provider.closed` after `close`.
         """
         try:
-            return self._launch(spec, stdin, start)
+            return self._launch(spec, stdin, start, handed)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS):
                 raise
@@ -95,9 +102,11 @@ class Nursery:
         except Refused as refused:
             raise _explained(refused) from refused
 
-    def _launch(self, spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None) -> RunningSandbox:
+    def _launch(
+        self, spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None, handed: Sequence[int]
+    ) -> RunningSandbox:
         with contextlib.ExitStack() as sent:
-            order, rights = _letter(spec, stdin, start, sent)
+            order, rights = _letter(spec, stdin, start, handed, sent)
             while True:
                 sandbox = self._take(spec.lane)
                 try:
@@ -174,14 +183,18 @@ class Nursery:
 
 
 def _letter(
-    spec: SandboxSpec, stdin: bytes | socket.socket, start: Message | None, sent: contextlib.ExitStack
+    spec: SandboxSpec,
+    stdin: bytes | socket.socket,
+    start: Message | None,
+    handed: Sequence[int],
+    sent: contextlib.ExitStack,
 ) -> tuple[bytes, list[int]]:
     """Return what a sandbox is sent, and the descriptors that go with it."""
     order = Order.encode(spec, start)
-    rights = _standard_input(spec, stdin, sent)
+    rights = [*_standard_input(spec, stdin, sent), *handed]
     if len(order) > ORDER_INLINE_BYTES:
         rights.append(descriptors.held(descriptors.sealed(order), sent))
-        order = b"file"
+        order = IN_FILE
     return order, rights
 
 

@@ -9,7 +9,7 @@ import array
 import marshal
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,8 @@ from cloister.isolation.process.spec import SandboxSpec
 if TYPE_CHECKING:
     from cloister.isolation.wire_messages import Message
 
+IN_FILE: Final = b"file"
+"""Stands for an order that is in a file."""
 FIRST_FD: Final = 3
 """After the standard ones."""
 _SPACE: Final = socket.CMSG_SPACE(ORDER_FDS_MAX * array.array("i").itemsize)
@@ -36,6 +38,7 @@ class Order:
         data: The message it came in.
         streams: Standard input, output and error; none when they are in place already.
         file_fd: The file it is in, when it did not fit the message; else None.
+        handed: What the program is handed over beside its streams.
     """
 
     spec: SandboxSpec
@@ -43,6 +46,7 @@ class Order:
     data: bytes
     streams: list[int]
     file_fd: int | None
+    handed: tuple[int, ...] = ()
 
     @staticmethod
     def encode(spec: SandboxSpec, start: Message | None = None) -> bytes:
@@ -55,16 +59,23 @@ class Order:
         return marshal.dumps((spec.to_bytes(), start))
 
     @classmethod
-    def read(cls, data: bytes, streams: list[int], file_fd: int | None) -> Order:
-        """Read what came."""
+    def read(cls, data: bytes, streams: list[int], more: Sequence[int]) -> Order:
+        """Read what came.
+
+        Args:
+            data: The message.
+            streams: Standard input, output and error; none when they are in place already.
+            more: Other descriptors that came with it: the file it is in, when it is in one, after what is handed over.
+        """
+        handed, file_fd = (more[:-1], more[-1]) if data == IN_FILE else (more, None)
         text = data if file_fd is None else os.pread(file_fd, os.fstat(file_fd).st_size, 0)
         spec, start = marshal.loads(text)  # noqa: S302 - it comes from our own host
-        return cls(SandboxSpec.from_bytes(spec), start, data, streams, file_fd)
+        return cls(SandboxSpec.from_bytes(spec), start, data, streams, file_fd, tuple(handed))
 
     @property
     def descriptors(self) -> list[int]:
         """All that came with it, in the order in which it is sent."""
-        return [*self.streams, *(() if self.file_fd is None else (self.file_fd,))]
+        return [*self.streams, *self.handed, *(() if self.file_fd is None else (self.file_fd,))]
 
     def take_streams(self) -> None:
         """Put the streams where every program has them."""
@@ -120,7 +131,7 @@ class Ends:
             os._exit(0)
         streams = [] if has_streams else [descriptors.pop(0), self.stdout_fd, self.stderr_fd]
         self.order.close()
-        return Order.read(data, streams, descriptors[0] if descriptors else None)
+        return Order.read(data, streams, descriptors)
 
 
 def keep_only(kept: Iterable[int]) -> None:

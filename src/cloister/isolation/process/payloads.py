@@ -9,10 +9,11 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from cloister.isolation.process import privileges, reports
-from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.lanes import HANDED_FD_FIRST, Lane
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, SandboxSpec
 
 if TYPE_CHECKING:
@@ -89,15 +90,22 @@ def stay(channel: socket.socket) -> None:
     poll.poll()
 
 
-def execute(spec: SandboxSpec) -> int:
+def execute(spec: SandboxSpec, handed: Sequence[int] = ()) -> int:
     """Start a program; return the process id of it.
+
+    Args:
+        spec: Which one.
+        handed: Descriptors it is to have from `lanes.HANDED_FD_FIRST` on.
 
     Raises:
         OSError: It cannot be started.
     """
     environment = spec.full_environment()
     program = _find(spec.argv[0], environment["PATH"])
-    return os.posix_spawn(program, spec.argv, environment, setsigmask=(), setsigdef=privileges.IGNORED_SIGNALS)
+    placed = [(os.POSIX_SPAWN_DUP2, fd, HANDED_FD_FIRST + index) for index, fd in enumerate(handed)]
+    return os.posix_spawn(
+        program, spec.argv, environment, file_actions=placed, setsigmask=(), setsigdef=privileges.IGNORED_SIGNALS
+    )
 
 
 def ended(child: int) -> bytes:

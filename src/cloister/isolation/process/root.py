@@ -151,6 +151,10 @@ class Root:
         if Mechanism.MINIMAL_DEV not in self.without:
             self._add_device("tty", Place.TERMINAL)
 
+    def add_kvm(self) -> None:
+        """Add /dev/kvm. What can be asked of it is decided by the system call filter of its lane."""
+        self._add_device("kvm", Place.TERMINAL)
+
     def own_devices(self) -> set[int]:
         """Return the numbers of the file systems that are the sandbox's own."""
         found = {os.fstat(self.fd).st_dev}

@@ -77,6 +77,8 @@ class SandboxSpec:
         working_directory: Absolute path inside.
         limits: Bounds.
         session: For a sandbox that takes executions until its standard input, a connection, closes; None for others.
+        handed_count: How many descriptors the program is handed over, from the number `lanes.HANDED_FD_FIRST` on.
+        has_kvm: Whether it is shown /dev/kvm. Only a lane for machines lets it use that.
     """
 
     lane: Lane
@@ -88,6 +90,8 @@ class SandboxSpec:
     working_directory: str
     limits: ResourceLimits
     session: SessionTerms | None = None
+    handed_count: int = 0
+    has_kvm: bool = False
 
     @property
     def is_guest(self) -> bool:
@@ -114,6 +118,8 @@ class SandboxSpec:
                 self.working_directory,
                 limits,
                 session,
+                self.handed_count,
+                self.has_kvm,
             ),
             MARSHAL_VERSION,
         )
@@ -127,7 +133,7 @@ class SandboxSpec:
         remembered = _REMEMBERED.get(data)
         if remembered is not None:
             return remembered
-        lane, argv, script, grants, runtime, environment, directory, limits, session = marshal.loads(data)  # noqa: S302
+        lane, argv, script, grants, runtime, environment, directory, limits, session, *machine = marshal.loads(data)  # noqa: S302
         return cls(
             lane=_LANES[lane],
             argv=argv,
@@ -138,6 +144,8 @@ class SandboxSpec:
             working_directory=directory,
             limits=USUAL_LIMITS if limits == _USUAL_FIGURES else ResourceLimits(**_named(limits)),
             session=None if session is None else SessionTerms(idle_ms=session[0], has_terminals=session[1]),
+            handed_count=machine[0],
+            has_kvm=machine[1],
         )
 
     def remember(self) -> None:

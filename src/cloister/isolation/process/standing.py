@@ -210,21 +210,23 @@ class Looks:
         calls.make("getsid", 0, answer=1, about="its session", wall=Mechanism.NO_TERMINAL)
         calls.make("uname", self._system)
 
-    def fault(self, descriptors: set[int], *, is_first: bool = True, has_terminals: bool = False) -> Fault | None:
+    def fault(
+        self, descriptors: set[int], *, is_first: bool = True, more_devices: frozenset[str] = view.NO_DEVICES
+    ) -> Fault | None:
         """Look at the other answers; return what does not hold.
 
         Args:
             descriptors: Which files may be open, those of the look aside.
             is_first: Whether it is process 1.
-            has_terminals: Whether there are to be terminals.
+            more_devices: What is to be in /dev beside what always is.
         """
         return (
-            self._file_system_fault(has_terminals)
+            self._file_system_fault(more_devices)
             or self._process_fault(is_first)
             or self._surrounding_fault(descriptors)
         )
 
-    def _file_system_fault(self, has_terminals: bool) -> Fault | None:
+    def _file_system_fault(self, more_devices: frozenset[str]) -> Fault | None:
         root = os.stat("/")  # noqa: PTH116 - the launcher imports little
         if (root.st_dev, root.st_ino) == self._machine.root:
             return Mechanism.PRIVATE_ROOT, "its root is the launcher's"
@@ -234,8 +236,7 @@ class Looks:
             return None  # an empty root has neither
         if os.access("/proc/sys", os.F_OK):
             return Mechanism.PRIVATE_PROC, "there is a /proc/sys"
-        allowed = DEVICES | view.TERMINAL_DEVICES if has_terminals else DEVICES
-        foreign = DEVICES.union(os.listdir("/dev")) - allowed  # noqa: PTH208
+        foreign = DEVICES.union(os.listdir("/dev")) - DEVICES - more_devices  # noqa: PTH208
         return (Mechanism.MINIMAL_DEV, f"there is a /dev/{min(foreign)}") if foreign else None
 
     def _process_fault(self, is_first: bool) -> Fault | None:

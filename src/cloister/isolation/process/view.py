@@ -25,8 +25,11 @@ COPY_BYTES_MAX: Final = 64 * 1024
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 
+NO_DEVICES: Final[frozenset[str]] = frozenset()
 TERMINAL_DEVICES: Final = frozenset({"pts", "ptmx", "tty"})
 """What is there beside them in a sandbox that has terminals of its own."""
+KVM_DEVICES: Final = frozenset({"kvm"})
+"""What is there beside them for a program that runs a virtual machine with the processor's help."""
 
 ETC_FILES: Final = {
     "passwd": "cloister:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",

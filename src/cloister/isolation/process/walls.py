@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
-from cloister.isolation.process import granted, privileges, reports, standing
+from cloister.isolation.process import granted, privileges, reports, standing, view
 from cloister.isolation.process.batch import STANDARD_FDS, Batch, Descriptors
 from cloister.isolation.process.calls import AT_ONCE, Calls
 from cloister.isolation.process.foundation import Foundation
@@ -24,6 +25,16 @@ from cloister.isolation.process.spec import DEFAULT_DIRECTORY, USUAL_LIMITS, San
 from cloister.isolation.process.standing import Facts, LimitsSeen, Looks
 from cloister.isolation.process.steps import Failure, require, step
 from cloister.limits import ResourceLimits
+
+PROFILES: Final = {
+    Lane.PLAN: Profile.GUESTS,
+    Lane.OPERATION: Profile.GUESTS,
+    Lane.PROGRAM: Profile.PROGRAMS,
+    Lane.SCRIPT: Profile.PROGRAMS,
+    Lane.PYTHON: Profile.PROGRAMS,
+    Lane.MACHINE: Profile.MACHINES,
+}
+"""Which system calls are for whom."""
 
 
 class Walls:
@@ -46,6 +57,7 @@ class Walls:
         self.ends = places.ends
         self._has_looks = machine.has(Mechanism.STANDING)
         self._has_terminals = False
+        self._has_kvm = False
         self.foundation = Foundation(machine, places)
         self._root, self._ruleset = self.foundation.root, self.foundation.ruleset
         free = self.foundation.free
@@ -115,6 +127,9 @@ class Walls:
                 self._has_terminals = spec.session is not None and spec.session.has_terminals
                 if self._has_terminals:
                     self._root.add_terminals()
+                self._has_kvm = spec.has_kvm
+                if self._has_kvm:
+                    self._root.add_kvm()
         with step("granted paths"):
             granted.add_to(self._root, spec.grants, can_execute=not spec.is_guest)
         self.finish("/" if spec.is_guest else spec.working_directory)
@@ -154,7 +169,7 @@ class Walls:
     def _lay_filter(self, calls: Calls) -> None:
         calls.step("system call filter")
         if self._machine.has(Mechanism.SECCOMP):
-            seccomp.install(Profile.GUESTS if self.lane.is_guest else Profile.PROGRAMS, calls)
+            seccomp.install(PROFILES[self.lane], calls)
         if self._has_looks:
             standing.look_at_filter(calls)
 
@@ -166,7 +181,9 @@ class Walls:
         """
         self._confining.run()
         if self._has_looks:
-            require(self._looks.fault({*STANDARD_FDS, *descriptors}, has_terminals=self._has_terminals))
+            more = view.TERMINAL_DEVICES if self._has_terminals else view.NO_DEVICES
+            more |= view.KVM_DEVICES if self._has_kvm else view.NO_DEVICES
+            require(self._looks.fault({*STANDARD_FDS, *descriptors}, more_devices=more))
         self.foundation.facts.close()
         self._filtering.run()
 

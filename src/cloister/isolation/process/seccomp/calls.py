@@ -20,10 +20,15 @@ class Profile(enum.StrEnum):
     """Any executed program, and everything it starts."""
     GUESTS = "guests"
     """Cloister's own guest, forked from its launcher: evaluates a plan or does one file operation over one socket."""
+    MACHINES = "machines"
+    """Programs that run virtual machines: they work with descriptors they were handed over, and may serve on sockets
+    below their own directory."""
 
 
-PROGRAMS: Final = frozenset({Profile.PROGRAMS})
-BOTH: Final = frozenset(Profile)
+PROGRAMS: Final = frozenset({Profile.PROGRAMS, Profile.MACHINES})
+ONLY_PROGRAMS: Final = frozenset({Profile.PROGRAMS})
+MACHINES: Final = frozenset({Profile.MACHINES})
+ALL: Final = frozenset(Profile)
 
 
 class Call(NamedTuple):
@@ -95,7 +100,7 @@ class Rule(NamedTuple):
     error: int
     refused: str
     reason: str
-    profiles: frozenset[Profile] = BOTH
+    profiles: frozenset[Profile] = ALL
 
 
 def among(argument: int, *values: int, mask: int = 0xFFFFFFFF) -> Condition:

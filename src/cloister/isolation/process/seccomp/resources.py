@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.isolation.process.seccomp.calls import BOTH, PROGRAMS, Call
+from cloister.isolation.process.seccomp.calls import ALL, PROGRAMS, Call
 
 _MEMORY: Final = "maps and unmaps its own memory, which the limits count; guests get none that is executable"
 _MEMORY_ADVICE: Final = "advises the kernel about its own memory"
@@ -24,12 +24,12 @@ _MACHINE: Final = "asks what machine and kernel this is"
 _RANDOM: Final = "gets random bytes from the kernel"
 
 RESOURCES: Final = (
-    Call("mmap", 9, 222, BOTH, _MEMORY),
-    Call("munmap", 11, 215, BOTH, _MEMORY),
-    Call("mprotect", 10, 226, BOTH, _MEMORY),
-    Call("mremap", 25, 216, BOTH, _MEMORY),
-    Call("brk", 12, 214, BOTH, _MEMORY),
-    Call("madvise", 28, 233, BOTH, _MEMORY_ADVICE),
+    Call("mmap", 9, 222, ALL, _MEMORY),
+    Call("munmap", 11, 215, ALL, _MEMORY),
+    Call("mprotect", 10, 226, ALL, _MEMORY),
+    Call("mremap", 25, 216, ALL, _MEMORY),
+    Call("brk", 12, 214, ALL, _MEMORY),
+    Call("madvise", 28, 233, ALL, _MEMORY_ADVICE),
     Call("msync", 26, 227, PROGRAMS, _MEMORY_ADVICE),
     Call("mincore", 27, 232, PROGRAMS, _MEMORY_ADVICE),
     Call("mlock", 149, 228, PROGRAMS, _MEMORY_LOCK),
@@ -43,13 +43,13 @@ RESOURCES: Final = (
     Call("mseal", 462, 462, PROGRAMS, _MEMORY_KEYS),
     Call("map_shadow_stack", 453, 453, PROGRAMS, _MEMORY_KEYS),
     Call("get_mempolicy", 239, 236, PROGRAMS, _MEMORY_PLACE),
-    Call("clock_gettime", 228, 113, BOTH, _CLOCK),
-    Call("clock_getres", 229, 114, BOTH, _CLOCK),
-    Call("gettimeofday", 96, 169, BOTH, _CLOCK),
-    Call("time", 201, None, BOTH, _CLOCK),
+    Call("clock_gettime", 228, 113, ALL, _CLOCK),
+    Call("clock_getres", 229, 114, ALL, _CLOCK),
+    Call("gettimeofday", 96, 169, ALL, _CLOCK),
+    Call("time", 201, None, ALL, _CLOCK),
     Call("times", 100, 153, PROGRAMS, _CLOCK),
-    Call("nanosleep", 35, 101, BOTH, _SLEEP),
-    Call("clock_nanosleep", 230, 115, BOTH, _SLEEP),
+    Call("nanosleep", 35, 101, ALL, _SLEEP),
+    Call("clock_nanosleep", 230, 115, ALL, _SLEEP),
     Call("alarm", 37, None, PROGRAMS, _TIMER),
     Call("getitimer", 36, 102, PROGRAMS, _TIMER),
     Call("setitimer", 38, 103, PROGRAMS, _TIMER),
@@ -58,9 +58,9 @@ RESOURCES: Final = (
     Call("timer_gettime", 224, 108, PROGRAMS, _TIMER),
     Call("timer_getoverrun", 225, 109, PROGRAMS, _TIMER),
     Call("timer_delete", 226, 111, PROGRAMS, _TIMER),
-    Call("uname", 63, 160, BOTH, _MACHINE),
+    Call("uname", 63, 160, ALL, _MACHINE),
     Call("sysinfo", 99, 179, PROGRAMS, _MACHINE),
     Call("getcpu", 309, 168, PROGRAMS, _MACHINE),
-    Call("getrandom", 318, 278, BOTH, _RANDOM),
+    Call("getrandom", 318, 278, ALL, _RANDOM),
 )
 """Calls for memory, time and facts."""

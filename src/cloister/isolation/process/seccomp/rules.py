@@ -13,7 +13,16 @@ import errno
 import signal
 from typing import Final
 
-from cloister.isolation.process.seccomp.calls import PROGRAMS, Profile, Rule, among, has_any, outside
+from cloister.isolation.process.seccomp.calls import (
+    MACHINES,
+    ONLY_PROGRAMS,
+    PROGRAMS,
+    Profile,
+    Rule,
+    among,
+    has_any,
+    outside,
+)
 
 _GUESTS: Final = frozenset({Profile.GUESTS})
 
@@ -50,6 +59,8 @@ IOCTL_SOCKET: Final = 0x8900
 """asm-generic/sockios.h"""
 TERMINAL_REFUSED: Final = (0x5412, 0x541C, 0x541D, 0x541F, 0x5423, 0x5437)
 """TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSSERIAL, TIOCSETD and TIOCVHANGUP."""
+IOCTL_KVM: Final = 0xAE00
+"""linux/kvm.h: KVMIO."""
 IOCTL_FILE: Final = (2, 0x40049409, 0x4020940D, 0x80086601, 0x80087601, 0x801C581F, 0xC020660B)
 """linux/fs.h: FIGETBSZ, FICLONE, FICLONERANGE, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP."""
 IOCTL_GUESTS: Final = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C542A)
@@ -107,16 +118,22 @@ RULES: Final = (
         ("socket",), (outside(0, AF_INET, AF_INET6, AF_NETLINK),), errno.EAFNOSUPPORT,
         "of another family than AF_INET, AF_INET6 and AF_NETLINK",
         "AF_UNIX reaches servers of the host through a socket below a read-only grant, AF_VSOCK the hypervisor; "
-        "neither is held by the network namespace, as these three are",
+        "neither is held by the network namespace, as these three are", ONLY_PROGRAMS,
+    ),
+    Rule(
+        ("socket",), (outside(0, AF_UNIX),), errno.EAFNOSUPPORT, "of another family than AF_UNIX",
+        "a machine is reached through sockets in its own directory; it serves on them, and can connect to none",
+        MACHINES,
     ),
     Rule(
         ("socket",), (among(0, AF_NETLINK), outside(2, NETLINK_ROUTE)), errno.EAFNOSUPPORT,
         "of AF_NETLINK with another protocol than NETLINK_ROUTE",
         "only the list of network interfaces is asked for that way; the others lead to many parts of the kernel",
+        ONLY_PROGRAMS,
     ),
     Rule(
         ("socket",), (among(0, AF_INET, AF_INET6), outside(2, *INET_PROTOCOLS)), errno.EPROTONOSUPPORT,
-        "of another protocol than TCP, UDP and ICMP", "asking for one loads its module into the kernel",
+        "of another protocol than TCP, UDP and ICMP", "asking for one loads its module into the kernel", ONLY_PROGRAMS,
     ),
     Rule(
         ("socketpair",), (outside(0, AF_UNIX),), errno.EAFNOSUPPORT, "of another family than AF_UNIX",
@@ -148,7 +165,14 @@ RULES: Final = (
         ("ioctl",),
         (outside(1, IOCTL_TERMINAL, IOCTL_SOCKET, mask=IOCTL_TYPE_MASK), outside(1, *IOCTL_FILE)), errno.ENOTTY,
         "of anything else than terminals, sockets and questions about files",
-        "each driver and file system has calls of its own behind it, some of which lead past the mounts", PROGRAMS,
+        "each driver and file system has calls of its own behind it, some of which lead past the mounts",
+        ONLY_PROGRAMS,
+    ),
+    Rule(
+        ("ioctl",),
+        (outside(1, IOCTL_TERMINAL, IOCTL_SOCKET, IOCTL_KVM, mask=IOCTL_TYPE_MASK), outside(1, *IOCTL_FILE)),
+        errno.ENOTTY, "of anything else than terminals, sockets, KVM and questions about files",
+        "a virtual machine is made by calls of /dev/kvm, which is shown only where one is to be", MACHINES,
     ),
     Rule(
         ("ioctl",), (outside(1, *IOCTL_GUESTS),), errno.ENOTTY,

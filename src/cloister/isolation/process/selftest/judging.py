@@ -26,9 +26,13 @@ from cloister.limits import ResourceLimits
 
 GUESTS: Final = (Lane.PLAN, Lane.OPERATION)
 OWN_ROOM: Final = (Lane.PYTHON, Lane.PROGRAM)
-EXECUTED: Final = (Lane.SCRIPT, *OWN_ROOM)
+SOCKETS: Final = (Lane.SCRIPT, *OWN_ROOM)
+"""Programs that may have sockets of the internet's families, which lead nowhere."""
+EXECUTED: Final = (*SOCKETS, Lane.MACHINE)
 GRANTED: Final = (Lane.OPERATION, *OWN_ROOM)
 ALL: Final = (*GUESTS, *EXECUTED)
+WORKLOADS: Final = tuple(lane for lane in Lane if lane is not Lane.MACHINE)
+"""Lanes of the process provider itself; the other one is for VMMs."""
 STREAMS: Final = frozenset({0, 1, 2})
 """What is open in a payload; a guest has its connection to the host, too."""
 OOM_SCORE: Final = 1000
@@ -141,9 +145,11 @@ TABLE: Final = (
     Judgement("visible_pids", _M.PID_NAMESPACE, "list processes", EXECUTED, _is([1, 2])),
     Judgement("visible_pids", _M.PRIVATE_ROOT, "list processes", GUESTS, _is("ENOENT")),
     # Landlock refuses TCP before the network can, but not UDP; guests have no sockets of either
-    Judgement("tcp", _M.NETWORK_NAMESPACE, "connect by TCP to a listener of the host", ALL,
+    Judgement("tcp", _M.NETWORK_NAMESPACE, "connect by TCP to a listener of the host", WORKLOADS,
               _is("ENETUNREACH", "EACCES", "EPERM")),
-    Judgement("udp", _M.NETWORK_NAMESPACE, "send by UDP to a listener of the host", EXECUTED, _is("ENETUNREACH")),
+    Judgement("tcp", _M.SECCOMP, "connect by TCP to a listener of the host", (Lane.MACHINE,), _is("EAFNOSUPPORT")),
+    Judgement("udp", _M.NETWORK_NAMESPACE, "send by UDP to a listener of the host", SOCKETS, _is("ENETUNREACH")),
+    Judgement("udp", _M.SECCOMP, "send by UDP to a listener of the host", (Lane.MACHINE,), _is("EAFNOSUPPORT")),
     Judgement("udp", _M.NETWORK_NAMESPACE, "send by UDP to a listener of the host", GUESTS,
               _is("ENETUNREACH", "EPERM")),
     Judgement("abstract", _M.SECCOMP, "connect to an abstract socket of the host", ALL, _is("EAFNOSUPPORT", "EPERM")),
@@ -169,7 +175,7 @@ TABLE: Final = (
     Judgement("write_pipe", _M.LANDLOCK, "write into a named pipe granted for reading", GRANTED,
               _is("EACCES"), 1),
     Judgement("whiteout", _M.LANDLOCK, "make a device node", EXECUTED, _is("EACCES", "EPERM"), 1),
-    Judgement("bind", _M.LANDLOCK, "wait for TCP connections", EXECUTED, _is("EACCES"), landlock.TCP_ABI),
+    Judgement("bind", _M.LANDLOCK, "wait for TCP connections", SOCKETS, _is("EACCES"), landlock.TCP_ABI),
     Judgement("control_device", _M.LANDLOCK, "control a device", EXECUTED, _is("EACCES"), 5),
     Judgement("seccomp", _M.SECCOMP, "be without a filter (the mode of seccomp)", ALL, _is(SECCOMP_MODE_FILTER)),
     Judgement("io_uring_setup", _M.SECCOMP, "make an io_uring", ALL, _is("EPERM")),

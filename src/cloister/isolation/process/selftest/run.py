@@ -26,7 +26,7 @@ from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.mechanisms import NAMESPACES, Mechanism
 from cloister.isolation.process.selftest import groups, stage
 from cloister.isolation.process.selftest.excesses import EXCESSES, Excess, commit
-from cloister.isolation.process.selftest.judging import Host, judge
+from cloister.isolation.process.selftest.judging import WORKLOADS, Host, judge
 from cloister.isolation.process.selftest.stage import Stage
 from cloister.isolation.process.shortfalls import Strength
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, Grant, SandboxSpec
@@ -84,7 +84,7 @@ def report(
     statuses = groups.statuses()
     with stage.build() as outside, ThreadPoolExecutor(THREADS, "cloister-selftest") as threads:
         parts: tuple[tuple[str, Callable[[], tuple[Evidence, ...]]], ...] = (
-            *((lane.value, partial(_attempt, lane, outside, strength, run)) for lane in Lane),
+            *((lane.value, partial(_attempt, lane, outside, strength, run)) for lane in WORKLOADS),
             ("look", partial(_use_faulty, run_faulty)),
             *((Lane.PYTHON.value, partial(_exceed, excess, run)) for excess in EXCESSES),
             *(((Lane.PROGRAM.value, partial(_enter, run, launcher_pids)),) if groups.is_bounded(statuses) else ()),
@@ -127,10 +127,11 @@ def _attempt(lane: Lane, outside: Stage, strength: Strength, run: Run) -> tuple[
         source = Path(attempts.__file__).read_text(encoding="utf-8")
         workload = ScriptSource(language=ScriptLanguage.PYTHON, source=source, arguments=arguments)
     answers = run(workload, _spec(lane, workload, limits, grants)).value
-    return judge(lane, answers, _host(strength, limits))
+    return judge(lane, answers, host_of(strength, limits))
 
 
-def _host(strength: Strength, limits: ResourceLimits) -> Host:
+def host_of(strength: Strength, limits: ResourceLimits) -> Host:
+    """Return what of this host the answers of attempts within limits are compared with."""
     return Host(
         namespaces=namespaces.of_this_process(NAMESPACES),
         up_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
@@ -245,7 +246,7 @@ def _concluded(provider: str, strength: Strength, found: Iterable[_Found], statu
 
 
 def _lanes(evidence: tuple[Evidence, ...], failures: Mapping[str, CloisterError]) -> Iterable[Facility]:
-    for lane in Lane:
+    for lane in WORKLOADS:
         own = [each for each in evidence if each.place == lane.value]
         name = f"lane {lane.value}"
         if lane.value in failures:

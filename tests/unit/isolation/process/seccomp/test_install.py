@@ -10,6 +10,7 @@ import pytest
 
 from cloister.isolation.process.lanes import LANES
 from cloister.isolation.process.seccomp.calls import Profile
+from cloister.isolation.process.walls import PROFILES
 
 PRELUDE = (
     "import json, os, sys\nfrom cloister.isolation.process import launcher, syscalls\n"
@@ -28,7 +29,7 @@ def said(source: str) -> object:
 
 @pytest.mark.parametrize("kind", LANES)
 def test_a_launcher_makes_its_filter_before_it_forks(kind) -> None:
-    profiles = {Profile.GUESTS if lane.is_guest else Profile.PROGRAMS for lane in LANES[kind]}
+    profiles = {PROFILES[lane] for lane in LANES[kind]}
     show = "print(json.dumps(list(install._MADE)))"
     assert said(f"launcher._prepare('{kind}', sys.path[-1])\n{show}") == list(profiles)
 

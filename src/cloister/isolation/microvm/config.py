@@ -1,0 +1,58 @@
+"""What a user decides about machines: which image, how large, with which VMM, how many may wait.
+
+Owns these choices and what follows from them for one execution. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cloister.isolation.microvm.pool import PoolBounds
+from cloister.isolation.microvm.vmm import MachineSpec, RateLimit
+from cloister.limits import MIB, ResourceLimits
+
+IMAGE: Final = "base"
+SYSTEM_BYTES: Final = 160 * MIB
+"""What kernel, agent and the files of the base system take of a machine's memory, with room to spare."""
+MEMORY_STEP_MIB: Final = 256
+"""Machines come in steps of so much memory, so that few snapshots serve all limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineConfig:
+    """The machines of one runtime.
+
+    Attributes:
+        image: Name of the image that is booted.
+        vcpus: Processors of each machine.
+        memory_mib: Memory of each machine; None for what the limits of an execution need.
+        capability_store: A drive that every machine shows read-only at `/capabilities`, as
+            `cloister image capabilities` makes one; None for none.
+        drive_rate: Bounds of reading from each drive; None for none of its own.
+        pool: How many machines may wait.
+        keeps_snapshots: Whether a machine that was booted is saved for the next time. Without, each is booted.
+    """
+
+    image: str = IMAGE
+    vcpus: int = 1
+    memory_mib: int | None = None
+    capability_store: Path | None = None
+    drive_rate: RateLimit | None = None
+    pool: PoolBounds = field(default_factory=PoolBounds)
+    keeps_snapshots: bool = True
+
+    def spec_for(self, limits: ResourceLimits) -> MachineSpec:
+        """Return the hardware for an execution within limits.
+
+        What programs hold and what they write to their private directory are both memory of the machine.
+
+        Raises:
+            ConfigError: `config.machine`: there are no such machines.
+        """
+        if self.memory_mib is not None:
+            return MachineSpec(vcpus=self.vcpus, memory_mib=self.memory_mib)
+        needed_mib = -(-(limits.memory_bytes + limits.disk_bytes + SYSTEM_BYTES) // MIB)
+        steps = -(-needed_mib // MEMORY_STEP_MIB)
+        return MachineSpec(vcpus=self.vcpus, memory_mib=steps * MEMORY_STEP_MIB)

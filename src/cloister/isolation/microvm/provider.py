@@ -1,0 +1,205 @@
+"""The microVM provider: every workload in a virtual machine of its own.
+
+Owns the way of one execution: check the token, take a machine that nobody has used, have its agent do the work, and stop
+it. What a machine is and how it is confined is below; what the agent and its host say to each other is `link`'s. There
+is no other way to run anything: where a machine cannot be had, the execution is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from cloister.audit.home import AuditHome
+from cloister.audit.signer import Signer
+from cloister.authority.level import IsolationLevel
+from cloister.authority.token import TokenVerifier
+from cloister.clock import Clock, SystemClock
+from cloister.errors import ProviderError
+from cloister.isolation.microvm import selftest
+from cloister.isolation.microvm.choice import Choice, choose
+from cloister.isolation.microvm.config import MachineConfig
+from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.link import MachineLost
+from cloister.isolation.microvm.parts import MachineParts, load_parts
+from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.session import MicroVMSession
+from cloister.isolation.microvm.snapshot import SnapshotStore
+from cloister.isolation.microvm.stock import Stock
+from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
+from cloister.isolation.microvm.watch import CpuWatch
+from cloister.isolation.permit import require_permit, require_session_permit
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    HostCalls,
+    OutputObserver,
+    ProbeReport,
+    Shortfall,
+    Usage,
+)
+from cloister.isolation.session_provider import SessionContext
+from cloister.limits import ResourceLimits
+
+SNAPSHOTS: Final = "snapshots"
+
+
+class MicroVMProvider:
+    """Runs workloads in virtual machines; implements `IsolationProvider` and `SessionProvider`.
+
+    May be used by several threads at once.
+
+    Args:
+        verifier: Checks the tokens of executions.
+        home: Where images and snapshots lie, with the key that signs them.
+        name: `microvm` for the best VMM that works here, or one VMM's name for that and no other.
+        config: What the machines are.
+        clock: What time machines are told, and where their randomness comes from.
+    """
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        home: Path,
+        *,
+        name: str = "microvm",
+        config: MachineConfig | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name: Final = name
+        self._verifier = verifier
+        self._home = home
+        self._config = config or MachineConfig()
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._choice: Choice = choose(name)
+        self._confinement: Confinement | None = None
+        self._vmm: Vmm | None = None
+        self._parts: MachineParts | None = None
+        self._stocks: dict[MachineSpec, Stock] = {}
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"MicroVMProvider({self.name}, {', '.join(map(repr, self._stocks.values())) or 'idle'})"
+
+    @property
+    def level(self) -> IsolationLevel:
+        """The isolation that every machine has here, or is refused; it costs no machine to know."""
+        return self._choice.level
+
+    @property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What this machine lacks for the full level."""
+        return self._choice.shortfalls
+
+    @property
+    def launcher_pid(self) -> int | None:
+        """Process id of what starts VMMs; None when none was started yet."""
+        return self._confinement.launcher_pid if self._confinement is not None else None
+
+    def probe(self) -> ProbeReport:
+        """Attempt from inside a machine, and from inside its VMM's walls, what must not work."""
+        return selftest.report(self)
+
+    def execute(
+        self,
+        context: ExecutionContext,
+        *,
+        host: HostCalls | None = None,
+        on_output: OutputObserver | None = None,
+    ) -> ExecutionResult:
+        """Run one workload and wait for its end. See `IsolationProvider.execute`.
+
+        Raises:
+            ProviderUnavailable: There is no image, no VMM, or no way to confine it.
+            AttestationError: An image or a snapshot is not what was signed.
+            ProviderError: `provider.closed` after `close`.
+        """
+        require_permit(self._verifier, context, self.level)
+        stock = self.stock(context.limits)
+        ready = stock.take()
+        try:
+            return self._run(ready, context, host, on_output)
+        finally:
+            stock.retire(ready)
+
+    def _run(
+        self,
+        ready: ReadyMachine,
+        context: ExecutionContext,
+        host: HostCalls | None,
+        on_output: OutputObserver | None,
+    ) -> ExecutionResult:
+        before = ready.usage()
+        with CpuWatch(ready.machine, context.limits) as watch:
+            try:
+                result = ready.link.execute(context, host=host, on_output=on_output)
+            except MachineLost as lost:
+                raise watch.error or ready.lost(lost) from lost
+        return replace(result, usage=_joined(result.usage, before, ready.usage()))
+
+    def open_session(self, context: SessionContext) -> MicroVMSession:
+        """Start a machine that stays for several executions. See `SessionProvider.open_session`."""
+        require_session_permit(self._verifier, context, context, self.level)
+        stock = self.stock(context.limits)
+        return MicroVMSession.open(stock.take_to_be_saved(), context, self._verifier, self.level, stock)
+
+    def stock(self, limits: ResourceLimits) -> Stock:
+        """Return the machines for executions within limits; nothing is started by it.
+
+        Raises:
+            ConfigError: There are no machines of that size.
+            ProviderUnavailable, AttestationError: As `execute`.
+        """
+        spec = self._config.spec_for(limits)
+        with self._lock:
+            if self._is_closed:
+                raise ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
+            if spec not in self._stocks:
+                self._stocks[spec] = self._make_stock(spec)
+            return self._stocks[spec]
+
+    def _make_stock(self, spec: MachineSpec) -> Stock:
+        signer = Signer.load(AuditHome(self._home).key_path)
+        if self._parts is None:
+            self._parts = load_parts(self._home, self._config, signer.public_key)
+        if self._vmm is None:
+            self._confinement = Confinement()
+            self._vmm = self._choice.create(self._confinement)
+        return Stock(
+            vmm=self._vmm,
+            parts=self._parts,
+            spec=spec,
+            config=self._config,
+            snapshots=SnapshotStore(self._home / SNAPSHOTS),
+            signer=signer,
+            clock=self._clock,
+        )
+
+    def close(self) -> None:
+        """End all machines and whatever else it keeps. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            stocks, self._stocks = self._stocks, {}
+            parts, self._parts = self._parts, None
+        for stock in stocks.values():
+            stock.close()
+        if self._confinement is not None:
+            self._confinement.close()
+        if parts is not None:
+            parts.close()
+
+
+def _joined(inside: Usage, before: VmmUsage, after: VmmUsage) -> Usage:
+    """Return what was used, with the processor time as the host counts it, where it does.
+
+    Of memory, storage and output the machine's own kernel knows; the VMM holds more than the work does.
+    """
+    counted = {
+        name: max(0, getattr(after, name) - getattr(before, name))
+        for name in ("cpu_user_us", "cpu_system_us")
+        if getattr(after, name) is not None and getattr(before, name) is not None
+    }
+    return replace(inside, **counted)

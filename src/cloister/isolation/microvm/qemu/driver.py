@@ -1,0 +1,339 @@
+"""QEMU as a VMM: with KVM where that works, and in software on every other machine.
+
+Owns the life of QEMU's machines. Everything a machine is made of reaches QEMU as open descriptors: memory, kernel and
+initramfs as sealed files in memory, so what was measured is what is booted, and a QEMU that was taken over finds no
+name to open and nothing to change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from cloister.errors import CloisterError, LaunchError, ProviderUnavailable, quoted
+from cloister.isolation.microvm import memory, usage
+from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, ConfinedProcess, Confinement
+from cloister.isolation.microvm.qemu import command, counter
+from cloister.isolation.microvm.qemu.command import Handed
+from cloister.isolation.microvm.qemu.qmp import TIMEOUT_S, Qmp
+from cloister.isolation.microvm.vmm import (
+    Accelerator,
+    BootParts,
+    ChannelKind,
+    Drive,
+    MachineSpec,
+    SavedState,
+    VmmUsage,
+)
+from cloister.limits import MIB
+
+PROGRAM: Final = "qemu-system-x86_64"
+INSTALL: Final = "install it: sudo apt-get install qemu-system-x86"
+OVERHEAD_BYTES: Final = 256 * MIB
+"""What QEMU may hold beside the memory of its machine."""
+START_TIMEOUT_S: Final = 20.0
+SAVE_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.002
+LAST_WORDS_S: Final = 1.0
+"""How long an end is waited for that explains why QEMU does not answer."""
+_STATE: Final = "state"
+_STATE_SET: Final = 100
+
+
+class QemuMachine:
+    """A machine that QEMU runs; see `vmm.Machine`.
+
+    Args:
+        process: QEMU, confined.
+        control: Its control connection.
+        agent: The connection to the agent; handed out by `connect`.
+        memory_fd: The file its memory is in, when it writes to it; else None. Closed by `stop`.
+    """
+
+    def __init__(self, process: ConfinedProcess, control: Qmp, agent: socket.socket, memory_fd: int | None) -> None:
+        self._process = process
+        self._control = control
+        self._agent: socket.socket | None = agent
+        self._memory_fd = memory_fd
+
+    def __repr__(self) -> str:
+        return f"QemuMachine({self._process!r})"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of QEMU on the host."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when QEMU has ended."""
+        return self._process.fileno()
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Return the connection to the agent, which is given away once. Whether somebody answers, its reader sees."""
+        del timeout_s  # the port is there from the beginning
+        agent, self._agent = self._agent, None
+        if agent is None:
+            raise LaunchError("the connection to the agent was given away before", code="provider.machine")
+        return agent
+
+    def pause(self) -> None:
+        """Stop its processors."""
+        self._command("stop")
+
+    def resume(self) -> None:
+        """Let its processors go on."""
+        self._command("cont")
+
+    def save(self, memory_fd: int, state_fd: int) -> None:
+        """Write memory and state of the paused machine into two empty files; see `vmm.Machine.save`.
+
+        Source: `xen-save-devices-state` of qapi/migration.json: all devices, no memory; nothing of it is about Xen.
+        """
+        if self._memory_fd is None:
+            raise LaunchError("this machine was not started so that it can be saved", code="provider.snapshot")
+        try:
+            memory.copy(self._memory_fd, memory_fd)
+            target = memory.write_only(state_fd)
+        except OSError as error:
+            raise _unsaved(os.strerror(error.errno or 0)) from error
+        try:
+            self._command("add-fd", {"fdset-id": _STATE_SET}, [target])
+            self._command("xen-save-devices-state", {"filename": f"/dev/fdset/{_STATE_SET}"}, timeout_s=SAVE_TIMEOUT_S)
+            self._command("remove-fd", {"fdset-id": _STATE_SET})
+        finally:
+            os.close(target)
+        if os.fstat(state_fd).st_size == 0:
+            raise _unsaved("QEMU wrote nothing")
+
+    def load(self, state_fd: int) -> None:
+        """Take the state of another machine, as the first thing that is done."""
+        reading = memory.read_only(state_fd)
+        try:
+            self._command("getfd", {"fdname": _STATE}, [reading])
+            self._command("migrate-incoming", {"uri": f"fd:{_STATE}"})
+        finally:
+            os.close(reading)
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while self._command("query-status").get("status") == "inmigrate":
+            if time.monotonic() > deadline_s:
+                raise LaunchError("the saved machine could not be restored in time", code="provider.machine")
+            time.sleep(POLL_S)
+
+    def usage(self) -> VmmUsage:
+        """Measure."""
+        return usage.of(self.pid)
+
+    def console_tail(self) -> str:
+        """Return the end of what it has written to its console."""
+        return self._process.tail()
+
+    def has_ended(self, timeout_s: float = 0.0) -> bool:
+        """Return whether QEMU has ended; wait for that so long."""
+        return self._process.has_ended(timeout_s)
+
+    def end_error(self) -> CloisterError:
+        """Return why it has ended."""
+        return self._process.end_error("the virtual machine")
+
+    def stop(self) -> None:
+        """End it at once. Idempotent."""
+        self._control.close()
+        self._process.stop()
+        if self._agent is not None:
+            self._agent.close()
+        if self._memory_fd is not None:
+            os.close(self._memory_fd)
+            self._memory_fd = None
+
+    def _command(
+        self,
+        name: str,
+        arguments: dict[str, object] | None = None,
+        descriptors: Sequence[int] = (),
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, object]:
+        try:
+            answer = self._control.command(name, arguments, descriptors=descriptors, timeout_s=timeout_s)
+        except LaunchError:
+            if self._process.has_ended(LAST_WORDS_S):
+                raise self.end_error() from None
+            raise
+        return answer if isinstance(answer, dict) else {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _unsaved(why: str) -> LaunchError:
+    return LaunchError(f"the machine could not be saved: {quoted(why)}", code="provider.snapshot")
+
+
+class QemuVmm:
+    """QEMU; see `vmm.Vmm`.
+
+    Args:
+        confinement: Starts it.
+        accelerator: What executes instructions. Whether KVM works is for a probe to know; QEMU is never told to fall
+            back.
+        program: QEMU; found on the PATH when left out.
+
+    Raises:
+        ProviderUnavailable: `provider.vmm`: QEMU is not installed where a sandbox sees it.
+    """
+
+    name: Final = "qemu"
+    channel: Final = ChannelKind.SERIAL
+
+    def __init__(
+        self, confinement: Confinement, accelerator: Accelerator = Accelerator.TCG, program: str | None = None
+    ) -> None:
+        self._confinement = confinement
+        self.accelerator: Final = accelerator
+        self._program = _found(program or PROGRAM)
+
+    def __repr__(self) -> str:
+        return f"QemuVmm({self._program}, {self.accelerator})"
+
+    @functools.cached_property
+    def _identity(self) -> dict[str, str]:
+        said = subprocess.run(  # noqa: S603 - the program that will run the machines
+            [self._program, "--version"], capture_output=True, check=True, timeout=START_TIMEOUT_S, env={}
+        ).stdout.decode("utf-8", "replace")
+        with open(self._program, "rb") as file:  # noqa: PTH123
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "vmm": self.name,
+            "version": quoted(said.splitlines()[0] if said else "", 120),
+            "program_sha256": digest,
+            "accelerator": self.accelerator.value,
+            "processor": processor(self.accelerator),
+        }
+
+    def identity(self) -> dict[str, str]:
+        """Return what a snapshot depends on beside image and hardware."""
+        return dict(self._identity)
+
+    def boot(self, spec: MachineSpec, parts: BootParts) -> QemuMachine:
+        """Start a machine from the beginning; see `vmm.Vmm.boot`."""
+        memory_fd = memory.new_file("machine", spec.memory_bytes)
+        return self._start(spec, memory_fd, parts, parts.drives, is_shared=True)
+
+    def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> QemuMachine:
+        """Start a machine that goes on where another was saved; see `vmm.Vmm.restore`."""
+        if not memory.is_sealed(saved.memory_fd):
+            raise LaunchError("the saved memory is not sealed; machines could change it", code="provider.snapshot")
+        if can_be_saved:
+            memory_fd = memory.new_file("machine")
+            memory.copy(saved.memory_fd, memory_fd)
+        else:
+            memory_fd = os.dup(saved.memory_fd)
+        machine = self._start(saved.spec, memory_fd, None, saved.drives, is_shared=can_be_saved)
+        try:
+            machine.load(saved.state_fd)
+        except BaseException:
+            machine.stop()
+            raise
+        return machine
+
+    def _start(
+        self,
+        spec: MachineSpec,
+        memory_fd: int,
+        parts: BootParts | None,
+        drives: Sequence[Drive],
+        *,
+        is_shared: bool,
+    ) -> QemuMachine:
+        mark = f"machine-{secrets.token_hex(8)}"
+        control, their_control = socket.socketpair()
+        agent, their_agent = socket.socketpair()
+        boot_fds = () if parts is None else (parts.kernel_fd, parts.initramfs_fd)
+        given = [their_control.fileno(), their_agent.fileno(), memory_fd, *boot_fds, *(d.descriptor for d in drives)]
+        numbers = iter(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(given)))
+        handed = Handed(
+            control=next(numbers),
+            agent=next(numbers),
+            memory=next(numbers),
+            kernel=next(numbers) if parts else None,
+            initramfs=next(numbers) if parts else None,
+            drives={drive.name: next(numbers) for drive in drives},
+        )
+        argv = command.render(
+            self._program,
+            mark,
+            spec,
+            handed,
+            accelerator=self.accelerator,
+            drives=drives,
+            command_line=None if parts is None else self._command_line(parts),
+            is_shared=is_shared,
+        )
+        with contextlib.ExitStack() as undo:
+            for each in (control, agent):
+                undo.callback(each.close)
+            undo.callback(os.close, memory_fd)
+            with their_control, their_agent:
+                process = undo.enter_context(
+                    self._confinement.start(
+                        argv,
+                        mark,
+                        given,
+                        memory_bytes=spec.memory_bytes + OVERHEAD_BYTES,
+                        has_kvm=self.accelerator is Accelerator.KVM,
+                    )
+                )
+            qmp = Qmp(control)
+            try:
+                qmp.greet(START_TIMEOUT_S)
+            except LaunchError:
+                if process.has_ended(LAST_WORDS_S):
+                    raise process.end_error("QEMU") from None
+                raise
+            undo.pop_all()
+        if not is_shared:
+            os.close(memory_fd)
+        return QemuMachine(process, qmp, agent, memory_fd if is_shared else None)
+
+    def _command_line(self, parts: BootParts) -> str:
+        tsc_khz = counter.khz() if self.accelerator is Accelerator.TCG else None
+        return command.boot_words(parts.command_line, tsc_khz=tsc_khz)
+
+
+def processor(accelerator: Accelerator) -> str:
+    """Return what a saved machine expects of the processor: nothing of this one when it is translated."""
+    if accelerator is Accelerator.TCG:
+        return f"translated: max, counter of {counter.khz() // 10_000} 10 MHz"
+    with open("/proc/cpuinfo", encoding="utf-8") as table:  # noqa: PTH123
+        facts = re.findall(r"^(vendor_id|cpu family|model|stepping|flags)\s*: (.*)$", table.read(), re.MULTILINE)
+    own = "\n".join(f"{name}={value}" for name, value in facts[:5])
+    return f"host: {hashlib.sha256(own.encode()).hexdigest()}"
+
+
+def _found(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise ProviderUnavailable(f"{quoted(program)} is not installed", code="provider.vmm", hint=INSTALL)
+    real = os.path.realpath(found)
+    if not real.startswith("/usr/"):
+        raise ProviderUnavailable(
+            f"{quoted(real)} is not below /usr, which is all that a confined VMM sees",
+            code="provider.vmm",
+            hint=INSTALL,
+        )
+    return real

@@ -1,0 +1,59 @@
+"""A machine whose agent waits for work.
+
+Owns what is known of it from both sides, and what it means when the conversation with it ends before it should.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloister.errors import CloisterError, GuestCrashed
+from cloister.isolation.microvm.link import MachineLink, MachineLost
+from cloister.isolation.microvm.vmm import Machine, VmmUsage
+
+LAST_WORDS_S: Final = 2.0
+"""How long the end of a VMM is waited for after its agent has hung up."""
+_PANIC: Final = "Kernel panic"
+_ON_CRASH: Final = "see the end of its console in the details of this error"
+
+
+class ReadyMachine:
+    """A machine whose agent waits for work. It is used once.
+
+    Args:
+        machine: It, running.
+        link: To its agent.
+    """
+
+    def __init__(self, machine: Machine, link: MachineLink) -> None:
+        self.machine = machine
+        self.link = link
+
+    def __repr__(self) -> str:
+        return f"ReadyMachine({self.machine!r})"
+
+    def usage(self) -> VmmUsage:
+        """Measure what runs it."""
+        return self.machine.usage()
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended."""
+        return self.machine.has_ended()
+
+    def lost(self, lost: MachineLost) -> CloisterError:
+        """Return why the conversation with its agent ended, as far as can be seen from outside."""
+        if self.machine.has_ended(LAST_WORDS_S):
+            ended = self.machine.end_error()
+            console = self.machine.console_tail()
+            if _PANIC in console:
+                return GuestCrashed(
+                    "the kernel of the virtual machine panicked", details={"console": console}, hint=_ON_CRASH
+                )
+            return GuestCrashed(f"{ended.message} while it was needed", details=ended.details, hint=_ON_CRASH)
+        details = {"console": self.machine.console_tail()}
+        return GuestCrashed(f"the virtual machine does not answer: {lost.message}", details=details, hint=_ON_CRASH)
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        self.link.close()
+        self.machine.stop()

@@ -1,0 +1,208 @@
+"""The machines of one image and one kind of hardware: booted once, saved, and restored from then on.
+
+Owns how a machine comes to be ready: booted or restored, its agent greeted, its clock set and its randomness its own.
+For several threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Final
+
+from cloister.audit.signer import Signer
+from cloister.canonical import sha256_hex
+from cloister.clock import Clock
+from cloister.isolation.microvm.config import MachineConfig
+from cloister.isolation.microvm.link import MachineLink, MachineLost
+from cloister.isolation.microvm.parts import MachineParts
+from cloister.isolation.microvm.pool import MachinePool
+from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
+from cloister.isolation.microvm.vmm import Machine, MachineSpec, SavedState, Vmm
+
+BOOT_TIMEOUT_S: Final = 120.0
+CONNECT_TIMEOUT_S: Final = 20.0
+ENTROPY_BYTES: Final = 64
+
+
+class Stock:
+    """Those machines.
+
+    Args:
+        vmm: Runs them.
+        parts: What they are booted from, measured; closed by whoever made it, after this.
+        spec: Their hardware.
+        config: How many may wait, and whether they are saved.
+        snapshots: Where they are saved.
+        signer: Signs what is saved.
+        clock: Says what time it is, and gives each machine its randomness.
+    """
+
+    def __init__(
+        self,
+        *,
+        vmm: Vmm,
+        parts: MachineParts,
+        spec: MachineSpec,
+        config: MachineConfig,
+        snapshots: SnapshotStore,
+        signer: Signer,
+        clock: Clock,
+    ) -> None:
+        self._vmm = vmm
+        self._parts = parts
+        self._spec = spec
+        self._config = config
+        self._snapshots = snapshots
+        self._signer = signer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._loaded: LoadedSnapshot | None = None
+        self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool)
+        self.boot_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Stock({self._spec.memory_mib} MiB, {self._pool!r})"
+
+    @property
+    def pool(self) -> MachinePool[ReadyMachine]:
+        """The machines that wait."""
+        return self._pool
+
+    @property
+    def binding(self) -> Binding:
+        """What a snapshot of these machines goes with."""
+        return Binding(
+            image_id=self._parts.measured.image_id,
+            command_line_sha256=sha256_hex(self._parts.boot.command_line.encode()),
+            spec=self._spec,
+            vmm=self._vmm.identity(),
+            drives=self._parts.drive_digests,
+        )
+
+    def take(self) -> ReadyMachine:
+        """Return a machine that nobody has used: one that waits, one that is restored, or the first one, booted.
+
+        Raises:
+            CloisterError: None could be made; see `Vmm.boot`, `Vmm.restore` and `SnapshotStore`.
+        """
+        if not self._config.keeps_snapshots:
+            return self.booted()
+        with self._lock:
+            if self._loaded is None:
+                first = self._find_or_save()
+                if first is not None:
+                    return first
+        return self._pool.take()
+
+    def take_to_be_saved(self) -> ReadyMachine:
+        """Return a machine that nobody has used, and that can be saved while it is used."""
+        if not self._config.keeps_snapshots:
+            return self.booted()
+        with self._lock:
+            first = self._find_or_save() if self._loaded is None else None
+        return first or self.restored_from(self._require_loaded().saved, can_be_saved=True)
+
+    def retire(self, machine: ReadyMachine) -> None:
+        """Have a machine stopped that was used."""
+        self._pool.retire(machine)
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot of these machines, which is made when there is none yet.
+
+        Raises:
+            CloisterError: As `take`.
+        """
+        with self._lock:
+            if self._loaded is None:
+                first = self._find_or_save()
+                if first is not None:
+                    self.retire(first)
+            return self._require_loaded().snapshot
+
+    def _require_loaded(self) -> LoadedSnapshot:
+        if self._loaded is None:
+            self._load(self._snapshots.get(self.binding.snapshot_id, self._signer.public_key))
+        assert self._loaded is not None  # noqa: S101 - loading raises or sets it
+        return self._loaded
+
+    def _load(self, snapshot: Snapshot) -> None:
+        self._loaded = self._snapshots.load(snapshot, self._parts.boot.drives)
+
+    def _find_or_save(self) -> ReadyMachine | None:
+        """Load the snapshot; when there is none, boot a machine, save it and return it, ready."""
+        found = self._snapshots.find(self.binding, self._signer.public_key)
+        if found is not None:
+            self._load(found)
+            return None
+        machine, link = self._boot()
+        with contextlib.ExitStack() as undo:
+            undo.callback(machine.stop)
+            undo.callback(link.close)
+            machine.pause()
+            saved = self._snapshots.save(machine, self.binding, self._signer, self._clock.now())
+            self._load(saved)
+            machine.resume()
+            ready = self._adopted(machine, link)
+            undo.pop_all()
+        return ready
+
+    def booted(self) -> ReadyMachine:
+        """Boot a machine and make it ready."""
+        return self._adopted(*self._boot())
+
+    def _boot(self) -> tuple[Machine, MachineLink]:
+        begun_s = time.monotonic()
+        machine = self._vmm.boot(self._spec, self._parts.boot)
+        with contextlib.ExitStack() as undo:
+            undo.callback(machine.stop)
+            machine.resume()
+            link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
+            undo.callback(link.close)
+            try:
+                link.hello(BOOT_TIMEOUT_S)
+            except MachineLost as lost:
+                raise ReadyMachine(machine, link).lost(lost) from lost
+            self.boot_ms = round((time.monotonic() - begun_s) * 1000)
+            undo.pop_all()
+        return machine, link
+
+    def _restored(self) -> ReadyMachine:
+        return self.restored_from(self._require_loaded().saved)
+
+    def restored_from(self, saved: SavedState, *, can_be_saved: bool = False) -> ReadyMachine:
+        """Restore a machine and make it ready."""
+        machine = self._vmm.restore(saved, can_be_saved=can_be_saved)
+        with contextlib.ExitStack() as undo:
+            undo.callback(machine.stop)
+            machine.resume()
+            link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
+            ready = self._adopted(machine, link)
+            undo.pop_all()
+        return ready
+
+    def _adopted(self, machine: Machine, link: MachineLink) -> ReadyMachine:
+        """Set its clock, and give it randomness that no other machine has."""
+        ready = ReadyMachine(machine, link)
+        try:
+            link.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
+        except MachineLost as lost:
+            try:
+                raise ready.lost(lost) from lost
+            finally:
+                ready.stop()
+        return ready
+
+    def close(self) -> None:
+        """Stop all that wait or were used, and give the saved memory back. Idempotent."""
+        self._pool.close()
+        with self._lock:
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.close()
+
+
+def _now_ns(clock: Clock) -> int:
+    return int(clock.now().timestamp() * 1_000_000) * 1_000
