@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from cloister.errors import LaunchError
+from cloister.isolation.microvm import memory
 
 ENTRIES_MAX: Final = 16
 READABLE: Final = 0o444
-COPY_BYTES: Final = 1024 * 1024 * 1024
 
 
 class Stage:
@@ -32,7 +32,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._entries: OrderedDict[tuple[int, int], tuple[Path, int]] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, ...], tuple[Path, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._count = 0
 
@@ -40,7 +40,7 @@ class Stage:
         """Give the content of a descriptor a name in a jail.
 
         Args:
-            descriptor: A file whose content does not change any more.
+            descriptor: A file; one that was changed since is copied anew.
             directory_fd: The jail's root.
             name: The name there; it does not exist yet.
 
@@ -59,7 +59,7 @@ class Stage:
 
     def _staged(self, descriptor: int) -> Path:
         facts = os.fstat(descriptor)
-        key = (facts.st_dev, facts.st_ino)
+        key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime_ns)
         known = self._entries.get(key)
         if known is None:
             while len(self._entries) >= ENTRIES_MAX:
@@ -75,7 +75,7 @@ class Stage:
         path = self._directory / str(self._count)
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            copy_sparse(descriptor, target, size)
+            memory.copy(descriptor, target)
             os.fchmod(target, READABLE)
         except OSError as error:
             path.unlink()
@@ -88,36 +88,11 @@ class Stage:
             os.close(target)
         return path
 
-    def _drop(self, key: tuple[int, int]) -> None:
+    def _drop(self, key: tuple[int, ...]) -> None:
         path, duplicate = self._entries.pop(key)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         os.close(duplicate)
-
-
-def copy_sparse(source: int, target: int, size: int) -> None:
-    """Copy a file of that size; holes stay holes. The positions of both descriptors change.
-
-    Raises:
-        OSError: No space, or the source became shorter.
-    """
-    os.ftruncate(target, size)
-    position = 0
-    while position < size:
-        try:
-            start = os.lseek(source, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                return
-            raise
-        end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        os.lseek(target, start, os.SEEK_SET)
-        position = start
-        while position < end:
-            count = os.sendfile(target, source, position, min(end - position, COPY_BYTES))
-            if count == 0:
-                raise OSError(errno.EIO, "the file became shorter while it was copied")
-            position += count
 
 
 def is_full(error: OSError) -> bool:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import secrets
 from collections.abc import Callable
 from typing import Final
 
-from cloister.errors import ProviderError, ProviderUnavailable
-from cloister.isolation.microvm import vmm_groups
+from cloister.errors import LaunchError, ProviderError, ProviderUnavailable
+from cloister.isolation.microvm import memory, vmm_groups
 from cloister.isolation.microvm.cids import Cids, HeldCid
 from cloister.isolation.microvm.firecracker import identity, jail, spec, walls
 from cloister.isolation.microvm.firecracker.api import FirecrackerApi
@@ -22,7 +21,7 @@ from cloister.isolation.microvm.firecracker.dwelling import Dwelling
 from cloister.isolation.microvm.firecracker.jail import Jail, JailedProcess
 from cloister.isolation.microvm.firecracker.jailer import JailPlan
 from cloister.isolation.microvm.firecracker.machine import METRICS_BYTES, FirecrackerMachine
-from cloister.isolation.microvm.firecracker.settings import Configured, FirecrackerSettings
+from cloister.isolation.microvm.firecracker.settings import FirecrackerSettings
 from cloister.isolation.microvm.sockets import connect_beneath
 from cloister.isolation.microvm.spouts import Spout
 from cloister.isolation.microvm.vmm import Accelerator, BootParts, ChannelKind, Drive, MachineSpec, SavedState
@@ -75,7 +74,7 @@ class FirecrackerVmm:
         return dict(self._identity)
 
     def boot(self, spec_: MachineSpec, parts: BootParts, *, cid: int | None = None) -> FirecrackerMachine:
-        """Start a machine from the beginning.
+        """Prepare a machine; it begins with its first `resume`.
 
         Args:
             spec_: Its hardware.
@@ -86,10 +85,10 @@ class FirecrackerVmm:
             ProviderUnavailable: A wall is missing.
             LaunchError: `provider.machine`: it did not start. `provider.cid`: another one has that CID.
         """
+        settings = self._settings
         files = {spec.KERNEL: parts.kernel_fd, spec.INITRAMFS: parts.initramfs_fd, **_drive_files(parts.drives)}
 
         def described(held: HeldCid) -> spec.FirecrackerSpec:
-            settings = self._settings
             return spec.FirecrackerSpec(
                 vcpus=spec_.vcpus,
                 memory_mib=spec_.memory_mib,
@@ -102,35 +101,33 @@ class FirecrackerVmm:
                 entropy_rate=settings.entropy_rate,
             )
 
-        def begin(api: FirecrackerApi, held: HeldCid) -> None:
-            if self._settings.configured is Configured.API:
-                api.configure(described(held))
-                api.start()
+        return self._start(spec_, files, cid, lambda api, held: api.configure(described(held)))
 
-        def config(held: HeldCid) -> bytes | None:
-            is_file = self._settings.configured is Configured.FILE
-            return json.dumps(spec.config_file(described(held))).encode() if is_file else None
-
-        return self._start(spec_, files, cid, begin=begin, config=config)
-
-    def restore(self, saved: SavedState) -> FirecrackerMachine:
-        """Start a machine that goes on where another was saved, with that one's CID.
+    def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> FirecrackerMachine:
+        """Start a machine that goes on where another was saved, with that one's CID; it is paused until `resume`.
 
         Firecracker changes the machine's generation id (VMGenID) by itself, and a kernel that has a driver for it
         reseeds its random numbers; Debian's has none, so the host tells the agent, as after every restore.
 
+        Args:
+            saved: The other one.
+            can_be_saved: Makes no difference here: Firecracker shares what is not changed, and saves any machine.
+
         Raises:
             ProviderUnavailable: A wall is missing.
-            LaunchError: `provider.machine`: it did not start.
+            LaunchError: `provider.machine`: it did not start. `provider.snapshot`: others could change the memory.
         """
+        del can_be_saved
+        if not memory.is_sealed(saved.memory_fd):
+            raise LaunchError("the saved memory is not sealed; machines could change it", code="provider.snapshot")
         files = {
             spec.SNAPSHOT_STATE: saved.state_fd,
             spec.SNAPSHOT_MEMORY: saved.memory_fd,
             **_drive_files(saved.drives),
         }
-        machine = self._start(saved.spec, files, None, begin=lambda api, _: api.load(), config=lambda _: None)
+        machine = self._start(saved.spec, files, None, lambda api, _: api.load())
         try:
-            machine.resume()
+            machine.prove()
         except BaseException:
             machine.stop()
             raise
@@ -145,22 +142,18 @@ class FirecrackerVmm:
         hardware: MachineSpec,
         files: dict[str, int],
         cid: int | None,
-        *,
         begin: Callable[[FirecrackerApi, HeldCid], None],
-        config: Callable[[HeldCid], bytes | None],
     ) -> FirecrackerMachine:
         with jail.network(self._settings.network) as net, contextlib.ExitStack() as undo:
             held = undo.enter_context(self._cids.hold(cid))
             network_path, network_fd = net
-            configuration = config(held)
-            plan = self._plan(hardware, held, network_path, has_config=configuration is not None)
+            plan = self._plan(hardware, held, network_path)
             place = Jail(plan, self._hierarchy)
             undo.callback(place.remove)
             for name, descriptor in files.items():
                 self._dwelling.stage.link(descriptor, place.root_fd, name)
-            for name, data in ((spec.FILTER, self._filter), (spec.CONFIG, configuration)):
-                if data is not None:
-                    place.write(name, data)
+            if self._filter is not None:
+                place.write(spec.FILTER, self._filter)
             pipes = [
                 Spout.fifo(place.root_fd, name, owner=plan.user, kept_bytes=size)
                 for name, size in ((spec.LOG, 64 * 1024), (spec.METRICS, METRICS_BYTES))
@@ -186,23 +179,20 @@ class FirecrackerVmm:
     def _begin(
         self, machine: FirecrackerMachine, process: JailedProcess, network_fd: int, begin: Callable[[], None]
     ) -> None:
-        """Bring the machine to where its processors run, or are loaded, and prove its walls."""
+        """Prove the jail's walls, and tell Firecracker of the machine."""
         try:
             jail.await_socket(process, spec.API, API_TIMEOUT_S)
             walls.check(process, network_fd, self._identity["program_sha256"])
             begin()
-            machine.proof = walls.prove_filters(process)
         except ProviderUnavailable:
-            if process.ends_within(0.25):  # it cannot have been looked at
-                raise machine.failure("it ended while it was started") from None
             raise
         except (ProviderError, OSError) as error:
             what = error.message if isinstance(error, ProviderError) else str(error)
             raise machine.failure(what) from error
 
-    def _plan(self, hardware: MachineSpec, held: HeldCid, network: str, *, has_config: bool) -> JailPlan:
+    def _plan(self, hardware: MachineSpec, held: HeldCid, network: str) -> JailPlan:
         settings = self._settings
-        memory = 2 * hardware.memory_mib + settings.overhead_mib
+        needed_mib = 2 * hardware.memory_mib + settings.overhead_mib
         return JailPlan(
             jailer=settings.jailer,
             firecracker=settings.firecracker,
@@ -212,13 +202,12 @@ class FirecrackerVmm:
             group_version=self._hierarchy.version,
             group_parent=self._dwelling.name,
             group_values=self._hierarchy.values(
-                memory_bytes=memory * MIB, processes_count=hardware.vcpus + THREADS_BESIDE_PROCESSORS
+                memory_bytes=needed_mib * MIB, processes_count=hardware.vcpus + THREADS_BESIDE_PROCESSORS
             ),
             network=network,
             file_bytes_max=hardware.memory_bytes + 64 * MIB,
             open_files_max=settings.open_files_max,
             has_filter=settings.filter is not None,
-            has_config=has_config,
         )
 
 

@@ -14,17 +14,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
-from cloister.errors import LaunchError, WireError, quoted
-from cloister.isolation.microvm import hybrid_vsock
+from cloister.errors import CloisterError, LaunchError, ProviderUnavailable, WireError, quoted
+from cloister.isolation.microvm import hybrid_vsock, usage
 from cloister.isolation.microvm.filter_proof import Proof
-from cloister.isolation.microvm.firecracker import spec
+from cloister.isolation.microvm.firecracker import spec, walls
 from cloister.isolation.microvm.firecracker.api import FirecrackerApi
 from cloister.isolation.microvm.firecracker.jail import JailedProcess
 from cloister.isolation.microvm.saved_files import hand_over
 from cloister.isolation.microvm.sockets import connect_beneath
 from cloister.isolation.microvm.spouts import Spout
 from cloister.isolation.microvm.vmm import AGENT_PORT, MachineSpec, VmmUsage
-from cloister.isolation.microvm.vmm_usage import usage_of
 
 METRICS_BYTES: Final = 256 * 1024
 METRICS_TIMEOUT_S: Final = 5.0
@@ -65,9 +64,9 @@ class FirecrackerMachine:
         self._undo = undo
 
     @property
-    def pid(self) -> int:
-        """Process id of Firecracker on the host."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Process id of Firecracker on the host; None when it has ended."""
+        return None if self._process.ends_within(0) else self._process.pid
 
     @property
     def api(self) -> FirecrackerApi:
@@ -86,7 +85,7 @@ class FirecrackerMachine:
         jail = self._process.jail
         try:
             return hybrid_vsock.connect(
-                lambda left_s: connect_beneath(jail.root_fd, spec.VSOCK, timeout_s=left_s, pid=self.pid),
+                lambda left_s: connect_beneath(jail.root_fd, spec.VSOCK, timeout_s=left_s, pid=self._process.pid),
                 AGENT_PORT,
                 timeout_s=timeout_s,
                 ended=self.fileno(),
@@ -99,8 +98,33 @@ class FirecrackerMachine:
         self._told(self._api.pause, "provider.machine")
 
     def resume(self) -> None:
-        """Let its processors go on."""
-        self._told(self._api.resume, "provider.machine")
+        """Let its processors go on, or begin.
+
+        Raises:
+            ProviderUnavailable: `provider.confinement`: their threads are under no proven filter; it was ended.
+        """
+        if self.proof is not None:
+            self._told(self._api.resume, "provider.machine")
+            return
+        self._told(self._api.start, "provider.machine")  # the threads that are to be looked at exist from now on
+        try:
+            self.prove()
+        except BaseException:
+            self.stop()
+            raise
+
+    def prove(self) -> None:
+        """Show that all threads are under filters that refuse.
+
+        Raises:
+            ProviderUnavailable: `provider.confinement`: they are not.
+        """
+        try:
+            self.proof = walls.prove_filters(self._process)
+        except ProviderUnavailable:
+            if self._process.ends_within(DYING_S):  # it cannot have been looked at
+                raise self.failure("it ended while it was started") from None
+            raise
 
     def save(self, memory_fd: int, state_fd: int) -> None:
         """Write memory and state of the paused machine into two empty files; it stays paused."""
@@ -119,7 +143,7 @@ class FirecrackerMachine:
 
     def usage(self) -> VmmUsage:
         """Measure."""
-        return usage_of(self.pid, self._process.jail.groups)
+        return usage.of(self.pid)
 
     def metrics(self) -> dict[str, Any]:
         """Return Firecracker's own counters, as they are now.
@@ -141,6 +165,15 @@ class FirecrackerMachine:
         if not isinstance(found, dict):
             raise WireError("Firecracker's metrics are no JSON object", code="provider.wire-json")
         return found
+
+    def has_ended(self, timeout_s: float = 0.0) -> bool:
+        """Return whether Firecracker has ended; wait for that so long."""
+        return self._process.ends_within(timeout_s)
+
+    def end_error(self) -> CloisterError:
+        """Return why it has ended, as far as it said so."""
+        said = [line for line in self.log_tail().splitlines() if line.strip()]
+        return self.failure(f"its last words: {said[-1]}" if said else "it said nothing")
 
     def console_tail(self) -> str:
         """Return the end of what the machine has written to its console."""

@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +23,6 @@ CIDS: Final = Path("/run/cloister/cids")
 FIRST_USER: Final = 1_900_000_000
 """Above what systemd gives to containers and users, below 2^31. Source: systemd, docs/UIDS-GIDS.md."""
 TEMPLATES: Final = frozenset({"C3", "T2", "T2S", "T2CL", "T2A", "V1N1"})
-
-
-class Configured(StrEnum):
-    """How Firecracker learns what its machine is."""
-
-    API = "api"
-    FILE = "file"
-    """`--config-file`: it starts at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +41,6 @@ class FirecrackerSettings:
         cpu_config: A custom template; excludes `cpu_template`.
         has_balloon: Whether machines have a balloon.
         entropy_rate: Bounds of the entropy device.
-        configured: How Firecracker learns of its machine.
         open_files_max: Of one Firecracker.
         overhead_mib: Memory of its control group beyond twice the machine's: its own, and the cache of a snapshot.
     """
@@ -66,7 +56,6 @@ class FirecrackerSettings:
     cpu_config: Mapping[str, Any] | None = None
     has_balloon: bool = False
     entropy_rate: RateLimit | None = None
-    configured: Configured = Configured.API
     open_files_max: int = 1024
     overhead_mib: int = 128
 
