@@ -109,12 +109,14 @@ class Granting:
         Raises:
             GuestError: `guest.copy`: it cannot be brought back, or the host's files were changed meanwhile.
         """
-        for given in reversed(self._given):
+        for place, given in enumerate(self._given):
             with given.original.staging(self._bounds) as staged:
                 self._receive({"do": "give-back", "index": given.index}, staged.read)
-                if staged.sha256 != given.sha256:
-                    staged.apply()
-        self._given.clear()
+                if staged.sha256 == given.sha256:
+                    continue
+                staged.apply()
+            now = Original.look(given.original.path, self._bounds)
+            self._given[place] = _Given(index=given.index, original=now, sha256=staged.sha256)
 
     @property
     def _bounds(self) -> Bounds:

@@ -7,6 +7,7 @@ an execution comes to is decided where the process provider decides it, so that 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
@@ -194,7 +195,7 @@ def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
     Raises:
         CloisterError: The machine was lost.
     """
-    import json
+
 
     data = control.recv(1 << 16)
     if carrier.lost is not None:

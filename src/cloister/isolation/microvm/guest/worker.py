@@ -68,7 +68,7 @@ def _live(descriptor: int) -> NoReturn:
     os.dup2(null, 0)
     os.dup2(null, 1)
     syscalls.close_range(CHANNEL_FD + 1, syscalls.LAST_FD)
+    rehearse()  # once more, for the pages that a fork has to copy
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
-    rehearse()  # once more, for the pages that a fork has to copy
     payload.serve_guest(CHANNEL_FD, WIDEST)

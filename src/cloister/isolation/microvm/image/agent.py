@@ -21,12 +21,15 @@ ROOTS: Final = (ENTRY, "cloister.isolation.guest.main")
 """Where the search begins; the second is what the first becomes for each execution."""
 PLACE: Final = "cloister"
 """Directory of the set inside the image."""
-PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest")
+PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest", "isolation.process.seccomp")
 """Packages that belong to the guest with all that is in them."""
 MODULES: Final = frozenset({
     "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
     "isolation.wire_errors", "isolation.wire_values", "isolation.microvm", "isolation.process",
     "isolation.process.archive", "isolation.process.unpacking", "isolation.process.syscalls",
+    "isolation.process.batch", "isolation.process.calls", "isolation.process.cgroup", "isolation.process.cgroup.files",
+    "isolation.process.mechanisms", "isolation.process.privileges", "isolation.process.reports",
+    "isolation.process.steps", "isolation.process.terminals",
 })  # fmt: skip
 """Single modules that belong to the guest."""
 

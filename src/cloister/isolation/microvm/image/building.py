@@ -47,7 +47,7 @@ from cloister.isolation.microvm.image.source import Source
 from cloister.isolation.microvm.image.store import DEFAULT_NAME, ImageStore
 from cloister.isolation.microvm.image.tree import Tree
 
-COMMAND_LINE: Final = "quiet edd=off panic=-1 reboot=k cgroup_no_v1=all random.trust_cpu=off"
+COMMAND_LINE: Final = "quiet edd=off panic=-1 reboot=k cgroup_no_v1=all random.trust_cpu=on"
 """No BIOS is asked for disks; a panic and a reboot end the machine; only the unified control groups; the processor's
 random numbers are not taken as they are, because a guest's randomness comes from the host with every start.
 Source: Documentation/admin-guide/kernel-parameters.txt of Linux 6.1."""
