@@ -22,6 +22,7 @@ from cloister.isolation.microvm import selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.session import MicroVMSession
@@ -135,7 +136,7 @@ class MicroVMProvider:
         before = ready.usage()
         with CpuWatch(ready.machine, context.limits) as watch:
             try:
-                result = ready.link.execute(context, host=host, on_output=on_output)
+                result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
                 raise watch.error or ready.lost(lost) from lost
         return replace(result, usage=_joined(result.usage, before, ready.usage()))

@@ -31,6 +31,8 @@ ABSENT_PAUSE_S: Final = 0.005
 """A port whose host is not there reads as nothing."""
 TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
+WORKERS: Final = 2
+"""One for the plan of the host, and one for a plan of our own before it."""
 ENTROPY_BYTES_MIN: Final = 32
 
 
@@ -55,7 +57,7 @@ class Agent:
         self._streams: dict[int, Stream] = {}
         self._is_adopted = False
         self._groups_count = 0
-        self._worker: tuple[int, socket.socket, Group] | None = None
+        self._workers: list[tuple[int, socket.socket, Group]] = []
         self._acts: dict[Kind, Callable[[Frame], None]] = {
             Kind.ADOPT: self._adopt,
             Kind.ORDER: self._begin,
@@ -73,9 +75,10 @@ class Agent:
             PoweredOff: It said so, or is gone.
             WireError: It breaks the protocol.
         """
-        group = self._new_group()
         worker.rehearse()
-        self._worker = (*worker.fork(group), group)
+        for _ in range(WORKERS):
+            group = self._new_group()
+            self._workers.append((*worker.fork(group), group))
         self._send(encode_json(AGENT, Kind.HELLO, self._facts))
         while True:
             self._turn()
@@ -179,11 +182,11 @@ class Agent:
         self._send(encode_json(number, Kind.STATUS, {"report": report, "limit": None, "usage": usage}))
 
     def _plan(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
-        """Give the plan to the worker, which waits for one; each machine has one."""
+        """Give the plan to a worker that waits for one."""
         del order
-        if self._worker is None:
-            raise WireError("a second plan came", code="provider.wire-order")
-        (pid, connection, group), self._worker = self._worker, None
+        if not self._workers:
+            raise WireError("more plans came than there are workers", code="provider.wire-order")
+        pid, connection, group = self._workers.pop()
         group.bound(limits)
         for which, value in privileges.limits_table(limits).items():
             resource.prlimit(pid, which, (value, value))

@@ -14,7 +14,7 @@ from typing import Final
 
 from cloister.isolation.microvm.vmm import Accelerator, Drive, MachineSpec
 
-TRANSLATION_MIB: Final = 32
+TRANSLATION_MIB: Final = 64
 """TCG's buffer for translated code; it grows to this only as code is run."""
 SERIAL_WORDS: Final = "cloister.channel=serial"
 CONSOLE_WORDS: Final = "console=ttyS0"
