@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import Signer
@@ -38,8 +38,11 @@ from cloister.isolation.provider import (
     HostCalls,
     OutputObserver,
     ProbeReport,
+    ScriptLanguage,
+    ScriptSource,
     Shortfall,
     Usage,
+    WireValue,
 )
 from cloister.isolation.session_provider import SessionContext
 from cloister.limits import ResourceLimits
@@ -102,7 +105,20 @@ class MicroVMProvider:
 
     def probe(self) -> ProbeReport:
         """Attempt from inside a machine, and from inside its VMM's walls, what must not work."""
-        return selftest.concluded(self.name, self.level, (), self._choice.facilities)
+        parts = (lambda: selftest.around_vmm(self._confined()), lambda: selftest.in_machines(self._attempt))
+        return selftest.concluded(self.name, self.level, parts, self._choice.facilities)
+
+    def _attempt(self, source: str, given: dict[str, Any]) -> WireValue:
+        """Run a script of the self-test in a machine of its own."""
+        script = ScriptSource(language=ScriptLanguage.PYTHON, source=source, arguments=given)
+        stock = self.stock(selftest.LIMITS)
+        ready = stock.take()
+        try:
+            return ready.link.execute(Work(workload=script, limits=selftest.LIMITS)).value
+        except MachineLost as lost:
+            raise ready.lost(lost) from lost
+        finally:
+            stock.retire(ready)
 
     def execute(
         self,
@@ -167,8 +183,7 @@ class MicroVMProvider:
         if self._parts is None:
             self._parts = load_parts(self._home, self._config, signer.public_key)
         if self._vmm is None:
-            self._confinement = Confinement()
-            self._vmm = self._choice.create(self._confinement)
+            self._vmm = self._choice.create(self._confined())
         return Stock(
             vmm=self._vmm,
             parts=self._parts,
@@ -178,6 +193,11 @@ class MicroVMProvider:
             signer=signer,
             clock=self._clock,
         )
+
+    def _confined(self) -> Confinement:
+        if self._confinement is None:
+            self._confinement = Confinement()
+        return self._confinement
 
     def close(self) -> None:
         """End all machines and whatever else it keeps. Idempotent."""
