@@ -1,8 +1,8 @@
 """Commands and answers of a TPM 2.0 as bytes, of the few that a measured boot needs.
 
 Owns the encoding of commands, and reading of answers and of the structures in them. Standard library only: the guest
-uses it too. What is read may come from a TPM, or from a guest that was taken over: sizes are bounded, and nothing may be
-left over.
+uses it too. What is read may come from a TPM, or from a guest that was taken over: sizes are bounded, and nothing may
+be left over.
 
 Source: TCG, Trusted Platform Module Library Specification, Family 2.0, revision 1.59 (2019-11-08): part 2, Structures,
 for the numbers and shapes; part 3, Commands, for commands and answers. Integers are big-endian (part 2, 4.2).
@@ -57,8 +57,8 @@ _INITIALIZE: Final = 0x100
 """To Startup: the TPM has been started already."""
 
 _ATTRIBUTES: Final = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 16 | 1 << 18
-"""Part 2, 8.3: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, restricted, sign: a key that never leaves
-its TPM, was made in it, and signs only what the TPM itself states."""
+"""Part 2, 8.3: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, restricted, sign: a key that never
+leaves its TPM, was made in it, and signs only what the TPM itself states."""
 
 _KEY_HEAD: Final = struct.pack(
     ">HHIHHHHHH",
@@ -226,9 +226,7 @@ def read_public(handle: int) -> bytes:
 
 def quote(handle: int, nonce: bytes, pcrs: Iterable[int]) -> bytes:
     """Return Quote (part 3, 18.4) with the key's own scheme."""
-    return command(
-        _QUOTE, (handle,), _sized(nonce) + struct.pack(">H", _NULL) + selection(pcrs), is_authorized=True
-    )
+    return command(_QUOTE, (handle,), _sized(nonce) + struct.pack(">H", _NULL) + selection(pcrs), is_authorized=True)
 
 
 def flush_context(handle: int) -> bytes:

@@ -1,0 +1,60 @@
+"""Real software TPMs for tests: started without walls, and used as QEMU and a guest would use them."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from cloister.isolation.microvm.guest.tpm import MeasuredBoot
+from cloister.isolation.microvm.tpm.client import Tpm, over_socket
+from cloister.isolation.microvm.tpm.swtpm import Render, SoftwareTpm
+
+SET_DATA_CONNECTION, INIT, STOP = 16, 2, 14
+
+
+class Started:
+    """A process of its own, without walls: what is tested is what it says."""
+
+    def __init__(self, render: Render, descriptors: Sequence[int], *, writable_directory: str) -> None:
+        self.directory = writable_directory
+        self.process = subprocess.Popen(
+            render(descriptors), pass_fds=tuple(descriptors), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def order(control: socket.socket, number: int, body: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    control.sendmsg([struct.pack(">I", number) + body], rights)
+    assert control.recv(4) == bytes(4)
+
+
+@contextmanager
+def powered_on(tpm: SoftwareTpm) -> Iterator[socket.socket]:
+    """Reset it and connect to it, as QEMU does when a machine starts; no firmware has started it yet."""
+    with socket.socket(fileno=os.dup(tpm.fileno())) as control:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                order(control, SET_DATA_CONNECTION, descriptors=[theirs.fileno()])
+            order(control, INIT, struct.pack(">I", 0))
+            ours.settimeout(10)
+            yield ours
+        order(control, STOP)
+
+
+@contextmanager
+def booted(tpm: SoftwareTpm) -> Iterator[MeasuredBoot]:
+    """Start it as the kernel of a machine does, and measure into it as the guest does."""
+    with powered_on(tpm) as connection:
+        exchange = over_socket(connection)
+        Tpm(exchange).startup()
+        yield MeasuredBoot(exchange)
