@@ -11,6 +11,7 @@ import typer
 
 from cloister.cli.options import (
     EnvOption,
+    ExpectOption,
     HomeOption,
     IsolationOption,
     JsonOption,
@@ -67,6 +68,7 @@ def new(
     memory: MemoryOption = None,
     limit: LimitOption = None,
     isolation: IsolationOption = None,
+    expect: ExpectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +76,7 @@ def new(
     from cloister.audit.home import default_home  # noqa: PLC0415
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits, parse_time  # noqa: PLC0415
-    from cloister.cli.options import build_context, resolved  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, resolved  # noqa: PLC0415
     from cloister.plan.session import SessionTerms  # noqa: PLC0415
     from cloister.plan.working_directory import start_directory  # noqa: PLC0415
     from cloister.sessions.place import require_name  # noqa: PLC0415
@@ -98,7 +100,14 @@ def new(
             isolation=isolation,
         )
         note_level(provider, isolation, as_json=as_json)
-        facts = start_session(home or default_home(), name=name, context=context, provider=provider, terms=terms)
+        facts = start_session(
+            home or default_home(),
+            name=name,
+            context=context,
+            provider=provider,
+            terms=terms,
+            expected=parse_expected(expect),
+        )
         if as_json:
             echo_json({"ok": True, "session": facts})
         else:

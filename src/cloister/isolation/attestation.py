@@ -163,6 +163,26 @@ class AttestingProvider(Protocol):
         """
 
 
+@runtime_checkable
+class QuotingProvider(Protocol):
+    """A provider whose machines can have a TPM; the others are not asked for a quote."""
+
+    def quote(self, nonce: bytes, limits: ResourceLimits) -> Attestation:
+        """Boot a machine with a TPM, have it measured and quoted, and end it; nothing of anybody's is run in it.
+
+        Args:
+            nonce: The challenge, 32 bytes.
+            limits: They are part of the policy.
+
+        Returns:
+            What was measured, with the quote.
+
+        Raises:
+            AttestationError: What is there is not what its signed manifest says, or the quote does not verify.
+            ProviderError: It cannot be booted or measured.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
     """What somebody demands of an attestation.

@@ -51,13 +51,13 @@ def file_sha256(path: str) -> bytes:
 
 
 def tree_sha256(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Return the digest of files with their names.
+    """Return the digest of files with their names: SHA-256 over a line `SHA256  NAME` for each, sorted by name.
 
     Args:
         files: Name below the root, with `/` between, and SHA-256 of the content.
     """
-    lines = sorted(f"{digest.hex()}  {name}\n".encode() for name, digest in files)
-    return hashlib.sha256(b"cloister/tree/v1\n" + b"".join(lines)).digest()
+    lines = (f"{digest.hex()}  {name}\n" for name, digest in sorted(files))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).digest()
 
 
 def directory_sha256(root: str) -> bytes:

@@ -14,10 +14,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cloister.errors import AttestationError, SignatureInvalid, WireError
+from cloister.errors import AttestationError, KeyUnavailable, SignatureInvalid, WireError, quoted
 from cloister.isolation.attestation import Attestation, MeasuredEvent, TpmQuote, events_from, mismatch
 from cloister.isolation.microvm.tpm import wire
 from cloister.isolation.microvm.tpm.log import PCR_OF, PCRS, pcr_sha256, replayed
+from cloister.isolation.microvm.tpm.wire import DIGEST_BYTES
 
 NONCE_BYTES: Final = 32
 _SHA256_NAME: Final = b"\x00\x0b"
@@ -105,12 +106,13 @@ def verify_quote(quote: TpmQuote, *, public_key: bytes, nonce: bytes, expected: 
         raise _refused("the registers do not hold what the log says")
 
 
-def verify_attested(attestation: Attestation, *, public_key: bytes | None = None) -> None:
+def verify_attested(attestation: Attestation, *, public_key: bytes | None = None, nonce: bytes | None = None) -> None:
     """Verify the quote of an attestation against the rest of it.
 
     Args:
         attestation: With a quote, from a trusted place.
         public_key: The key, where it is known from somewhere else than the attestation.
+        nonce: The challenge, where it is known from somewhere else.
 
     Raises:
         AttestationError: As `verify_quote`.
@@ -121,7 +123,7 @@ def verify_attested(attestation: Attestation, *, public_key: bytes | None = None
     verify_quote(
         quote,
         public_key=bytes.fromhex(quote.public_key) if public_key is None else public_key,
-        nonce=bytes.fromhex(quote.nonce),
+        nonce=bytes.fromhex(quote.nonce) if nonce is None else nonce,
         expected=measured_parts(attestation),
     )
 
@@ -147,6 +149,35 @@ def public_key_pem(public_key: bytes) -> bytes:
     key = _key(wire.public_point(public_key))
     pem: bytes = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return pem
+
+
+def public_key_from_pem(name: str, pem: bytes) -> bytes:
+    """Return the public area of an attestation key that is kept as PEM.
+
+    Everything of the area but the point is the same for all such keys, so the point says all.
+
+    Args:
+        name: What the error calls it.
+        pem: What `public_key_pem` has made.
+
+    Raises:
+        KeyUnavailable: It is not a P-256 public key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+
+    unusable = KeyUnavailable(
+        f"{quoted(name)} does not hold the public key of a TPM: P-256, in PEM",
+        hint="`cloister attest show --json` prints it; get it over a way that you trust",
+    )
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError as error:
+        raise unusable from error
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise unusable
+    numbers = key.public_numbers()
+    return wire.public_area_of(numbers.x.to_bytes(DIGEST_BYTES, "big"), numbers.y.to_bytes(DIGEST_BYTES, "big"))
 
 
 def _key(point: tuple[bytes, bytes]) -> Any:

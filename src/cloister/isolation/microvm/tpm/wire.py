@@ -154,7 +154,14 @@ def public_point(public: bytes) -> tuple[bytes, bytes]:
         raise malformed("the key is not a restricted P-256 signing key of this TPM")
     x, y = reader.sized(DIGEST_BYTES), reader.sized(DIGEST_BYTES)
     reader.finish()
+    if len(x) != DIGEST_BYTES or len(y) != DIGEST_BYTES:
+        raise malformed("the point of the key is not of its curve's size")
     return x, y
+
+
+def public_area_of(x: bytes, y: bytes) -> bytes:
+    """Return the public area of the attestation key with a point, as `public_point` takes it."""
+    return _KEY_HEAD + _sized(x) + _sized(y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from tests.unit.isolation.microvm.tpm.tpms import Started, booted, powered_on
+from tests.unit.isolation.microvm.tpm.tpms import DIGESTS, NONCE, Started, attestation, powered_on, quoted
 
 from cloister.errors import AttestationError, CloisterError, DigestMismatch, SignatureInvalid
 from cloister.isolation.attestation import Attestation, MeasuredEvent, TpmQuote
@@ -18,16 +18,12 @@ from cloister.isolation.microvm.tpm.client import Tpm, over_socket
 from cloister.isolation.microvm.tpm.log import PCR_OF, PCRS
 from cloister.isolation.microvm.tpm.quote import (
     answered,
-    challenge,
     measured_parts,
     public_key_pem,
     verify_attested,
     verify_quote,
 )
 from cloister.isolation.microvm.tpm.swtpm import SoftwareTpm
-
-NONCE = bytes(range(32))
-DIGESTS = {part: f"{index:02x}" * 32 for index, part in enumerate(("command-line", "agent", "rootfs", "policy"), 1)}
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,6 @@ class Machine:
     def verify(self, quote: TpmQuote | None = None, **other: Any) -> None:
         given = {"public_key": self.public_key, "nonce": NONCE, "expected": DIGESTS} | other
         verify_quote(quote or self.quote, **given)
-
-
-def quoted(tpm: SoftwareTpm, *, parts: tuple[str, ...] = ("command-line", "agent", "rootfs")) -> TpmQuote:
-    with booted(tpm) as boot:
-        for part in parts:
-            boot.measure(part, bytes.fromhex(DIGESTS[part]))
-        answer = boot.answer(challenge(NONCE, DIGESTS["policy"]))
-    return answered(answer, nonce=NONCE, public_key=tpm.key.public_key, resets_count=tpm.key.resets_count)
 
 
 @pytest.fixture(scope="module")
@@ -200,26 +188,6 @@ def test_a_statement_that_is_no_quote_is_refused(machine: Machine) -> None:
 def test_an_answer_of_another_form_is_refused(answer: dict[str, Any]) -> None:
     error = refusal(lambda: answered(answer, nonce=NONCE, public_key=b"", resets_count=0))
     assert error.code == "attestation.format"
-
-
-def attestation(quote: TpmQuote | None) -> Attestation:
-    return Attestation(
-        provider="microvm",
-        vmm="qemu",
-        vmm_version="7.2",
-        vmm_sha256="a1" * 32,
-        accelerator="tcg",
-        image_sha256="a2" * 32,
-        kernel_sha256="a3" * 32,
-        initramfs_sha256="a4" * 32,
-        rootfs_sha256=DIGESTS["rootfs"],
-        agent_sha256=DIGESTS["agent"],
-        command_line_sha256="a5" * 32,
-        boot_line_sha256=DIGESTS["command-line"],
-        policy_sha256=DIGESTS["policy"],
-        measured_at="2026-01-01T00:00:00.000000Z",
-        tpm=quote,
-    )
 
 
 def test_the_quote_of_an_attestation_agrees_with_the_rest_of_it(machine: Machine) -> None:

@@ -10,10 +10,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from cloister.isolation.attestation import Attestation, TpmQuote
 from cloister.isolation.microvm.guest.tpm import MeasuredBoot
 from cloister.isolation.microvm.tpm.client import Tpm, over_socket
+from cloister.isolation.microvm.tpm.quote import answered, challenge
 from cloister.isolation.microvm.tpm.swtpm import Render, SoftwareTpm
 
+NONCE = bytes(range(32))
+DIGESTS = {part: f"{index:02x}" * 32 for index, part in enumerate(("command-line", "agent", "rootfs", "policy"), 1)}
 SET_DATA_CONNECTION, INIT, STOP = 16, 2, 14
 
 
@@ -58,3 +62,31 @@ def booted(tpm: SoftwareTpm) -> Iterator[MeasuredBoot]:
         exchange = over_socket(connection)
         Tpm(exchange).startup()
         yield MeasuredBoot(exchange)
+
+
+def quoted(tpm: SoftwareTpm, *, parts: tuple[str, ...] = ("command-line", "agent", "rootfs")) -> TpmQuote:
+    with booted(tpm) as boot:
+        for part in parts:
+            boot.measure(part, bytes.fromhex(DIGESTS[part]))
+        answer = boot.answer(challenge(NONCE, DIGESTS["policy"]))
+    return answered(answer, nonce=NONCE, public_key=tpm.key.public_key, resets_count=tpm.key.resets_count)
+
+
+def attestation(quote: TpmQuote | None) -> Attestation:
+    return Attestation(
+        provider="microvm",
+        vmm="qemu",
+        vmm_version="7.2",
+        vmm_sha256="a1" * 32,
+        accelerator="tcg",
+        image_sha256="a2" * 32,
+        kernel_sha256="a3" * 32,
+        initramfs_sha256="a4" * 32,
+        rootfs_sha256=DIGESTS["rootfs"],
+        agent_sha256=DIGESTS["agent"],
+        command_line_sha256="a5" * 32,
+        boot_line_sha256=DIGESTS["command-line"],
+        policy_sha256=DIGESTS["policy"],
+        measured_at="2026-01-01T00:00:00.000000Z",
+        tpm=quote,
+    )
