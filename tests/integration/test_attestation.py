@@ -306,7 +306,7 @@ def test_show_tells_of_a_refusal_and_verify_refuses_it(bench: Bench) -> None:
         bench.run("1", bench.provider(), OTHER_KERNEL)
     assert "refused: attestation.digest: kernel is not" in bench.cli("show").stdout
     refused = bench.json("verify")
-    assert refused["error"]["code"] == "attestation.refused"
+    assert refused["error"]["code"] == "attestation.rejected"
     assert bench.cli("verify").exit_code == 7
     bench.run("1", bench.provider(), KERNEL)
     assert bench.cli("verify").exit_code == 0

@@ -63,8 +63,8 @@ app.command(
 app.command("capabilities", help="List what plans can call; with an ID, how it is called.")(capabilities)
 app.command("lsp", help="Serve an editor: errors, help and completion for RTFS.")(lsp)
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
-app.add_typer(attest_app, name="attest", help="Show and verify what was measured before a run.")
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
+app.add_typer(attest_app, name="attest", help="Show and verify what was measured before a run.")
 
 
 def _print_version(asked: bool) -> None:

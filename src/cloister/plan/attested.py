@@ -52,14 +52,14 @@ class RecordedAttestation:
         """Return what was measured.
 
         Raises:
-            AttestationError: `attestation.refused`: it was refused when it was recorded.
+            AttestationError: `attestation.rejected`: it was refused when it was recorded.
         """
         if self.attestation is None or self.error is not None:
             error = self.error or {}
             why = quoted(f"{error.get('code')}: {error.get('message')}", 500)
             raise AttestationError(
                 f"record {self.sequence} of {self.run_id} says that this was refused: {why}",
-                code="attestation.refused",
+                code="attestation.rejected",
                 hint="nothing was run in it; `cloister attest show` prints what was measured",
             )
         return self.attestation
