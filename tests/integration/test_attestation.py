@@ -42,6 +42,7 @@ from cloister.plan.command import Surroundings, run_command
 from cloister.plan.host_authorizer import make_authorizer
 from cloister.plan.loading import load_plan
 from cloister.plan.observer import SilentObserver
+from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
 from cloister.plan.run import RunParts, run_plan
 from cloister.plan.session import SessionTerms, open_session
@@ -337,6 +338,36 @@ def test_a_changed_record_does_not_verify(bench: Bench) -> None:
     database.close()
     assert bench.json("verify")["error"]["code"] == "audit.broken"
     assert bench.json("show")["error"]["code"] == "audit.broken"
+
+
+def test_verify_looks_at_the_whole_chain_and_show_at_records(bench: Bench) -> None:
+    bench.run("1", bench.provider())
+    database = sqlite3.connect(bench.home / "chain.sqlite3")
+    with database:
+        database.execute("DELETE FROM records WHERE sequence = 2")
+    database.close()
+    assert bench.cli("show").exit_code == 0
+    assert bench.json("verify")["error"]["code"] == "audit.broken"
+
+
+@pytest.mark.parametrize(("expected", "code"), [(KERNEL, None), (OTHER_KERNEL, "attestation.digest")])
+def test_a_record_that_contradicts_itself_does_not_verify(
+    bench: Bench, expected: Expectations, code: str | None
+) -> None:
+    """Whoever held the key may have written it; what it says is still held against itself."""
+    RunRecorder(bench.chain, "run-0").attestation_measured(None, MEASURED, expected)
+    assert bench.json("verify").get("error", {}).get("code") == code
+
+
+@pytest.mark.parametrize("agent", [None, OTHER])
+def test_a_recorded_quote_is_verified_again(bench: Bench, quoted_machine: Attestation, agent: str | None) -> None:
+    said = replace(quoted_machine, agent_sha256=agent or quoted_machine.agent_sha256)
+    RunRecorder(bench.chain, "run-0").attestation_measured(None, said, NOTHING)
+    verdict = bench.json("verify")
+    if agent is None:
+        assert verdict["quote_verified"] is True
+    else:
+        assert (verdict["error"]["code"], verdict["error"]["details"]["part"]) == ("attestation.digest", "agent")
 
 
 def write_image(bench: Bench, **change: Any) -> str:

@@ -14,7 +14,7 @@ from tests.unit.isolation.microvm.tpm.tpms import DIGESTS, NONCE, Started, attes
 from cloister.errors import AttestationError, CloisterError, DigestMismatch, SignatureInvalid
 from cloister.isolation.attestation import Attestation, MeasuredEvent, TpmQuote
 from cloister.isolation.microvm.tpm import wire
-from cloister.isolation.microvm.tpm.client import Tpm, over_socket
+from cloister.isolation.microvm.tpm.client import KEY_HANDLE, Tpm, over_socket
 from cloister.isolation.microvm.tpm.log import PCR_OF, PCRS
 from cloister.isolation.microvm.tpm.quote import (
     answered,
@@ -206,3 +206,42 @@ def test_the_key_as_pem_is_the_key(machine: Machine) -> None:
     assert isinstance(key.curve, SECP256R1)
     x, _ = wire.public_point(machine.public_key)
     assert key.public_numbers().x == int.from_bytes(x, "big")
+
+
+RESTRICTED = 1 << 16
+OUR_KEY = wire.create_primary()
+KEYS = {
+    "ours": (OUR_KEY, None),
+    # There the number of resets is obscured, so that it would prove nothing
+    "of the owner's hierarchy": (
+        OUR_KEY.replace(wire.ENDORSEMENT.to_bytes(4, "big"), wire.OWNER.to_bytes(4, "big")),
+        "endorsement hierarchy",
+    ),
+    # Such a key signs whatever it is given, statements that look like a TPM's among them
+    "unrestricted": (OUR_KEY.replace(b"\x00\x05\x04\x72", b"\x00\x04\x04\x72"), "not a restricted"),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_of_another_kind_is_refused(kind: str) -> None:
+    command, reason = KEYS[kind]
+    assert (command == OUR_KEY) == (reason is None)
+    handle = KEY_HANDLE + 1
+    with SoftwareTpm.start(Started) as tpm, powered_on(tpm) as connection:
+        ask = over_socket(connection)
+        Tpm(ask).startup()
+        first, public_key = wire.created_key(wire.answer_body(ask(command), "make a key"))
+        wire.answer_body(ask(wire.evict_control(first, handle)), "keep it")
+        events = []
+        for part, digest in DIGESTS.items():
+            Tpm(ask).extend(PCR_OF[part], bytes.fromhex(digest))
+            events.append({"pcr": PCR_OF[part], "part": part, "sha256": digest})
+        stated = wire.quoted(wire.answer_body(ask(wire.quote(handle, NONCE, PCRS)), "quote"))
+        resets_count = tpm.key.resets_count
+    answer = {"attested": stated.attested.hex(), "signature": stated.signature.hex(), "events": events}
+    machine = Machine(answered(answer, nonce=NONCE, public_key=public_key, resets_count=resets_count), public_key)
+    if reason is None:
+        machine.verify()
+    else:
+        error = refusal(machine.verify)
+        assert (error.code, reason in error.message) == ("attestation.quote", True)
