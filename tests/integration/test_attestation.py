@@ -267,7 +267,7 @@ def quoted_machine() -> Attestation:
 
 def test_a_quote_is_verified_before_it_is_recorded(bench: Bench, quoted_machine: Attestation) -> None:
     bench.run("1", bench.provider(quoted_machine))
-    provider = bench.provider(replace(quoted_machine, agent_sha256=OTHER))
+    provider = bench.provider(replace(quoted_machine, agent_tree_sha256=OTHER))
     with pytest.raises(DigestMismatch):
         bench.run("1", provider)
     assert provider.executions == []
@@ -361,7 +361,7 @@ def test_a_record_that_contradicts_itself_does_not_verify(
 
 @pytest.mark.parametrize("agent", [None, OTHER])
 def test_a_recorded_quote_is_verified_again(bench: Bench, quoted_machine: Attestation, agent: str | None) -> None:
-    said = replace(quoted_machine, agent_sha256=agent or quoted_machine.agent_sha256)
+    said = replace(quoted_machine, agent_tree_sha256=agent or quoted_machine.agent_tree_sha256)
     RunRecorder(bench.chain, "run-0").attestation_measured(None, said, NOTHING)
     verdict = bench.json("verify")
     if agent is None:
@@ -439,7 +439,9 @@ def test_a_file_is_verified_with_a_key_from_elsewhere(bench: Bench, handed_over:
     assert (wrong.exit_code, "attestation.signature" in wrong.stderr) == (7, True)
 
 
-@pytest.mark.parametrize("name", ["agent_sha256", "boot_line_sha256", "policy_sha256", "rootfs_sha256"])
+@pytest.mark.parametrize(
+    "name", ["agent_tree_sha256", "boot_line_sha256", "policy_sha256", "rootfs_sha256", "capabilities_sha256"]
+)
 def test_a_file_that_says_something_else_than_its_quote_is_refused(
     bench: Bench, handed_over: Path, tpm_key: Path, name: str
 ) -> None:

@@ -23,6 +23,9 @@ NONE: Final = "none"
 """What is expected of a part that must not be there."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _EXPECTED: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_OPTIONAL: Final = frozenset({
+    "rootfs_sha256", "capabilities_sha256", "agent_tree_sha256", "boot_line_sha256", "snapshot_sha256"
+})  # fmt: skip
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2}){1,4096}")
 
 PARTS: Final[Mapping[str, str]] = {
@@ -30,6 +33,7 @@ PARTS: Final[Mapping[str, str]] = {
     "kernel": "kernel_sha256",
     "initramfs": "initramfs_sha256",
     "rootfs": "rootfs_sha256",
+    "capabilities": "capabilities_sha256",
     "agent": "agent_sha256",
     "command-line": "command_line_sha256",
     "vmm": "vmm_sha256",
@@ -89,7 +93,10 @@ class Attestation:
         kernel_sha256: Digest of the kernel.
         initramfs_sha256: Digest of the initramfs.
         rootfs_sha256: Digest of the drive with the payloads' root; None when there is none.
-        agent_sha256: Digest of the guest's files, as `docs/attestation.md` defines it.
+        capabilities_sha256: Digest of the drive with the capability store; None when there is none.
+        agent_sha256: Digest of the agent's sources, as the image's manifest names it.
+        agent_tree_sha256: Digest of what became of them in the initramfs, which is what a guest can measure; None when
+            nobody asks a guest.
         command_line_sha256: Digest of the kernel's command line as the image has it.
         boot_line_sha256: Digest of the whole line the kernel is given, with the words the VMM needs; None when the
             machine goes on from a snapshot.
@@ -108,7 +115,9 @@ class Attestation:
     kernel_sha256: str
     initramfs_sha256: str
     rootfs_sha256: str | None = None
+    capabilities_sha256: str | None = None
     agent_sha256: str
+    agent_tree_sha256: str | None = None
     command_line_sha256: str
     boot_line_sha256: str | None = None
     policy_sha256: str
@@ -294,8 +303,7 @@ def _exactly(data: object, names: Iterable[str], what: str) -> dict[str, Any]:
 
 
 def _require_field(name: str, value: object) -> None:
-    is_optional = name in {"rootfs_sha256", "boot_line_sha256", "snapshot_sha256"}
-    if value is None and is_optional:
+    if value is None and name in _OPTIONAL:
         return
     if not isinstance(value, str) or (name.endswith("_sha256") and not _DIGEST.fullmatch(value)):
         raise _malformed(f"{name} has another form")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cloister.errors import InputError
 from cloister.isolation.microvm.tpm.client import Exchange, Tpm, over_device
-from cloister.isolation.microvm.tpm.log import PCR_OF, PCRS, directory_sha256, file_sha256
+from cloister.isolation.microvm.tpm.log import DRIVES, PCR_OF, PCRS, directory_sha256, file_sha256
 from cloister.isolation.microvm.tpm.wire import DIGEST_BYTES
 
 DEVICE: Final = "/dev/tpm0"
@@ -43,12 +43,12 @@ class MeasuredBoot:
         self._events.append({"pcr": PCR_OF[part], "part": part, "sha256": digest.hex()})
 
     def measure_boot(
-        self, *, rootfs: str | None, agent_root: str = AGENT_ROOT, command_line: str = COMMAND_LINE
+        self, drives: Mapping[str, str | None], *, agent_root: str = AGENT_ROOT, command_line: str = COMMAND_LINE
     ) -> None:
-        """Measure what is there after the kernel has started: its command line, our own files, the payloads' root.
+        """Measure what is there after the kernel has started: its command line, our own files, the drives.
 
         Args:
-            rootfs: The block device with the payloads' root; None when there is none.
+            drives: The block devices `rootfs` and `capabilities`, where there are such.
             agent_root: The directory of the guest set.
             command_line: Where the kernel shows its command line.
         """
@@ -56,8 +56,10 @@ class MeasuredBoot:
             line = file.read().rstrip(b"\n")
         self.measure("command-line", hashlib.sha256(line).digest())
         self.measure("agent", directory_sha256(agent_root))
-        if rootfs is not None:
-            self.measure("rootfs", file_sha256(rootfs))
+        for name in DRIVES:
+            device = drives.get(name)
+            if device is not None:
+                self.measure(name, file_sha256(device))
 
     def answer(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Measure the policy and have the TPM state everything.

@@ -12,12 +12,14 @@ from typing import Final
 
 from cloister.isolation.microvm.tpm.wire import DIGEST_BYTES
 
-PCR_OF: Final[Mapping[str, int]] = {"command-line": 8, "agent": 9, "policy": 11, "rootfs": 12}
+PCR_OF: Final[Mapping[str, int]] = {"command-line": 8, "agent": 9, "policy": 11, "rootfs": 12, "capabilities": 13}
 """Register by part. 8 to 15 belong to the operating system (TCG PC Client Platform Firmware Profile 1.05, 3.3.4), and
 cannot be set back but by a reset of the TPM. Linux measures into 10 by itself."""
 PCRS: Final = tuple(sorted(PCR_OF.values()))
 """What a quote is about."""
 
+DRIVES: Final = ("rootfs", "capabilities")
+"""The parts that are block devices."""
 _READ_BYTES: Final = 1024 * 1024
 
 

@@ -132,9 +132,10 @@ def measured_parts(attestation: Attestation) -> dict[str, str | None]:
     """Return the digests that a guest must have measured, by part of `PCR_OF`."""
     return {
         "command-line": attestation.boot_line_sha256,
-        "agent": attestation.agent_sha256,
+        "agent": attestation.agent_tree_sha256,
         "policy": attestation.policy_sha256,
         "rootfs": attestation.rootfs_sha256,
+        "capabilities": attestation.capabilities_sha256,
     }
 
 

@@ -53,10 +53,10 @@ def test_a_true_quote_verifies(machine: Machine) -> None:
     machine.verify()
 
 
-def test_one_without_rootfs_verifies_where_none_is_expected() -> None:
+def test_one_without_drives_verifies_where_none_is_expected() -> None:
     with SoftwareTpm.start(Started) as tpm:
         other = Machine(quoted(tpm, parts=("command-line", "agent")), tpm.key.public_key)
-    other.verify(expected=DIGESTS | {"rootfs": None})
+    other.verify(expected=DIGESTS | {"rootfs": None, "capabilities": None})
     assert isinstance(refusal(other.verify), DigestMismatch)
 
 
@@ -91,7 +91,7 @@ def test_another_measurement_is_a_mismatch_that_names_the_part(machine: Machine,
     assert error.details == {"part": part, "expected": "ff" * 32, "measured": DIGESTS[part]}
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(len(DIGESTS)))
 def test_a_log_that_says_what_is_expected_but_was_not_measured_is_refused(machine: Machine, index: int) -> None:
     events = list(machine.quote.events)
     events[index] = replace(events[index], sha256="ff" * 32)
@@ -105,7 +105,7 @@ LOGS: dict[str, Callable[[list[MeasuredEvent]], list[MeasuredEvent]]] = {
     "twice": lambda events: [*events, events[0]],
     "another register": lambda events: [replace(events[0], pcr=9), *events[1:]],
     "unknown part": lambda events: [replace(events[0], part="kernel"), *events[1:]],
-    "further": lambda events: [*events, MeasuredEvent(pcr=13, part="more", sha256="00" * 32)],
+    "further": lambda events: [*events, MeasuredEvent(pcr=14, part="more", sha256="00" * 32)],
 }
 
 
@@ -196,7 +196,7 @@ def test_the_quote_of_an_attestation_agrees_with_the_rest_of_it(machine: Machine
     assert measured_parts(whole) == DIGESTS
     verify_attested(whole)
     verify_attested(whole, public_key=machine.public_key)
-    assert isinstance(refusal(lambda: verify_attested(replace(whole, agent_sha256="ff" * 32))), DigestMismatch)
+    assert isinstance(refusal(lambda: verify_attested(replace(whole, agent_tree_sha256="ff" * 32))), DigestMismatch)
     assert refusal(lambda: verify_attested(attestation(None))).code == "attestation.quote"
 
 

@@ -100,14 +100,16 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_measurements_are_in_the_registers(tmp_path: Path) -> None:
-    line, agent, rootfs = tmp_path / "cmdline", tmp_path / "agent", tmp_path / "rootfs"
+    line, agent, rootfs, store = (tmp_path / name for name in ("cmdline", "agent", "rootfs", "store"))
     line.write_bytes(b"quiet panic=-1\n")
     (agent / "below").mkdir(parents=True)
     (agent / "below" / "module.py").write_text("pass\n")
     (agent / "link").symlink_to("/etc/passwd")
     rootfs.write_bytes(b"drive")
+    store.write_bytes(b"other")
+    drives = {"rootfs": str(rootfs), "capabilities": str(store)}
     with SoftwareTpm.start(Started) as tpm, booted(tpm) as boot:
-        boot.measure_boot(rootfs=str(rootfs), agent_root=str(agent), command_line=str(line))
+        boot.measure_boot(drives, agent_root=str(agent), command_line=str(line))
         answer = boot.answer({"nonce": DIGEST.hex(), "policy_sha256": DIGEST.hex()})
         stated = wire.statement(bytes.fromhex(answer["attested"]))
     events = {event["part"]: bytes.fromhex(event["sha256"]) for event in answer["events"]}
@@ -116,6 +118,7 @@ def test_measurements_are_in_the_registers(tmp_path: Path) -> None:
         "command-line": sha256(b"quiet panic=-1").digest(),
         "agent": tree_sha256([("below/module.py", sha256(b"pass\n").digest())]),
         "rootfs": sha256(b"drive").digest(),
+        "capabilities": sha256(b"other").digest(),
         "policy": DIGEST,
     }
     assert {event["part"]: event["pcr"] for event in answer["events"]} == dict(PCR_OF)

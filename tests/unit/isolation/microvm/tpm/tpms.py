@@ -16,8 +16,9 @@ from cloister.isolation.microvm.tpm.client import Tpm, over_socket
 from cloister.isolation.microvm.tpm.quote import answered, challenge
 from cloister.isolation.microvm.tpm.swtpm import Render, SoftwareTpm
 
+PARTS = ("command-line", "agent", "rootfs", "capabilities", "policy")
 NONCE = bytes(range(32))
-DIGESTS = {part: f"{index:02x}" * 32 for index, part in enumerate(("command-line", "agent", "rootfs", "policy"), 1)}
+DIGESTS = {part: f"{index:02x}" * 32 for index, part in enumerate(PARTS, 1)}
 SET_DATA_CONNECTION, INIT, STOP = 16, 2, 14
 
 
@@ -64,7 +65,7 @@ def booted(tpm: SoftwareTpm) -> Iterator[MeasuredBoot]:
         yield MeasuredBoot(exchange)
 
 
-def quoted(tpm: SoftwareTpm, *, parts: tuple[str, ...] = ("command-line", "agent", "rootfs")) -> TpmQuote:
+def quoted(tpm: SoftwareTpm, *, parts: tuple[str, ...] = PARTS[:-1]) -> TpmQuote:
     with booted(tpm) as boot:
         for part in parts:
             boot.measure(part, bytes.fromhex(DIGESTS[part]))
@@ -83,7 +84,9 @@ def attestation(quote: TpmQuote | None) -> Attestation:
         kernel_sha256="a3" * 32,
         initramfs_sha256="a4" * 32,
         rootfs_sha256=DIGESTS["rootfs"],
-        agent_sha256=DIGESTS["agent"],
+        capabilities_sha256=DIGESTS["capabilities"],
+        agent_sha256="a6" * 32,
+        agent_tree_sha256=DIGESTS["agent"],
         command_line_sha256="a5" * 32,
         boot_line_sha256=DIGESTS["command-line"],
         policy_sha256=DIGESTS["policy"],
