@@ -14,10 +14,11 @@ import pytest
 PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
+ATTEST = ("attest", "attest show", "attest verify", "attest quote")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
-    *SESSION,
+    *ATTEST, *SESSION,
 )  # fmt: skip
 
 
