@@ -21,6 +21,7 @@ from cloister.cli.execute import execute
 from cloister.cli.explain import explain
 from cloister.cli.fmt import fmt
 from cloister.cli.guard import guarded
+from cloister.cli.image import image_app
 from cloister.cli.lsp import lsp
 from cloister.cli.repl import repl
 from cloister.cli.run import run
@@ -62,6 +63,7 @@ app.command(
 app.command("capabilities", help="List what plans can call; with an ID, how it is called.")(capabilities)
 app.command("lsp", help="Serve an editor: errors, help and completion for RTFS.")(lsp)
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
+app.add_typer(image_app, name="image", help="Build and verify what virtual machines are booted from.")
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
 
 

@@ -1,5 +1,116 @@
-"""Which VMM runs the machines here, and how strong their walls are then.
+"""Which VMM runs the machines here, and how strong the walls around what runs in them are then.
 
-Owns the choice. A name that asks for one VMM gets that or is refused; `microvm` takes the first that works, in an order
-that does not depend on anything but what this machine has.
+Owns the choice. A name that asks for one VMM gets that one or is refused; `microvm` takes the first that works here, in
+an order that depends on nothing but this machine. Nothing falls back once a machine is to be started.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cloister.authority.level import IsolationLevel
+from cloister.errors import ProviderUnavailable
+from cloister.isolation.microvm import kvm
+from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.kvm import KvmFindings
+from cloister.isolation.microvm.vmm import Accelerator, Vmm
+from cloister.isolation.process import shortfalls
+from cloister.isolation.provider import Facility, Shortfall
+
+MICROVM: Final = "microvm"
+QEMU: Final = "qemu"
+FIRECRACKER: Final = "firecracker"
+CLOUD_HYPERVISOR: Final = "cloud-hypervisor"
+_CACHE: Final = "kvm.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        vmm: Its name.
+        accelerator: What executes instructions.
+        findings: What KVM is worth here.
+    """
+
+    vmm: str
+    accelerator: Accelerator
+    findings: KvmFindings
+
+    @property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What this machine lacks for the full level."""
+        # Firecracker is in a jail of its own, and refuses where that lacks something
+        found = [] if self.vmm == FIRECRACKER else list(shortfalls.look().shortfalls)
+        if self.accelerator is not Accelerator.KVM:
+            missing = f"a usable KVM: {self.findings.reason}"
+            found.insert(0, Shortfall(missing=missing, remedy=self.findings.remedy or "a host with KVM"))
+        return tuple(found)
+
+    @property
+    def level(self) -> IsolationLevel:
+        """What may be declared: the full level only when nothing is missing."""
+        return IsolationLevel.MACHINE_REDUCED if self.shortfalls else IsolationLevel.MACHINE
+
+    @property
+    def facilities(self) -> tuple[Facility, ...]:
+        """What was found, for people."""
+        return (
+            Facility(name="VMM", state=f"{self.vmm}, {self.accelerator.value}"),
+            Facility(name="KVM", state=f"{self.findings.state.value}: {self.findings.reason}"),
+        )
+
+    def create(self, confinement: Confinement) -> Vmm:
+        """Return the VMM.
+
+        Raises:
+            ProviderUnavailable: Its program is not here, or it needs KVM and that cannot be used.
+        """
+        if self.accelerator is Accelerator.KVM:
+            self.findings.require()
+        return _CREATE[self.vmm](confinement, self.accelerator)
+
+
+def choose(name: str, home: Path) -> Choice:
+    """Choose the VMM that a name asks for; nothing is started but a trial of KVM, once for each boot of the host.
+
+    Args:
+        name: `microvm`, or that of one VMM.
+        home: Where the verdict about KVM is kept.
+    """
+    findings = kvm.probe(cache=home / _CACHE if home.is_dir() else None)
+    if name in (MICROVM, QEMU):
+        accelerator = Accelerator.KVM if findings.is_usable else Accelerator.TCG
+        return Choice(vmm=QEMU, accelerator=accelerator, findings=findings)
+    return Choice(vmm=name, accelerator=Accelerator.KVM, findings=findings)
+
+
+def _qemu(confinement: Confinement, accelerator: Accelerator) -> Vmm:
+    from cloister.isolation.microvm.qemu.driver import QemuVmm  # noqa: PLC0415
+
+    return QemuVmm(confinement, accelerator)
+
+
+def _firecracker(confinement: Confinement, accelerator: Accelerator) -> Vmm:
+    """Firecracker is confined by its own jailer."""
+    from cloister.isolation.microvm.firecracker import settings  # noqa: PLC0415
+    from cloister.isolation.microvm.firecracker.driver import FirecrackerVmm  # noqa: PLC0415
+
+    del confinement, accelerator
+    return FirecrackerVmm(settings.found())
+
+
+def _cloud_hypervisor(confinement: Confinement, accelerator: Accelerator) -> Vmm:
+    del confinement, accelerator
+    raise ProviderUnavailable("Cloud Hypervisor is not driven yet", code="provider.vmm")
+
+
+_CREATE: Final[dict[str, Callable[[Confinement, Accelerator], Vmm]]] = {
+    QEMU: _qemu,
+    FIRECRACKER: _firecracker,
+    CLOUD_HYPERVISOR: _cloud_hypervisor,
+}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.errors import CloisterError, GuestCrashed
-from cloister.isolation.microvm.link import MachineLink, MachineLost
+from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import Machine, VmmUsage
 
 LAST_WORDS_S: Final = 2.0

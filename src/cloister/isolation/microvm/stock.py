@@ -15,11 +15,12 @@ from cloister.audit.signer import Signer
 from cloister.canonical import sha256_hex
 from cloister.clock import Clock
 from cloister.isolation.microvm.config import MachineConfig
-from cloister.isolation.microvm.link import MachineLink, MachineLost
+from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
+from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import Machine, MachineSpec, SavedState, Vmm
 
 BOOT_TIMEOUT_S: Final = 120.0
@@ -182,6 +183,10 @@ class Stock:
             ready = self._adopted(machine, link)
             undo.pop_all()
         return ready
+
+    def saved_state(self, memory_fd: int, state_fd: int) -> SavedState:
+        """Return what machines are restored from that go on where another one of these was saved."""
+        return SavedState(memory_fd=memory_fd, state_fd=state_fd, spec=self._spec, drives=self._parts.boot.drives)
 
     def _adopted(self, machine: Machine, link: MachineLink) -> ReadyMachine:
         """Set its clock, and give it randomness that no other machine has."""

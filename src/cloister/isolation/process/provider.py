@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Mapping
 from typing import Final, assert_never
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
-from cloister.errors import ConfigError, ProviderUnavailable
+from cloister.errors import ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, bare_start_message
+from cloister.isolation.given import checked_environment, require_program, require_words, standard_input
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.process import outcome, results, shortfalls
 from cloister.isolation.process.conversation import Conversation, LauncherLost
@@ -164,7 +164,7 @@ class ProcessProvider:
             script=None,
             grants=grants_for(context.mounts),
             runtime=(),
-            environment=_checked_environment(context.environment),
+            environment=checked_environment(context.environment),
             working_directory=context.working_directory or DEFAULT_DIRECTORY,
             limits=context.limits,
             session=SessionTerms(idle_ms=context.idle_ms, has_terminals=context.has_terminals),
@@ -194,7 +194,7 @@ class ProcessProvider:
         if not is_supported():
             raise ProviderUnavailable(_UNSUPPORTED)
         nursery = nursery or self._nurseries[spec.lane]
-        with nursery.launch(spec, _stdin(workload), start=_start(workload, spec.limits)) as running:
+        with nursery.launch(spec, standard_input(workload), start=_start(workload, spec.limits)) as running:
             dialogue = Dialogue(host, spec.limits) if spec.is_guest else None
             try:
                 ending = Conversation(running, spec.limits, dialogue, on_output).attend()
@@ -240,7 +240,7 @@ def _spec(context: ExecutionContext) -> SandboxSpec:
         script=script,
         grants=grants_for(context.mounts, has_private_directory=not lane.is_guest),
         runtime=interpreter.runtime,
-        environment=_checked_environment(context.environment),
+        environment=checked_environment(context.environment),
         working_directory=context.working_directory or DEFAULT_DIRECTORY,
         limits=context.limits,
     )
@@ -267,13 +267,6 @@ def _is_roomier(limits: ResourceLimits) -> bool:
     return any(value > usual[which] for which, value in limits_table(limits).items())
 
 
-def _checked_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    for name, value in environment.items():
-        if not name or "=" in name or "\0" in name + value:
-            raise ConfigError("an environment variable has an empty name, or `=` or a NUL byte where none may be")
-    return dict(environment)
-
-
 def _lane(context: ExecutionContext) -> Lane:
     match context.workload:
         case PlanProgram():
@@ -294,29 +287,12 @@ def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:
         case PlanProgram() | GuestOperation():
             return _NO_ARGV, None
         case ScriptSource():
-            _require_words(workload.options + workload.argv)
+            require_words(workload.options + workload.argv)
             return command_for(workload), workload.source
         case ExternalProgram():
-            if not workload.argv or not workload.argv[0]:
-                raise ConfigError("there is no program to run", code="config.argv")
-            _require_words(workload.argv)
+            require_program(workload.argv)
             return Interpreter(argv=workload.argv), None
     assert_never(workload)
-
-
-def _require_words(words: tuple[str, ...]) -> None:
-    if any("\0" in word for word in words):
-        raise ConfigError("there is a NUL byte in the arguments of a program", code="config.argv")
-
-
-def _stdin(workload: Workload) -> bytes:
-    match workload:
-        case ScriptSource():
-            return json.dumps(workload.arguments).encode("ascii") if workload.stdin is None else workload.stdin
-        case ExternalProgram():
-            return workload.stdin
-        case _:
-            return b""
 
 
 def _start(workload: Workload, limits: ResourceLimits) -> Message | None:

@@ -20,12 +20,12 @@ TIOCGPTPEER: Final = 0x5441
 MULTIPLEXER: Final = "/dev/pts/ptmx"
 
 
-def open_pair(rows: int, columns: int) -> tuple[int, int]:
+def open_pair(rows: int, columns: int, multiplexer: str = MULTIPLEXER) -> tuple[int, int]:
     """Return the master and the slave of a new terminal of that size, neither of them inherited nor controlling.
 
     The slave is opened through the master, so no name has to be trusted.
     """
-    master = os.open(MULTIPLEXER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         fcntl.ioctl(master, TIOCSPTLCK, array.array("i", [0]))
         set_size(master, rows, columns)

@@ -1,0 +1,264 @@
+"""The agent: what in a machine does what its host asks.
+
+Owns the loop over the one connection and all executions. It trusts its host, as the machine belongs to it; what runs in
+executions it does not. Until the host has set the clock and mixed in randomness nothing else is heeded: before that,
+the machine may be one of many that are alike. Runs in the machine only. Part of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from cloister.errors import WireError
+from cloister.isolation.microvm.guest import kernel, payload, root, worker
+from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.microvm.guest.streams import Stream
+from cloister.isolation.process import privileges, reports, terminals
+from cloister.limits import ResourceLimits
+
+READ_BYTES: Final = 256 * 1024
+ABSENT_PAUSE_S: Final = 0.005
+"""A port whose host is not there reads as nothing."""
+TURN_MS: Final = 200
+"""How often executions are looked after while there are any."""
+ENTROPY_BYTES_MIN: Final = 32
+
+
+class PoweredOff(Exception):
+    """The host needs the machine no more."""
+
+
+class Agent:
+    """The loop.
+
+    Args:
+        connection_fd: To the host.
+        facts: Who it is: goes out with its greeting.
+        can_wait: Whether a read of nothing means that the host is not there yet; else it is gone.
+    """
+
+    def __init__(self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool) -> None:
+        self._connection_fd = connection_fd
+        self._facts = facts
+        self._can_wait = can_wait
+        self._decoder = Decoder()
+        self._streams: dict[int, Stream] = {}
+        self._is_adopted = False
+        self._groups_count = 0
+        self._worker: tuple[int, socket.socket, Group] | None = None
+        self._acts: dict[Kind, Callable[[Frame], None]] = {
+            Kind.ADOPT: self._adopt,
+            Kind.ORDER: self._begin,
+            Kind.INPUT: lambda frame: self._for_stream(frame, lambda stream: stream.take_input(frame.body)),
+            Kind.CREDIT: lambda frame: self._for_stream(frame, lambda stream: stream.give_credit(frame.credit())),
+            Kind.END: lambda frame: self._for_stream(frame, Stream.kill),
+            Kind.RESIZE: self._resize,
+            Kind.POWER_OFF: self._power_off,
+        }
+
+    def run(self) -> None:
+        """Greet the host, and do what it asks until it needs the machine no more.
+
+        Raises:
+            PoweredOff: It said so, or is gone.
+            WireError: It breaks the protocol.
+        """
+        group = self._new_group()
+        worker.rehearse()
+        self._worker = (*worker.fork(group), group)
+        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
+        while True:
+            self._turn()
+
+    def _turn(self) -> None:
+        watched: dict[int, Stream] = {}
+        poll = select.poll()
+        poll.register(self._connection_fd, select.POLLIN)
+        for stream in self._streams.values():
+            poll.register(stream.pidfd, select.POLLIN)
+            watched[stream.pidfd] = stream
+            for descriptor, can_write in stream.watched().items():
+                poll.register(descriptor, select.POLLIN | (select.POLLOUT if can_write else 0))
+                watched[descriptor] = stream
+        ready = [descriptor for descriptor, _ in poll.poll(TURN_MS if self._streams else None)]
+        if self._connection_fd in ready:
+            self._receive()
+        for descriptor in ready:
+            if descriptor in watched:
+                watched[descriptor].write()
+                watched[descriptor].read(descriptor)
+        self._reap()
+        for stream in list(self._streams.values()):
+            stream.check()
+            if stream.is_over:
+                del self._streams[stream.number]
+                stream.finish()
+
+    def _reap(self) -> None:
+        """Wait for all that has ended: first processes, and orphans."""
+        by_pid = {stream.pid: stream for stream in self._streams.values()}
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                if ended[0] in by_pid:
+                    by_pid[ended[0]].has_ended(ended[1])
+
+    def _receive(self) -> None:
+        data = os.read(self._connection_fd, READ_BYTES)
+        if not data:
+            if not self._can_wait:
+                raise PoweredOff
+            time.sleep(ABSENT_PAUSE_S)
+        for frame in self._decoder.feed(data):
+            act = self._acts.get(frame.kind)
+            if act is None or (not self._is_adopted and frame.kind not in (Kind.ADOPT, Kind.POWER_OFF)):
+                raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
+            act(frame)
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._connection_fd, view) :]
+
+    def _adopt(self, frame: Frame) -> None:
+        """Set the clock and mix in randomness: of the kernel, and of this process."""
+        given = frame.data()
+        entropy = bytes.fromhex(given["entropy"])
+        if len(entropy) < ENTROPY_BYTES_MIN:
+            raise WireError("too little randomness came", code="provider.wire-shape")
+        time.clock_settime_ns(time.CLOCK_REALTIME, given["clock_ns"])
+        kernel.mix_in(entropy)
+        random.seed()
+        self._is_adopted = True
+        self._send(encode_json(AGENT, Kind.ADOPT, {"clock_ns": time.time_ns()}))
+
+    def _power_off(self, _: Frame) -> None:
+        raise PoweredOff
+
+    def _for_stream(self, frame: Frame, act: Callable[[Stream], None]) -> None:
+        """Do something for a stream; one that has just ended is not there any more."""
+        stream = self._streams.get(frame.stream)
+        if stream is not None:
+            act(stream)
+
+    def _resize(self, frame: Frame) -> None:
+        size = frame.data()
+        self._for_stream(frame, lambda stream: stream.resize(size["rows"], size["columns"]))
+
+    def _begin(self, frame: Frame) -> None:
+        order = frame.data()
+        if frame.stream == AGENT or frame.stream in self._streams:
+            raise WireError("a stream began that has begun", code="provider.wire-order")
+        limits = ResourceLimits(**order["limits"])
+        stream = _BEGINNINGS[order["do"]](self, frame.stream, order, limits)
+        if stream is not None:
+            self._streams[frame.stream] = stream
+
+    def _new_group(self) -> Group:
+        self._groups_count += 1
+        return Group(f"execution-{self._groups_count}")
+
+    def _open_session(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> None:
+        """Make the root as it is to be for all that follows, and answer at once."""
+        del order
+        root.resize(limits)
+        root.close()
+        self._answer(number, {"status": 0, "private": root.private_space()})
+
+    def _answer(self, number: int, report: dict[str, Any]) -> None:
+        usage = dict.fromkeys(("cpu_user_us", "cpu_system_us", "memory_peak_bytes"))
+        self._send(encode_json(number, Kind.STATUS, {"report": report, "limit": None, "usage": usage}))
+
+    def _plan(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        """Give the plan to the worker, which waits for one; each machine has one."""
+        del order
+        if self._worker is None:
+            raise WireError("a second plan came", code="provider.wire-order")
+        (pid, connection, group), self._worker = self._worker, None
+        group.bound(limits)
+        for which, value in privileges.limits_table(limits).items():
+            resource.prlimit(pid, which, (value, value))
+        descriptor = connection.detach()
+        return self._stream(number, pid, group, limits, input_fd=descriptor, output_fd=descriptor)
+
+    def _operation(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        del order
+        ours, theirs = socket.socketpair()
+        with theirs:
+            streams = (theirs.fileno(), theirs.fileno(), sys.stderr.fileno())
+            group = self._bounded_group(limits)
+            pid, said = payload.fork(payload.guest(limits), streams, group)
+        descriptor = ours.detach()
+        return self._stream(number, pid, group, limits, said_fd=said, input_fd=descriptor, output_fd=descriptor)
+
+    def _program(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream | None:
+        life = payload.program(tuple(order["argv"]), order["environment"], order["directory"], limits)
+        if order["window"] is not None:
+            return self._on_terminal(number, life, order["window"], limits)
+        return self._on_pipes(number, life, limits)
+
+    def _on_terminal(self, number: int, life: payload.Life, window: list[int], limits: ResourceLimits) -> Stream | None:
+        try:
+            master, slave = terminals.open_pair(window[0], window[1], f"{root.ROOT}{terminals.MULTIPLEXER}")
+        except OSError as error:
+            detail = str(error)
+            self._answer(number, reports.failure("mechanism", step="terminal", errno=error.errno, detail=detail))
+            return None
+        os.fchown(slave, root.USER_ID, root.GROUP_ID)
+        group = self._bounded_group(limits)
+        pid, said = payload.fork(life, (slave, slave, slave), group, has_terminal=True)
+        os.close(slave)
+        return self._stream(number, pid, group, limits, said_fd=said, input_fd=master, output_fd=master)
+
+    def _on_pipes(self, number: int, life: payload.Life, limits: ResourceLimits) -> Stream:
+        stdin, give = os.pipe2(os.O_CLOEXEC)
+        take, stdout = os.pipe2(os.O_CLOEXEC)
+        take_errors, stderr = os.pipe2(os.O_CLOEXEC)
+        group = self._bounded_group(limits)
+        pid, said = payload.fork(life, (stdin, stdout, stderr), group)
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
+        return self._stream(
+            number, pid, group, limits, said_fd=said, input_fd=give, output_fd=take, errors_fd=take_errors
+        )
+
+    def _copy(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        life = payload.copy(order["path"], limits, is_reading=order["do"] == "unpack")
+        return self._on_pipes(number, life, limits)
+
+    def _grant(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        life = payload.receive_grant(order["index"], order["target"], limits, is_writable=order["is_writable"])
+        return self._on_pipes(number, life, limits)
+
+    def _give_back(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        return self._on_pipes(number, payload.give_grant(order["index"]), limits)
+
+    def _bounded_group(self, limits: ResourceLimits) -> Group:
+        group = self._new_group()
+        group.bound(limits)
+        return group
+
+    def _stream(self, number: int, pid: int, group: Group, limits: ResourceLimits, **descriptors: int) -> Stream:
+        return Stream(number=number, pid=pid, group=group, limits=limits, send=self._send, **descriptors)
+
+
+_BEGINNINGS: Final[dict[str, Callable[[Agent, int, dict[str, Any], ResourceLimits], Stream | None]]] = {
+    "close-root": Agent._open_session,  # noqa: SLF001 - the table of this very class
+    "plan": Agent._plan,  # noqa: SLF001
+    "operation": Agent._operation,  # noqa: SLF001
+    "program": Agent._program,  # noqa: SLF001
+    "pack": Agent._copy,  # noqa: SLF001
+    "unpack": Agent._copy,  # noqa: SLF001
+    "grant": Agent._grant,  # noqa: SLF001
+    "give-back": Agent._give_back,  # noqa: SLF001
+}
+"""What an order can ask for."""

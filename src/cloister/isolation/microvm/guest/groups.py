@@ -1,0 +1,119 @@
+"""Control groups in a machine: one for each execution, which bound it, measure it and end it.
+
+Owns their files. Version 2 of the hierarchy, with memory, cpu, pids and io where the kernel has them. Runs in the
+machine only. Part of the guest set: standard library only.
+
+Source: Documentation/admin-guide/cgroup-v2.rst of Linux 6.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Final
+
+from cloister.isolation.microvm.guest import kernel
+from cloister.limits import ResourceLimits
+
+ROOT: Final = "/sys/fs/cgroup"
+CONTROLLERS: Final = ("memory", "pids", "cpu", "io")
+NEEDED: Final = ("memory", "pids", "cpu")
+"""Without them nothing would bound an execution, so the agent does not start."""
+PROCESSES_SLACK: Final = 2
+"""One more than allowed is let in, so that the excess is seen; and the process that begins an execution."""
+END_TIMEOUT_S: Final = 3.0
+
+
+def prepare() -> None:
+    """Mount the hierarchy and switch on what there is of the controllers."""
+    kernel.mount("cgroup2", ROOT, "cgroup2", kernel.NO_SET_ID | kernel.NO_DEVICES | kernel.NO_EXECUTION)
+    with open(f"{ROOT}/cgroup.controllers", encoding="ascii") as file:  # noqa: PTH123 - the guest imports little
+        found = file.read().split()
+    for name in CONTROLLERS:
+        if name in found or name in NEEDED:
+            _write(f"{ROOT}/cgroup.subtree_control", f"+{name}")
+
+
+class Group:
+    """The group of one execution.
+
+    Args:
+        name: No other one has it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._path = f"{ROOT}/{name}"
+        os.mkdir(self._path)  # noqa: PTH102
+
+    def bound(self, limits: ResourceLimits) -> None:
+        """Set its limits; the private directory is memory, too."""
+        self._set("memory.max", limits.memory_bytes + limits.disk_bytes)
+        self._set("memory.oom.group", 1)
+        self._set("pids.max", limits.processes_count + PROCESSES_SLACK)
+
+    def enter(self, pid: int) -> None:
+        """Put a process and all it will start into it."""
+        _write(f"{self._path}/cgroup.procs", str(pid))
+
+    def cpu_us(self) -> int:
+        """Return the processor time of all that ever ran in it."""
+        return self._table("cpu.stat").get("usage_usec", 0)
+
+    def reached(self) -> str | None:
+        """Return the limit that something in it has run into; None when nothing has."""
+        if self._table("memory.events").get("oom_kill", 0):
+            return "memory_bytes"
+        if self._table("pids.events").get("max", 0):
+            return "processes_count"
+        return None
+
+    def usage(self) -> dict[str, int | None]:
+        """Return what it has used; None where the kernel does not say."""
+        cpu = self._table("cpu.stat")
+        return {
+            "cpu_user_us": cpu.get("user_usec"),
+            "cpu_system_us": cpu.get("system_usec"),
+            "memory_peak_bytes": self._number("memory.peak"),
+        }
+
+    def end(self) -> bool:
+        """Kill all that is in it; return whether nothing is left."""
+        _write(f"{self._path}/cgroup.kill", "1")
+        deadline_s = time.monotonic() + END_TIMEOUT_S
+        while self._table("cgroup.events").get("populated", 0):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.001)
+        return True
+
+    def remove(self) -> None:
+        """Remove it, when nothing is in it."""
+        os.rmdir(self._path)  # noqa: PTH106
+
+    def _set(self, name: str, value: int) -> None:
+        _write(f"{self._path}/{name}", str(value))
+
+    def _table(self, name: str) -> dict[str, int]:
+        try:
+            with open(f"{self._path}/{name}", encoding="ascii") as file:  # noqa: PTH123
+                return {key: int(value) for key, value in (line.split() for line in file)}
+        except FileNotFoundError:
+            return {}
+
+    def _number(self, name: str) -> int | None:
+        try:
+            with open(f"{self._path}/{name}", encoding="ascii") as file:  # noqa: PTH123
+                return int(file.read())
+        except FileNotFoundError:
+            return None
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)

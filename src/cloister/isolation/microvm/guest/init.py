@@ -1,0 +1,148 @@
+"""Process 1 of a machine: it makes the machine usable, then is its agent.
+
+Owns the order in which a machine comes up, and its end. There is no shell and no service: file systems, modules, the
+connection to the host, drives, the root of programs, and the agent. When anything goes wrong it says so on the console
+and ends the machine; it never waits for something that does not come. Part of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from typing import Any, Final, NoReturn
+
+from cloister.isolation.microvm.guest import frames, groups, kernel, root
+from cloister.isolation.microvm.guest.agent import Agent, PoweredOff
+from cloister.isolation.process import privileges
+from cloister.isolation.process.seccomp import install as seccomp
+from cloister.isolation.process.seccomp.calls import Profile
+
+MODULES: Final = "/modules"
+CHANNEL_WORD: Final = "cloister.channel="
+ROOTFS_WORD: Final = "cloister.rootfs="
+CONNECTION_WAIT_S: Final = 20.0
+PAUSE_S: Final = 0.002
+PORT_NAME: Final = "agent"
+_MOUNTS: Final = (
+    ("proc", "/proc", "proc", ""),
+    ("sysfs", "/sys", "sysfs", ""),
+    ("devtmpfs", "/dev", "devtmpfs", "mode=0755"),
+    ("run", "/run", "tmpfs", "mode=0755"),
+    ("tmp", "/tmp", "tmpfs", "mode=0700"),  # noqa: S108 - the agent's own
+)
+
+
+def main() -> NoReturn:
+    """Bring the machine up and be its agent until it is not needed any more."""
+    try:
+        _come_up()
+    except PoweredOff:
+        pass
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the machine ends with it
+        print(f"cloister: the agent ends: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    kernel.power_off()
+    os._exit(1)  # the kernel panics then, which ends the machine as well
+
+
+def _come_up() -> None:
+    for source, target, kind, options in _MOUNTS:
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103 - the guest imports little
+        flags = kernel.NO_SET_ID if target == "/dev" else kernel.NO_SET_ID | kernel.NO_DEVICES
+        kernel.mount(source, target, kind, flags, options)
+    words = _words()
+    _load_modules()
+    groups.prepare()
+    drives = _drives()
+    _mount_drives(drives, words)
+    connection_fd, can_wait = _connect(words)
+    privileges.reset_signals()
+    for profile in (Profile.PROGRAMS, Profile.GUESTS):
+        seccomp.prepare(profile)
+    root.prepare(has_drive="rootfs" in drives, has_capabilities="capabilities" in drives)
+    Agent(connection_fd, _facts(drives), can_wait=can_wait).run()
+
+
+def _words() -> dict[str, str]:
+    with open("/proc/cmdline", encoding="ascii") as file:  # noqa: PTH123
+        pairs = (word.partition("=") for word in file.read().split())
+        return {f"{name}=": value for name, _, value in pairs}
+
+
+def _load_modules() -> None:
+    with open(f"{MODULES}/order", encoding="ascii") as file:  # noqa: PTH123
+        for name in file.read().split():
+            # One that does not go with this machine's devices is of no use in it
+            with contextlib.suppress(OSError):
+                kernel.load_module(f"{MODULES}/{name}.ko")
+
+
+def _drives() -> dict[str, str]:
+    """Return the block devices by their serial numbers."""
+    found = {}
+    for name in os.listdir("/sys/block"):  # noqa: PTH208
+        with contextlib.suppress(OSError), open(f"/sys/block/{name}/serial", encoding="ascii") as file:  # noqa: PTH123
+            found[file.read().strip()] = f"/dev/{name}"
+    return found
+
+
+def _mount_drives(drives: dict[str, str], words: dict[str, str]) -> None:
+    for serial, place, kinds in (
+        ("rootfs", root.DRIVE, (words.get(ROOTFS_WORD, ""),)),
+        ("capabilities", root.CAPABILITIES, ("erofs", "ext4")),
+    ):
+        if serial in drives:
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103
+            _mount_drive(drives[serial], place, kinds)
+
+
+def _mount_drive(device: str, place: str, kinds: tuple[str, ...]) -> None:
+    failure: OSError | None = None
+    for kind in kinds:
+        try:
+            kernel.mount(device, place, kind, kernel.READ_ONLY | kernel.NO_SET_ID | kernel.NO_DEVICES)
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise failure or OSError(f"the file system of {device} is not named")
+
+
+def _connect(words: dict[str, str]) -> tuple[int, bool]:
+    """Return the connection to the host, and whether a read of nothing means that the host is not there yet."""
+    kind, _, port = words.get(CHANNEL_WORD, "").partition(":")
+    if kind == "serial":
+        return os.open(_port(), os.O_RDWR | os.O_CLOEXEC), True
+    if kind != "vsock":
+        raise ValueError(f"the kernel's command line names no channel: {CHANNEL_WORD}")
+    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
+        listener.bind((socket.VMADDR_CID_ANY, int(port)))
+        listener.listen(1)
+        connection, _ = listener.accept()
+    return connection.detach(), False
+
+
+def _port() -> str:
+    deadline_s = time.monotonic() + CONNECTION_WAIT_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir("/sys/class/virtio-ports"):  # noqa: PTH208
+                with open(f"/sys/class/virtio-ports/{name}/name", encoding="ascii") as file:  # noqa: PTH123
+                    if file.read().strip() == PORT_NAME:
+                        return f"/dev/{name}"
+        time.sleep(PAUSE_S)
+    raise TimeoutError("there is no port to the host")
+
+
+def _facts(drives: dict[str, str]) -> dict[str, Any]:
+    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
+        memory_kib = int(file.readline().split()[1])
+    return {
+        "version": frames.VERSION,
+        "kernel": os.uname().release,
+        "memory_bytes": memory_kib * 1024,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "drives": sorted(drives),
+    }

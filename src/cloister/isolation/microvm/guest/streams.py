@@ -1,0 +1,209 @@
+"""One execution in a machine, as the agent sees it: its process, its bytes, and its end.
+
+Owns moving the bytes between its descriptors and frames as far as there is credit, and knowing when nothing of it is
+left. Runs in the machine only. Part of the guest set: standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from cloister.errors import WireError
+from cloister.isolation.microvm.guest import root
+from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind, encode, encode_credit, encode_json
+from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.process import reports, terminals
+from cloister.limits import ResourceLimits
+
+READ_BYTES: Final = 64 * 1024
+CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
+"""So much is taken before the host hears of it: not a frame for each piece."""
+KILLED: Final = 9
+Send = Callable[[bytes], None]
+
+
+class Stream:
+    """An execution.
+
+    Args:
+        number: Of its stream.
+        pid: Its first process.
+        said_fd: Where it says why it could not begin; -1 when it does not.
+        input_fd: Where its input goes; -1 for none.
+        output_fd: Where its output comes from; -1 for none. The same as its input for a connection or a terminal.
+        errors_fd: Where its standard error comes from; -1 for none.
+        group: Its control group.
+        limits: Its limits.
+        send: Sends frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        pid: int,
+        said_fd: int = -1,
+        input_fd: int = -1,
+        output_fd: int = -1,
+        errors_fd: int = -1,
+        group: Group,
+        limits: ResourceLimits,
+        send: Send,
+    ) -> None:
+        self.number = number
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.limits = limits
+        self._said_fd = said_fd
+        self._input_fd = input_fd
+        self._outputs = {fd: kind for fd, kind in ((output_fd, Kind.OUTPUT), (errors_fd, Kind.ERRORS)) if fd >= 0}
+        self._group = group
+        self._send = send
+        self._pending = bytearray()
+        self._taken_bytes = 0
+        self._is_input_over = False
+        self._credit = WINDOW_BYTES
+        self._status: int | None = None
+        self._limit: tuple[str, int] | None = None
+        self._is_killed = False
+        for descriptor in {*self._outputs, input_fd} - {-1}:
+            os.set_blocking(descriptor, False)
+
+    def watched(self) -> dict[int, bool]:
+        """Return the descriptors to wait for: whether for writing, too."""
+        found = dict.fromkeys(self._outputs if self._credit > 0 else (), False)
+        if self._pending:
+            found[self._input_fd] = self._input_fd in found
+        return found
+
+    def take_input(self, data: bytes) -> None:
+        """Take bytes for its standard input; none when there will be no more.
+
+        Raises:
+            WireError: `provider.wire-order` for more than there was credit for.
+        """
+        if not data:
+            self._is_input_over = True
+        elif len(self._pending) + len(data) > WINDOW_BYTES:
+            raise WireError("more input came than was asked for", code="provider.wire-order")
+        self._pending += data
+        self.write()
+
+    def write(self) -> None:
+        """Pass on what is pending, as much as fits; what nobody reads any more is dropped."""
+        while self._pending and self._input_fd >= 0:
+            try:
+                count = os.write(self._input_fd, self._pending[:READ_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:  # it has closed its end; that is its own affair
+                count = len(self._pending)
+            self._took(count)
+        if self._input_fd < 0:
+            self._took(len(self._pending))
+        if self._is_input_over and not self._pending:
+            self._close_input()
+
+    def _took(self, count: int) -> None:
+        del self._pending[:count]
+        self._taken_bytes += count
+        if self._taken_bytes >= CREDIT_STEP_BYTES:
+            self._send(encode_credit(self.number, self._taken_bytes))
+            self._taken_bytes = 0
+
+    def _close_input(self) -> None:
+        if self._input_fd >= 0 and self._input_fd not in self._outputs:
+            os.close(self._input_fd)
+            self._input_fd = -1
+
+    def give_credit(self, count: int) -> None:
+        """Take note that the host can take more output."""
+        self._credit += count
+
+    def read(self, descriptor: int) -> None:
+        """Pass on what is there of its output."""
+        kind = self._outputs.get(descriptor)
+        if kind is None or self._credit <= 0:
+            return
+        try:
+            data = os.read(descriptor, min(READ_BYTES, self._credit))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # nobody has the other end of its terminal open: pty(7)
+                raise
+            data = b""
+        if data:
+            self._credit -= len(data)
+        else:
+            self._forget(descriptor)
+        self._send(encode(self.number, kind, data))
+
+    def _forget(self, descriptor: int) -> None:
+        del self._outputs[descriptor]
+        if descriptor == self._input_fd:
+            self._input_fd = -1
+        os.close(descriptor)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size."""
+        if self._input_fd >= 0:
+            with contextlib.suppress(OSError):  # it has none, or has just ended
+                terminals.set_size(self._input_fd, rows, columns)
+
+    def has_ended(self, status: int) -> None:
+        """Take note that its first process has ended; all else of it is ended, too."""
+        self._status = status
+        self.kill()
+
+    def kill(self) -> None:
+        """End it with all it has started."""
+        if not self._is_killed:
+            self._is_killed = True
+            self._group.end()
+
+    def check(self) -> None:
+        """End it when it has used more processor time than it may."""
+        used_ms = self._group.cpu_us() // 1000
+        if used_ms > self.limits.cpu_ms and self._limit is None:
+            self._limit = ("cpu_ms", used_ms)
+            self.kill()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its first process has ended and all it wrote was passed on."""
+        return self._status is not None and not self._outputs
+
+    def finish(self) -> None:
+        """Say how it ended, as the last word on it, and give back what it had."""
+        limit = self._limit
+        reached = self._group.reached() if limit is None else None
+        if reached is not None:
+            limit = (reached, getattr(self.limits, reached))
+        usage = self._group.usage()
+        report: dict[str, Any] = {"status": KILLED if self._status is None else self._status}
+        report["private"] = root.private_space()
+        failure = self._failure()
+        self.close()
+        body = {"report": failure or report, "limit": limit, "usage": usage}
+        self._send(encode_json(self.number, Kind.STATUS, body))
+
+    def _failure(self) -> dict[str, Any]:
+        if self._said_fd < 0:
+            return {}
+        with open(self._said_fd, "rb") as pipe:  # noqa: PTH123 - a descriptor
+            said = pipe.read(reports.REPORT_BYTES_MAX)
+        self._said_fd = -1
+        return reports.from_bytes(said) or {} if said else {}
+
+    def close(self) -> None:
+        """Give back what it had."""
+        for descriptor in (self.pidfd, self._said_fd, self._input_fd, *self._outputs):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self._group.remove()

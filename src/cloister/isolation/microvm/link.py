@@ -1,0 +1,341 @@
+"""A machine's agent, as the host speaks to it.
+
+Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted. What
+an execution comes to is decided where the process provider decides it, so that no two providers differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from cloister.errors import CloisterError, WireError, quoted
+from cloister.isolation.dialogue import Dialogue, start_message
+from cloister.isolation.given import checked_environment, standard_input
+from cloister.isolation.microvm import interpreting, porter
+from cloister.isolation.microvm.granting import Granting
+from cloister.isolation.microvm.guest.frames import AGENT, VERSION, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.porter import NEVER_S, Parcel, Porter
+from cloister.isolation.microvm.statuses import MachineLost, hung_up
+from cloister.isolation.process import descriptors, outcome, results
+from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
+from cloister.isolation.process.lanes import Lane
+from cloister.isolation.process.running import Aside, RunningSandbox
+from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    ExternalProgram,
+    GuestOperation,
+    HostCalls,
+    OutputObserver,
+    PlanProgram,
+    ScriptSource,
+)
+from cloister.isolation.wire import frame_bytes, pack
+from cloister.isolation.wire_messages import HOST_MESSAGES, checked
+from cloister.limits import ResourceLimits
+
+ADOPT_TIMEOUT_S: Final = 20.0
+CLOCK_SLACK_NS: Final = 2_000_000_000
+"""How far the clock of a machine may be from the host's just after it was set."""
+RECEIVE_BYTES: Final = 64 * 1024
+HELLO_KEYS: Final = {"version": int, "kernel": str, "memory_bytes": int, "python": str, "drives": list}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestFacts:
+    """Who an agent says it is.
+
+    Attributes:
+        kernel: Release of its kernel.
+        memory_bytes: What its kernel has.
+        python: Version of the interpreter it runs in.
+        drives: Serial numbers of the drives it found.
+    """
+
+    kernel: str
+    memory_bytes: int
+    python: str
+    drives: tuple[str, ...]
+
+
+class MachineLink:
+    """The connection to an agent. For one thread until the agent is adopted.
+
+    Args:
+        connection: Connected stream socket; closed by `close`.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._decoder = Decoder()
+        self._porter: Porter | None = None
+        self._on_lost: Callable[[CloisterError], None] = lambda _: None
+
+    def __repr__(self) -> str:
+        return f"MachineLink({self._porter!r})" if self._porter is not None else "MachineLink(not adopted)"
+
+    @property
+    def porter(self) -> Porter:
+        """What carries executions, once the agent is adopted."""
+        assert self._porter is not None  # noqa: S101 - nobody uses a machine before
+        return self._porter
+
+    def hello(self, timeout_s: float) -> GuestFacts:
+        """Wait for the agent's greeting.
+
+        Raises:
+            MachineLost: It does not come in time, or the connection ended.
+            WireError: It is no greeting of this version.
+        """
+        frame = self._await(timeout_s)
+        said = frame.data() if (frame.stream, frame.kind) == (AGENT, Kind.HELLO) else {}
+        if said.keys() != HELLO_KEYS.keys() or any(type(said[key]) is not kind for key, kind in HELLO_KEYS.items()):
+            raise WireError("the agent does not greet as an agent does", code="provider.wire-shape")
+        if said["version"] != VERSION:
+            raise WireError(
+                f"the agent speaks version {said['version']} of the protocol, this host {VERSION}",
+                code="provider.wire-order",
+                hint="build the image again: cloister image build --kind vm",
+            )
+        return GuestFacts(
+            kernel=quoted(said["kernel"], 100),
+            memory_bytes=said["memory_bytes"],
+            python=quoted(said["python"], 40),
+            drives=tuple(quoted(str(each), 40) for each in said["drives"]),
+        )
+
+    def adopt(self, clock_ns: int, entropy: bytes) -> None:
+        """Set the machine's clock and mix in randomness of its own; from then on it can be used.
+
+        Raises:
+            MachineLost: It does not answer.
+            WireError: Its clock is another afterwards.
+        """
+        begun_ns = time.monotonic_ns()
+        data = {"clock_ns": clock_ns, "entropy": entropy.hex()}
+        self._connection.sendall(encode_json(AGENT, Kind.ADOPT, data))
+        frame = self._await(ADOPT_TIMEOUT_S)
+        if (frame.stream, frame.kind) != (AGENT, Kind.ADOPT):
+            raise WireError("the agent does not answer to being adopted", code="provider.wire-order")
+        theirs_ns = frame.data().get("clock_ns")
+        took_ns = time.monotonic_ns() - begun_ns
+        if type(theirs_ns) is not int or not -CLOCK_SLACK_NS <= theirs_ns - clock_ns <= took_ns + CLOCK_SLACK_NS:
+            raise WireError("the machine's clock is not the one that was set", code="provider.wire-shape")
+        self._porter = Porter(self._connection, self._lose)
+        self._porter.start()
+
+    def _lose(self, error: CloisterError) -> None:
+        self._on_lost(error)
+
+    def when_lost(self, act: Callable[[CloisterError], None]) -> None:
+        """Have something done, in another thread, when the machine is not to be used any more."""
+        self._on_lost = act
+
+    def _await(self, timeout_s: float) -> Frame:
+        deadline_s = time.monotonic() + timeout_s
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        while True:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or not poll.poll(left_s * 1000):
+                raise MachineLost(f"the agent in the virtual machine says nothing for {timeout_s:g} s")
+            try:
+                data = self._connection.recv(RECEIVE_BYTES)
+            except OSError as error:
+                raise hung_up(error.strerror or "") from error
+            if not data:
+                raise hung_up("it ended")
+            for frame in self._decoder.feed(data):
+                if self._decoder.is_inside:
+                    raise WireError("the agent says more than it is asked", code="provider.wire-order")
+                return frame
+
+    def execute(
+        self, context: ExecutionContext, *, host: HostCalls | None, on_output: OutputObserver | None
+    ) -> ExecutionResult:
+        """Run one workload; its token was checked. See `IsolationProvider.execute`.
+
+        Raises:
+            MachineLost: The conversation ended before the workload did.
+        """
+        return _Execution(self, context, host, on_output).run()
+
+    def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
+        """Have the agent do something that has no input and no output, and return the record of its end."""
+        control, theirs = _pair()
+        with control:
+            full = {**order, "limits": limits.to_dict()}
+            self.porter.begin(Parcel(order=full, control=theirs, finish=porter.as_record, deadline_s=deadline_s))
+            return record_of(control, self.porter)
+
+    def close(self) -> None:
+        """End the conversation. Idempotent."""
+        if self._porter is not None:
+            self._porter.close()
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
+    """Wait for the record of an execution's end.
+
+    Raises:
+        CloisterError: The machine was lost.
+    """
+
+
+    data = control.recv(1 << 16)
+    if carrier.lost is not None:
+        raise carrier.lost
+    if not data:
+        raise hung_up("an execution ended without a word")
+    record: dict[str, Any] = json.loads(data)
+    return record
+
+
+class _Execution:
+    """One workload in a machine.
+
+    Args:
+        link: To the machine's agent.
+        context: What to run.
+        host: Answers the calls of a plan.
+        on_output: Sees output as it comes.
+    """
+
+    def __init__(
+        self, link: MachineLink, context: ExecutionContext, host: HostCalls | None, on_output: OutputObserver | None
+    ) -> None:
+        self._link = link
+        self._context = context
+        self._limits = context.limits
+        self._host = host
+        self._on_output = on_output
+        self._deadline_s = time.monotonic() + context.limits.wall_ms / 1000
+
+    def run(self) -> ExecutionResult:
+        context, workload = self._context, self._context.workload
+        with Granting(self._link, context.mounts, self._limits, self._deadline_s) as granting:
+            match workload:
+                case PlanProgram():
+                    result = self._run_guest("plan")
+                case GuestOperation():
+                    granting.give()
+                    self._close_root()
+                    result = self._run_guest("operation")
+                case ScriptSource():
+                    argv = interpreting.command_for(workload)
+                    granting.give(script=workload.source)
+                    self._close_root()
+                    result = self._run_program(argv, script=workload)
+                case ExternalProgram():
+                    granting.give()
+                    self._close_root()
+                    result = self._run_program(workload.argv)
+                case _:
+                    assert_never(workload)
+            granting.take_back()
+        return result
+
+    def _close_root(self) -> None:
+        record = self._link.order({"do": "close-root"}, self._limits, self._deadline_s)
+        failed = outcome.set_up_failure(record) or outcome.limit_reached(record, self._limits)
+        if failed is not None:
+            raise failed
+
+    def _run_guest(self, do: str) -> ExecutionResult:
+        workload = self._context.workload
+        assert isinstance(workload, (PlanProgram, GuestOperation))  # noqa: S101 - for the type checker
+        dialogue = Dialogue(self._host, self._limits)
+        start = pack(checked(start_message(workload, self._limits), HOST_MESSAGES), frame_bytes(self._limits))
+        channel, theirs = socket.socketpair()
+        with theirs:
+            running = self._begin({"do": do}, theirs.detach(), channel)
+        with running:
+            channel.sendall(start)
+            ending = self._attend(running, dialogue)
+        if dialogue.fatal is not None:
+            raise dialogue.fatal
+        results.raise_failures(ending, self._spec(()))
+        return results.guest_result(ending, dialogue)
+
+    def _run_program(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> ExecutionResult:
+        workload = self._context.workload
+        spec = self._spec(argv, script)
+        order = {
+            "do": "program",
+            "argv": list(argv),
+            "environment": spec.full_environment(),
+            "directory": spec.working_directory,
+            "window": None,
+        }
+        running = self._begin(order, descriptors.input_file(standard_input(workload)), None)
+        with running:
+            ending = self._attend(running, None)
+        if script is not None:
+            missing = outcome.missing_program(ending.record)
+            if missing is not None:
+                raise interpreting.missing(missing)
+        results.raise_failures(ending, spec)
+        if script is not None and script.is_checked:
+            return results.script_result(ending, spec)
+        return results.program_result(ending)
+
+    def _attend(self, running: RunningSandbox, dialogue: Dialogue | None) -> Ending:
+        try:
+            ending = Conversation(running, self._limits, dialogue, self._on_output).attend()
+        except LauncherLost as error:
+            raise self._link.porter.lost or hung_up(error.message) from error
+        lost = self._link.porter.lost
+        if lost is not None and ending.failure is None and "killed_for" not in ending.record:
+            raise lost
+        return ending
+
+    def _begin(self, order: dict[str, Any], input_fd: int, channel: socket.socket | None) -> RunningSandbox:
+        """Begin an execution and return it as if it were in a sandbox of the process provider."""
+        stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
+        stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
+        control, theirs = _pair()
+        unused, ordered = socket.socketpair()
+        unused.close()
+        if channel is not None:
+            os.close(their_stdout)
+            their_stdout = input_fd
+        parcel = Parcel(
+            order={**order, "limits": self._limits.to_dict()},
+            input_fd=input_fd,
+            output_fd=their_stdout,
+            errors_fd=their_stderr,
+            control=theirs,
+            finish=porter.as_record,
+            deadline_s=self._deadline_s,
+        )
+        self._link.porter.begin(parcel)
+        return RunningSandbox(
+            control=control, order=ordered, stdout=stdout, stderr=stderr, channel=channel, aside=Aside()
+        )
+
+    def _spec(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> SandboxSpec:
+        return SandboxSpec(
+            lane=Lane.PROGRAM,
+            argv=argv,
+            script=None if script is None else script.source,
+            grants=(),
+            runtime=(),
+            environment=checked_environment(self._context.environment),
+            working_directory=self._context.working_directory or DEFAULT_DIRECTORY,
+            limits=self._limits,
+        )

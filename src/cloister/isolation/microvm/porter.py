@@ -1,0 +1,403 @@
+"""The host's end of the connection to an agent: it carries bytes between executions in a machine and local descriptors.
+
+Owns the numbering of executions, flow control, deadlines, and the end of each. To whoever runs something a machine then
+looks like a sandbox of the process provider: pipes, a connection to a guest, and a control connection on which the
+record of the end arrives. Every byte from the machine is hostile: a frame that breaks the protocol ends the machine.
+One thread of its own does all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cloister.errors import CloisterError, WireError
+from cloister.isolation.microvm import statuses
+from cloister.isolation.microvm.guest.frames import (
+    AGENT,
+    STREAMS_MAX,
+    WINDOW_BYTES,
+    Decoder,
+    Frame,
+    Kind,
+    encode,
+    encode_credit,
+    encode_json,
+)
+from cloister.isolation.microvm.statuses import Ended
+
+READ_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 256 * 1024
+CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
+UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What waits to be sent before nothing more is read from local descriptors."""
+NEVER_S: Final = float("inf")
+TERMINAL_TURN_S: Final = 0.1
+"""How often the size of a local terminal is looked at: its change is told to nobody who does not run on it."""
+GRACE_S: Final = 5.0
+"""How long an agent may take to end an execution before its machine is ended."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Parcel:
+    """One execution as the porter sees it. Its descriptors are the porter's, which closes them.
+
+    Attributes:
+        order: What the agent is to do.
+        input_fd: Where its input is read; -1 for none.
+        output_fd: Where its output is written; -1 for none. The same as its input for a connection or a terminal.
+        errors_fd: Where its standard error is written; -1 for none.
+        control: Says by anything, or by its end, that the execution is to end; gets the last word on it.
+        finish: Makes that word.
+        deadline_s: When it is ended, on the monotonic clock.
+        wall_ms: The limit that stands behind the deadline.
+        window: Of a terminal: its last known size.
+    """
+
+    order: dict[str, Any]
+    input_fd: int = -1
+    output_fd: int = -1
+    errors_fd: int = -1
+    control: socket.socket
+    finish: Callable[[Ended], bytes]
+    deadline_s: float = NEVER_S
+    window: tuple[int, int] | None = None
+    began_s: float = field(default_factory=time.monotonic)
+    credit: int = WINDOW_BYTES
+    pending: dict[int, bytearray] = field(default_factory=dict)
+    taken_bytes: int = 0
+    over: set[Kind] = field(default_factory=set)
+    is_ending: bool = False
+    is_late: bool = False
+    ended: Ended | None = None
+
+
+class Porter:
+    """It. For several threads.
+
+    Args:
+        connection: To the agent; closed by `close`.
+        on_lost: Called once, in the porter's thread, when the machine is not to be used any more, with why.
+    """
+
+    def __init__(self, connection: socket.socket, on_lost: Callable[[CloisterError], None]) -> None:
+        self._connection = connection
+        self._on_lost = on_lost
+        self._decoder = Decoder()
+        self._lock = threading.Lock()
+        self._new: list[Parcel] = []
+        self._parcels: dict[int, Parcel] = {}
+        self._last_number = AGENT
+        self._unsent = bytearray()
+        self._is_open = True
+        self.lost: CloisterError | None = None
+        self._woken_fd, self._wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._thread = threading.Thread(target=self._run, name="cloister-porter", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"Porter({len(self._parcels)} executions{'' if self.lost is None else ', lost'})"
+
+    def start(self) -> None:
+        """Begin to carry; the agent was greeted and adopted before."""
+        self._connection.setblocking(False)
+        self._thread.start()
+
+    @property
+    def parcels_count(self) -> int:
+        """How many executions there are."""
+        return len(self._parcels) + len(self._new)
+
+    def begin(self, parcel: Parcel) -> None:
+        """Begin an execution; when the machine is lost already, it ends at once."""
+        with self._lock:
+            self._new.append(parcel)
+        self._wake()
+
+    def close(self) -> None:
+        """Stop carrying, and end all executions. Idempotent."""
+        self._is_open = False
+        self._wake()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        elif self._thread.ident is None:
+            self._conclude()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._wake_fd, b"w")
+
+    def _run(self) -> None:
+        try:
+            while self._is_open:
+                self._turn()
+        except CloisterError as error:
+            self.lost = error
+        except OSError as error:
+            self.lost = statuses.hung_up(error.strerror or "")
+        finally:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """End every execution, with what is known of it."""
+        self._is_open = False
+        lost = self.lost or statuses.hung_up("the machine was stopped")
+        with self._lock:
+            parcels, self._new = [*self._parcels.values(), *self._new], []
+        self._parcels.clear()
+        if self.lost is not None:
+            self._on_lost(lost)
+        for parcel in parcels:
+            self._finish(parcel, parcel.ended or self._unended(parcel))
+        self._connection.close()
+        for descriptor in (self._woken_fd, self._wake_fd):
+            os.close(descriptor)
+
+    def _unended(self, parcel: Parcel) -> Ended:
+        limit = self._wall_limit(parcel) if parcel.is_late else None
+        return Ended(report=None, limit=limit, usage={}, lost=self.lost)
+
+    # One turn --------------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self._take_new()
+        poll = select.poll()
+        poll.register(self._woken_fd, select.POLLIN)
+        poll.register(self._connection, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+        watched: dict[int, Parcel] = {}
+        for parcel in self._parcels.values():
+            for descriptor, events in self._watched(parcel).items():
+                watched[descriptor] = parcel
+                poll.register(descriptor, events)
+        ready = dict(poll.poll(self._timeout_ms()))
+        if self._woken_fd in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._woken_fd, READ_BYTES)
+        if self._connection.fileno() in ready:
+            self._send()
+            self._receive()
+        for descriptor, events in ready.items():
+            if descriptor in watched:
+                self._attend(watched[descriptor], descriptor, events)
+        self._check_times()
+        for number in [number for number, parcel in self._parcels.items() if self._is_done(parcel)]:
+            parcel = self._parcels.pop(number)
+            assert parcel.ended is not None  # noqa: S101 - which is what makes it done
+            self._finish(parcel, parcel.ended)
+
+    def _watched(self, parcel: Parcel) -> dict[int, int]:
+        found: dict[int, int] = {}
+        if parcel.ended is None:
+            found[parcel.control.fileno()] = 0 if parcel.is_ending else select.POLLIN
+            if parcel.input_fd >= 0 and parcel.credit > 0 and len(self._unsent) < UNSENT_BYTES_MAX:
+                found[parcel.input_fd] = select.POLLIN
+        for descriptor, pending in parcel.pending.items():
+            if pending:
+                found[descriptor] = found.get(descriptor, 0) | select.POLLOUT
+        return found
+
+    def _timeout_ms(self) -> int | None:
+        until_s = min((self._next_s(parcel) for parcel in self._parcels.values()), default=NEVER_S)
+        return None if until_s == NEVER_S else max(0, int((until_s - time.monotonic()) * 1000) + 1)
+
+    def _next_s(self, parcel: Parcel) -> float:
+        if parcel.ended is not None:
+            return NEVER_S
+        return min(parcel.deadline_s, time.monotonic() + TERMINAL_TURN_S if parcel.window else NEVER_S)
+
+    def _take_new(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+        for parcel in new:
+            number = self._free_number()
+            self._parcels[number] = parcel
+            for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
+                os.set_blocking(descriptor, False)
+            self._unsent += encode_json(number, Kind.ORDER, parcel.order)
+            if parcel.input_fd >= 0:
+                self._take_input(number, parcel)
+        if new:
+            self._send()
+
+    def _free_number(self) -> int:
+        for _ in range(STREAMS_MAX):
+            self._last_number = self._last_number % (STREAMS_MAX - 1) + 1
+            if self._last_number not in self._parcels:
+                return self._last_number
+        raise WireError("there are too many executions in one machine", code="provider.wire-order")
+
+    def _attend(self, parcel: Parcel, descriptor: int, events: int) -> None:
+        if descriptor == parcel.control.fileno():
+            self._end(parcel)
+            return
+        if events & (select.POLLOUT | select.POLLERR | select.POLLHUP) and parcel.pending.get(descriptor):
+            self._write(parcel, descriptor)
+        if descriptor == parcel.input_fd and events & (select.POLLIN | select.POLLHUP):
+            self._take_input(self._number_of(parcel), parcel)
+
+    def _number_of(self, parcel: Parcel) -> int:
+        return next(number for number, each in self._parcels.items() if each is parcel)
+
+    # To the machine --------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        while self._unsent:
+            try:
+                del self._unsent[: self._connection.send(self._unsent)]
+            except BlockingIOError:
+                return
+
+    def _take_input(self, number: int, parcel: Parcel) -> None:
+        if parcel.credit <= 0 or Kind.INPUT in parcel.over:
+            return
+        try:
+            data = os.read(parcel.input_fd, min(READ_BYTES, parcel.credit))
+        except BlockingIOError:
+            return
+        except OSError:  # the terminal or the connection of who gives input is gone
+            data = b""
+        parcel.credit -= len(data)
+        self._unsent += encode(number, Kind.INPUT, data)
+        if not data:
+            parcel.over.add(Kind.INPUT)
+            self._drop_input(parcel)
+        self._send()
+
+    def _drop_input(self, parcel: Parcel) -> None:
+        if parcel.input_fd != parcel.output_fd:
+            os.close(parcel.input_fd)
+        parcel.input_fd = -1
+
+    def _end(self, parcel: Parcel) -> None:
+        if not parcel.is_ending:
+            parcel.is_ending = True
+            parcel.deadline_s = time.monotonic() + GRACE_S
+            self._unsent += encode(self._number_of(parcel), Kind.END)
+            self._send()
+
+    def _check_times(self) -> None:
+        now_s = time.monotonic()
+        for number, parcel in self._parcels.items():
+            if parcel.ended is not None:
+                continue
+            if now_s >= parcel.deadline_s:
+                if parcel.is_ending:
+                    raise WireError("the agent does not end an execution in time", code="provider.wire-order")
+                parcel.is_late = True
+                self._end(parcel)
+            if parcel.window is not None and parcel.output_fd >= 0:
+                self._look_at_window(number, parcel)
+
+    def _look_at_window(self, number: int, parcel: Parcel) -> None:
+        size = os.get_terminal_size(parcel.output_fd)
+        if (size.lines, size.columns) != parcel.window:
+            parcel.window = (size.lines, size.columns)
+            body = {"rows": size.lines, "columns": size.columns}
+            self._unsent += encode_json(number, Kind.RESIZE, body)
+            self._send()
+
+    # From the machine ------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        try:
+            data = self._connection.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            raise statuses.hung_up("the connection ended")
+        for frame in self._decoder.feed(data):
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        parcel = self._parcels.get(frame.stream)
+        if parcel is None or parcel.ended is not None:
+            raise WireError("the agent speaks of an execution that is not there", code="provider.wire-order")
+        match frame.kind:
+            case Kind.OUTPUT | Kind.ERRORS:
+                self._take_output(frame, parcel)
+            case Kind.CREDIT:
+                parcel.credit += frame.credit()
+                if parcel.credit > WINDOW_BYTES:
+                    raise WireError("the agent gives more credit than there is", code="provider.wire-order")
+            case Kind.STATUS:
+                parcel.ended = statuses.checked(frame.data())
+                if parcel.is_late:
+                    parcel.ended.limit = self._wall_limit(parcel)
+            case _:
+                raise WireError(f"the agent may not say {frame.kind.name}", code="provider.wire-order")
+
+    def _wall_limit(self, parcel: Parcel) -> tuple[str, int]:
+        return "wall_ms", round((time.monotonic() - parcel.began_s) * 1000)
+
+    def _take_output(self, frame: Frame, parcel: Parcel) -> None:
+        if frame.kind in parcel.over:
+            raise WireError("output came after its end", code="provider.wire-order")
+        descriptor = parcel.output_fd if frame.kind is Kind.OUTPUT else parcel.errors_fd
+        if not frame.body:
+            parcel.over.add(frame.kind)
+        pending = parcel.pending.setdefault(descriptor, bytearray())
+        if sum(map(len, parcel.pending.values())) + len(frame.body) > WINDOW_BYTES:
+            raise WireError("more output came than was asked for", code="provider.wire-order")
+        pending += frame.body
+        if descriptor < 0:
+            self._took(parcel, len(pending))
+            pending.clear()
+        else:
+            self._write(parcel, descriptor)
+
+    def _write(self, parcel: Parcel, descriptor: int) -> None:
+        pending = parcel.pending[descriptor]
+        while pending:
+            try:
+                count = os.write(descriptor, pending[:READ_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:  # nobody reads it any more
+                count = len(pending)
+            del pending[:count]
+            self._took(parcel, count)
+
+    def _took(self, parcel: Parcel, count: int) -> None:
+        parcel.taken_bytes += count
+        if parcel.taken_bytes >= CREDIT_STEP_BYTES and parcel.ended is None:
+            self._unsent += encode_credit(self._number_of(parcel), parcel.taken_bytes)
+            parcel.taken_bytes = 0
+            self._send()
+
+    # The end of an execution -----------------------------------------------------------------------------------------
+
+    def _is_done(self, parcel: Parcel) -> bool:
+        """Whether it has ended and what it wrote was taken; one that is not wanted any more need not be taken."""
+        return parcel.ended is not None and (parcel.is_ending or not any(parcel.pending.values()))
+
+    def _finish(self, parcel: Parcel, ended: Ended) -> None:
+        ended.wall_us = round((time.monotonic() - parcel.began_s) * 1e6)
+        for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
+            os.close(descriptor)
+        with contextlib.suppress(OSError):  # nobody waits for it any more
+            parcel.control.send(parcel.finish(ended))
+        parcel.control.close()
+
+
+def as_record(ended: Ended) -> bytes:
+    """Return how an execution ended in the words of a launcher of the process provider."""
+    record: dict[str, Any] = {"wall_us": ended.wall_us, **{k: v for k, v in ended.usage.items() if v is not None}}
+    report = dict(ended.report or {})
+    if "status" in report:
+        record["status"] = report.pop("status")
+    record["reported"] = report
+    if ended.limit is not None:
+        record["killed_for"] = list(ended.limit)
+    return json.dumps(record).encode("ascii")
+
+
+def as_report(ended: Ended) -> bytes:
+    """Return how an execution of a session ended in the words of a warden of the process provider; nothing if unknown."""
+    return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""

@@ -1,0 +1,164 @@
+"""A session in a machine, served on the host as one in a sandbox of the process provider is served inside it.
+
+Owns taking the orders of a session, turning each into an execution of the machine, and the end of the session: by a
+limit, because nobody uses it, because the machine is gone, or because it was closed. One thread of its own does that.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import select
+import socket
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable
+from typing import Any, Final
+
+from cloister.errors import LaunchError
+from cloister.isolation.microvm import porter
+from cloister.isolation.microvm.porter import Parcel
+from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.process import session_orders
+from cloister.isolation.process.session_orders import Order, OrderKind
+from cloister.isolation.process.spec import SandboxSpec
+
+TURN_S: Final = 0.25
+Record = dict[str, Any]
+
+
+class SessionServer:
+    """It.
+
+    Args:
+        ready: The machine, which is stopped at the end.
+        channel: Where orders come from.
+        control: Closing its other end ends the session; the record of the end goes out on it.
+        spec: What the session may do.
+        stop: Stops the machine.
+    """
+
+    def __init__(
+        self,
+        ready: ReadyMachine,
+        channel: socket.socket,
+        control: socket.socket,
+        spec: SandboxSpec,
+        stop: Callable[[], None],
+    ) -> None:
+        self._ready = ready
+        self._channel = channel
+        self._control = control
+        self._spec = spec
+        self._stop = stop
+        self._began_s = time.monotonic()
+        self._used_s = self._began_s
+        self._thread = threading.Thread(target=self._run, name="cloister-session", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take orders."""
+        self._channel.send(session_orders.READY)
+        self._thread.start()
+
+    def _run(self) -> None:
+        record: Record = {}
+        try:
+            record = self._serve()
+        finally:
+            usage = self._ready.usage()
+            self._stop()
+            record |= {"wall_us": round((time.monotonic() - self._began_s) * 1e6)}
+            counted = {"cpu_user_us": usage.cpu_user_us, "cpu_system_us": usage.cpu_system_us}
+            record |= {name: value for name, value in counted.items() if value is not None}
+            with contextlib.suppress(OSError):  # whoever had it open is gone
+                self._control.send(json.dumps(record).encode("ascii"))
+            self._control.close()
+            self._channel.close()
+
+    def _serve(self) -> Record:
+        poll = select.poll()
+        for each in (self._channel, self._control, self._ready.machine):
+            poll.register(each.fileno(), select.POLLIN)
+        terms = self._spec.session
+        assert terms is not None  # noqa: S101 - which is what makes it a session
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(TURN_S * 1000)}
+            now_s = time.monotonic()
+            if self._ready.machine.fileno() in ready or self._ready.link.porter.lost is not None:
+                return {}
+            if self._control.fileno() in ready:
+                return {"status": 0, "reported": {}}
+            if self._channel.fileno() in ready and not self._take_order():
+                return {"status": 0, "reported": {}}
+            if self._ready.link.porter.parcels_count:
+                self._used_s = now_s
+            lasted_ms = round((now_s - self._began_s) * 1000)
+            if lasted_ms >= self._spec.limits.wall_ms:
+                return {"killed_for": ["wall_ms", lasted_ms], "reported": {}}
+            if now_s - self._used_s >= terms.idle_ms / 1000:
+                with contextlib.suppress(OSError):
+                    self._channel.send(session_orders.ENDED_IDLE)
+                return {"status": 0, "reported": {}}
+
+    def _take_order(self) -> bool:
+        """Begin what is asked for; return False when nothing more is asked."""
+        space = socket.CMSG_SPACE(session_orders.ORDER_FDS_MAX * array.array("i").itemsize)
+        message, ancillary, _, _ = self._channel.recvmsg(len(session_orders.ORDER), space, socket.MSG_CMSG_CLOEXEC)
+        received = array.array("i")
+        for _, _, rights in ancillary:
+            received.frombytes(rights)
+        if message != session_orders.ORDER:
+            return False
+        order_fd, report_fd, *streams = received
+        order = Order.from_bytes(os.pread(order_fd, os.fstat(order_fd).st_size, 0))
+        os.close(order_fd)
+        report = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report_fd)
+        self._used_s = time.monotonic()
+        self._ready.link.porter.begin(self._parcel(order, report, streams))
+        return True
+
+    def _parcel(self, order: Order, report: socket.socket, streams: list[int]) -> Parcel:
+        words: dict[str, Any] = {"limits": self._spec.limits.to_dict()}
+        if order.kind is OrderKind.PROGRAM:
+            words |= {
+                "do": "program",
+                "argv": list(order.argv),
+                "environment": self._spec.full_environment() | order.environment,
+                "directory": order.working_directory,
+                "window": None if order.window is None else list(order.window),
+            }
+        else:
+            words |= {"do": order.kind.value, "path": order.path}
+        if order.window is not None:
+            slave = _open_terminal(report, order.window)
+            streams = [slave, slave, -1]
+        return Parcel(
+            order=words,
+            input_fd=streams[0],
+            output_fd=streams[1],
+            errors_fd=streams[2],
+            control=report,
+            finish=porter.as_report,
+            window=order.window,
+        )
+
+
+def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:
+    """Open a terminal that passes everything on, hand its master to whoever waits, and return its slave.
+
+    The terminal that the program sees is in the machine and does the work of one; this one only looks like it to the
+    code that attends to a session.
+    """
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise LaunchError(f"no terminal can be opened on this host: {error.strerror}") from error
+    tty.setraw(slave, termios.TCSANOW)
+    termios.tcsetwinsize(slave, window)
+    report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
+    os.close(master)
+    return slave

@@ -1,0 +1,260 @@
+"""What becomes of the host's files after an execution in a machine has worked on a copy of them.
+
+Owns the comparison of three states: what was sent, what came back, and what is there now; and the changes that follow
+from it. What came back is hostile. Only what differs from what was sent is changed; where the host's file is not what
+was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the next
+name, so nothing outside the granted path is reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import posixpath
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.isolation.process.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused, Source
+from cloister.isolation.process.unpacking import Unpacking
+
+STAGE_PREFIX: Final = ".cloister-back-"
+READ_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, directory or link below the top.
+
+    Attributes:
+        kind: `file`, `directory` or `link`.
+        fact: Digest of a file's content, target of a link; nothing for a directory.
+        is_executable: Of a file, whether its owner may execute it.
+        identity: What tells whether the very same is there: device, inode, time of change, size. Not compared.
+    """
+
+    kind: str
+    fact: str
+    is_executable: bool
+    identity: tuple[int, ...]
+
+    def is_alike(self, other: Entry | None) -> bool:
+        """Whether both have the same content."""
+        return other is not None and (self.kind, self.fact, self.is_executable) == (
+            other.kind, other.fact, other.is_executable,
+        )  # fmt: skip
+
+
+Listing = dict[str, Entry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """The host's file or directory as it was before it was sent.
+
+    Attributes:
+        path: Where it is, canonical.
+        listing: Of all that is in it, by the name below it; itself under the empty name.
+    """
+
+    path: str
+    listing: Listing
+
+    @classmethod
+    def look(cls, path: str, bounds: Bounds) -> Original:
+        """List what is there.
+
+        Raises:
+            CopyRefused: It is more than may be copied.
+            OSError: It cannot be read.
+        """
+        return cls(path=path, listing=_list(path, bounds))
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is one."""
+        return self.listing[""].kind == "directory"
+
+    @contextlib.contextmanager
+    def staging(self, bounds: Bounds) -> Iterator[Staged]:
+        """Give a place beside the originals for what comes back; it is removed at the end."""
+        where = self.path if self.is_directory else None
+        directory = tempfile.mkdtemp(prefix=STAGE_PREFIX, dir=where)
+        try:
+            yield Staged(self, directory, bounds)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+class Staged:
+    """What came back.
+
+    Args:
+        original: What was sent.
+        directory: Where it is unpacked, empty.
+        bounds: How much it may be.
+    """
+
+    def __init__(self, original: Original, directory: str, bounds: Bounds) -> None:
+        self._original = original
+        self._directory = directory
+        self._bounds = bounds
+        self.sha256 = ""
+
+    @property
+    def _top(self) -> str:
+        return posixpath.join(self._directory, posixpath.basename(self._original.path))
+
+    def read(self, source: Source) -> None:
+        """Unpack the stream; raises as `Unpacking.read`."""
+        with Unpacking(self._directory, self._bounds) as unpacking:
+            self.sha256 = unpacking.read(source).sha256
+            unpacking.commit()
+
+    def apply(self) -> None:
+        """Change the host's files as the execution has changed its copies: all of them, or none.
+
+        Raises:
+            CopyRefused: Something is not as it was sent any more, or became something else in the machine.
+            OSError: It cannot be written.
+        """
+        before, after = self._original.listing, _list(self._top, self._bounds)
+        changed = sorted(name for name, entry in after.items() if not entry.is_alike(before.get(name)))
+        removed = sorted(before.keys() - after.keys(), reverse=True)
+        now = _list(self._original.path, _unbounded(), skipped=STAGE_PREFIX)
+        for name in (*changed, *removed):
+            self._require_untouched(name, before.get(name), now.get(name), after.get(name))
+        if not self._original.is_directory:
+            self._overwrite()
+            return
+        root = os.open(self._original.path, DIRECTORY_FLAGS | os.O_NOFOLLOW)
+        staged = os.open(self._top, DIRECTORY_FLAGS | os.O_NOFOLLOW)
+        try:
+            for name in removed:
+                _remove(root, name, before[name])
+            for name in changed:
+                _place(root, staged, name, after[name], before.get(name))
+        finally:
+            os.close(root)
+            os.close(staged)
+
+    def _require_untouched(self, name: str, before: Entry | None, now: Entry | None, after: Entry | None) -> None:
+        shown = posixpath.join(self._original.path, name).rstrip("/")
+        same = (before is None) == (now is None) and (
+            before is None or now is None or (before.is_alike(now) and _same_identity(before, now))
+        )
+        if not same:
+            raise CopyRefused("it was changed on the host meanwhile; nothing was written back", shown)
+        if name == "" and after is not None and before is not None and before.kind != after.kind:
+            raise CopyRefused("it became something else; nothing was written back", shown)
+
+    def _overwrite(self) -> None:
+        """Give a granted file its new content, in place: its directory was not granted."""
+        source = os.open(self._top, OPEN_FLAGS)
+        try:
+            target = os.open(self._original.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                facts = os.fstat(target)
+                if (facts.st_dev, facts.st_ino) != self._original.listing[""].identity[:2]:
+                    raise CopyRefused("it was replaced on the host meanwhile", self._original.path)
+                os.ftruncate(target, 0)
+                while piece := os.read(source, READ_BYTES):
+                    view = memoryview(piece)
+                    while view:
+                        view = view[os.write(target, view) :]
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+
+
+def _same_identity(before: Entry, now: Entry) -> bool:
+    return before.kind == "directory" or before.identity == now.identity
+
+
+def _unbounded() -> Bounds:
+    return Bounds(content_bytes=1 << 62, entries_count=1 << 62)
+
+
+def _list(path: str, bounds: Bounds, skipped: str = "\0") -> Listing:
+    """List a file, or a directory with all below it, following no link."""
+    found: Listing = {}
+    parent, name = posixpath.split(path)
+    parent_fd = os.open(parent or "/", DIRECTORY_FLAGS)
+    try:
+        _list_below(parent_fd, name, "", found, [bounds.content_bytes, bounds.entries_count], skipped)
+    finally:
+        os.close(parent_fd)
+    return found
+
+
+def _list_below(parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str) -> None:
+    facts = os.lstat(name, dir_fd=parent_fd)
+    identity = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+    room[1] -= 1
+    room[0] -= facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    if min(room) < 0:
+        raise CopyRefused("it is more than may be copied", path)
+    if stat.S_ISLNK(facts.st_mode):
+        found[path] = Entry("link", os.readlink(name, dir_fd=parent_fd), False, identity)
+        return
+    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+        raise CopyRefused("it is neither a file, a directory nor a link", path)
+    descriptor = os.open(name, OPEN_FLAGS, dir_fd=parent_fd)
+    try:
+        if stat.S_ISDIR(facts.st_mode):
+            found[path] = Entry("directory", "", False, identity)
+            for each in sorted(os.listdir(descriptor)):
+                if not each.startswith(skipped):
+                    _list_below(descriptor, each, posixpath.join(path, each), found, room, skipped)
+        else:
+            with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path] = Entry("file", digest, bool(facts.st_mode & 0o100), identity)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened_parent(root: int, path: str) -> Iterator[tuple[int, str]]:
+    """Open the directory of a path below a root, step by step, following no link."""
+    *parents, name = path.split("/")
+    descriptor = os.dup(root)
+    try:
+        for part in parents:
+            below = os.open(part, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
+
+
+def _remove(root: int, path: str, entry: Entry) -> None:
+    with _opened_parent(root, path) as (parent, name):
+        if entry.kind == "directory":
+            os.rmdir(name, dir_fd=parent)
+        else:
+            os.unlink(name, dir_fd=parent)
+
+
+def _place(root: int, staged: int, path: str, entry: Entry, before: Entry | None) -> None:
+    """Put an entry in its place: files and links by renaming what was staged."""
+    with _opened_parent(root, path) as (parent, name), _opened_parent(staged, path) as (origin, _):
+        if before is not None and before.kind != entry.kind:
+            if before.kind == "directory":
+                os.rmdir(name, dir_fd=parent)
+            else:
+                os.unlink(name, dir_fd=parent)
+        if entry.kind == "directory":
+            os.mkdir(name, 0o755, dir_fd=parent)
+            return
+        if entry.kind == "file" and before is not None and before.kind == "file":
+            mode = stat.S_IMODE(os.lstat(name, dir_fd=parent).st_mode)
+            executable = mode | 0o100 if entry.is_executable else mode & ~0o111
+            os.chmod(name, executable, dir_fd=origin)
+        os.rename(name, name, src_dir_fd=origin, dst_dir_fd=parent)
