@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import time
@@ -86,14 +87,21 @@ def prove(pid: int) -> Proof:
 
 
 def _check(name: str, filters: list[bytes], machine: str) -> None:
-    for probe, number in _PROBES[machine].items():
-        args = (_AF_INET,) if probe == "socket" else ()
-        try:
-            let_through = is_let_through(filters, Call(number, _ARCHES[machine], args))
-        except UnknownInstruction as error:
-            raise _unproven(f"the filter of its thread {name} cannot be read: {error}") from error
-        if let_through:
-            raise _unproven(f"the filter of its thread {name} lets {probe} through")
+    try:
+        let_through = _let_through(tuple(filters), machine)
+    except UnknownInstruction as error:
+        raise _unproven(f"the filter of its thread {name} cannot be read: {error}") from error
+    if let_through:
+        raise _unproven(f"the filter of its thread {name} lets {', '.join(let_through)} through")
+
+
+@functools.lru_cache(maxsize=64)  # the threads of all machines of one VMM have the same few
+def _let_through(filters: tuple[bytes, ...], machine: str) -> tuple[str, ...]:
+    return tuple(
+        probe
+        for probe, number in _PROBES[machine].items()
+        if is_let_through(filters, Call(number, _ARCHES[machine], (_AF_INET,) if probe == "socket" else ()))
+    )
 
 
 def _threads(pid: int) -> list[int]:

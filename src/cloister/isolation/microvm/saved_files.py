@@ -63,11 +63,16 @@ def copy_filled(source: int, target: int) -> None:
         for start in range(0, len(part), BLOCK_BYTES):
             block = part[start : start + BLOCK_BYTES]
             if block != nothing[: len(block)]:
-                _write(target, block, position + start)
+                write(target, block, position + start)
         position += len(part)
 
 
-def _write(target: int, block: memoryview, position: int) -> None:
+def write(target: int, block: memoryview, position: int) -> None:
+    """Write all of some bytes at a position.
+
+    Raises:
+        OSError: No space.
+    """
     while block:
         count = os.pwrite(target, block, position)
         block, position = block[count:], position + count

@@ -14,6 +14,7 @@ from typing import Final
 
 from cloister.errors import ProviderUnavailable, quoted
 from cloister.isolation.microvm.firecracker.settings import FirecrackerSettings
+from cloister.isolation.microvm.programs import digest_of, processor
 
 VERSION_TIMEOUT_S: Final = 20.0
 OLDEST: Final = (1, 8)
@@ -98,16 +99,3 @@ def version_of(program: Path) -> str:
     if found is None:
         raise ProviderUnavailable(f"{program} does not tell its version but {quoted(text) or 'nothing'}")
     return ".".join(found.groups())
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def processor() -> str:
-    """Return what the host's kernel says of the first processor that does not change while it runs."""
-    wanted = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU part"}
-    first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
-    return "\n".join(line for line in first.splitlines() if line.partition(":")[0].strip() in wanted)

@@ -15,8 +15,8 @@ from typing import Final
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.microvm import filter_proof, vmm_groups
 from cloister.isolation.microvm.filter_proof import Proof
-from cloister.isolation.microvm.firecracker.identity import digest_of
 from cloister.isolation.microvm.firecracker.jail import JailedProcess
+from cloister.isolation.microvm.programs import digest_of
 
 FILTER_WAIT_S: Final = 5.0
 OWN_NAMESPACES: Final = ("mnt", "net", "pid")
