@@ -1,7 +1,7 @@
 """A machine's agent, as the host speaks to it.
 
-Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted. What
-an execution comes to is decided where the process provider decides it, so that no two providers differ.
+Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted.
+What an execution comes to is decided where the process provider decides it, so that no two providers differ.
 """
 
 from __future__ import annotations
@@ -157,6 +157,19 @@ class MachineLink:
         self._porter = Porter(self._connection, self._lose)
         self._porter.start()
 
+    def attest(self, challenge: dict[str, Any]) -> dict[str, Any]:
+        """Have the machine's TPM answer a challenge, before the agent is adopted.
+
+        Raises:
+            MachineLost: It does not answer.
+            WireError: It answers with something else.
+        """
+        self._connection.sendall(encode_json(AGENT, Kind.ATTEST, challenge))
+        frame = self._await(ADOPT_TIMEOUT_S)
+        if (frame.stream, frame.kind) != (AGENT, Kind.ATTEST):
+            raise WireError("the agent does not answer to a challenge", code="provider.wire-order")
+        return frame.data()
+
     def _lose(self, error: CloisterError) -> None:
         self._on_lost(error)
 
@@ -229,16 +242,16 @@ def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
 
 
 class _RunningPlan(RunningSandbox):
-    """An execution in a machine; a plan has ended for its host when it has given its result.
+    """An execution in a machine. A plan has ended for its host when it has given its result.
 
-    Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and measured
-    first costs more than most plans do.
+    Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and
+    measured first costs more than most plans do.
     """
 
     def conclude(self) -> dict[str, Any] | None:
         """Return the record of the end of a plan."""
         self.is_over = True
-        return {"status": 0}
+        return {"status": 0, "wall_us": round((time.monotonic() - self._begun_s) * 1e6)}
 
 
 class _Execution:
@@ -358,6 +371,7 @@ class _Execution:
         )
         self._link.porter.begin(parcel)
         return _RunningPlan(
+            _begun_s=time.monotonic(),
             control=control,
             order=ordered,
             stdout=stdout,

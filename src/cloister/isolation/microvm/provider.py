@@ -1,8 +1,8 @@
 """The microVM provider: every workload in a virtual machine of its own.
 
-Owns the way of one execution: check the token, take a machine that nobody has used, have its agent do the work, and stop
-it. What a machine is and how it is confined is below; what the agent and its host say to each other is `link`'s. There
-is no other way to run anything: where a machine cannot be had, the execution is refused.
+Owns the way of one execution: check the token, take a machine that nobody has used, have its agent do the work, and
+stop it. What a machine is and how it is confined is below; what the agent and its host say to each other is `link`'s.
+There is no other way to run anything: where a machine cannot be had, the execution is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
 from cloister.errors import ProviderError
-from cloister.isolation.microvm import selftest
+from cloister.isolation.attestation import Attestation
+from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
@@ -26,7 +27,7 @@ from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.session import MicroVMSession
-from cloister.isolation.microvm.snapshot import SnapshotStore
+from cloister.isolation.microvm.snapshot import Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
@@ -157,6 +158,33 @@ class MicroVMProvider:
                 raise watch.error or ready.lost(lost) from lost
         return replace(result, usage=_joined(result.usage, before, ready.usage()))
 
+    def attest(self, limits: ResourceLimits) -> Attestation:
+        """Measure what the machines for a run are made of; see `AttestingProvider.attest`.
+
+        Where machines go on from a snapshot and there is none yet, one is booted and saved.
+        """
+        stock, snapshot = self.stock(limits), None
+        if self._config.keeps_snapshots:
+            snapshot = stock.snapshot()
+        return self._stated(limits, snapshot)
+
+    def quote(self, nonce: bytes, limits: ResourceLimits) -> Attestation:
+        """Boot a machine with a TPM and have it quoted; see `QuotingProvider.quote`."""
+        stated = self._stated(limits, None)
+        vmm, parts = self._running()
+        return measuring.quoted_boot(stated, vmm, parts, self._config.spec_for(limits), nonce, self._confined())
+
+    def _stated(self, limits: ResourceLimits, snapshot: Snapshot | None) -> Attestation:
+        self.stock(limits)  # which loads and measures the parts
+        vmm, parts = self._running()
+        spec = self._config.spec_for(limits)
+        return measuring.attestation(self.name, vmm, parts, spec, limits, snapshot, self._clock)
+
+    def _running(self) -> tuple[Vmm, MachineParts]:
+        if self._vmm is None or self._parts is None:
+            raise _closed()
+        return self._vmm, self._parts
+
     def open_session(self, context: SessionContext) -> MicroVMSession:
         """Start a machine that stays for several executions. See `SessionProvider.open_session`."""
         require_session_permit(self._verifier, context, context, self.level)
@@ -173,7 +201,7 @@ class MicroVMProvider:
         spec = self._config.spec_for(limits)
         with self._lock:
             if self._is_closed:
-                raise ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
+                raise _closed()
             if spec not in self._stocks:
                 self._stocks[spec] = self._make_stock(spec)
             return self._stocks[spec]
@@ -211,6 +239,10 @@ class MicroVMProvider:
             self._confinement.close()
         if parts is not None:
             parts.close()
+
+
+def _closed() -> ProviderError:
+    return ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
 
 
 def _joined(inside: Usage, before: VmmUsage, after: VmmUsage) -> Usage:

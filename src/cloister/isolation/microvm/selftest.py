@@ -1,7 +1,7 @@
 """The self-test: attempts inside a fresh machine and inside the walls of a VMM, and the report of what they prove.
 
-Owns what is attempted in a machine and the answers that hold. The walls of a VMM are tried by the attempts of the process
-provider, made by an interpreter in the VMM's place.
+Owns what is attempted in a machine and the answers that hold. The walls of a VMM are tried by the attempts of the
+process provider, made by an interpreter in the VMM's place.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Stock:
             if self._loaded is None:
                 first = self._find_or_save()
                 if first is not None:
-                    self.retire(first)
+                    self._pool.offer(first)
             return self._require_loaded().snapshot
 
     def _require_loaded(self) -> LoadedSnapshot:

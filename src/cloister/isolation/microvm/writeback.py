@@ -2,8 +2,8 @@
 
 Owns the comparison of three states: what was sent, what came back, and what is there now; and the changes that follow
 from it. What came back is hostile. Only what differs from what was sent is changed; where the host's file is not what
-was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the next
-name, so nothing outside the granted path is reached.
+was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the
+next name, so nothing outside the granted path is reached.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from cloister.errors import WireError
 from cloister.isolation.microvm.guest import kernel, payload, root, worker
 from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.microvm.guest.measured import Prover
 from cloister.isolation.microvm.guest.streams import Stream
 from cloister.isolation.process import privileges, reports, terminals
 from cloister.limits import ResourceLimits
@@ -33,6 +34,7 @@ TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
 WORKERS: Final = 2
 """One for the plan of the host, and one for a plan of our own before it."""
+BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.POWER_OFF})
 ENTROPY_BYTES_MIN: Final = 32
 
 
@@ -47,9 +49,13 @@ class Agent:
         connection_fd: To the host.
         facts: Who it is: goes out with its greeting.
         can_wait: Whether a read of nothing means that the host is not there yet; else it is gone.
+        prover: Who can prove what was measured at boot; None where nothing was.
     """
 
-    def __init__(self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool) -> None:
+    def __init__(
+        self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool, prover: Prover | None = None
+    ) -> None:
+        self._prover = prover
         self._connection_fd = connection_fd
         self._facts = facts
         self._can_wait = can_wait
@@ -66,6 +72,7 @@ class Agent:
             Kind.END: lambda frame: self._for_stream(frame, Stream.kill),
             Kind.RESIZE: self._resize,
             Kind.POWER_OFF: self._power_off,
+            Kind.ATTEST: self._attest,
         }
 
     def run(self) -> None:
@@ -123,7 +130,7 @@ class Agent:
             time.sleep(ABSENT_PAUSE_S)
         for frame in self._decoder.feed(data):
             act = self._acts.get(frame.kind)
-            if act is None or (not self._is_adopted and frame.kind not in (Kind.ADOPT, Kind.POWER_OFF)):
+            if act is None or (not self._is_adopted and frame.kind not in BEFORE_ADOPTION):
                 raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
             act(frame)
 
@@ -146,6 +153,11 @@ class Agent:
 
     def _power_off(self, _: Frame) -> None:
         raise PoweredOff
+
+    def _attest(self, frame: Frame) -> None:
+        if self._prover is None:
+            raise WireError("this machine has no TPM", code="provider.wire-order")
+        self._send(encode_json(AGENT, Kind.ATTEST, self._prover.answer(frame.data())))
 
     def _for_stream(self, frame: Frame, act: Callable[[Stream], None]) -> None:
         """Do something for a stream; one that has just ended is not there any more."""

@@ -29,6 +29,7 @@ MODULES: Final = frozenset({
     "isolation.process.archive", "isolation.process.unpacking", "isolation.process.syscalls",
     "isolation.process.batch", "isolation.process.calls", "isolation.process.cgroup", "isolation.process.cgroup.files",
     "isolation.process.mechanisms", "isolation.process.privileges", "isolation.process.reports",
+    "isolation.microvm.tpm", "isolation.microvm.tpm.client", "isolation.microvm.tpm.log", "isolation.microvm.tpm.wire",
     "isolation.process.steps", "isolation.process.terminals",
 })  # fmt: skip
 """Single modules that belong to the guest."""
