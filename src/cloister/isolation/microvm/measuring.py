@@ -28,6 +28,7 @@ from cloister.limits import ResourceLimits
 
 
 def attestation(
+    *,
     provider: str,
     vmm: Vmm,
     parts: MachineParts,
@@ -69,7 +70,13 @@ def attestation(
 
 
 def quoted_boot(
-    stated: Attestation, vmm: Vmm, parts: MachineParts, spec: MachineSpec, nonce: bytes, confinement: Confinement
+    stated: Attestation,
+    *,
+    vmm: Vmm,
+    parts: MachineParts,
+    spec: MachineSpec,
+    nonce: bytes,
+    confinement: Confinement,
 ) -> Attestation:
     """Boot a machine with a TPM, have that state what it measured, and end it.
 

@@ -410,7 +410,5 @@ def as_record(ended: Ended) -> bytes:
 
 
 def as_report(ended: Ended) -> bytes:
-    """Return how an execution of a session ended in the words of a warden of the process provider; nothing if it is not
-    known.
-    """
+    """Return how an execution of a session ended in the words of a warden; nothing when it is not known."""
     return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""

@@ -172,13 +172,22 @@ class MicroVMProvider:
         """Boot a machine with a TPM and have it quoted; see `QuotingProvider.quote`."""
         stated = self._stated(limits, None)
         vmm, parts = self._running()
-        return measuring.quoted_boot(stated, vmm, parts, self._config.spec_for(limits), nonce, self._confined())
+        return measuring.quoted_boot(
+            stated,
+            vmm=vmm,
+            parts=parts,
+            spec=self._config.spec_for(limits),
+            nonce=nonce,
+            confinement=self._confined(),
+        )
 
     def _stated(self, limits: ResourceLimits, snapshot: Snapshot | None) -> Attestation:
         self.stock(limits)  # which loads and measures the parts
         vmm, parts = self._running()
         spec = self._config.spec_for(limits)
-        return measuring.attestation(self.name, vmm, parts, spec, limits, snapshot, self._clock)
+        return measuring.attestation(
+            provider=self.name, vmm=vmm, parts=parts, spec=spec, limits=limits, snapshot=snapshot, clock=self._clock
+        )
 
     def _running(self) -> tuple[Vmm, MachineParts]:
         if self._vmm is None or self._parts is None:

@@ -192,7 +192,9 @@ def _list(path: str, bounds: Bounds, skipped: str = "\0") -> Listing:
     return found
 
 
-def _list_below(parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str) -> None:
+def _list_below(  # noqa: PLR0917 - the state of one walk
+    parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str
+) -> None:
     facts = os.lstat(name, dir_fd=parent_fd)
     identity = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
     room[1] -= 1
@@ -208,7 +210,7 @@ def _list_below(parent_fd: int, name: str, path: str, found: Listing, room: list
     try:
         if stat.S_ISDIR(facts.st_mode):
             found[path] = Entry("directory", "", False, identity)
-            for each in sorted(os.listdir(descriptor)):
+            for each in sorted(os.listdir(descriptor)):  # noqa: PTH208 - by descriptor
                 if not each.startswith(skipped):
                     _list_below(descriptor, each, posixpath.join(path, each), found, room, skipped)
         else:
