@@ -21,14 +21,17 @@ ROOTS: Final = (ENTRY, "cloister.isolation.guest.main")
 """Where the search begins; the second is what the first becomes for each execution."""
 PLACE: Final = "cloister"
 """Directory of the set inside the image."""
-PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest")
+PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest", "isolation.process.seccomp")
 """Packages that belong to the guest with all that is in them."""
 MODULES: Final = frozenset({
     "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
     "isolation.wire_errors", "isolation.wire_values", "isolation.microvm", "isolation.process",
-    "isolation.process.archive", "isolation.process.unpacking", "isolation.process.syscalls",
+    *(f"isolation.process.{name}" for name in (
+        "archive", "calls", "cgroup", "cgroup.files", "mechanisms", "privileges", "reports", "steps", "syscalls",
+        "terminals", "unpacking",
+    )),
 })  # fmt: skip
-"""Single modules that belong to the guest."""
+"""Single modules that belong to the guest; of the process provider those that run inside its sandboxes."""
 
 
 def guest_set(package: Path | None = None, roots: Iterable[str] = ROOTS) -> dict[str, bytes]:
