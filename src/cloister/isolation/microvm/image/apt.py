@@ -24,6 +24,7 @@ from cloister.isolation.microvm.image.digests import file_sha256
 from cloister.isolation.microvm.image.packages import Package
 
 PACKAGES_MAX: Final = 500
+_AHEAD_MAX: Final = 2000
 _ANSWER_TIMEOUT_S: Final = 60
 _FETCH_TIMEOUT_S: Final = 900
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,127}")
@@ -82,6 +83,7 @@ class Apt:
         """
         for name in names:
             _require_name(name)
+        self._look_ahead(names)
         found: dict[str, Offer] = {}
         pending = list(dict.fromkeys(names))
         while pending:
@@ -146,6 +148,12 @@ class Apt:
                 code="provider.image-lists",
                 hint=f"as root: {_UPDATE}",
             )
+
+    def _look_ahead(self, names: Sequence[str]) -> None:
+        """Look up at once what will probably be needed: each question makes apt read all its lists anew."""
+        text = _answer(["apt-cache", "depends", "--recurse", "--important", *names])
+        lines = (line.strip() for line in text.splitlines() if not line.startswith(" "))
+        self._look_up([name for name in lines if _NAME.fullmatch(name)][:_AHEAD_MAX])
 
     def _look_up(self, names: Sequence[str]) -> None:
         unknown = [name for name in dict.fromkeys(names) if name not in self._offers]
