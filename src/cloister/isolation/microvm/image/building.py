@@ -48,9 +48,11 @@ from cloister.isolation.microvm.image.store import DEFAULT_NAME, ImageStore
 from cloister.isolation.microvm.image.tree import Tree
 
 COMMAND_LINE: Final = "quiet edd=off panic=-1 reboot=k cgroup_no_v1=all"
-"""No BIOS is asked for disks; a panic and a reboot end the machine; only the unified control groups. The processor's
-random numbers count as such (the kernel's default): without them Python, which asks before any device is there, does not
-start. They only serve until the host sends its own.
+"""No BIOS is asked for disks; a panic and a reboot end the machine; only the unified control groups.
+
+The processor's random numbers count as such (the kernel's default): without them Python, which asks for some before any
+device is there, does not start. They only serve until the host sends its own.
+
 Source: Documentation/admin-guide/kernel-parameters.txt of Linux 6.1."""
 SOURCES: Final = ("debian", "host")
 
