@@ -94,8 +94,8 @@ NOT_DIGITS[124:136] = b"99999999999\0"
 
 @pytest.mark.parametrize(
     "data",
-    [ARCHIVE[:700], ARCHIVE[:512], ARCHIVE[:-9000], b"x" * 2048, b"", bytes(NOT_DIGITS)],
-    ids=["in content", "after header", "no end", "other", "empty", "no number"],
+    [ARCHIVE[:700], ARCHIVE[:512], ARCHIVE[:-9000], b"x" * 2048, b"", bytes(NOT_DIGITS), b"F" + ARCHIVE[1:]],
+    ids=["in content", "after header", "no end", "other", "empty", "no number", "another name"],
 )
 def test_a_damaged_archive_is_refused(data: bytes) -> None:
     with pytest.raises(InputError) as caught:
