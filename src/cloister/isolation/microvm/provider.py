@@ -23,6 +23,8 @@ from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.image.boot_report import record_boot
+from cloister.isolation.microvm.image.store import ImageStore
 from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
@@ -229,7 +231,14 @@ class MicroVMProvider:
             snapshots=SnapshotStore(self._home / SNAPSHOTS),
             signer=signer,
             clock=self._clock,
+            on_boot=self._record_boot,
         )
+
+    def _record_boot(self, boot_ms: int) -> None:
+        """Note beside the image how long it takes to boot, for `cloister image show`."""
+        with ImageStore(self._home).open(self._config.image) as image:
+            if self._parts is not None and image.image_id == self._parts.measured.image_id:
+                record_boot(image, boot_ms)
 
     def _confined(self) -> Confinement:
         if self._confinement is None:
