@@ -82,7 +82,9 @@ def test_firecracker(outer: Outer, scenario: str) -> None:
     run(outer, "firecracker_scenarios", scenario)
 
 
-@pytest.mark.skipif(not HAS_CLOUD_HYPERVISOR, reason="there is no cloud-hypervisor on PATH or in CLOISTER_CLOUD_HYPERVISOR")
+@pytest.mark.skipif(
+    not HAS_CLOUD_HYPERVISOR, reason="there is no cloud-hypervisor on PATH or in CLOISTER_CLOUD_HYPERVISOR"
+)
 @pytest.mark.parametrize("scenario", ["life", "devices"])
 def test_cloud_hypervisor(outer: Outer, scenario: str) -> None:
     run(outer, "cloud_hypervisor_scenarios", scenario)

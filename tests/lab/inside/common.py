@@ -28,7 +28,10 @@ def sealed(path: str) -> int:
 
 def parts(drives: tuple[Drive, ...] = ()) -> BootParts:
     return BootParts(
-        kernel_fd=sealed("/lab/vmlinux"), initramfs_fd=sealed("/lab/initramfs"), command_line=COMMAND_LINE, drives=drives
+        kernel_fd=sealed("/lab/vmlinux"),
+        initramfs_fd=sealed("/lab/initramfs"),
+        command_line=COMMAND_LINE,
+        drives=drives,
     )
 
 
@@ -56,7 +59,10 @@ def worked(link: MachineLink, number: int) -> None:
     link.adopt(time.time_ns(), os.urandom(64))
     workload = ExternalProgram(argv=("python3", "-c", f"print({number} * 2)"))
     context: Any = ExecutionContext(
-        execution_id=str(number), capability_id="cloister.exec", workload=workload, token=None  # type: ignore[arg-type]
+        execution_id=str(number),
+        capability_id="cloister.exec",
+        workload=workload,
+        token=None,  # type: ignore[arg-type]
     )
     result = link.execute(context, host=None, on_output=None)
     assert result.stdout == f"{number * 2}\n".encode(), result

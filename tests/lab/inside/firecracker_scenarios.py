@@ -88,7 +88,9 @@ def life() -> dict[str, Any]:
 def looked(machine: Any) -> dict[str, Any]:
     """Return what the kernel says of the jailed process; each is a wall."""
     pid = machine.pid
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
     other = {name: Path(f"/proc/{pid}/ns/{name}").stat().st_ino != Path(f"/proc/self/ns/{name}").stat().st_ino
              for name in ("mnt", "net", "pid", "ipc", "uts", "user")}  # fmt: skip
     files = sorted(os.listdir(f"/proc/{pid}/root"))
@@ -318,7 +320,9 @@ def full_disk() -> dict[str, Any]:
 def missing_programs() -> dict[str, Any]:
     """No jailer, no Firecracker, another user, a place without devices: each is named, and nothing runs."""
     said = [
-        error_of(lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.unavailable"),
+        error_of(
+            lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.unavailable"
+        ),
         error_of(
             lambda: settings.found({"PATH": "/nowhere", "CLOISTER_FIRECRACKER": "/usr/bin/firecracker"}),
             "provider.unavailable",

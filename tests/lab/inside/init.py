@@ -110,7 +110,10 @@ def main() -> None:
         reap()
         last = done.stdout.rstrip().rpartition(b"\n")[2]
         figures = json.loads(last) if done.returncode == 0 else {}
-        say(port, {"ok": done.returncode == 0, "figures": figures, "output": done.stdout.decode(errors="replace")[-8000:]})
+        say(
+            port,
+            {"ok": done.returncode == 0, "figures": figures, "output": done.stdout.decode(errors="replace")[-8000:]},
+        )
 
 
 if __name__ == "__main__":

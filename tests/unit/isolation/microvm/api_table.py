@@ -102,7 +102,8 @@ def _block(lines: list[str], at: int) -> tuple[Any, int]:
         key, _, text = lines[at].strip().partition(":")
         at += 1
         has_more = at < len(lines) and (
-            _indent(lines[at]) > depth or (_indent(lines[at]) == depth and lines[at].lstrip().startswith("- ") and not text)
+            _indent(lines[at]) > depth
+            or (_indent(lines[at]) == depth and lines[at].lstrip().startswith("- ") and not text)
         )
         if text.strip() in ("", "|", ">") and has_more and not text.strip() and not _is_text(lines[at]):
             found[key.strip("'\"")], at = _block(lines, at)

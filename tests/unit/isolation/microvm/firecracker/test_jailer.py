@@ -38,7 +38,14 @@ def test_every_wall_is_asked_for() -> None:
 
 def test_a_filter_and_a_configuration_are_named_as_the_jail_has_them() -> None:
     words = command(dataclasses.replace(PLAN, has_filter=True, has_config=True))
-    assert words[words.index("--") + 1 :] == ["--api-sock", "api", "--seccomp-filter", "filter", "--config-file", "config"]
+    assert words[words.index("--") + 1 :] == [
+        "--api-sock",
+        "api",
+        "--seccomp-filter",
+        "filter",
+        "--config-file",
+        "config",
+    ]
 
 
 def test_filters_are_never_switched_off() -> None:

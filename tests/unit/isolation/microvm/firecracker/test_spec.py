@@ -42,7 +42,9 @@ def endpoint(request: Request) -> tuple[str, str]:
     return request.method, re.sub(r"^/drives/.+", "/drives/{drive_id}", request.path)
 
 
-@pytest.mark.parametrize("request_", [*spec.configuration(FULL), *spec.configuration(PLAIN), *OTHERS], ids=lambda r: r.path)
+@pytest.mark.parametrize(
+    "request_", [*spec.configuration(FULL), *spec.configuration(PLAIN), *OTHERS], ids=lambda r: r.path
+)
 def test_every_request_is_one_firecracker_knows(request_: Request) -> None:
     assert faults(api_fields.OBJECTS, api_fields.ENDPOINTS[endpoint(request_)], request_.body) == []
 
@@ -115,7 +117,9 @@ def test_a_loaded_machine_does_not_run_before_its_filters_are_proven() -> None:
     assert load.body["resume_vm"] is False
 
 
-@pytest.mark.skipif("CLOISTER_FIRECRACKER_API" not in os.environ, reason="CLOISTER_FIRECRACKER_API names no description")
+@pytest.mark.skipif(
+    "CLOISTER_FIRECRACKER_API" not in os.environ, reason="CLOISTER_FIRECRACKER_API names no description"
+)
 def test_the_table_is_what_firecracker_publishes() -> None:
     published = parsed(Path(os.environ["CLOISTER_FIRECRACKER_API"]).read_text(encoding="utf-8"))
     assert published["info"]["version"] == api_fields.VERSION
@@ -125,10 +129,14 @@ def test_the_table_is_what_firecracker_publishes() -> None:
         assert body["schema"]["$ref"].rsplit("/", 1)[-1] == name
     assert all("get" in published["paths"][path] for path in api_fields.GETS)
     full = published["definitions"]["FullVmConfiguration"]["properties"]
-    assert {name: resolved(full[name], published["definitions"])[0] for name in api_fields.SECTIONS} == api_fields.SECTIONS
+    assert {
+        name: resolved(full[name], published["definitions"])[0] for name in api_fields.SECTIONS
+    } == api_fields.SECTIONS
 
 
-@pytest.mark.skipif("CLOISTER_FIRECRACKER_API" not in os.environ, reason="CLOISTER_FIRECRACKER_API names no description")
+@pytest.mark.skipif(
+    "CLOISTER_FIRECRACKER_API" not in os.environ, reason="CLOISTER_FIRECRACKER_API names no description"
+)
 def test_the_comparison_sees_what_it_is_for() -> None:
     definitions = parsed(Path(os.environ["CLOISTER_FIRECRACKER_API"]).read_text(encoding="utf-8"))["definitions"]
     wrong = {"Vsock": {"guest_cid": Field("string", True), "uds": Field("string")}}
