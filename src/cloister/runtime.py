@@ -22,10 +22,12 @@ from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
 from cloister.errors import InputError
+from cloister.isolation.attestation import Expectations
 from cloister.isolation.factory import ProviderFactory
 from cloister.isolation.factory import Surroundings as ProviderSurroundings
 from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
 from cloister.lang.program import Program
+from cloister.plan.attesting import QuotedMachine, quote_machine
 from cloister.plan.checking import check_program
 from cloister.plan.command import Surroundings, run_command, run_script
 from cloister.plan.host_authorizer import make_authorizer
@@ -142,6 +144,7 @@ class Runtime:
         inputs: Mapping[str, Any] | None = None,
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
+        expected: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Run a plan and wait for its result.
 
@@ -152,6 +155,8 @@ class Runtime:
             inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
             observer: Sees steps, calls and printed lines as they happen.
             module_paths: Directories its modules are looked for in, after that of the plan's own file.
+            expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
+                or `none` for what must not be there. The parts are those of `cloister.isolation.attestation.PARTS`.
 
         Returns:
             The value and the facts of the run.
@@ -163,6 +168,7 @@ class Runtime:
             GuestError: The plan failed by itself (1).
             ProviderError: The provider could not do its work (5).
             AuditError: The run could not be recorded, so it was stopped (6).
+            AttestationError: Something else than expected was measured; nothing was run (7).
         """
         self._require_open()
         program = load_plan(plan, sorted(inputs or {}), module_paths)
@@ -173,6 +179,7 @@ class Runtime:
             provider=self._providers.create(provider),
             inputs=inputs or {},
             observer=observer or SilentObserver(),
+            expected=Expectations.parse(expected or {}),
         )
 
     async def arun(
@@ -184,6 +191,7 @@ class Runtime:
         inputs: Mapping[str, Any] | None = None,
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
+        expected: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
         return await asyncio.to_thread(
@@ -194,6 +202,7 @@ class Runtime:
             inputs=inputs,
             observer=observer,
             module_paths=module_paths,
+            expected=expected,
         )
 
     def execute(
@@ -205,6 +214,7 @@ class Runtime:
         stdin: bytes = b"",
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
     ) -> ExecutionResult:
         """Run a command in a sandbox that sees the context's paths and variables.
 
@@ -215,17 +225,18 @@ class Runtime:
             stdin: Bytes for standard input.
             on_output: Sees output as it comes.
             working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
+            expected: As in `run`.
 
         Returns:
             Output, exit status (which may be other than 0) and measured usage.
 
         Raises:
             GuestCrashed: A signal killed it; `details["signal"]` names it.
-            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
+            DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
         """
         words = _words(argv, "a command")
         self._require_open()
-        around = self._surroundings(context, provider, on_output, working_directory)
+        around = self._surroundings(context, provider, on_output, working_directory, expected)
         return run_command(self._parts, words, around, stdin=stdin)
 
     def execute_script(
@@ -241,6 +252,7 @@ class Runtime:
         stdin: bytes | None = None,
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
     ) -> ScriptResult:
         """Run a script in a sandbox that sees its interpreter and the context's paths and variables.
 
@@ -258,6 +270,7 @@ class Runtime:
             stdin: Bytes for standard input, in place of `arguments`.
             on_output: Sees output as it comes.
             working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
+            expected: As in `run`.
 
         Returns:
             Output, exit status, measured usage, and the value that was printed.
@@ -266,14 +279,14 @@ class Runtime:
             InputError: The script cannot be read, its language is not known, or it is a plan, which `run` takes.
             ProviderUnavailable: `provider.interpreter`: its interpreter is not installed; the hint names the package.
             GuestCrashed: A signal killed it; `details["signal"]` names it.
-            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
+            DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
         """
         words = _words(argv, "the list of arguments")
         self._require_open()
         return run_script(
             self._parts,
             load_script(source, name, context.limits),
-            self._surroundings(context, provider, on_output, working_directory),
+            self._surroundings(context, provider, on_output, working_directory, expected),
             language=language,
             argv=words,
             arguments=arguments,
@@ -286,12 +299,14 @@ class Runtime:
         provider: str,
         on_output: OutputObserver | None,
         working_directory: str | None,
+        expected: Mapping[str, str] | None,
     ) -> Surroundings:
         return Surroundings(
             context=context,
             provider=self._providers.create(provider),
             on_output=on_output,
             working_directory=working_directory,
+            expected=Expectations.parse(expected or {}),
         )
 
     def session(
@@ -304,6 +319,7 @@ class Runtime:
         idle_ms: int = IDLE_MS,
         terminals: bool = False,
         working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
     ) -> Session:
         """Open a sandbox that stays for several executions; close it, or use it as a context manager.
 
@@ -316,10 +332,11 @@ class Runtime:
             idle_ms: When it ends after its last execution.
             terminals: Whether executions may have a terminal.
             working_directory: Where executions begin, absolute, inside; its private temporary directory when left out.
+            expected: As in `run`.
 
         Raises:
             ProviderUnavailable: `provider.no-sessions`: the provider has none.
-            DeniedError, LimitExceeded, ProviderError, AuditError: As `run`.
+            DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
         """
         self._require_open()
         terms = SessionTerms(
@@ -329,7 +346,13 @@ class Runtime:
             has_terminals=terminals,
             working_directory=working_directory,
         )
-        opened = open_session(self._parts, context=context, provider=self._providers.create(provider), terms=terms)
+        opened = open_session(
+            self._parts,
+            context=context,
+            provider=self._providers.create(provider),
+            terms=terms,
+            expected=Expectations.parse(expected or {}),
+        )
         self._sessions.add(opened)
         return opened
 
@@ -344,6 +367,11 @@ class Runtime:
         """
         self._require_open()
         return self._parts.chain.records(run_id)
+
+    def quote(self, *, provider: str, nonce: bytes) -> QuotedMachine:
+        """Boot a measured machine and have its TPM state what it is; see `cloister.plan.attesting.quote_machine`."""
+        self._require_open()
+        return quote_machine(self._parts, self._providers.create(provider), nonce)
 
     def probe(self) -> tuple[ProbeReport, ...]:
         """Probe every provider: what works here, with the evidence."""

@@ -16,12 +16,16 @@ from pathlib import Path
 import pytest
 
 from cloister.audit.event import EventType
+from cloister.audit.home import open_chain
 from cloister.audit.signer import Signer
 from cloister.audit.store import _SCHEMA, APPLICATION_ID, SCHEMA_VERSION
 from cloister.authority.context import RuntimeContext
-from cloister.errors import DeniedError, GuestError
+from cloister.clock import SystemClock
+from cloister.errors import DeniedError, DigestMismatch, GuestError
+from cloister.isolation.attestation import Attestation, Expectations, MeasuredEvent, TpmQuote
 from cloister.isolation.provider import Usage
 from cloister.plan.loading import load_plan
+from cloister.plan.recorder import RunRecorder
 from cloister.runtime import Runtime
 
 PAGE = Path("docs/audit-format.md").read_text(encoding="utf-8")
@@ -66,6 +70,22 @@ class Recorded:
             database.close()
 
 
+def record_attestations(home: Path) -> Attestation:
+    """Record what a provider of virtual machines would have measured, and a refusal, as runs do."""
+    digests = {name: "ab" * 32 for name in Attestation.__slots__ if name.endswith("_sha256")}
+    texts = {"provider": "microvm", "vmm": "qemu", "vmm_version": "7.2", "accelerator": "tcg", "measured_at": "now"}
+    measured, nothing = Attestation(**digests, **texts), Expectations()
+    with open_chain(home, SystemClock()) as chain:
+        recorder = RunRecorder(chain, "run-00")
+        context = RuntimeContext.pure().to_dict()
+        started = recorder.run_started(
+            {"plan": None, "provider": "microvm", "isolation": "machine", "context": context}
+        )
+        recorder.attestation_measured(started, measured, nothing)
+        recorder.attestation_refused(started, DigestMismatch("another kernel"), measured, nothing)
+    return measured
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """Return the chain of a run of each kind: completed, failed, refused, and a command."""
@@ -75,6 +95,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     file.write_text("text", encoding="utf-8")
     context = RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(file)])
     exec_context = RuntimeContext.controlled(capabilities=["cloister.exec"])
+    record_attestations(place / "home")
     with Runtime.open(place / "home") as runtime:
         plan = PLAN.replace('"/etc/not-granted"', '(str "/etc/" "not-granted")').replace(" 7)", " (+ 3 4))")
         runtime.run(plan, context=context, inputs={"file": str(file)})
@@ -213,6 +234,11 @@ def test_shapes_inside_the_bodies_are_described(recorded: Recorded) -> None:
     contexts = [event["body"]["context"] for event in recorded.events() if event["event_type"] == "run.started"]  # type: ignore[index]
     for field in (*contexts[0], *Usage().to_dict()):
         assert f"`{field}`" in PAGE
+
+
+def test_fields_of_an_attestation_are_described(tmp_path: Path) -> None:
+    for name in (*record_attestations(tmp_path / "home").to_dict(), *TpmQuote.__slots__, *MeasuredEvent.__slots__):
+        assert f"`{name}`" in PAGE
 
 
 def test_schema_is_the_described_one() -> None:

@@ -14,10 +14,12 @@ import pytest
 PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
+ATTEST = ("attest", "attest show", "attest verify", "attest quote")
+IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
-    *SESSION,
+    *ATTEST, *SESSION, *IMAGE,
 )  # fmt: skip
 
 

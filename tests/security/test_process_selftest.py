@@ -19,9 +19,9 @@ import pytest
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.process import landlock
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.selftest.judging import WORKLOADS
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.selftest.groups import is_bounded, statuses
+from cloister.isolation.process.selftest.judging import WORKLOADS
 from cloister.isolation.provider import PlanProgram
 from cloister.limits import ResourceLimits
 

@@ -37,6 +37,8 @@ class EventType(StrEnum):
     STEP_ENDED = "step.ended"
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
+    ATTESTATION_MEASURED = "attestation.measured"
+    ATTESTATION_REFUSED = "attestation.refused"
     COPY_INTENT = "copy.intent"
     COPY_OUTCOME = "copy.outcome"
 

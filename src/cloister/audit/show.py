@@ -63,11 +63,11 @@ def _outcome(event: Event) -> str | None:
         case EventType.CALL_INTENT | EventType.SESSION_STARTED:
             decision = event.body.get("decision")
             return quoted(decision) if isinstance(decision, str) else None
-        case EventType.RUN_COMPLETED:
+        case EventType.RUN_COMPLETED | EventType.ATTESTATION_MEASURED:
             return "ok"
         case EventType.RUN_FAILED:
             return "error"
-        case EventType.RUN_REFUSED:
+        case EventType.RUN_REFUSED | EventType.ATTESTATION_REFUSED:
             return "deny"
         case _:
             ok = event.body.get("ok")
@@ -79,12 +79,21 @@ def _summary(event: Event) -> str:
     error = body.get("error")
     if isinstance(error, Mapping):
         return _line(f"{error.get('code')}: {error.get('message')}")
+    measured = body.get("attestation")
+    if isinstance(measured, Mapping):
+        return _line(_machine(measured))
     for key in ("arguments", "name", "plan", "script", "session", "session_path", "reason"):
         value = body.get(key)
         if isinstance(value, str):
             return _line(_with_code(value, error))
     size = body.get("result_bytes")
     return f"{size} bytes" if isinstance(size, int) else ""
+
+
+def _machine(measured: Mapping[str, Plain]) -> str:
+    quote = ", quoted by its TPM" if measured.get("tpm") else ""
+    image = f"image sha256:{measured.get('image_sha256')}"
+    return f"{measured.get('vmm')} {measured.get('vmm_version')} ({measured.get('accelerator')}), {image}{quote}"
 
 
 def _with_code(text: str, error: Plain) -> str:

@@ -1,6 +1,6 @@
 """The keys of a causal chain.
 
-Owns key files and Ed25519; the only module that imports `cryptography`, and only when a key is used. The private key is
+Owns key files and Ed25519; imports `cryptography` only when a key is used. The private key is
 readable to its owner alone. Public keys may come from anywhere and prove nothing about who handed them over: an auditor
 gets the public key on another way than the chain.
 """

@@ -23,8 +23,8 @@ class IsolationLevel(IntEnum):
     USER_KERNEL = 30
     """A kernel in user space between the program and the host's."""
     MACHINE_REDUCED = 35
-    """As MACHINE, where the processor does not help: the machine is translated in software by a VMM whose authors do not
-    call a defect of that a security defect. The walls of PROCESS stand around the VMM all the same."""
+    """As MACHINE, where the processor does not help or a second wall is missing: a machine is translated in software by
+    a VMM whose authors do not call a defect of that a security defect. The walls of PROCESS stand around it."""
     MACHINE = 40
     """A virtual machine with a kernel of its own."""
 

@@ -36,7 +36,12 @@ RunOption = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Onl
 LastOption = Annotated[int | None, typer.Option("--last", metavar="N", min=1, help="Only the newest N records.")]
 
 
-def _audit_home(home: Path | None) -> AuditHome:
+def audit_home(home: Path | None) -> AuditHome:
+    """Return the home of a chain that exists.
+
+    Raises:
+        AuditError: `audit.absent`: there is none.
+    """
     from cloister.audit.home import AuditHome, default_home  # noqa: PLC0415
     from cloister.errors import AuditError  # noqa: PLC0415
 
@@ -50,7 +55,7 @@ def _audit_home(home: Path | None) -> AuditHome:
     return place
 
 
-def _home_key(place: AuditHome) -> PublicKey:
+def home_key(place: AuditHome) -> PublicKey:
     """Return the public key that lies beside a chain."""
     from cloister.audit.signer import PublicKey  # noqa: PLC0415
     from cloister.errors import KeyUnavailable  # noqa: PLC0415
@@ -97,8 +102,8 @@ def verify(
     from cloister.audit.verify import verify_chain  # noqa: PLC0415
 
     with reporting(as_json=as_json):
-        place = _audit_home(home)
-        public_key = PublicKey.load(key) if key is not None else _home_key(place)
+        place = audit_home(home)
+        public_key = PublicKey.load(key) if key is not None else home_key(place)
         report = verify_chain(place.chain_path, public_key, expected=_parse_head(expect))
     if as_json:
         echo_json(
@@ -124,7 +129,7 @@ def _checked_records(place: AuditHome, run: str | None, last: int | None) -> Ite
     from cloister.audit.store import ChainStore  # noqa: PLC0415
     from cloister.audit.verify import check_row  # noqa: PLC0415
 
-    public_key = _home_key(place)
+    public_key = home_key(place)
     store = ChainStore.open_readonly(place.chain_path)
     try:
         rows = store.rows(run, newest_count=last)
@@ -139,7 +144,7 @@ def _checked_records(place: AuditHome, run: str | None, last: int | None) -> Ite
 @audit_app.command("show", help="Print the records, oldest first; each is checked as it is read.")
 def show(home: HomeOption = None, run: RunOption = None, last: LastOption = None, as_json: JsonOption = False) -> None:
     """Print the records, oldest first; each is checked as it is read."""
-    with reporting(as_json=as_json), _checked_records(_audit_home(home), run, last) as records:
+    with reporting(as_json=as_json), _checked_records(audit_home(home), run, last) as records:
         if as_json:
             echo_json({"ok": True, "records": [_as_data(record) for record in records]})
         else:

@@ -47,6 +47,13 @@ def limits(incomplete: str) -> list[str]:
     return _starting((f"{name}=" for name in limit_names()), incomplete)
 
 
+def parts(incomplete: str) -> list[str]:
+    """Return the names of what can be expected of an attestation, each ready for its digest."""
+    from cloister.isolation.attestation import PARTS  # noqa: PLC0415
+
+    return _starting((f"{name}=" for name in PARTS), incomplete)
+
+
 def words(incomplete: str) -> list[str]:
     """Return the names of functions and forms."""
     from cloister.editor.words import entries  # noqa: PLC0415

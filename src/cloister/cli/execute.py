@@ -15,6 +15,7 @@ import typer
 from cloister.cli import complete
 from cloister.cli.options import (
     EnvOption,
+    ExpectOption,
     HomeOption,
     IsolationOption,
     JsonOption,
@@ -77,13 +78,14 @@ def execute(
     memory: MemoryOption = None,
     limit: LimitOption = None,
     isolation: IsolationOption = None,
+    expect: ExpectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a command or script in a sandbox that sees only what is granted."""
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, resolved  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, resolved  # noqa: PLC0415
     from cloister.cli.terminal import execute_on_terminal  # noqa: PLC0415
     from cloister.plan.working_directory import start_directory  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
@@ -103,6 +105,7 @@ def execute(
             "provider": provider,
             "on_output": None if as_json else _pass_on,
             "working_directory": start_directory((*resolved(read), *resolved(write))),
+            "expected": parse_expected(expect),
         }
         note_level(provider, isolation, as_json=as_json)
         with Runtime.open(home) as runtime:

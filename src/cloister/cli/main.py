@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cloister.cli.attest import attest_app
 from cloister.cli.audit import audit_app
 from cloister.cli.capabilities import capabilities
 from cloister.cli.check import check
@@ -65,6 +66,7 @@ app.command("lsp", help="Serve an editor: errors, help and completion for RTFS."
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
 app.add_typer(image_app, name="image", help="Build and verify what virtual machines are booted from.")
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
+app.add_typer(attest_app, name="attest", help="Show and verify what was measured before a run.")
 
 
 def _print_version(asked: bool) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
-from cloister.cli.complete import capabilities, levels, limits, providers
+from cloister.cli.complete import capabilities, levels, limits, parts, providers
 from cloister.errors import ConfigError, InputError, quoted
 from cloister.limits import ResourceLimits
 from cloister.plan.working_directory import working_directory_gone
@@ -95,6 +95,15 @@ IsolationOption = Annotated[
         autocompletion=levels,
     ),
 ]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="PART=DIGEST",
+        help="Refuse unless this was measured: kernel=sha256:HEX. Repeat for more.",
+        autocompletion=parts,
+    ),
+]
 UnsafeOption = Annotated[
     bool,
     typer.Option("--unsafe-everything", help="Grant every capability and path (UnsafeEverything); it is recorded."),
@@ -126,6 +135,25 @@ def parse_inputs(pairs: Sequence[str] | None) -> dict[str, str]:
             raise InputError(f"input {quoted(name)} is given twice", code="input.pair", hint="give it once")
         inputs[name] = value
     return inputs
+
+
+def parse_expected(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return digests by part from `part=digest` texts; whether they are such is found out where they are used.
+
+    Raises:
+        ConfigError: `config.expect`: a text has another form, or a part is given twice.
+    """
+    expected: dict[str, str] = {}
+    for pair in pairs or ():
+        part, separator, digest = pair.partition("=")
+        if not separator or not part or part in expected:
+            raise ConfigError(
+                f"--expect {quoted(pair)} is not PART=DIGEST, or its part is given twice",
+                code="config.expect",
+                hint="write --expect kernel=sha256: and 64 hexadecimal digits; `cloister attest show` prints them",
+            )
+        expected[part] = digest
+    return expected
 
 
 def input_names(inputs: Sequence[str] | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from cloister.cli.options import (
     AllowComputedOption,
     AllowOption,
     EnvOption,
+    ExpectOption,
     HomeOption,
     InputOption,
     IsolationOption,
@@ -44,6 +45,7 @@ def run(
     memory: MemoryOption = None,
     limit: LimitOption = None,
     isolation: IsolationOption = None,
+    expect: ExpectOption = None,
     allow_computed: AllowComputedOption = False,
     unsafe_everything: UnsafeOption = False,
     module_path: ModulePathOption = None,
@@ -53,7 +55,7 @@ def run(
     """Run a plan; its calls are authorized, isolated and recorded."""
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, parse_inputs  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, parse_inputs  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
     progress = choose_progress(as_json=as_json)
@@ -79,6 +81,7 @@ def run(
                 inputs=parse_inputs(inputs),
                 observer=progress,
                 module_paths=module_path or (),
+                expected=parse_expected(expect),
             )
     if as_json:
         echo_json(_as_data(result))

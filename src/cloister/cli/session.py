@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from cloister.cli.options import (
     EnvOption,
+    ExpectOption,
     HomeOption,
     IsolationOption,
     JsonOption,
@@ -23,6 +24,7 @@ from cloister.cli.options import (
 from cloister.cli.output import echo, echo_json, reporting
 
 if TYPE_CHECKING:
+    from cloister.plan.session import SessionTerms
     from cloister.sessions.client import SessionClient
 
 session_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -67,28 +69,22 @@ def new(
     memory: MemoryOption = None,
     limit: LimitOption = None,
     isolation: IsolationOption = None,
+    expect: ExpectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Open a session and leave it to a process of its own."""
     from cloister.audit.home import default_home  # noqa: PLC0415
     from cloister.cli.level_note import note_level  # noqa: PLC0415
-    from cloister.cli.limits import parse_limits, parse_time  # noqa: PLC0415
-    from cloister.cli.options import build_context, resolved  # noqa: PLC0415
-    from cloister.plan.session import SessionTerms  # noqa: PLC0415
-    from cloister.plan.working_directory import start_directory  # noqa: PLC0415
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected  # noqa: PLC0415
     from cloister.sessions.place import require_name  # noqa: PLC0415
     from cloister.sessions.start import start_session  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         if name is not None:
             require_name(name)
-        terms = SessionTerms(
-            lifetime_ms=parse_time(lifetime, "--lifetime"),
-            idle_ms=parse_time(idle, "--idle"),
-            has_terminals=terminal,
-            working_directory=start_directory((*resolved(read), *resolved(write))),
-        )
+        terms = _terms(lifetime, idle, terminal, (*(read or ()), *(write or ())))
         context = build_context(
             allow=("cloister.exec",),
             read=read,
@@ -98,11 +94,32 @@ def new(
             isolation=isolation,
         )
         note_level(provider, isolation, as_json=as_json)
-        facts = start_session(home or default_home(), name=name, context=context, provider=provider, terms=terms)
+        facts = start_session(
+            home or default_home(),
+            name=name,
+            context=context,
+            provider=provider,
+            terms=terms,
+            expected=parse_expected(expect),
+        )
         if as_json:
             echo_json({"ok": True, "session": facts})
         else:
             echo(str(facts["name"]))
+
+
+def _terms(lifetime: str, idle: str, terminal: bool, granted: Sequence[Path]) -> SessionTerms:
+    from cloister.cli.limits import parse_time  # noqa: PLC0415
+    from cloister.cli.options import resolved  # noqa: PLC0415
+    from cloister.plan.session import SessionTerms  # noqa: PLC0415
+    from cloister.plan.working_directory import start_directory  # noqa: PLC0415
+
+    return SessionTerms(
+        lifetime_ms=parse_time(lifetime, "--lifetime"),
+        idle_ms=parse_time(idle, "--idle"),
+        has_terminals=terminal,
+        working_directory=start_directory(resolved(granted)),
+    )
 
 
 @session_app.command("list", help="List the sessions: state, age, idle time, grants.")

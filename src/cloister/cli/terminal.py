@@ -194,7 +194,7 @@ def execute_on_terminal(
         runtime: Opens the session.
         command: Program and arguments.
         lang: Of a script, which cannot be run so.
-        surroundings: `context`, `provider` and `working_directory`.
+        surroundings: `context`, `provider`, `working_directory` and `expected`.
         as_json: Whether one JSON object was asked for.
 
     Raises:
@@ -216,6 +216,7 @@ def execute_on_terminal(
         idle_ms=wall_ms,
         terminals=True,
         working_directory=surroundings["working_directory"],
+        expected=surroundings["expected"],
     ) as session:
 
         def serve(connection: Connection) -> Mapping[str, Any]:

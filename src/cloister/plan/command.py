@@ -1,7 +1,7 @@
 """One command or script in a sandbox, authorized and recorded like a call.
 
-Owns the sequence for `cloister exec`, `Runtime.execute` and `Runtime.execute_script`: decide, record the intent,
-execute, record the outcome.
+Owns the sequence for `cloister exec`, `Runtime.execute` and `Runtime.execute_script`: decide, record the intent, have
+the provider attest, execute, record the outcome.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cloister.canonical import Plain, sha256_hex
 from cloister.capabilities.mounts import tree_mounts
 from cloister.errors import CloisterError, InputError, InternalError
 from cloister.interrupts import admitted, held
+from cloister.isolation.attestation import Expectations
 from cloister.isolation.languages import detect
 from cloister.isolation.permit import permission_for
 from cloister.isolation.provider import (
@@ -27,6 +28,7 @@ from cloister.isolation.provider import (
     WireValue,
 )
 from cloister.lang.transport import encode, from_python
+from cloister.plan.attesting import require_attestation
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import RunParts, require_level
@@ -44,12 +46,14 @@ class Surroundings:
         provider: Runs it.
         on_output: Sees output as it comes.
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
+        expected: What the provider must have measured.
     """
 
     context: RuntimeContext
     provider: IsolationProvider
     on_output: OutputObserver | None
     working_directory: str | None
+    expected: Expectations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,7 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
     with recorded(fail):
         decision.require()
         require_level(provider, context)
+        require_attestation(provider, context.limits, around.expected, recorder, started)
         execution = ExecutionContext(
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,

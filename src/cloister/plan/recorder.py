@@ -1,8 +1,8 @@
 """What a run writes into the causal chain.
 
-Owns the shape of the bodies of run, call and step records. Arguments are kept as shortened text with a digest of all of
-them; results as digest and size only, because they may be large or private. An append that fails raises
-`AppendFailed`, which nothing on the way catches: a run that cannot be recorded stops.
+Owns the shape of the bodies of run, call, step and attestation records. Arguments are kept as
+shortened text with a digest of all of them; results as digest and size only, because they may be large or private. An
+append that fails raises `AppendFailed`, which nothing on the way catches: a run that cannot be recorded stops.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cloister.audit.event import EventType, Record
 from cloister.authority.authorizer import Decision
 from cloister.canonical import Plain, sha256_hex
 from cloister.errors import AuditError, CloisterError, InternalError, quoted
+from cloister.isolation.attestation import Attestation, Expectations
 from cloister.isolation.provider import Usage, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.transport import decode
@@ -74,6 +75,26 @@ class RunRecorder:
     def run_failed(self, parent: int, error: CloisterError) -> Record:
         """Record the end of a run that raised."""
         return self.append(EventType.RUN_FAILED, error_body(error), parent=parent)
+
+    def attestation_measured(self, parent: int | None, attestation: Attestation, expected: Expectations) -> Record:
+        """Record what was measured, and that it is what was expected."""
+        body: dict[str, Plain] = {
+            "sha256": attestation.sha256,
+            "attestation": attestation.to_dict(),
+            "expected": expected.to_dict(),
+        }
+        return self.append(EventType.ATTESTATION_MEASURED, body, parent=parent)
+
+    def attestation_refused(
+        self, parent: int | None, error: CloisterError, attestation: Attestation | None, expected: Expectations
+    ) -> Record:
+        """Record that measuring failed, or that something else was expected; then with what was measured."""
+        body: dict[str, Plain] = {
+            **error_body(error),
+            "attestation": None if attestation is None else attestation.to_dict(),
+            "expected": expected.to_dict(),
+        }
+        return self.append(EventType.ATTESTATION_REFUSED, body, parent=parent)
 
     def call_intent(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cloister.isolation.attestation import Attestation
 from cloister.isolation.provider import Usage
 from cloister.isolation.script_failure import script_failed
 from cloister.isolation.wire_values import parse_output
@@ -30,6 +31,7 @@ class RunResult:
         steps_count: How many steps were entered.
         chain_sequence: Position of the run's last record in the causal chain.
         chain_sha256: Digest of that record.
+        attestation: What the provider measured before the run was admitted; None when it does not attest.
     """
 
     value: Any
@@ -42,6 +44,7 @@ class RunResult:
     steps_count: int
     chain_sequence: int
     chain_sha256: str
+    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """One run of a plan from admission to its last record.
 
-Owns the sequence: record the start, check the provider's level, admit, issue the token for the plan's own code,
-execute, record the end. Whatever is raised on the way is recorded before it leaves.
+Owns the sequence: record the start, check the provider's level, have it attest, admit, issue the token for the
+plan's own code, execute, record the end. Whatever is raised on the way is recorded before it leaves.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from cloister.errors import (
     IsolationUnavailable,
 )
 from cloister.interrupts import admitted, held
+from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
 from cloister.lang.transport import decode, encode, from_python, to_python
 from cloister.lang.values import Value
 from cloister.plan.admission import argument_texts, refusals, requirements
+from cloister.plan.attesting import require_attestation
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
 from cloister.plan.recorder import RunRecorder, recorded
@@ -90,6 +92,7 @@ def run_plan(
     provider: IsolationProvider,
     inputs: Mapping[str, Any],
     observer: RunObserver,
+    expected: Expectations,
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
@@ -109,6 +112,7 @@ def run_plan(
     )
     with recorded(lambda error: recorder.run_refused(started, error)):
         require_level(provider, context)
+        attestation = require_attestation(provider, context.limits, expected, recorder, started)
         _admit(program, context, parts.authorizer, values, partial(recorder.call_refused, parent=started))
     run = PlanRun(
         context=context,
@@ -137,6 +141,7 @@ def run_plan(
         steps_count=run.steps_count,
         chain_sequence=last.event.sequence,
         chain_sha256=last.record_sha256,
+        attestation=attestation,
     )
 
 

@@ -1,7 +1,8 @@
 """A sandbox that stays for several executions, each authorized and recorded like a call.
 
-Owns the sequence for `cloister session` and `Runtime.session`: decide once what the session may do, record it, open it;
-then for each execution and each copy issue a token, record the intent, act, record the outcome; and record the end.
+Owns the sequence for `cloister session` and `Runtime.session`: decide once what the session may do, record it, have
+the provider attest, open it; then for each execution and each copy issue a token, record the intent, act, record the
+outcome; and record the end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cloister.authority.decision import Decision
 from cloister.capabilities.mounts import tree_mounts
 from cloister.errors import CloisterError, InputError, ProviderUnavailable
 from cloister.interrupts import admitted, held
+from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, IsolationProvider, OutputObserver
 from cloister.isolation.session_provider import (
     CopyBounds,
@@ -32,6 +34,7 @@ from cloister.isolation.session_provider import (
     WindowSize,
 )
 from cloister.limits import ResourceLimits
+from cloister.plan.attesting import require_attestation
 from cloister.plan.command import EXEC_CAPABILITY
 from cloister.plan.recorder import recorded
 from cloister.plan.run import RunParts, require_level
@@ -73,7 +76,12 @@ class SessionTerms:
 
 @held()
 def open_session(
-    parts: RunParts, *, context: RuntimeContext, provider: IsolationProvider, terms: SessionTerms
+    parts: RunParts,
+    *,
+    context: RuntimeContext,
+    provider: IsolationProvider,
+    terms: SessionTerms,
+    expected: Expectations,
 ) -> Session:
     """Open a session; see `Runtime.session` for arguments and errors."""
     lifetime = replace(context, limits=replace(context.limits, wall_ms=terms.lifetime_ms))
@@ -101,6 +109,7 @@ def open_session(
                 code="provider.no-sessions",
                 hint="choose --provider process",
             )
+        require_attestation(provider, lifetime.limits, expected, recorder, recorder.started)
         with admitted():
             sandbox = provider.open_session(
                 SessionContext(

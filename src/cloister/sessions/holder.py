@@ -80,6 +80,7 @@ def _hold(order: Mapping[str, Any], home: Path, name: str, listener: socket.sock
             idle_ms=terms.idle_ms,
             terminals=terms.has_terminals,
             working_directory=terms.working_directory,
+            expected=order["expected"],
         )
         holder = Holder(session, listener)
         _answer({"ok": True, "session": holder.describe()})

@@ -31,7 +31,13 @@ main()
 
 
 def start_session(
-    home: Path, *, name: str | None, context: RuntimeContext, provider: str, terms: SessionTerms
+    home: Path,
+    *,
+    name: str | None,
+    context: RuntimeContext,
+    provider: str,
+    terms: SessionTerms,
+    expected: Mapping[str, str],
 ) -> dict[str, Any]:
     """Start a process that opens a session and holds it, and return the facts of the session.
 
@@ -44,6 +50,7 @@ def start_session(
         "name": name,
         "provider": provider,
         "context": _context_data(context),
+        "expected": dict(expected),
         "terms": {
             "lifetime_ms": terms.lifetime_ms,
             "idle_ms": terms.idle_ms,

@@ -22,6 +22,12 @@ def test_each_record_becomes_one_line(tmp_path: Path) -> None:
         chain.append(EventType.RUN_REFUSED, run_id="r", body={"error": {"code": "denied.path", "message": "no"}})
         chain.append(EventType.RUN_FAILED, run_id="r", body={})
         chain.append(EventType.RUN_COMPLETED, run_id="r", body={"result_bytes": 3})
+        machine = {"vmm": "qemu", "vmm_version": "7.2", "accelerator": "tcg", "image_sha256": "ab"}
+        quoted = {"attestation": machine | {"tpm": {"nonce": "00"}}}
+        chain.append(EventType.ATTESTATION_MEASURED, run_id="r", body={"attestation": machine | {"tpm": None}})
+        chain.append(EventType.ATTESTATION_MEASURED, run_id="r", body=quoted)
+        refused = {"error": {"code": "attestation.digest", "message": "no"}}
+        chain.append(EventType.ATTESTATION_REFUSED, run_id="r", body=quoted | refused)
         lines = list(shown(chain.records()))
     assert [(line.outcome, line.summary) for line in lines] == [
         (None, "report.rtfs"),
@@ -33,6 +39,9 @@ def test_each_record_becomes_one_line(tmp_path: Path) -> None:
         ("deny", "denied.path: no"),
         ("error", ""),
         ("ok", "3 bytes"),
+        ("ok", "qemu 7.2 (tcg), image sha256:ab"),
+        ("ok", "qemu 7.2 (tcg), image sha256:ab, quoted by its TPM"),
+        ("deny", "attestation.digest: no"),
     ]
     assert lines[2].to_dict()["capability_id"] == "c.a"
-    assert [line.sequence for line in lines] == list(range(9))
+    assert [line.sequence for line in lines] == list(range(12))

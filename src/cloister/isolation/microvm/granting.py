@@ -1,8 +1,8 @@
 """Granted paths in a machine: copied in before an execution, and what it changed copied back.
 
-Owns the copies of one machine. A machine shares no file system with its host, so that no defect of one can be a way out;
-what is granted is sent as a stream and laid out at its path. What may be written comes back after the execution, and
-`writeback` decides what of it the host's files become.
+Owns the copies of one machine. A machine shares no file system with its host, so that no defect of one can be a way
+out; what is granted is sent as a stream and laid out at its path. What may be written comes back after the execution,
+and `writeback` decides what of it the host's files become.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A machine's agent, as the host speaks to it.
 
-Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted. What
-an execution comes to is decided where the process provider decides it, so that no two providers differ.
+Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted.
+What an execution comes to is decided where the process provider decides it, so that no two providers differ.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from cloister.errors import CloisterError, WireError, quoted
@@ -35,9 +35,11 @@ from cloister.isolation.provider import (
     ExternalProgram,
     GuestOperation,
     HostCalls,
+    Mount,
     OutputObserver,
     PlanProgram,
     ScriptSource,
+    Workload,
 )
 from cloister.isolation.wire import frame_bytes, pack
 from cloister.isolation.wire_messages import HOST_MESSAGES, checked
@@ -65,6 +67,28 @@ class GuestFacts:
     memory_bytes: int
     python: str
     drives: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be run, by whoever may; the fields are those of `ExecutionContext`."""
+
+    workload: Workload
+    limits: ResourceLimits
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str | None = None
+
+    @classmethod
+    def of(cls, context: ExecutionContext) -> Work:
+        """Return what an execution whose token was checked is to run."""
+        return cls(
+            workload=context.workload,
+            limits=context.limits,
+            mounts=context.mounts,
+            environment=context.environment,
+            working_directory=context.working_directory,
+        )
 
 
 class MachineLink:
@@ -133,6 +157,19 @@ class MachineLink:
         self._porter = Porter(self._connection, self._lose)
         self._porter.start()
 
+    def attest(self, challenge: dict[str, Any]) -> dict[str, Any]:
+        """Have the machine's TPM answer a challenge, before the agent is adopted.
+
+        Raises:
+            MachineLost: It does not answer.
+            WireError: It answers with something else.
+        """
+        self._connection.sendall(encode_json(AGENT, Kind.ATTEST, challenge))
+        frame = self._await(ADOPT_TIMEOUT_S)
+        if (frame.stream, frame.kind) != (AGENT, Kind.ATTEST):
+            raise WireError("the agent does not answer to a challenge", code="provider.wire-order")
+        return frame.data()
+
     def _lose(self, error: CloisterError) -> None:
         self._on_lost(error)
 
@@ -160,14 +197,14 @@ class MachineLink:
                 return frame
 
     def execute(
-        self, context: ExecutionContext, *, host: HostCalls | None, on_output: OutputObserver | None
+        self, work: Work, *, host: HostCalls | None = None, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Run one workload; its token was checked. See `IsolationProvider.execute`.
 
         Raises:
             MachineLost: The conversation ended before the workload did.
         """
-        return _Execution(self, context, host, on_output).run()
+        return _Execution(self, work, host, on_output).run()
 
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
@@ -195,8 +232,6 @@ def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
     Raises:
         CloisterError: The machine was lost.
     """
-
-
     data = control.recv(1 << 16)
     if carrier.lost is not None:
         raise carrier.lost
@@ -206,29 +241,40 @@ def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
     return record
 
 
+class _RunningPlan(RunningSandbox):
+    """An execution in a machine. A plan has ended for its host when it has given its result.
+
+    Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and
+    measured first costs more than most plans do.
+    """
+
+    def conclude(self) -> dict[str, Any] | None:
+        """Return the record of the end of a plan."""
+        self.is_over = True
+        return {"status": 0, "wall_us": round((time.monotonic() - self._begun_s) * 1e6)}
+
+
 class _Execution:
     """One workload in a machine.
 
     Args:
         link: To the machine's agent.
-        context: What to run.
+        work: What to run.
         host: Answers the calls of a plan.
         on_output: Sees output as it comes.
     """
 
-    def __init__(
-        self, link: MachineLink, context: ExecutionContext, host: HostCalls | None, on_output: OutputObserver | None
-    ) -> None:
+    def __init__(self, link: MachineLink, work: Work, host: HostCalls | None, on_output: OutputObserver | None) -> None:
         self._link = link
-        self._context = context
-        self._limits = context.limits
+        self._work = work
+        self._limits = work.limits
         self._host = host
         self._on_output = on_output
-        self._deadline_s = time.monotonic() + context.limits.wall_ms / 1000
+        self._deadline_s = time.monotonic() + work.limits.wall_ms / 1000
 
     def run(self) -> ExecutionResult:
-        context, workload = self._context, self._context.workload
-        with Granting(self._link, context.mounts, self._limits, self._deadline_s) as granting:
+        work, workload = self._work, self._work.workload
+        with Granting(self._link, work.mounts, self._limits, self._deadline_s) as granting:
             match workload:
                 case PlanProgram():
                     result = self._run_guest("plan")
@@ -257,7 +303,7 @@ class _Execution:
             raise failed
 
     def _run_guest(self, do: str) -> ExecutionResult:
-        workload = self._context.workload
+        workload = self._work.workload
         assert isinstance(workload, (PlanProgram, GuestOperation))  # noqa: S101 - for the type checker
         dialogue = Dialogue(self._host, self._limits)
         start = pack(checked(start_message(workload, self._limits), HOST_MESSAGES), frame_bytes(self._limits))
@@ -273,7 +319,7 @@ class _Execution:
         return results.guest_result(ending, dialogue)
 
     def _run_program(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> ExecutionResult:
-        workload = self._context.workload
+        workload = self._work.workload
         spec = self._spec(argv, script)
         order = {
             "do": "program",
@@ -324,8 +370,15 @@ class _Execution:
             deadline_s=self._deadline_s,
         )
         self._link.porter.begin(parcel)
-        return RunningSandbox(
-            control=control, order=ordered, stdout=stdout, stderr=stderr, channel=channel, aside=Aside()
+        return _RunningPlan(
+            _begun_s=time.monotonic(),
+            control=control,
+            order=ordered,
+            stdout=stdout,
+            stderr=stderr,
+            channel=channel,
+            aside=Aside(),
+            is_plain=order["do"] == "plan",  # whose process waits for the next one
         )
 
     def _spec(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> SandboxSpec:
@@ -335,7 +388,7 @@ class _Execution:
             script=None if script is None else script.source,
             grants=(),
             runtime=(),
-            environment=checked_environment(self._context.environment),
-            working_directory=self._context.working_directory or DEFAULT_DIRECTORY,
+            environment=checked_environment(self._work.environment),
+            working_directory=self._work.working_directory or DEFAULT_DIRECTORY,
             limits=self._limits,
         )

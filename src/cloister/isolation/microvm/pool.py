@@ -104,6 +104,14 @@ class MachinePool(Generic[M]):
             self._used.append(found)
         return None
 
+    def offer(self, machine: M) -> None:
+        """Let a machine wait that was made elsewhere and that nobody has used."""
+        with self._changed:
+            if self._is_open:
+                self._waiting.append(machine)
+                return
+        machine.stop()
+
     def retire(self, machine: M) -> None:
         """Have a machine stopped that was used; whoever has its result need not wait for that."""
         with self._changed:

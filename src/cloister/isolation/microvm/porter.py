@@ -98,6 +98,7 @@ class Porter:
         self._last_number = AGENT
         self._unsent = bytearray()
         self._is_open = True
+        self._is_concluded = False
         self.lost: CloisterError | None = None
         self._woken_fd, self._wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="cloister-porter", daemon=True)
@@ -118,7 +119,11 @@ class Porter:
     def begin(self, parcel: Parcel) -> None:
         """Begin an execution; when the machine is lost already, it ends at once."""
         with self._lock:
-            self._new.append(parcel)
+            is_late = self._is_concluded
+            if not is_late:
+                self._new.append(parcel)
+        if is_late:
+            self._finish(parcel, self._unended(parcel))
         self._wake()
 
     def close(self) -> None:
@@ -131,8 +136,10 @@ class Porter:
             self._conclude()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self._wake_fd, b"w")
+        """Have the thread look again; after its end the number of its pipe may be that of another file."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if self._wake_fd >= 0:
+                os.write(self._wake_fd, b"w")
 
     def _run(self) -> None:
         try:
@@ -150,6 +157,7 @@ class Porter:
         self._is_open = False
         lost = self.lost or statuses.hung_up("the machine was stopped")
         with self._lock:
+            self._is_concluded = True
             parcels, self._new = [*self._parcels.values(), *self._new], []
         self._parcels.clear()
         if self.lost is not None:
@@ -157,7 +165,10 @@ class Porter:
         for parcel in parcels:
             self._finish(parcel, parcel.ended or self._unended(parcel))
         self._connection.close()
-        for descriptor in (self._woken_fd, self._wake_fd):
+        with self._lock:
+            descriptors = (self._woken_fd, self._wake_fd)
+            self._woken_fd = self._wake_fd = -1
+        for descriptor in descriptors:
             os.close(descriptor)
 
     def _unended(self, parcel: Parcel) -> Ended:
@@ -399,5 +410,5 @@ def as_record(ended: Ended) -> bytes:
 
 
 def as_report(ended: Ended) -> bytes:
-    """Return how an execution of a session ended in the words of a warden of the process provider; nothing if unknown."""
+    """Return how an execution of a session ended in the words of a warden; nothing when it is not known."""
     return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""

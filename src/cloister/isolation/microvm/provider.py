@@ -1,8 +1,8 @@
 """The microVM provider: every workload in a virtual machine of its own.
 
-Owns the way of one execution: check the token, take a machine that nobody has used, have its agent do the work, and stop
-it. What a machine is and how it is confined is below; what the agent and its host say to each other is `link`'s. There
-is no other way to run anything: where a machine cannot be had, the execution is refused.
+Owns the way of one execution: check the token, take a machine that nobody has used, have its agent do the work, and
+stop it. What a machine is and how it is confined is below; what the agent and its host say to each other is `link`'s.
+There is no other way to run anything: where a machine cannot be had, the execution is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import Signer
@@ -18,14 +18,16 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
 from cloister.errors import ProviderError
-from cloister.isolation.microvm import selftest
+from cloister.isolation.attestation import Attestation
+from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.session import MicroVMSession
-from cloister.isolation.microvm.snapshot import SnapshotStore
+from cloister.isolation.microvm.snapshot import Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
@@ -37,8 +39,11 @@ from cloister.isolation.provider import (
     HostCalls,
     OutputObserver,
     ProbeReport,
+    ScriptLanguage,
+    ScriptSource,
     Shortfall,
     Usage,
+    WireValue,
 )
 from cloister.isolation.session_provider import SessionContext
 from cloister.limits import ResourceLimits
@@ -101,7 +106,20 @@ class MicroVMProvider:
 
     def probe(self) -> ProbeReport:
         """Attempt from inside a machine, and from inside its VMM's walls, what must not work."""
-        return selftest.concluded(self.name, self.level, (), self._choice.facilities)
+        parts = (lambda: selftest.around_vmm(self._confined()), lambda: selftest.in_machines(self._attempt))
+        return selftest.concluded(self.name, self.level, parts, self._choice.facilities)
+
+    def _attempt(self, source: str, given: dict[str, Any]) -> WireValue:
+        """Run a script of the self-test in a machine of its own."""
+        script = ScriptSource(language=ScriptLanguage.PYTHON, source=source, arguments=given)
+        stock = self.stock(selftest.LIMITS)
+        ready = stock.take()
+        try:
+            return ready.link.execute(Work(workload=script, limits=selftest.LIMITS)).value
+        except MachineLost as lost:
+            raise ready.lost(lost) from lost
+        finally:
+            stock.retire(ready)
 
     def execute(
         self,
@@ -135,10 +153,46 @@ class MicroVMProvider:
         before = ready.usage()
         with CpuWatch(ready.machine, context.limits) as watch:
             try:
-                result = ready.link.execute(context, host=host, on_output=on_output)
+                result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
                 raise watch.error or ready.lost(lost) from lost
         return replace(result, usage=_joined(result.usage, before, ready.usage()))
+
+    def attest(self, limits: ResourceLimits) -> Attestation:
+        """Measure what the machines for a run are made of; see `AttestingProvider.attest`.
+
+        Where machines go on from a snapshot and there is none yet, one is booted and saved.
+        """
+        stock, snapshot = self.stock(limits), None
+        if self._config.keeps_snapshots:
+            snapshot = stock.snapshot()
+        return self._stated(limits, snapshot)
+
+    def quote(self, nonce: bytes, limits: ResourceLimits) -> Attestation:
+        """Boot a machine with a TPM and have it quoted; see `QuotingProvider.quote`."""
+        stated = self._stated(limits, None)
+        vmm, parts = self._running()
+        return measuring.quoted_boot(
+            stated,
+            vmm=vmm,
+            parts=parts,
+            spec=self._config.spec_for(limits),
+            nonce=nonce,
+            confinement=self._confined(),
+        )
+
+    def _stated(self, limits: ResourceLimits, snapshot: Snapshot | None) -> Attestation:
+        self.stock(limits)  # which loads and measures the parts
+        vmm, parts = self._running()
+        spec = self._config.spec_for(limits)
+        return measuring.attestation(
+            provider=self.name, vmm=vmm, parts=parts, spec=spec, limits=limits, snapshot=snapshot, clock=self._clock
+        )
+
+    def _running(self) -> tuple[Vmm, MachineParts]:
+        if self._vmm is None or self._parts is None:
+            raise _closed()
+        return self._vmm, self._parts
 
     def open_session(self, context: SessionContext) -> MicroVMSession:
         """Start a machine that stays for several executions. See `SessionProvider.open_session`."""
@@ -156,7 +210,7 @@ class MicroVMProvider:
         spec = self._config.spec_for(limits)
         with self._lock:
             if self._is_closed:
-                raise ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
+                raise _closed()
             if spec not in self._stocks:
                 self._stocks[spec] = self._make_stock(spec)
             return self._stocks[spec]
@@ -166,8 +220,7 @@ class MicroVMProvider:
         if self._parts is None:
             self._parts = load_parts(self._home, self._config, signer.public_key)
         if self._vmm is None:
-            self._confinement = Confinement()
-            self._vmm = self._choice.create(self._confinement)
+            self._vmm = self._choice.create(self._confined())
         return Stock(
             vmm=self._vmm,
             parts=self._parts,
@@ -177,6 +230,11 @@ class MicroVMProvider:
             signer=signer,
             clock=self._clock,
         )
+
+    def _confined(self) -> Confinement:
+        if self._confinement is None:
+            self._confinement = Confinement()
+        return self._confinement
 
     def close(self) -> None:
         """End all machines and whatever else it keeps. Idempotent."""
@@ -190,6 +248,10 @@ class MicroVMProvider:
             self._confinement.close()
         if parts is not None:
             parts.close()
+
+
+def _closed() -> ProviderError:
+    return ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
 
 
 def _joined(inside: Usage, before: VmmUsage, after: VmmUsage) -> Usage:

@@ -1,7 +1,7 @@
 """The self-test: attempts inside a fresh machine and inside the walls of a VMM, and the report of what they prove.
 
-Owns what is attempted in a machine and the answers that hold. The walls of a VMM are tried by the attempts of the process
-provider, made by an interpreter in the VMM's place.
+Owns what is attempted in a machine and the answers that hold. The walls of a VMM are tried by the attempts of the
+process provider, made by an interpreter in the VMM's place.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.selftest import stage
 from cloister.isolation.process.selftest.judging import judge
 from cloister.isolation.process.selftest.run import host_of
-from cloister.isolation.provider import Evidence, ProbeReport, ScriptLanguage
-from cloister.limits import MIB
+from cloister.isolation.provider import Evidence, Facility, ProbeReport, ScriptLanguage
+from cloister.limits import MIB, ResourceLimits
 
 MACHINE: Final = "machine"
 WALLS_BYTES: Final = 256 * MIB
 WALLS_TIMEOUT_S: Final = 20.0
 CLOCK_SLACK_S: Final = 2.0
 RANDOM_BYTES: Final = 16
+LIMITS: Final = ResourceLimits()
 KERNEL: Final = "kernel of its own"
 
 ATTEMPTS: Final = """
@@ -196,13 +197,19 @@ def around_vmm(confinement: Confinement) -> tuple[Evidence, ...]:
     return judge(Lane.MACHINE, answers, host_of(strength, limits))
 
 
-def concluded(provider: str, level: IsolationLevel, parts: Iterable[Callable[[], tuple[Evidence, ...]]]) -> ProbeReport:
+def concluded(
+    provider: str,
+    level: IsolationLevel,
+    parts: Iterable[Callable[[], tuple[Evidence, ...]]],
+    facilities: tuple[Facility, ...],
+) -> ProbeReport:
     """Carry out parts of the self-test and return what they prove.
 
     Args:
         provider: Name for the report.
         level: The provider's, when every answer proves its mechanism.
         parts: Each raises what it fails with.
+        facilities: What of this machine it uses.
     """
     evidence: list[Evidence] = []
     failure: CloisterError | None = None
@@ -224,4 +231,5 @@ def concluded(provider: str, level: IsolationLevel, parts: Iterable[Callable[[],
         reason=reason,
         remedy=remedy,
         evidence=tuple(evidence),
+        facilities=facilities,
     )

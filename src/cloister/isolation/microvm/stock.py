@@ -15,17 +15,22 @@ from cloister.audit.signer import Signer
 from cloister.canonical import sha256_hex
 from cloister.clock import Clock
 from cloister.isolation.microvm.config import MachineConfig
-from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.link import MachineLink, Work
 from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import Machine, MachineSpec, SavedState, Vmm
+from cloister.isolation.provider import PlanProgram
+from cloister.limits import ResourceLimits
 
 BOOT_TIMEOUT_S: Final = 120.0
 CONNECT_TIMEOUT_S: Final = 20.0
 ENTROPY_BYTES: Final = 64
+REHEARSAL: Final = Work(
+    workload=PlanProgram(source='{:sum (+ 1 2) :text (str "a" 1)}', name="<rehearsal>"), limits=ResourceLimits()
+)
 
 
 class Stock:
@@ -61,7 +66,7 @@ class Stock:
         self._clock = clock
         self._lock = threading.Lock()
         self._loaded: LoadedSnapshot | None = None
-        self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool)
+        self._pool: MachinePool[ReadyMachine] = MachinePool(self._warmed, config.pool)
         self.boot_ms: int | None = None
 
     def __repr__(self) -> str:
@@ -120,7 +125,7 @@ class Stock:
             if self._loaded is None:
                 first = self._find_or_save()
                 if first is not None:
-                    self.retire(first)
+                    self._pool.offer(first)
             return self._require_loaded().snapshot
 
     def _require_loaded(self) -> LoadedSnapshot:
@@ -172,6 +177,19 @@ class Stock:
 
     def _restored(self) -> ReadyMachine:
         return self.restored_from(self._require_loaded().saved)
+
+    def _warmed(self) -> ReadyMachine:
+        """Restore a machine for the pool, and have it run a plan of our own, in every step as it will run the one.
+
+        What executes a machine in software translates its code when that is first run; a snapshot has none of it.
+        """
+        ready = self._restored()
+        try:
+            ready.link.execute(REHEARSAL)
+        except BaseException:
+            ready.stop()
+            raise
+        return ready
 
     def restored_from(self, saved: SavedState, *, can_be_saved: bool = False) -> ReadyMachine:
         """Restore a machine and make it ready."""

@@ -102,12 +102,15 @@ class BootParts:
         initramfs_fd: The initramfs, a cpio archive.
         command_line: Of the kernel, that of the image; the driver adds what its machine needs with `boot_words`.
         drives: Block devices.
+        tpm_fd: The control connection of a software TPM that waits for its machine; None for a machine without. A
+            driver that cannot attach one refuses.
     """
 
     kernel_fd: int
     initramfs_fd: int
     command_line: str
     drives: tuple[Drive, ...] = ()
+    tpm_fd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +220,10 @@ class Vmm(Protocol):
     def identity(self) -> dict[str, str]:
         """Return what a snapshot depends on beside image and hardware: version, digest of the program, processor."""
 
-    def boot(self, spec: MachineSpec, parts: BootParts) -> Machine:
+    def boot_line(self, parts: BootParts) -> str:
+        """Return the kernel's command line, whole, as `boot` gives it."""
+
+    def boot(self, spec: MachineSpec, parts: BootParts, /) -> Machine:
         """Start a machine from the beginning; it is paused until `resume`.
 
         Raises:

@@ -2,8 +2,8 @@
 
 Owns the comparison of three states: what was sent, what came back, and what is there now; and the changes that follow
 from it. What came back is hostile. Only what differs from what was sent is changed; where the host's file is not what
-was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the next
-name, so nothing outside the granted path is reached.
+was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the
+next name, so nothing outside the granted path is reached.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ def _list(path: str, bounds: Bounds, skipped: str = "\0") -> Listing:
     return found
 
 
-def _list_below(parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str) -> None:
+def _list_below(  # noqa: PLR0917 - the state of one walk
+    parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str
+) -> None:
     facts = os.lstat(name, dir_fd=parent_fd)
     identity = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
     room[1] -= 1
@@ -208,7 +210,7 @@ def _list_below(parent_fd: int, name: str, path: str, found: Listing, room: list
     try:
         if stat.S_ISDIR(facts.st_mode):
             found[path] = Entry("directory", "", False, identity)
-            for each in sorted(os.listdir(descriptor)):
+            for each in sorted(os.listdir(descriptor)):  # noqa: PTH208 - by descriptor
                 if not each.startswith(skipped):
                     _list_below(descriptor, each, posixpath.join(path, each), found, room, skipped)
         else:

@@ -22,6 +22,7 @@ from cloister.errors import WireError
 from cloister.isolation.microvm.guest import kernel, payload, root, worker
 from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.microvm.guest.measured import Prover
 from cloister.isolation.microvm.guest.streams import Stream
 from cloister.isolation.process import privileges, reports, terminals
 from cloister.limits import ResourceLimits
@@ -31,6 +32,9 @@ ABSENT_PAUSE_S: Final = 0.005
 """A port whose host is not there reads as nothing."""
 TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
+WORKERS: Final = 2
+"""One for the plan of the host, and one for a plan of our own before it."""
+BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.POWER_OFF})
 ENTROPY_BYTES_MIN: Final = 32
 
 
@@ -45,9 +49,13 @@ class Agent:
         connection_fd: To the host.
         facts: Who it is: goes out with its greeting.
         can_wait: Whether a read of nothing means that the host is not there yet; else it is gone.
+        prover: Who can prove what was measured at boot; None where nothing was.
     """
 
-    def __init__(self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool) -> None:
+    def __init__(
+        self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool, prover: Prover | None = None
+    ) -> None:
+        self._prover = prover
         self._connection_fd = connection_fd
         self._facts = facts
         self._can_wait = can_wait
@@ -55,7 +63,7 @@ class Agent:
         self._streams: dict[int, Stream] = {}
         self._is_adopted = False
         self._groups_count = 0
-        self._worker: tuple[int, socket.socket, Group] | None = None
+        self._workers: list[tuple[int, socket.socket, Group]] = []
         self._acts: dict[Kind, Callable[[Frame], None]] = {
             Kind.ADOPT: self._adopt,
             Kind.ORDER: self._begin,
@@ -64,6 +72,7 @@ class Agent:
             Kind.END: lambda frame: self._for_stream(frame, Stream.kill),
             Kind.RESIZE: self._resize,
             Kind.POWER_OFF: self._power_off,
+            Kind.ATTEST: self._attest,
         }
 
     def run(self) -> None:
@@ -73,9 +82,10 @@ class Agent:
             PoweredOff: It said so, or is gone.
             WireError: It breaks the protocol.
         """
-        group = self._new_group()
         worker.rehearse()
-        self._worker = (*worker.fork(group), group)
+        for _ in range(WORKERS):
+            group = self._new_group()
+            self._workers.append((*worker.fork(group), group))
         self._send(encode_json(AGENT, Kind.HELLO, self._facts))
         while True:
             self._turn()
@@ -120,7 +130,7 @@ class Agent:
             time.sleep(ABSENT_PAUSE_S)
         for frame in self._decoder.feed(data):
             act = self._acts.get(frame.kind)
-            if act is None or (not self._is_adopted and frame.kind not in (Kind.ADOPT, Kind.POWER_OFF)):
+            if act is None or (not self._is_adopted and frame.kind not in BEFORE_ADOPTION):
                 raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
             act(frame)
 
@@ -143,6 +153,11 @@ class Agent:
 
     def _power_off(self, _: Frame) -> None:
         raise PoweredOff
+
+    def _attest(self, frame: Frame) -> None:
+        if self._prover is None:
+            raise WireError("this machine has no TPM", code="provider.wire-order")
+        self._send(encode_json(AGENT, Kind.ATTEST, self._prover.answer(frame.data())))
 
     def _for_stream(self, frame: Frame, act: Callable[[Stream], None]) -> None:
         """Do something for a stream; one that has just ended is not there any more."""
@@ -179,11 +194,11 @@ class Agent:
         self._send(encode_json(number, Kind.STATUS, {"report": report, "limit": None, "usage": usage}))
 
     def _plan(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
-        """Give the plan to the worker, which waits for one; each machine has one."""
+        """Give the plan to a worker that waits for one."""
         del order
-        if self._worker is None:
-            raise WireError("a second plan came", code="provider.wire-order")
-        (pid, connection, group), self._worker = self._worker, None
+        if not self._workers:
+            raise WireError("more plans came than there are workers", code="provider.wire-order")
+        pid, connection, group = self._workers.pop()
         group.bound(limits)
         for which, value in privileges.limits_table(limits).items():
             resource.prlimit(pid, which, (value, value))

@@ -34,7 +34,8 @@ class Kind(IntEnum):
     HELLO = 1
     """From the agent, once, before anything else: who it is."""
     ADOPT = 2
-    """From the host: time and randomness; nothing but POWER_OFF is heeded before it. The answer has the same kind."""
+    """From the host: time and randomness; nothing but ATTEST and POWER_OFF is heeded before it. The answer has the same
+    kind."""
     ORDER = 3
     """From the host: begin a stream by doing this."""
     INPUT = 4
@@ -53,6 +54,8 @@ class Kind(IntEnum):
     """From the agent: it has ended, nothing of it is left, and this is how. The last frame of a stream."""
     POWER_OFF = 11
     """From the host: the machine is not needed any more."""
+    ATTEST = 12
+    """From the host: a challenge, to be answered with what the machine's TPM states. The answer has the same kind."""
 
 
 class Frame(NamedTuple):

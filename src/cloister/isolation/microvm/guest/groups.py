@@ -8,7 +8,6 @@ Source: Documentation/admin-guide/cgroup-v2.rst of Linux 6.1.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from typing import Final
@@ -82,8 +81,6 @@ class Group:
         _write(f"{self._path}/cgroup.kill", "1")
         deadline_s = time.monotonic() + END_TIMEOUT_S
         while self._table("cgroup.events").get("populated", 0):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
             if time.monotonic() > deadline_s:
                 return False
             time.sleep(0.001)

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 
 from cloister.isolation.microvm.guest import frames, groups, kernel, root
 from cloister.isolation.microvm.guest.agent import Agent, PoweredOff
+from cloister.isolation.microvm.guest.measured import measured_boot
 from cloister.isolation.process import privileges
 from cloister.isolation.process.seccomp import install as seccomp
 from cloister.isolation.process.seccomp.calls import Profile
@@ -57,12 +58,13 @@ def _come_up() -> None:
     groups.prepare()
     drives = _drives()
     _mount_drives(drives, words)
+    prover = measured_boot({name: drives.get(name) for name in ("rootfs", "capabilities")})
     connection_fd, can_wait = _connect(words)
     privileges.reset_signals()
     for profile in (Profile.PROGRAMS, Profile.GUESTS):
         seccomp.prepare(profile)
     root.prepare(has_drive="rootfs" in drives, has_capabilities="capabilities" in drives)
-    Agent(connection_fd, _facts(drives), can_wait=can_wait).run()
+    Agent(connection_fd, _facts(drives), can_wait=can_wait, prover=prover).run()
 
 
 def _words() -> dict[str, str]:

@@ -26,12 +26,13 @@ PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest", "isolat
 MODULES: Final = frozenset({
     "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
     "isolation.wire_errors", "isolation.wire_values", "isolation.microvm", "isolation.process",
-    "isolation.process.archive", "isolation.process.unpacking", "isolation.process.syscalls",
-    "isolation.process.batch", "isolation.process.calls", "isolation.process.cgroup", "isolation.process.cgroup.files",
-    "isolation.process.mechanisms", "isolation.process.privileges", "isolation.process.reports",
-    "isolation.process.steps", "isolation.process.terminals",
+    *(f"isolation.process.{name}" for name in (
+        "archive", "calls", "cgroup", "cgroup.files", "mechanisms", "privileges", "reports", "steps", "syscalls",
+        "terminals", "unpacking",
+    )),
+    *(f"isolation.microvm.{name}" for name in ("tpm", "tpm.client", "tpm.log", "tpm.wire")),
 })  # fmt: skip
-"""Single modules that belong to the guest."""
+"""Single modules that belong to the guest; of the process provider those that run inside its sandboxes."""
 
 
 def guest_set(package: Path | None = None, roots: Iterable[str] = ROOTS) -> dict[str, bytes]:

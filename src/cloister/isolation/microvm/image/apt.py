@@ -10,11 +10,13 @@ Source: apt-cache(8), apt-get(8), deb-control(5), "Package interrelationship fie
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from cloister.isolation.microvm.image.digests import file_sha256
 from cloister.isolation.microvm.image.packages import Package
 
 PACKAGES_MAX: Final = 500
+_AHEAD_MAX: Final = 2000
 _ANSWER_TIMEOUT_S: Final = 60
 _FETCH_TIMEOUT_S: Final = 900
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,127}")
@@ -31,6 +34,8 @@ _FIELD: Final = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*)$")
 _SCRIPTS_ONLY: Final = frozenset({"dpkg", "debconf", "debconf-2.0", "install-info", "init-system-helpers"})
 """What packages depend on for their maintainer scripts, which never run here."""
 _UPDATE: Final = "apt-get update"
+_APT_USER: Final = "_apt"
+"""As whom apt fetches. Source: APT::Sandbox::User, apt.conf(5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class Apt:
         """
         for name in names:
             _require_name(name)
+        self._look_ahead(names)
         found: dict[str, Offer] = {}
         pending = list(dict.fromkeys(names))
         while pending:
@@ -116,28 +122,36 @@ class Apt:
         missing = [package for package, place in places.items() if not _is(place, package.sha256)]
         if missing:
             self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._cache, prefix=".fetch-") as directory:
+            with tempfile.TemporaryDirectory(prefix="cloister-packages-") as directory:
                 self._download(missing, Path(directory))
                 self._keep(missing, Path(directory))
         return {package.name: place for package, place in places.items()}
 
     def _download(self, packages: Sequence[Package], directory: Path) -> None:
-        words = [f"{package.name}={package.version}" for package in packages]
         if os.geteuid() == 0:
-            directory.chmod(0o711)
-        _run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *words], directory, _FETCH_TIMEOUT_S)
+            # So that apt need not be root while it speaks with servers
+            with suppress(KeyError):
+                os.chown(directory, pwd.getpwnam(_APT_USER).pw_uid, -1)
+        words = [f"{package.name}={package.version}" for package in packages]
+        _run(["apt-get", "-qq", "download", *words], directory, _FETCH_TIMEOUT_S)
 
     def _keep(self, packages: Sequence[Package], directory: Path) -> None:
-        arrived = {file_sha256(path): path for path in sorted(directory.glob("*.deb"))}
-        for package in packages:
-            path = arrived.get(package.sha256)
-            if path is None:
-                raise ProviderError(
-                    f"apt did not fetch {package.name} {package.version} with the digest that its lists name",
-                    code="provider.image-fetch",
-                    hint=f"as root: {_UPDATE}; then build again",
-                )
-            path.replace(self._cache / f"{package.sha256}.deb")
+        """Copy what was fetched, then look at the copy: the directory is not ours alone."""
+        wanted = {package.sha256: package for package in packages}
+        for path in sorted(directory.glob("*.deb")):
+            with tempfile.NamedTemporaryFile(dir=self._cache, prefix=".fetch-") as copy:
+                shutil.copyfile(path, copy.name, follow_symlinks=False)
+                sha256 = file_sha256(Path(copy.name))
+                if wanted.pop(sha256, None) is not None:
+                    place = self._cache / f"{sha256}.deb"
+                    place.unlink(missing_ok=True)
+                    os.link(copy.name, place)
+        for package in wanted.values():
+            raise ProviderError(
+                f"apt did not fetch {package.name} {package.version} with the digest that its lists name",
+                code="provider.image-fetch",
+                hint=f"as root: {_UPDATE}; then build again",
+            )
 
     def _require_lists(self) -> None:
         if self._packages_named(["libc6"]).get("libc6") is None:
@@ -146,6 +160,12 @@ class Apt:
                 code="provider.image-lists",
                 hint=f"as root: {_UPDATE}",
             )
+
+    def _look_ahead(self, names: Sequence[str]) -> None:
+        """Look up at once what will probably be needed: each question makes apt read all its lists anew."""
+        text = _answer(["apt-cache", "depends", "--recurse", "--important", *names])
+        lines = (line.strip() for line in text.splitlines() if not line.startswith(" "))
+        self._look_up([name for name in lines if _NAME.fullmatch(name)][:_AHEAD_MAX])
 
     def _look_up(self, names: Sequence[str]) -> None:
         unknown = [name for name in dict.fromkeys(names) if name not in self._offers]

@@ -47,9 +47,12 @@ from cloister.isolation.microvm.image.source import Source
 from cloister.isolation.microvm.image.store import DEFAULT_NAME, ImageStore
 from cloister.isolation.microvm.image.tree import Tree
 
-COMMAND_LINE: Final = "quiet edd=off panic=-1 reboot=k cgroup_no_v1=all random.trust_cpu=on"
-"""No BIOS is asked for disks; a panic and a reboot end the machine; only the unified control groups; the processor's
-random numbers are not taken as they are, because a guest's randomness comes from the host with every start.
+COMMAND_LINE: Final = "quiet edd=off panic=-1 reboot=k cgroup_no_v1=all"
+"""No BIOS is asked for disks; a panic and a reboot end the machine; only the unified control groups.
+
+The processor's random numbers count as such (the kernel's default): without them Python, which asks for some before any
+device is there, does not start. They only serve until the host sends its own.
+
 Source: Documentation/admin-guide/kernel-parameters.txt of Linux 6.1."""
 SOURCES: Final = ("debian", "host")
 
@@ -207,6 +210,8 @@ def _earlier(store: ImageStore, name: str) -> Earlier | None:
 def _make(store: ImageStore, order: BuildOrder, place: Path, rootfs: Tree, tell: Progress) -> Manifest:
     agent_sources = agent.guest_set()
     apt = Apt(store.packages) if order.source == "debian" or order.packages else None
+    # First what was ordered, since that is where an order can be wrong
+    drive, more = _make_rootfs(order, apt, place, rootfs, tell)
     with _opened_source(order, apt, tell) as source, Tree() as tree:
         tell("unpacking the kernel")
         shipped = source.kernel()
@@ -216,7 +221,6 @@ def _make(store: ImageStore, order: BuildOrder, place: Path, rootfs: Tree, tell:
         facts = base.fill(tree, source, shipped.release, agent_sources)
         initramfs = _write_initramfs(tree, place)
         packages, python = source.packages(), source.python
-    drive, more = _make_rootfs(order, apt, place, rootfs, tell)
     return Manifest(
         name=order.name,
         architecture=os.uname().machine,
@@ -270,6 +274,7 @@ def _make_rootfs(
 def _export(place: Path, output: Path) -> Path:
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(place, partial)
         partial.chmod(0o700)
         partial.rename(output)

@@ -66,13 +66,16 @@ def build_capability_drive(directory: Path, path: Path, format_: DriveFormat = D
 
 def _read(directory: Path, tree: Tree) -> None:
     def fail(error: OSError) -> None:
-        raise _refused(str(error.filename or directory), f"cannot be read ({error.strerror})")
+        raise error
 
-    for top, directories, names, descriptor in os.fwalk(directory, onerror=fail, follow_symlinks=False):
-        inside = "" if Path(top) == directory else Path(top).relative_to(directory).as_posix()
-        directories.sort()
-        for name in sorted((*directories, *names)):
-            _add(tree, posixpath.join(inside, name), name, descriptor)
+    try:
+        for top, directories, names, descriptor in os.fwalk(directory, onerror=fail, follow_symlinks=False):
+            inside = "" if Path(top) == directory else Path(top).relative_to(directory).as_posix()
+            directories.sort()
+            for name in sorted((*directories, *names)):
+                _add(tree, posixpath.join(inside, name), name, descriptor)
+    except OSError as error:
+        raise _refused(str(error.filename or directory), f"cannot be read ({error.strerror})") from error
 
 
 def _add(tree: Tree, path: str, name: str, directory_fd: int) -> None:
@@ -87,16 +90,13 @@ def _add(tree: Tree, path: str, name: str, directory_fd: int) -> None:
         tree.add_link(path, target)
     elif stat.S_ISREG(facts.st_mode):
         mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
-        tree.add_file(path, _content(path, name, directory_fd), mode)
+        tree.add_file(path, _content(name, directory_fd), mode)
     else:
         raise _refused(path, "is neither a file, a directory nor a link")
 
 
-def _content(path: str, name: str, directory_fd: int) -> Iterator[bytes]:
-    try:
-        descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory_fd)
-    except OSError as error:
-        raise _refused(path, f"cannot be read ({error.strerror})") from error
+def _content(name: str, directory_fd: int) -> Iterator[bytes]:
+    descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory_fd)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         while piece := file.read(PIECE_BYTES):
             yield piece

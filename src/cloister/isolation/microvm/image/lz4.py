@@ -31,7 +31,7 @@ def decode(data: bytes, output_bytes_max: int) -> bytes:
         output_bytes_max: Larger output is refused.
 
     Raises:
-        InputError: `input.lz4`: it is no such frame, is cut off, or decodes to more than allowed.
+        InputError: `input.compressed`: it is no such frame, is cut off, or decodes to more than allowed.
     """
     if data[:4] != MAGIC:
         raise _wrong("does not begin as one")
@@ -50,7 +50,7 @@ def decode(data: bytes, output_bytes_max: int) -> bytes:
 
 
 def _wrong(reason: str) -> InputError:
-    return InputError(f"an LZ4 stream {reason}", code="input.lz4")
+    return InputError(f"an LZ4 stream {reason}", code="input.compressed")
 
 
 def _decoded_block(source: bytes, bytes_max: int) -> bytearray:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cloister.isolation.microvm.tpm.swtpm import tpm_arguments, tpm_words
 from cloister.isolation.microvm.vmm import Accelerator, Drive, MachineSpec
 
-TRANSLATION_MIB: Final = 32
+TRANSLATION_MIB: Final = 64
 """TCG's buffer for translated code; it grows to this only as code is run."""
 SERIAL_WORDS: Final = "cloister.channel=serial"
 CONSOLE_WORDS: Final = "console=ttyS0"
@@ -31,6 +32,7 @@ class Handed:
         kernel: The kernel, to boot a machine; None to restore one.
         initramfs: The initramfs, to boot a machine; None to restore one.
         drives: Block devices, by name.
+        tpm: The control connection of a software TPM; None for a machine without.
     """
 
     control: int
@@ -39,6 +41,7 @@ class Handed:
     kernel: int | None = None
     initramfs: int | None = None
     drives: Mapping[str, int]
+    tpm: int | None = None
 
 
 def render(
@@ -81,6 +84,8 @@ def render(
         *("-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=agent"),
         *("-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-device,rng=random"),
     ]
+    if handed.tpm is not None:
+        command += tpm_arguments(handed.tpm)
     for index, drive in enumerate(drives):
         command += _drive(drive, handed.drives[drive.name], index)
     if command_line is not None:
@@ -91,17 +96,20 @@ def render(
     return command
 
 
-def boot_words(base: str, *, tsc_khz: int | None) -> str:
+def boot_words(base: str, *, tsc_khz: int | None, has_tpm: bool = False) -> str:
     """Return the command line of a kernel that QEMU boots.
 
     Args:
         base: What the image says.
         tsc_khz: Frequency of the time stamp counter as the guest sees it, for a translated machine: without it the
             kernel measures it against a timer, and now and then waits for ever. None where the processor tells.
+        has_tpm: Whether the machine has a TPM.
     """
     words = [base, CONSOLE_WORDS, SERIAL_WORDS]
     if tsc_khz is not None:
         words += [f"tsc_early_khz={tsc_khz}", f"lpj={tsc_khz * 4}"]
+    if has_tpm:
+        words.append(tpm_words())
     return " ".join(words)
 
 

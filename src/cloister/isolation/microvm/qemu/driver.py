@@ -263,8 +263,10 @@ class QemuVmm:
         mark = f"machine-{secrets.token_hex(8)}"
         control, their_control = socket.socketpair()
         agent, their_agent = socket.socketpair()
+        tpm_fd = None if parts is None else parts.tpm_fd
         boot_fds = () if parts is None else (parts.kernel_fd, parts.initramfs_fd)
         given = [their_control.fileno(), their_agent.fileno(), memory_fd, *boot_fds, *(d.descriptor for d in drives)]
+        given += () if tpm_fd is None else (tpm_fd,)
         numbers = iter(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(given)))
         handed = Handed(
             control=next(numbers),
@@ -273,6 +275,7 @@ class QemuVmm:
             kernel=next(numbers) if parts else None,
             initramfs=next(numbers) if parts else None,
             drives={drive.name: next(numbers) for drive in drives},
+            tpm=None if tpm_fd is None else next(numbers),
         )
         argv = command.render(
             self._program,
@@ -281,7 +284,7 @@ class QemuVmm:
             handed,
             accelerator=self.accelerator,
             drives=drives,
-            command_line=None if parts is None else self._command_line(parts),
+            command_line=None if parts is None else self.boot_line(parts),
             is_shared=is_shared,
         )
         with contextlib.ExitStack() as undo:
@@ -310,9 +313,10 @@ class QemuVmm:
             os.close(memory_fd)
         return QemuMachine(process, qmp, agent, memory_fd if is_shared else None)
 
-    def _command_line(self, parts: BootParts) -> str:
+    def boot_line(self, parts: BootParts) -> str:
+        """Return the kernel's command line, whole, as `boot` gives it."""
         tsc_khz = counter.khz() if self.accelerator is Accelerator.TCG else None
-        return command.boot_words(parts.command_line, tsc_khz=tsc_khz)
+        return command.boot_words(parts.command_line, tsc_khz=tsc_khz, has_tpm=parts.tpm_fd is not None)
 
 
 def processor(accelerator: Accelerator) -> str:

@@ -46,9 +46,7 @@ def test_a_machine_has_no_network_and_no_default_devices() -> None:
 
 
 def test_qemu_may_start_nothing() -> None:
-    assert option(rendered(), "-sandbox") == [
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-    ]
+    assert option(rendered(), "-sandbox") == ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
 
 
 def test_kvm_is_asked_for_alone() -> None:
