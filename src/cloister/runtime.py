@@ -7,112 +7,34 @@ caller and are trusted to name the right context; plans, scripts and commands ar
 from __future__ import annotations
 
 import asyncio
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from cloister.audit.chain import CausalChain
-from cloister.audit.event import Record
-from cloister.audit.home import default_home, open_chain
 from cloister.authority.context import RuntimeContext
-from cloister.authority.token import TokenIssuer
-from cloister.capabilities.catalog import Catalog, builtin_catalog
-from cloister.clock import Clock, SystemClock
-from cloister.errors import InputError
 from cloister.isolation.attestation import Expectations
-from cloister.isolation.factory import ProviderFactory
-from cloister.isolation.factory import Surroundings as ProviderSurroundings
-from cloister.isolation.provider import ExecutionResult, OutputObserver, ProbeReport
+from cloister.isolation.provider import ExecutionResult, OutputObserver
 from cloister.lang.program import Program
-from cloister.plan.attesting import QuotedMachine, quote_machine
 from cloister.plan.checking import check_program
-from cloister.plan.command import Surroundings, run_command, run_script
-from cloister.plan.host_authorizer import make_authorizer
+from cloister.plan.command import Surroundings, run_command, run_script, words_of
+from cloister.plan.forking import fork_session
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
 from cloister.plan.result import RunResult, ScriptResult
-from cloister.plan.run import RunParts, run_plan
+from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+from cloister.runtime_life import RuntimeLife
 
 if TYPE_CHECKING:
-    from cloister.isolation.microvm.config import MachineConfig
-
-TOKEN_KEY_BYTES = 32
+    pass
 
 
-class Runtime:
+class Runtime(RuntimeLife):
     """Runs plans, commands and scripts; every one is authorized, isolated and recorded.
 
     Make one with `Runtime.open` and close it, or use it as a context manager. It may be used from several threads.
-
-    Args:
-        chain: Where runs are recorded.
-        home: The directory of the chain and its keys; no grant opens it.
-        clock: Time and randomness.
-        catalog: What plans can call.
-        machines: What virtual machines are.
     """
-
-    def __init__(
-        self,
-        chain: CausalChain,
-        *,
-        home: Path,
-        clock: Clock,
-        catalog: Catalog,
-        machines: MachineConfig | None = None,
-    ) -> None:
-        issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
-        self._home = home
-        self._process = os.getpid()
-        self._is_open = True
-        self._sessions: set[Session] = set()
-        self._providers = ProviderFactory(
-            issuer.verifier(), ProviderSurroundings(home=home, clock=clock, machines=machines)
-        )
-        self._parts = RunParts(
-            chain=chain,
-            clock=clock,
-            catalog=catalog,
-            authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
-            issuer=issuer,
-        )
-
-    @classmethod
-    def open(
-        cls,
-        home: str | Path | None = None,
-        *,
-        clock: Clock | None = None,
-        catalog: Catalog | None = None,
-        machines: MachineConfig | None = None,
-    ) -> Self:
-        """Open the runtime whose chain and keys live in a directory; they are made when missing.
-
-        Args:
-            home: The directory; `default_home()` when left out.
-            clock: Time and randomness; the system's when left out.
-            catalog: What plans can call; the built-in capabilities when left out.
-            machines: What the virtual machines of the microVM provider are; see `MachineConfig` for what holds when it
-                is left out.
-
-        Raises:
-            AuditError: The chain there is not one of ours, or cannot be opened.
-            KeyUnavailable: Its signing key cannot be read, or others can read it.
-        """
-        clock = clock or SystemClock()
-        directory = Path(home) if home is not None else default_home()
-        return cls(
-            open_chain(directory, clock),
-            home=directory,
-            clock=clock,
-            catalog=catalog or builtin_catalog(),
-            machines=machines,
-        )
 
     def check(self, plan: Plan, *, inputs: Sequence[str] = (), module_paths: Sequence[Path] = ()) -> Program:
         """Read, compile and check a plan as `cloister check` does: nothing of it is run, and nothing is recorded.
@@ -234,7 +156,7 @@ class Runtime:
             GuestCrashed: A signal killed it; `details["signal"]` names it.
             DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
         """
-        words = _words(argv, "a command")
+        words = words_of(argv, "a command")
         self._require_open()
         around = self._surroundings(context, provider, on_output, working_directory, expected)
         return run_command(self._parts, words, around, stdin=stdin)
@@ -281,7 +203,7 @@ class Runtime:
             GuestCrashed: A signal killed it; `details["signal"]` names it.
             DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
         """
-        words = _words(argv, "the list of arguments")
+        words = words_of(argv, "the list of arguments")
         self._require_open()
         return run_script(
             self._parts,
@@ -356,69 +278,18 @@ class Runtime:
         self._sessions.add(opened)
         return opened
 
-    def records(self, run_id: str | None = None) -> Iterator[Record]:
-        """Yield the records of the causal chain in order, each with its own hash and signature checked.
+    def fork(self, session: Session, count: int) -> tuple[Session, ...]:
+        """Make sessions that go on where an idle one is, each in a virtual machine of its own; that one goes on, too.
 
         Args:
-            run_id: Only those of one run; None for all.
+            session: Of a provider of virtual machines, with no `write` grant, and no fork itself.
+            count: How many.
 
         Raises:
-            ChainBroken: At the first record that was changed.
+            InputError: `input.fork`: it cannot be forked.
+            ProviderError, AuditError: As `session`.
         """
         self._require_open()
-        return self._parts.chain.records(run_id)
-
-    def quote(self, *, provider: str, nonce: bytes) -> QuotedMachine:
-        """Boot a measured machine and have its TPM state what it is; see `cloister.plan.attesting.quote_machine`."""
-        self._require_open()
-        return quote_machine(self._parts, self._providers.create(provider), nonce)
-
-    def probe(self) -> tuple[ProbeReport, ...]:
-        """Probe every provider: what works here, with the evidence."""
-        return self._providers.probe_all()
-
-    def close(self) -> None:
-        """End the sessions and the providers' processes, and close the chain. Idempotent."""
-        self._is_open = False
-        while self._sessions:
-            self._sessions.pop().close()
-        self._providers.close()
-        self._parts.chain.close()
-
-    def _require_open(self) -> None:
-        if not self._is_open:
-            raise InputError("this runtime is closed", code="input.closed", hint="open another one with Runtime.open")
-        if self._process != os.getpid():
-            raise InputError(
-                "this runtime belongs to the process this one was forked from",
-                code="input.forked",
-                hint="open one with Runtime.open in each process",
-            )
-
-    def __repr__(self) -> str:
-        return f"Runtime({str(self._home)!r}, {'open' if self._is_open else 'closed'})"
-
-    def __del__(self) -> None:
-        if getattr(self, "_is_open", False) and self._process == os.getpid():
-            warnings.warn(f"{self!r} was not closed; use it in a with statement", ResourceWarning, stacklevel=2)
-            self.close()
-
-    def __enter__(self) -> Self:
-        self._require_open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _words(argv: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return words as plain texts, which is what crosses to a sandbox."""
-    hint = 'write ["echo", "hi"]'
-    if isinstance(argv, str):
-        raise InputError(f"{what} is a list of words, not one text", code="input.argv", hint=hint)
-    for word in argv:
-        if not isinstance(word, str):
-            raise InputError(f"{what} holds a {type(word).__name__}, not texts alone", code="input.argv", hint=hint)
-    return tuple(map(str, argv))
+        forks = fork_session(session, count)
+        self._sessions.update(forks)
+        return forks

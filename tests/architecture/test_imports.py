@@ -23,6 +23,7 @@ ORDER = [
     {"plan"},
     {"config"},
     {"agents"},
+    {"runtime_life"},
     {"runtime", "testing_harness"},
     {"sessions"},
     {"testing"},

@@ -47,6 +47,11 @@ def limits(incomplete: str) -> list[str]:
     return _starting((f"{name}=" for name in limit_names()), incomplete)
 
 
+def machine_words(incomplete: str) -> list[str]:
+    """Return what can be chosen of a virtual machine, each word ready for its value."""
+    return _starting(("image=", "vcpus=", "memory-mib=", "capabilities=", "snapshots=no"), incomplete)
+
+
 def parts(incomplete: str) -> list[str]:
     """Return the names of what can be expected of an attestation, each ready for its digest."""
     from cloister.isolation.attestation import PARTS  # noqa: PLC0415

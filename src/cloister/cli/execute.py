@@ -20,6 +20,7 @@ from cloister.cli.options import (
     IsolationOption,
     JsonOption,
     LimitOption,
+    MachineOption,
     MemoryOption,
     ProviderOption,
     ReadOption,
@@ -79,14 +80,16 @@ def execute(
     limit: LimitOption = None,
     isolation: IsolationOption = None,
     expect: ExpectOption = None,
+    machine: MachineOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a command or script in a sandbox that sees only what is granted."""
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, parse_expected, resolved  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, parse_machine, resolved  # noqa: PLC0415
     from cloister.cli.terminal import execute_on_terminal  # noqa: PLC0415
+    from cloister.isolation.microvm.config import MachineConfig  # noqa: PLC0415
     from cloister.plan.working_directory import start_directory  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
@@ -108,7 +111,7 @@ def execute(
             "expected": parse_expected(expect),
         }
         note_level(provider, isolation, as_json=as_json)
-        with Runtime.open(home) as runtime:
+        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine))) as runtime:
             if terminal:
                 raise typer.Exit(execute_on_terminal(runtime, command, lang, surroundings, as_json=as_json))
             result = _run(runtime, command, lang, surroundings, stdin=stdin)

@@ -27,6 +27,7 @@ from cloister.cli.lsp import lsp
 from cloister.cli.repl import repl
 from cloister.cli.run import run
 from cloister.cli.session import session_app
+from cloister.cli.snapshot import snapshot_app
 from cloister.version import VERSION
 
 EXIT_STATUSES = """
@@ -52,6 +53,7 @@ app.command(
     context_settings={"allow_interspersed_args": False},
 )(execute)
 app.add_typer(session_app, name="session", help="Keep a sandbox for several commands.")
+app.add_typer(snapshot_app, name="snapshot", help="Keep virtual machines saved after their boot.")
 app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)
 app.command("check", help="Check plans and directories of plans without running them.")(check)
 app.command("fmt", help="Format plans: indentation and line breaks; comments stay.")(fmt)

@@ -15,7 +15,7 @@ import typer
 
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
-from cloister.cli.complete import capabilities, levels, limits, parts, providers
+from cloister.cli.complete import capabilities, levels, limits, machine_words, parts, providers
 from cloister.errors import ConfigError, InputError, quoted
 from cloister.limits import ResourceLimits
 from cloister.plan.working_directory import working_directory_gone
@@ -86,6 +86,15 @@ LimitOption = Annotated[
         autocompletion=limits,
     ),
 ]
+MachineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--machine",
+        metavar="WORD=VALUE",
+        help="Choose the virtual machine: image=NAME, vcpus=N, memory-mib=N, capabilities=FILE, snapshots=no.",
+        autocompletion=machine_words,
+    ),
+]
 IsolationOption = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +117,21 @@ UnsafeOption = Annotated[
     bool,
     typer.Option("--unsafe-everything", help="Grant every capability and path (UnsafeEverything); it is recorded."),
 ]
+
+
+def parse_machine(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return what `--machine` says, word by word.
+
+    Raises:
+        ConfigError: `config.machine`: one is not `word=value`.
+    """
+    words: dict[str, str] = {}
+    for pair in pairs or ():
+        word, separator, value = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--machine {quoted(pair)} has no value", code="config.machine", hint="write image=base")
+        words[word] = value
+    return words
 
 
 def parse_isolation(level: str | None) -> IsolationLevel:

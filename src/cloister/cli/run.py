@@ -17,6 +17,7 @@ from cloister.cli.options import (
     IsolationOption,
     JsonOption,
     LimitOption,
+    MachineOption,
     MemoryOption,
     ModulePathOption,
     ProviderOption,
@@ -46,6 +47,7 @@ def run(
     limit: LimitOption = None,
     isolation: IsolationOption = None,
     expect: ExpectOption = None,
+    machine: MachineOption = None,
     allow_computed: AllowComputedOption = False,
     unsafe_everything: UnsafeOption = False,
     module_path: ModulePathOption = None,
@@ -55,7 +57,8 @@ def run(
     """Run a plan; its calls are authorized, isolated and recorded."""
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, parse_expected, parse_inputs  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, parse_inputs, parse_machine  # noqa: PLC0415
+    from cloister.isolation.microvm.config import MachineConfig  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
     progress = choose_progress(as_json=as_json)
@@ -73,7 +76,7 @@ def run(
         if unsafe_everything:
             note("warning: UnsafeEverything: this plan may call every capability on every path")
         note_level(provider, isolation, as_json=as_json)
-        with Runtime.open(home) as runtime:
+        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine))) as runtime:
             result = runtime.run(
                 plan,
                 context=context,

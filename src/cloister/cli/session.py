@@ -16,6 +16,7 @@ from cloister.cli.options import (
     IsolationOption,
     JsonOption,
     LimitOption,
+    MachineOption,
     MemoryOption,
     ProviderOption,
     ReadOption,
@@ -70,6 +71,7 @@ def new(
     limit: LimitOption = None,
     isolation: IsolationOption = None,
     expect: ExpectOption = None,
+    machine: MachineOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,7 +79,7 @@ def new(
     from cloister.audit.home import default_home  # noqa: PLC0415
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, parse_expected  # noqa: PLC0415
+    from cloister.cli.options import build_context, parse_expected, parse_machine  # noqa: PLC0415
     from cloister.sessions.place import require_name  # noqa: PLC0415
     from cloister.sessions.start import start_session  # noqa: PLC0415
 
@@ -101,6 +103,7 @@ def new(
             provider=provider,
             terms=terms,
             expected=parse_expected(expect),
+            machine=parse_machine(machine),
         )
         if as_json:
             echo_json({"ok": True, "session": facts})

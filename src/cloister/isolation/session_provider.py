@@ -6,7 +6,7 @@ provider without it is never asked for a session, and nothing is put in its plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -174,6 +174,23 @@ class SandboxSession(Protocol):
 
     def close(self) -> None:
         """End it and everything in it. Idempotent."""
+
+
+@runtime_checkable
+class ForkableSession(Protocol):
+    """A session that can go on in several sandboxes at once; the others are not asked to."""
+
+    def fork(self, contexts: Sequence[SessionContext]) -> tuple[SandboxSession, ...]:
+        """Make sessions that go on where this one is, each in a sandbox of its own; this one goes on, too.
+
+        Args:
+            contexts: One for each, with its token; they grant what this session was granted.
+
+        Raises:
+            TokenRejected: A token does not cover its session.
+            InputError: `input.fork`: it cannot be forked now, or as it was opened.
+            ProviderError: One could not be made; then none is.
+        """
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ the provider attest, execute, record the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,3 +157,18 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result
+
+
+def words_of(argv: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return words as plain texts, which is what crosses to a sandbox.
+
+    Raises:
+        InputError: `input.argv`: it is no list of texts.
+    """
+    hint = 'write ["echo", "hi"]'
+    if isinstance(argv, str):
+        raise InputError(f"{what} is a list of words, not one text", code="input.argv", hint=hint)
+    for word in argv:
+        if not isinstance(word, str):
+            raise InputError(f"{what} holds a {type(word).__name__}, not texts alone", code="input.argv", hint=hint)
+    return tuple(map(str, argv))

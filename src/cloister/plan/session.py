@@ -124,16 +124,22 @@ def open_session(
                     has_terminals=terms.has_terminals,
                 )
             )
-    return Session(
-        parts=parts,
-        run_id=run_id,
-        recorder=recorder,
-        decision=decision,
-        context=context,
-        provider=provider.name,
-        terms=terms,
-        sandbox=sandbox,
+    opened = Opened(
+        parts=parts, decision=decision, context=context, provider=provider.name, terms=terms, sandbox=sandbox
     )
+    return Session(opened, run_id=run_id, recorder=recorder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a session is made of: what it may do, as was decided, and the sandbox it has."""
+
+    parts: RunParts
+    decision: Decision
+    context: RuntimeContext
+    provider: str
+    terms: SessionTerms
+    sandbox: SandboxSession
 
 
 class Session:
@@ -142,29 +148,19 @@ class Session:
     Get one from `Runtime.session`.
     """
 
-    def __init__(
-        self,
-        *,
-        parts: RunParts,
-        run_id: str,
-        recorder: SessionRecorder,
-        decision: Decision,
-        context: RuntimeContext,
-        provider: str,
-        terms: SessionTerms,
-        sandbox: SandboxSession,
-    ) -> None:
-        self._parts = parts
+    def __init__(self, opened: Opened, *, run_id: str, recorder: SessionRecorder) -> None:
+        self._parts = opened.parts
         self._recorder = recorder
-        self._decision = decision
-        self._sandbox = sandbox
+        self._decision = opened.decision
+        self._sandbox = opened.sandbox
         self._lock = threading.Lock()
         self._acts_count = 0
         self._is_closed = False
+        self.opened: Final = opened
         self.run_id: Final = run_id
-        self.context: Final = context
-        self.provider: Final = provider
-        self.terms: Final = terms
+        self.context: Final = opened.context
+        self.provider: Final = opened.provider
+        self.terms: Final = opened.terms
 
     def __repr__(self) -> str:
         name = "" if self.terms.name is None else f"{self.terms.name!r}, "

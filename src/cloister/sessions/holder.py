@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloister.errors import AuditError, CloisterError, InputError, InternalError
+from cloister.isolation.microvm.config import MachineConfig
 from cloister.plan.session import Session
 from cloister.runtime import Runtime
 from cloister.sessions.packets import Connection, failure, require_same_user
@@ -70,7 +71,7 @@ def _detach() -> None:
 
 
 def _hold(order: Mapping[str, Any], home: Path, name: str, listener: socket.socket) -> None:
-    with Runtime.open(home) as runtime:
+    with Runtime.open(home, machines=MachineConfig.parse(order["machine"])) as runtime:
         terms = terms_from(order["terms"], name)
         session = runtime.session(
             context=context_from(order["context"]),

@@ -18,6 +18,7 @@ from typing import Any, Final
 import cloister
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
+from cloister.isolation.microvm.config import MachineConfig
 from cloister.limits import ResourceLimits
 from cloister.plan.session import SessionTerms
 from cloister.sessions.packets import checked_answer
@@ -38,6 +39,7 @@ def start_session(
     provider: str,
     terms: SessionTerms,
     expected: Mapping[str, str],
+    machine: Mapping[str, str],
 ) -> dict[str, Any]:
     """Start a process that opens a session and holds it, and return the facts of the session.
 
@@ -45,12 +47,14 @@ def start_session(
         HeldError: It could not be opened.
         ProviderError: `provider.session-stale` when the process ended without a word.
     """
+    MachineConfig.parse(machine)  # a wrong word is told before a process is started
     order = {
         "home": str(home.absolute()),
         "name": name,
         "provider": provider,
         "context": _context_data(context),
         "expected": dict(expected),
+        "machine": dict(machine),
         "terms": {
             "lifetime_ms": terms.lifetime_ms,
             "idle_ms": terms.idle_ms,
@@ -105,7 +109,7 @@ def context_from(data: Mapping[str, Any]) -> RuntimeContext:
         write=data["write_paths"],
         environment=data["environment"],
         limits=ResourceLimits(**data["limits"]),
-        minimum_isolation=IsolationLevel[data["minimum_isolation"].upper()],
+        minimum_isolation=IsolationLevel[data["minimum_isolation"].upper().replace("-", "_")],
     )
 
 

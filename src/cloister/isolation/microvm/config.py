@@ -5,10 +5,12 @@ Owns these choices and what follows from them for one execution. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from cloister.errors import ConfigError, quoted
 from cloister.isolation.microvm.pool import PoolBounds
 from cloister.isolation.microvm.vmm import MachineSpec, RateLimit
 from cloister.limits import MIB, ResourceLimits
@@ -43,6 +45,36 @@ class MachineConfig:
     pool: PoolBounds = field(default_factory=PoolBounds)
     keeps_snapshots: bool = True
 
+    @classmethod
+    def parse(cls, texts: Mapping[str, str]) -> MachineConfig:
+        """Return what somebody decided in words.
+
+        Args:
+            texts: `image`, `vcpus`, `memory-mib`, `capabilities` (a file) and `snapshots` (`yes` or `no`), as wanted.
+
+        Raises:
+            ConfigError: `config.machine`: something cannot be decided, or not like that.
+        """
+        wrong = sorted(texts.keys() - _WORDS.keys())
+        if wrong:
+            raise ConfigError(
+                f"{quoted(wrong[0])} of a virtual machine cannot be chosen",
+                code="config.machine",
+                hint=f"there are {', '.join(_WORDS)}",
+            )
+        found = {}
+        for word, text in texts.items():
+            name, read = _WORDS[word]
+            try:
+                found[name] = read(text)
+            except (ValueError, KeyError) as error:
+                raise ConfigError(
+                    f"{word} of a virtual machine cannot be {quoted(text)}",
+                    code="config.machine",
+                    hint="see the help of --machine",
+                ) from error
+        return cls(**found)
+
     def spec_for(self, limits: ResourceLimits) -> MachineSpec:
         """Return the hardware for an execution within limits.
 
@@ -56,3 +88,13 @@ class MachineConfig:
         needed_mib = -(-(limits.memory_bytes + limits.disk_bytes + SYSTEM_BYTES) // MIB)
         steps = -(-needed_mib // MEMORY_STEP_MIB)
         return MachineSpec(vcpus=self.vcpus, memory_mib=steps * MEMORY_STEP_MIB)
+
+
+_WORDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "image": ("image", str),
+    "vcpus": ("vcpus", int),
+    "memory-mib": ("memory_mib", int),
+    "capabilities": ("capability_store", lambda text: Path(text).absolute()),
+    "snapshots": ("keeps_snapshots", {"yes": True, "no": False}.__getitem__),
+}
+"""What can be decided in words: the field, and how its text is read."""

@@ -7,6 +7,7 @@ There is no other way to run anything: where a machine cannot be had, the execut
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,13 @@ from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.image.boot_report import record_boot
+from cloister.isolation.microvm.image.store import ImageStore
 from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.session import MicroVMSession
-from cloister.isolation.microvm.snapshot import Snapshot, SnapshotStore
+from cloister.isolation.microvm.snapshot import DIRECTORY, Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
@@ -47,8 +50,6 @@ from cloister.isolation.provider import (
 )
 from cloister.isolation.session_provider import SessionContext
 from cloister.limits import ResourceLimits
-
-SNAPSHOTS: Final = "snapshots"
 
 
 class MicroVMProvider:
@@ -226,10 +227,24 @@ class MicroVMProvider:
             parts=self._parts,
             spec=spec,
             config=self._config,
-            snapshots=SnapshotStore(self._home / SNAPSHOTS),
+            snapshots=SnapshotStore(self._home / DIRECTORY),
             signer=signer,
             clock=self._clock,
+            on_boot=self._record_boot,
         )
+
+    def _record_boot(self, boot_ms: int) -> None:
+        """Note beside the image how long it takes to boot, for `cloister image show`, and tidy up after older ones."""
+        store, image_ids = ImageStore(self._home), set()
+        for name in store.names():
+            with contextlib.suppress(CloisterError), store.open(name) as image:
+                image_ids.add(image.image_id)
+                if self._parts is not None and image.image_id == self._parts.measured.image_id:
+                    record_boot(image, boot_ms)
+        if self._parts is not None:
+            image_ids.add(self._parts.measured.image_id)
+        key = Signer.load(AuditHome(self._home).key_path).public_key
+        SnapshotStore(self._home / DIRECTORY).prune(image_ids, key)
 
     def _confined(self) -> Confinement:
         if self._confinement is None:

@@ -26,6 +26,7 @@ from cloister.isolation.microvm.session_server import SessionServer
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import SavedState
+from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.running import Aside, RunningSandbox
@@ -143,9 +144,10 @@ class MicroVMSession(ProcessSession):
         """Make sessions that go on where this one is, each in a machine of its own; this one goes on, too.
 
         Args:
-            contexts: One for each; their tokens were checked, and they grant what this session was granted.
+            contexts: One for each; they grant what this session was granted.
 
         Raises:
+            TokenRejected: A token does not cover its session.
             InputError: `input.fork`: something runs in it now, it may write to files of the host, or it is a fork.
         """
         if self.executions_count:
@@ -160,6 +162,8 @@ class MicroVMSession(ProcessSession):
                 code="input.fork",
                 hint="open the session with --read alone, and copy results out with `cloister session download`",
             )
+        for context in contexts:
+            require_session_permit(self._verifier, context, context, self._level)
         with self._saved() as saved:
             made: list[MicroVMSession] = []
             try:

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,12 @@ from typing import Any, Final, Self
 
 from cloister.audit.signer import PublicKey, Signer
 from cloister.canonical import encode, sha256_hex
-from cloister.errors import ConfigError, DigestMismatch, LaunchError, SignatureInvalid, quoted
+from cloister.errors import AttestationError, ConfigError, DigestMismatch, LaunchError, SignatureInvalid, quoted
 from cloister.isolation.microvm import memory
 from cloister.isolation.microvm.vmm import Drive, Machine, MachineSpec, SavedState
 
+DIRECTORY: Final = "snapshots"
+"""Of a home."""
 FORMAT: Final = "cloister-vm-snapshot/1"
 ID_CHARS: Final = 16
 _PURPOSE: Final = FORMAT.encode("ascii") + b"\0"
@@ -201,12 +203,11 @@ class SnapshotStore:
             )
         return _parsed(directory, data)
 
-    def list(self, key: PublicKey) -> tuple[Snapshot, ...]:
-        """Return all of them, by name; raises as `get` at the first that is not right."""
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all, those that are broken too, sorted."""
         if not self._directory.is_dir():
             return ()
-        names = sorted(each.name for each in self._directory.iterdir() if _ID.fullmatch(each.name))
-        return tuple(self.get(name, key) for name in names)
+        return tuple(sorted(each.name for each in self._directory.iterdir() if _ID.fullmatch(each.name)))
 
     def load(self, snapshot: Snapshot, drives: tuple[Drive, ...] = ()) -> LoadedSnapshot:
         """Read a snapshot into sealed memory, measuring what arrives there.
@@ -237,6 +238,21 @@ class SnapshotStore:
         """
         directory = self._existing(snapshot_id)
         shutil.rmtree(directory)
+
+    def prune(self, image_ids: Collection[str], key: PublicKey) -> None:
+        """Remove the snapshots of images that are not there any more; one that is broken stays, to be looked at.
+
+        Args:
+            image_ids: Of those that are there.
+            key: Of whoever signed the snapshots.
+        """
+        for name in self.names():
+            try:
+                found = self.get(name, key)
+            except AttestationError:
+                continue
+            if found.bound_to["image_id"] not in image_ids:
+                shutil.rmtree(found.directory, ignore_errors=True)  # another process may be at it
 
     def _existing(self, snapshot_id: str) -> Path:
         directory = self._directory / snapshot_id

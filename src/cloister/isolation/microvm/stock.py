@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from cloister.audit.signer import Signer
@@ -44,6 +45,7 @@ class Stock:
         snapshots: Where they are saved.
         signer: Signs what is saved.
         clock: Says what time it is, and gives each machine its randomness.
+        on_boot: Told how many milliseconds a boot took, to the agent's greeting.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Stock:
         snapshots: SnapshotStore,
         signer: Signer,
         clock: Clock,
+        on_boot: Callable[[int], None],
     ) -> None:
         self._vmm = vmm
         self._parts = parts
@@ -67,7 +70,7 @@ class Stock:
         self._lock = threading.Lock()
         self._loaded: LoadedSnapshot | None = None
         self._pool: MachinePool[ReadyMachine] = MachinePool(self._warmed, config.pool)
-        self.boot_ms: int | None = None
+        self._on_boot = on_boot
 
     def __repr__(self) -> str:
         return f"Stock({self._spec.memory_mib} MiB, {self._pool!r})"
@@ -171,7 +174,7 @@ class Stock:
                 link.hello(BOOT_TIMEOUT_S)
             except MachineLost as lost:
                 raise ReadyMachine(machine, link).lost(lost) from lost
-            self.boot_ms = round((time.monotonic() - begun_s) * 1000)
+            self._on_boot(round((time.monotonic() - begun_s) * 1000))
             undo.pop_all()
         return machine, link
 

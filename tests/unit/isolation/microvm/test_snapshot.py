@@ -54,7 +54,7 @@ def test_what_was_saved_is_found_and_loaded(store, signer) -> None:
     found = store.find(BINDING, signer.public_key)
     assert found == saved
     assert (found.snapshot_id, found.created_at) == (BINDING.snapshot_id, NOW)
-    assert store.list(signer.public_key) == (saved,)
+    assert store.names() == (saved.snapshot_id,)
     with store.load(found) as loaded:
         assert os.pread(loaded.saved.memory_fd, 6, 100 * MIB) == b"memory"
         assert os.pread(loaded.saved.state_fd, 10, 0) == b"state"
@@ -162,8 +162,18 @@ def test_removing(store, signer) -> None:
     saved = store.save(SavedMachine(), BINDING, signer, NOW)
     (saved.directory / "memory").unlink()
     store.remove(saved.snapshot_id)
-    assert store.list(signer.public_key) == ()
+    assert store.names() == ()
     for name in (saved.snapshot_id, "..", "a/b", ""):
         with pytest.raises(ConfigError) as caught:
             store.remove(name)
         assert caught.value.code == "config.snapshot"
+
+
+def test_snapshots_of_images_that_are_gone_are_removed(store, signer) -> None:
+    kept = store.save(SavedMachine(), BINDING, signer, NOW)
+    gone = store.save(SavedMachine(), replace(BINDING, image_id="c" * 64), signer, NOW)
+    broken = store.save(SavedMachine(), replace(BINDING, image_id="d" * 64), signer, NOW)
+    (broken.directory / "snapshot.sig").write_bytes(b"")
+    store.prune({BINDING.image_id}, signer.public_key)
+    assert set(store.names()) == {kept.snapshot_id, broken.snapshot_id}
+    assert not gone.directory.exists()

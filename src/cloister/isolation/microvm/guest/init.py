@@ -116,7 +116,7 @@ def _connect(words: dict[str, str]) -> tuple[int, socket.socket | None]:
     """Return the connection to the host, and where it may connect anew; a port has no such place."""
     kind, _, port = words.get(CHANNEL_WORD, "").partition(":")
     if kind == "serial":
-        return os.open(_port(), os.O_RDWR | os.O_CLOEXEC), None
+        return _port(), None
     if kind != "vsock":
         raise ValueError(f"the kernel's command line names no channel: {CHANNEL_WORD}")
     listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
@@ -126,14 +126,15 @@ def _connect(words: dict[str, str]) -> tuple[int, socket.socket | None]:
     return connection.detach(), listener
 
 
-def _port() -> str:
+def _port() -> int:
     deadline_s = time.monotonic() + CONNECTION_WAIT_S
     while time.monotonic() < deadline_s:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             for name in os.listdir("/sys/class/virtio-ports"):  # noqa: PTH208
                 with open(f"/sys/class/virtio-ports/{name}/name", encoding="ascii") as file:  # noqa: PTH123
                     if file.read().strip() == PORT_NAME:
-                        return f"/dev/{name}"
+                        # It may be refused for a moment after it has appeared (ENXIO)
+                        return os.open(f"/dev/{name}", os.O_RDWR | os.O_CLOEXEC)
         time.sleep(PAUSE_S)
     raise TimeoutError("there is no port to the host")
 
