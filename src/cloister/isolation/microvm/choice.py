@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from cloister.authority.level import IsolationLevel
-from cloister.errors import ProviderUnavailable
 from cloister.isolation.microvm import kvm
 from cloister.isolation.microvm.confinement import Confinement
 from cloister.isolation.microvm.kvm import KvmFindings
@@ -105,8 +104,11 @@ def _firecracker(confinement: Confinement, accelerator: Accelerator) -> Vmm:
 
 
 def _cloud_hypervisor(confinement: Confinement, accelerator: Accelerator) -> Vmm:
-    del confinement, accelerator
-    raise ProviderUnavailable("Cloud Hypervisor is not driven yet", code="provider.vmm")
+    from cloister.isolation.microvm.cids import Cids, default_directory  # noqa: PLC0415
+    from cloister.isolation.microvm.cloud_hypervisor.driver import CloudHypervisorVmm  # noqa: PLC0415
+
+    del accelerator
+    return CloudHypervisorVmm(confinement, Cids(default_directory()))
 
 
 _CREATE: Final[dict[str, Callable[[Confinement, Accelerator], Vmm]]] = {

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import stat
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -23,6 +24,14 @@ from cloister.errors import LaunchError, ProviderUnavailable
 CID_MIN: Final = 3
 """0 to 2 are the hypervisor, the machine itself and the host; vsock(7)."""
 CIDS_COUNT: Final = 60_000
+
+
+def default_directory() -> Path:
+    """Return where the numbers of this user's machines are held; for root, those of the host."""
+    if os.geteuid() == 0:
+        return Path("/run/cloister/cids")
+    place = os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/cloister-{os.geteuid()}"
+    return Path(place) / "cloister-cids"
 
 
 class HeldCid:

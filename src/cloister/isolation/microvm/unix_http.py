@@ -76,7 +76,10 @@ class ApiClient:
             headers = {"Accept": "application/json"} | ({} if data is None else {"Content-Type": "application/json"})
             connection.request(method, f"{self._prefix}{path}", data, headers)
             response = connection.getresponse()
-            return response.status, response.read(ANSWER_BYTES_MAX + 1)
+            text = response.read(ANSWER_BYTES_MAX + 1)
+            if len(text) <= ANSWER_BYTES_MAX and response.length:  # asked for so many bytes, it says nothing of fewer
+                raise http.client.IncompleteRead(text, response.length)
+            return response.status, text
         finally:
             connection.close()
 

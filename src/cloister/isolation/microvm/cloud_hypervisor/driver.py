@@ -78,7 +78,11 @@ class CloudHypervisorVmm:
         """Return what a snapshot depends on beside image and hardware."""
         return dict(self._identity)
 
-    def boot(self, spec_: MachineSpec, parts: BootParts, *, cid: int | None = None) -> CloudHypervisorMachine:
+    def boot_line(self, parts: BootParts) -> str:
+        """Return the kernel's command line as `boot` gives it."""
+        return spec.boot_line(parts.command_line)
+
+    def boot(self, spec_: MachineSpec, parts: BootParts, /, *, cid: int | None = None) -> CloudHypervisorMachine:
         """Prepare a machine; it begins with its first `resume`.
 
         Args:
@@ -90,6 +94,8 @@ class CloudHypervisorVmm:
             ProviderUnavailable: Its confinement is missing.
             LaunchError: `provider.machine`: it did not start. `provider.cid`: another one has that CID.
         """
+        if parts.tpm_fd is not None:
+            raise ProviderUnavailable("no TPM is attached to Cloud Hypervisor", code="provider.vmm", hint="use QEMU")
         given = [parts.kernel_fd, parts.initramfs_fd, *(drive.descriptor for drive in parts.drives)]
 
         def begin(api: CloudHypervisorApi, directory: str, number: int) -> None:

@@ -10,7 +10,6 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, Self
 
 from cloister.errors import CloisterError, LaunchError, quoted
@@ -83,18 +82,18 @@ class CloudHypervisorMachine:
 
     def pause(self) -> None:
         """Stop its processors."""
-        self._told(self._api.pause, "provider.machine")
+        self._told(self._api.pause)
 
     def resume(self) -> None:
         """Let its processors go on, or begin."""
-        self._told(self._api.resume if self._was_begun else self._api.boot, "provider.machine")
+        self._told(self._api.resume if self._was_begun else self._api.boot)
         self._was_begun = True
 
     def save(self, memory_fd: int, state_fd: int) -> None:
         """Write memory and state of the paused machine into two empty files; it stays paused."""
         os.mkdir(spec.SAVED, 0o700, dir_fd=self._directory_fd)
         try:
-            self._told(lambda: self._api.snapshot(self._directory), "provider.snapshot")
+            self._told(lambda: self._api.snapshot(self._directory), self.unsaved)
             saved_files.hand_over(
                 self._open,
                 {spec.MEMORY_FILE: memory_fd},
@@ -104,19 +103,19 @@ class CloudHypervisorMachine:
             data = state_file.packed(self._read(spec.CONFIG_FILE), self._read(spec.STATE_FILE))
             saved_files.write(state_fd, memoryview(data), 0)
         except OSError as error:
-            raise self.failure(f"the machine cannot be saved: {error}", "provider.snapshot") from error
+            raise self.unsaved(f"the machine cannot be saved: {error}") from error
         finally:
             self._remove_saved()
 
     def metrics(self) -> dict[str, Any]:
         """Return what its devices have counted."""
         found: list[dict[str, Any]] = []
-        self._told(lambda: found.append(self._api.counters()), "provider.machine")
+        self._told(lambda: found.append(self._api.counters()))
         return found[0]
 
     def set_balloon(self, amount_mib: int) -> None:
         """Let the balloon take so much memory from the guest, or give it back."""
-        self._told(lambda: self._api.set_balloon(amount_mib), "provider.machine")
+        self._told(lambda: self._api.set_balloon(amount_mib))
 
     def usage(self) -> VmmUsage:
         """Measure."""
@@ -139,16 +138,23 @@ class CloudHypervisorMachine:
         """End it at once and remove everything it left. Idempotent."""
         self._undo.close()
 
-    def failure(self, what: str, code: str = "provider.machine") -> LaunchError:
+    def failure(self, what: str) -> LaunchError:
         """Return an error with the end of the console."""
-        end = f"{_WHAT} has ended; " if self._process.has_ended(DYING_S) else ""
-        return LaunchError(f"{end}{quoted(what, 600)}", code=code, details={"console": self.console_tail()})
+        return LaunchError(self._said(what), code="provider.machine", details={"console": self.console_tail()})
 
-    def _told(self, order: Callable[[], None], code: str) -> None:
+    def unsaved(self, what: str) -> LaunchError:
+        """Return an error of saving, with the end of the console."""
+        return LaunchError(self._said(what), code="provider.snapshot", details={"console": self.console_tail()})
+
+    def _said(self, what: str) -> str:
+        end = f"{_WHAT} has ended; " if self._process.has_ended(DYING_S) else ""
+        return f"{end}{quoted(what, 600)}"
+
+    def _told(self, order: Callable[[], None], failure: Callable[[str], LaunchError] | None = None) -> None:
         try:
             order()
         except LaunchError as error:
-            raise self.failure(error.message, code) from error
+            raise (failure or self.failure)(error.message) from error
 
     def _open(self, name: str) -> int:
         """Return a descriptor of a file it saved; neither it nor its directory may be a link."""
@@ -177,5 +183,5 @@ class CloudHypervisorMachine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()

@@ -78,7 +78,7 @@ def configuration(spec: CloudHypervisorSpec) -> dict[str, Any]:
         "payload": {
             "kernel": spec.kernel,
             "initramfs": spec.initramfs,
-            "cmdline": " ".join((*BOOT_WORDS[:-1], spec.command_line, BOOT_WORDS[-1])),
+            "cmdline": boot_line(spec.command_line),
         },
         "disks": [_disk(disk) for disk in spec.disks],
         "rng": {"src": "/dev/urandom"},
@@ -88,6 +88,11 @@ def configuration(spec: CloudHypervisorSpec) -> dict[str, Any]:
         "landlock_enable": False,
     }
     return body | ({"balloon": {"size": 0, "deflate_on_oom": True}} if spec.has_balloon else {})
+
+
+def boot_line(command_line: str) -> str:
+    """Return what the kernel is told; of a word that is there twice the last one counts."""
+    return " ".join((*BOOT_WORDS[:-1], command_line, BOOT_WORDS[-1]))
 
 
 def moved(saved: dict[str, Any], *, directory: str, disks: tuple[Disk, ...]) -> dict[str, Any]:

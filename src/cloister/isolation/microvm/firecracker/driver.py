@@ -73,7 +73,11 @@ class FirecrackerVmm:
         """Return versions, digests and the processor: what a snapshot depends on beside image and hardware."""
         return dict(self._identity)
 
-    def boot(self, spec_: MachineSpec, parts: BootParts, *, cid: int | None = None) -> FirecrackerMachine:
+    def boot_line(self, parts: BootParts) -> str:
+        """Return the kernel's command line as `boot` gives it."""
+        return spec.boot_line(parts.command_line)
+
+    def boot(self, spec_: MachineSpec, parts: BootParts, /, *, cid: int | None = None) -> FirecrackerMachine:
         """Prepare a machine; it begins with its first `resume`.
 
         Args:
@@ -85,6 +89,8 @@ class FirecrackerVmm:
             ProviderUnavailable: A wall is missing.
             LaunchError: `provider.machine`: it did not start. `provider.cid`: another one has that CID.
         """
+        if parts.tpm_fd is not None:
+            raise ProviderUnavailable("Firecracker's machines have no TPM", code="provider.vmm", hint="use QEMU")
         settings = self._settings
         files = {spec.KERNEL: parts.kernel_fd, spec.INITRAMFS: parts.initramfs_fd, **_drive_files(parts.drives)}
 

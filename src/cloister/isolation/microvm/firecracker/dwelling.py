@@ -62,12 +62,11 @@ class Dwelling:
         if self._lock_fd < 0:
             return
         self.stage.close()
-        with contextlib.suppress(OSError):  # a machine still runs: its group and its jail are in here
+        if not any(self.base.glob("*/*/root")):  # else a machine still runs: its jail and its group are in here
             for path in self._hierarchy.paths(self.name).values():
-                path.rmdir()
-            is_empty = not any(self.base.glob("*/*/root"))
-            if is_empty:
-                shutil.rmtree(self.base)
+                with contextlib.suppress(FileNotFoundError):  # no machine was ever started
+                    path.rmdir()
+            shutil.rmtree(self.base)
         self._keeper.close()
         os.close(self._lock_fd)
         self._lock_fd = -1

@@ -94,7 +94,7 @@ def version_of(program: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProviderUnavailable(f"{program} does not tell its version: {error}") from error
-    text = answer.stdout[:4096].decode("utf-8", "replace")
+    text = answer.stdout[:4096].decode("utf-8", "replace").strip()
     found = _VERSION.search(text)
     if found is None:
         raise ProviderUnavailable(f"{program} does not tell its version but {quoted(text) or 'nothing'}")

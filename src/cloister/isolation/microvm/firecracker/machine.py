@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final
 
 from cloister.errors import CloisterError, LaunchError, ProviderUnavailable, WireError, quoted
@@ -95,7 +94,7 @@ class FirecrackerMachine:
 
     def pause(self) -> None:
         """Stop its processors."""
-        self._told(self._api.pause, "provider.machine")
+        self._told(self._api.pause)
 
     def resume(self) -> None:
         """Let its processors go on, or begin.
@@ -104,9 +103,9 @@ class FirecrackerMachine:
             ProviderUnavailable: `provider.confinement`: their threads are under no proven filter; it was ended.
         """
         if self.proof is not None:
-            self._told(self._api.resume, "provider.machine")
+            self._told(self._api.resume)
             return
-        self._told(self._api.start, "provider.machine")  # the threads that are to be looked at exist from now on
+        self._told(self._api.start)  # the threads that are to be looked at exist from now on
         try:
             self.prove()
         except BaseException:
@@ -131,7 +130,7 @@ class FirecrackerMachine:
         jail = self._process.jail
         names = {spec.SAVED_MEMORY: memory_fd, spec.SAVED_STATE: state_fd}
         try:
-            self._told(self._api.save, "provider.snapshot")
+            self._told(self._api.save, self.unsaved)
             hand_over(jail.open, names, memory=spec.SAVED_MEMORY, memory_bytes=self._hardware.memory_bytes)
         finally:
             for name in names:
@@ -139,7 +138,7 @@ class FirecrackerMachine:
 
     def set_balloon(self, amount_mib: int) -> None:
         """Let the balloon take so much memory from the guest, or give it back."""
-        self._told(lambda: self._api.set_balloon(amount_mib), "provider.machine")
+        self._told(lambda: self._api.set_balloon(amount_mib))
 
     def usage(self) -> VmmUsage:
         """Measure."""
@@ -153,7 +152,7 @@ class FirecrackerMachine:
         """
         with self._lock:
             before = self._metrics.drain()
-            self._told(self._api.flush_metrics, "provider.machine")
+            self._told(self._api.flush_metrics)
             until_s = time.monotonic() + METRICS_TIMEOUT_S
             while (text := self._metrics.drain()) == before and time.monotonic() < until_s:
                 time.sleep(0.001)
@@ -187,23 +186,29 @@ class FirecrackerMachine:
         """End it at once and remove everything it left. Idempotent."""
         self._undo.close()
 
-    def failure(self, what: str, code: str = "provider.machine") -> LaunchError:
+    def failure(self, what: str) -> LaunchError:
         """Return an error with the ends of console and log."""
-        end = "Firecracker has ended; " if self._process.ends_within(DYING_S) else ""
-        return LaunchError(
-            f"{end}{quoted(what, 600)}",
-            code=code,
-            details={"console": self.console_tail(), "log": self.log_tail()},
-        )
+        return LaunchError(self._said(what), code="provider.machine", details=self._ends())
 
-    def _told(self, order: Callable[[], None], code: str) -> None:
+    def unsaved(self, what: str) -> LaunchError:
+        """Return an error of saving, with the ends of console and log."""
+        return LaunchError(self._said(what), code="provider.snapshot", details=self._ends())
+
+    def _said(self, what: str) -> str:
+        end = "Firecracker has ended; " if self._process.ends_within(DYING_S) else ""
+        return f"{end}{quoted(what, 600)}"
+
+    def _ends(self) -> dict[str, str]:
+        return {"console": self.console_tail(), "log": self.log_tail()}
+
+    def _told(self, order: Callable[[], None], failure: Callable[[str], LaunchError] | None = None) -> None:
         try:
             order()
         except LaunchError as error:
-            raise self.failure(error.message, code) from error
+            raise (failure or self.failure)(error.message) from error
 
     def __enter__(self) -> FirecrackerMachine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()

@@ -50,12 +50,21 @@ class Agent:
         facts: Who it is: goes out with its greeting.
         can_wait: Whether a read of nothing means that the host is not there yet; else it is gone.
         prover: Who can prove what was measured at boot; None where nothing was.
+        listener: Where the host connects anew before it has adopted the machine: a VMM resets the connections of a
+            machine that it saves, in that machine and in those restored from it. None for a channel without such.
     """
 
     def __init__(
-        self, connection_fd: int, facts: dict[str, Any], *, can_wait: bool, prover: Prover | None = None
+        self,
+        connection_fd: int,
+        facts: dict[str, Any],
+        *,
+        can_wait: bool,
+        prover: Prover | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self._prover = prover
+        self._listener = listener
         self._connection_fd = connection_fd
         self._facts = facts
         self._can_wait = can_wait
@@ -123,7 +132,15 @@ class Agent:
                     by_pid[ended[0]].has_ended(ended[1])
 
     def _receive(self) -> None:
-        data = os.read(self._connection_fd, READ_BYTES)
+        try:
+            data = os.read(self._connection_fd, READ_BYTES)
+        except OSError:
+            if self._listener is None:
+                raise
+            data = b""
+        if not data and self._listener is not None and not self._is_adopted:
+            self._greet_again(self._listener)
+            return
         if not data:
             if not self._can_wait:
                 raise PoweredOff
@@ -133,6 +150,13 @@ class Agent:
             if act is None or (not self._is_adopted and frame.kind not in BEFORE_ADOPTION):
                 raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
             act(frame)
+
+    def _greet_again(self, listener: socket.socket) -> None:
+        """Wait for the host to connect anew. Nothing was done yet, so there is nothing to go on with."""
+        os.close(self._connection_fd)
+        connection, _ = listener.accept()
+        self._connection_fd, self._decoder = connection.detach(), Decoder()
+        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)

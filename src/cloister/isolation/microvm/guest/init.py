@@ -59,12 +59,12 @@ def _come_up() -> None:
     drives = _drives()
     _mount_drives(drives, words)
     prover = measured_boot({name: drives.get(name) for name in ("rootfs", "capabilities")})
-    connection_fd, can_wait = _connect(words)
+    connection_fd, listener = _connect(words)
     privileges.reset_signals()
     for profile in (Profile.PROGRAMS, Profile.GUESTS):
         seccomp.prepare(profile)
     root.prepare(has_drive="rootfs" in drives, has_capabilities="capabilities" in drives)
-    Agent(connection_fd, _facts(drives), can_wait=can_wait, prover=prover).run()
+    Agent(connection_fd, _facts(drives), can_wait=listener is None, prover=prover, listener=listener).run()
 
 
 def _words() -> dict[str, str]:
@@ -112,18 +112,18 @@ def _mount_drive(device: str, place: str, kinds: tuple[str, ...]) -> None:
     raise failure or OSError(f"the file system of {device} is not named")
 
 
-def _connect(words: dict[str, str]) -> tuple[int, bool]:
-    """Return the connection to the host, and whether a read of nothing means that the host is not there yet."""
+def _connect(words: dict[str, str]) -> tuple[int, socket.socket | None]:
+    """Return the connection to the host, and where it may connect anew; a port has no such place."""
     kind, _, port = words.get(CHANNEL_WORD, "").partition(":")
     if kind == "serial":
-        return _port(), True
+        return _port(), None
     if kind != "vsock":
         raise ValueError(f"the kernel's command line names no channel: {CHANNEL_WORD}")
-    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
-        listener.bind((socket.VMADDR_CID_ANY, int(port)))
-        listener.listen(1)
-        connection, _ = listener.accept()
-    return connection.detach(), False
+    listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    listener.bind((socket.VMADDR_CID_ANY, int(port)))
+    listener.listen(1)
+    connection, _ = listener.accept()
+    return connection.detach(), listener
 
 
 def _port() -> int:
