@@ -155,7 +155,11 @@ def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:
     try:
         master, slave = os.openpty()
     except OSError as error:
-        raise LaunchError(f"no terminal can be opened on this host: {error.strerror}") from error
+        raise LaunchError(
+            f"no terminal can be opened on this host: {error.strerror}",
+            code="provider.launcher",
+            hint="try again later",
+        ) from error
     tty.setraw(slave, termios.TCSANOW)
     termios.tcsetwinsize(slave, window)
     report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
