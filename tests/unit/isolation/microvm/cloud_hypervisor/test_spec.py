@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.isolation.microvm.api_table import differences, faults, parsed
+from tests.unit.isolation.microvm.cloud_hypervisor import api_fields
 
 from cloister.errors import LaunchError
 from cloister.isolation.microvm.cloud_hypervisor import spec, state_file
 from cloister.isolation.microvm.cloud_hypervisor.spec import CloudHypervisorSpec, Disk
 from cloister.isolation.microvm.vmm import RateLimit
-from tests.unit.isolation.microvm.api_table import differences, faults, parsed
-from tests.unit.isolation.microvm.cloud_hypervisor import api_fields
 
 DISKS = (
     Disk(name="rootfs", path="/proc/self/fd/12"),

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.unit.isolation.microvm.api_table import Field, differences, faults, parsed, resolved
+from tests.unit.isolation.microvm.firecracker import api_fields
 
 from cloister.isolation.microvm.firecracker import spec
 from cloister.isolation.microvm.firecracker.spec import DriveSpec, FirecrackerSpec, Request
 from cloister.isolation.microvm.vmm import RateLimit
-from tests.unit.isolation.microvm.api_table import Field, differences, faults, parsed, resolved
-from tests.unit.isolation.microvm.firecracker import api_fields
 
 TEMPLATE = {
     "kvm_capabilities": ["!121"],
