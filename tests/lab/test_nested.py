@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.outer import Outer, build, needed_programs
 
 from cloister.errors import ProviderUnavailable
-from tests.lab.outer import Outer, build, needed_programs
 
 pytestmark = pytest.mark.timeout(900)
 FILTER = "/lab/filter"

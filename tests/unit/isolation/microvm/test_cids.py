@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -82,7 +81,7 @@ def test_one_number_is_never_held_twice_while_others_let_go(tmp_path: Path) -> N
     for thread in threads:
         thread.join()
     assert most == [1]
-    assert os.listdir(tmp_path / "cids") == []
+    assert list((tmp_path / "cids").iterdir()) == []
 
 
 def test_a_directory_others_may_write_to_is_refused(tmp_path: Path) -> None:

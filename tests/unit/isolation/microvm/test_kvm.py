@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.isolation.microvm.other_user import as_another_user
 
 from cloister.errors import LaunchError, ProviderUnavailable
 from cloister.isolation.microvm import kvm
 from cloister.isolation.microvm.kvm import KvmFindings, KvmState
-from tests.unit.isolation.microvm.other_user import as_another_user
 
 USABLE = KvmFindings(state=KvmState.USABLE, reason="instructions run as on hardware", evidence={"stage": "64-bit mode"})
 

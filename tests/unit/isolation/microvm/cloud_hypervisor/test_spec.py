@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.isolation.microvm.api_table import differences, faults, parsed
+from tests.unit.isolation.microvm.cloud_hypervisor import api_fields
 
 from cloister.errors import LaunchError
 from cloister.isolation.microvm.cloud_hypervisor import spec, state_file
 from cloister.isolation.microvm.cloud_hypervisor.spec import CloudHypervisorSpec, Disk
 from cloister.isolation.microvm.vmm import RateLimit
-from tests.unit.isolation.microvm.api_table import differences, faults, parsed
-from tests.unit.isolation.microvm.cloud_hypervisor import api_fields
 
 DISKS = (
     Disk(name="rootfs", path="/proc/self/fd/12"),
     Disk(name="capabilities", path="/proc/self/fd/13", rate=RateLimit(bytes_per_s=4096, ops_per_s=7)),
 )
 MACHINE = CloudHypervisorSpec(
-    vcpus=2, memory_mib=512, cid=9, kernel="/proc/self/fd/10", initramfs="/proc/self/fd/11", command_line="quiet panic=-1",
-    directory="/tmp/vm", disks=DISKS, has_balloon=True,
+    vcpus=2, memory_mib=512, cid=9, kernel="/proc/self/fd/10", initramfs="/proc/self/fd/11",
+    command_line="quiet panic=-1", directory="/tmp/vm", disks=DISKS, has_balloon=True,
 )  # fmt: skip
 BODIES = [
     ("VmConfig", spec.configuration(MACHINE)), ("VmResize", spec.balloon(64)), ("VmSnapshotConfig", spec.saving("/d")),

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.isolation.microvm.other_user import as_another_user
 
 from cloister.errors import ConfigError, ProviderUnavailable
 from cloister.isolation.microvm.firecracker import identity, settings
-from tests.unit.isolation.microvm.other_user import as_another_user
 
 
 def program(path: Path, says: str = "", mode: int = 0o755) -> Path:

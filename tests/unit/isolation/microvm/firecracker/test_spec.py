@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.unit.isolation.microvm.api_table import Field, differences, faults, parsed, resolved
+from tests.unit.isolation.microvm.firecracker import api_fields
 
 from cloister.isolation.microvm.firecracker import spec
 from cloister.isolation.microvm.firecracker.spec import DriveSpec, FirecrackerSpec, Request
 from cloister.isolation.microvm.vmm import RateLimit
-from tests.unit.isolation.microvm.api_table import Field, differences, faults, parsed, resolved
-from tests.unit.isolation.microvm.firecracker import api_fields
 
 TEMPLATE = {
     "kvm_capabilities": ["!121"],
@@ -100,8 +100,11 @@ def test_drives_are_read_only_and_bounded() -> None:
 
 def test_paths_are_those_of_the_jail() -> None:
     told = spec.config_file(FULL)
-    paths = [told["boot-source"]["kernel_image_path"], told["boot-source"]["initrd_path"], told["vsock"]["uds_path"],
-             told["logger"]["log_path"], told["metrics"]["metrics_path"], *(d["path_on_host"] for d in told["drives"])]  # fmt: skip
+    paths = [
+        *(told["boot-source"][name] for name in ("kernel_image_path", "initrd_path")),
+        told["vsock"]["uds_path"], told["logger"]["log_path"], told["metrics"]["metrics_path"],
+        *(drive["path_on_host"] for drive in told["drives"]),
+    ]  # fmt: skip
     assert all("/" not in path for path in paths)
     assert len(set(paths)) == len(paths)
 
