@@ -18,6 +18,8 @@ CARDS = Path("docs/providers")
 INDEX = (CARDS / "README.md").read_text(encoding="utf-8")
 PROCESS = (CARDS / "process.md").read_text(encoding="utf-8")
 FULL = Strength(landlock_abi=landlock.FULL_ABI, clocks_hindrance=None)
+VMM_CARDS = {"firecracker.md", "cloud-hypervisor.md"}
+"""Of what runs the machines of one provider."""
 LEVELS = {"process": FULL.level, "mock": MockProvider.level}
 
 
@@ -27,7 +29,8 @@ def test_every_provider_is_in_the_index_and_those_that_exist_have_a_card() -> No
     assert tuple(rows) == factory.NAMES
     without = {name for name, card in rows.items() if card == "does not exist yet"}
     assert without == set(factory._NOT_BUILT)
-    assert {f"{name}.md" for name in rows.keys() - without} == {path.name for path in CARDS.glob("[!R]*.md")}
+    cards = {path.name for path in CARDS.glob("[!R]*.md")} - VMM_CARDS
+    assert {f"{name}.md" for name in rows.keys() - without} - VMM_CARDS == cards
 
 
 @pytest.mark.parametrize("name", LEVELS)
