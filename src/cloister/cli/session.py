@@ -105,10 +105,7 @@ def new(
             expected=parse_expected(expect),
             machine=parse_machine(machine),
         )
-        if as_json:
-            echo_json({"ok": True, "session": facts})
-        else:
-            echo(str(facts["name"]))
+        echo_json({"ok": True, "session": facts}) if as_json else echo(str(facts["name"]))
 
 
 def _terms(lifetime: str, idle: str, terminal: bool, granted: Sequence[Path]) -> SessionTerms:

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from cloister.errors import CloisterError, GuestError, PathDenied, quoted
-from cloister.isolation.microvm import porter
-from cloister.isolation.microvm.porter import Parcel
+from cloister.isolation.microvm.parcel import Parcel, as_record
 from cloister.isolation.microvm.writeback import Original
 from cloister.isolation.process import outcome
 from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
@@ -159,7 +158,7 @@ class Granting:
             output_fd=output_fd,
             errors_fd=their_errors,
             control=theirs,
-            finish=porter.as_record,
+            finish=as_record,
             deadline_s=self._deadline_s,
         )
         self._link.porter.begin(parcel)

@@ -19,10 +19,11 @@ from typing import Any, Final, assert_never
 from cloister.errors import CloisterError, WireError, quoted
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
-from cloister.isolation.microvm import interpreting, porter
+from cloister.isolation.microvm import interpreting
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.guest.frames import AGENT, VERSION, Decoder, Frame, Kind, encode_json
-from cloister.isolation.microvm.porter import NEVER_S, Parcel, Porter
+from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
+from cloister.isolation.microvm.porter import Porter
 from cloister.isolation.microvm.statuses import MachineLost, hung_up
 from cloister.isolation.process import descriptors, outcome, results
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
@@ -211,7 +212,7 @@ class MachineLink:
         control, theirs = _pair()
         with control:
             full = {**order, "limits": limits.to_dict()}
-            self.porter.begin(Parcel(order=full, control=theirs, finish=porter.as_record, deadline_s=deadline_s))
+            self.porter.begin(Parcel(order=full, control=theirs, finish=as_record, deadline_s=deadline_s))
             return record_of(control, self.porter)
 
     def close(self) -> None:
@@ -366,7 +367,7 @@ class _Execution:
             output_fd=their_stdout,
             errors_fd=their_stderr,
             control=theirs,
-            finish=porter.as_record,
+            finish=as_record,
             deadline_s=self._deadline_s,
         )
         self._link.porter.begin(parcel)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cloister.canonical import sha256_hex
 from cloister.clock import Clock, timestamp
@@ -96,16 +97,8 @@ def quoted_boot(
         AttestationError: The quote is none.
         ProviderError: The machine does not boot, or does not answer.
     """
-
-    def start(render: Render, descriptors: Sequence[int], *, writable_directory: str) -> ConfinedProcess:
-        argv = render(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(descriptors)))
-        mark = next(word for word in argv if word.startswith("dir="))
-        return confinement.start(
-            argv, mark, descriptors, memory_bytes=MEMORY_BYTES, writable_directory=writable_directory
-        )
-
     with contextlib.ExitStack() as undo:
-        tpm = undo.enter_context(SoftwareTpm.start(start))
+        tpm = undo.enter_context(SoftwareTpm.start(partial(_start_tpm, confinement)))
         boot = replace(parts.boot, tpm_fd=tpm.fileno())
         line = vmm.boot_line(boot)
         machine = vmm.boot(spec, boot)
@@ -131,3 +124,12 @@ def quoted_boot(
         snapshot_sha256=None,
         tpm=quote,
     )
+
+
+def _start_tpm(
+    confinement: Confinement, render: Render, descriptors: Sequence[int], *, writable_directory: str
+) -> ConfinedProcess:
+    """Start a software TPM where VMMs are confined."""
+    argv = render(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(descriptors)))
+    mark = next(word for word in argv if word.startswith("dir="))
+    return confinement.start(argv, mark, descriptors, memory_bytes=MEMORY_BYTES, writable_directory=writable_directory)

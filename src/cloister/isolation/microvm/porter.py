@@ -9,15 +9,13 @@ One thread of its own does all of it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from cloister.errors import CloisterError, WireError
 from cloister.isolation.microvm import statuses
@@ -32,6 +30,7 @@ from cloister.isolation.microvm.guest.frames import (
     encode_credit,
     encode_json,
 )
+from cloister.isolation.microvm.parcel import NEVER_S, Parcel
 from cloister.isolation.microvm.statuses import Ended
 
 READ_BYTES: Final = 64 * 1024
@@ -39,45 +38,10 @@ RECEIVE_BYTES: Final = 256 * 1024
 CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
 UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """What waits to be sent before nothing more is read from local descriptors."""
-NEVER_S: Final = float("inf")
 TERMINAL_TURN_S: Final = 0.1
 """How often the size of a local terminal is looked at: its change is told to nobody who does not run on it."""
 GRACE_S: Final = 5.0
 """How long an agent may take to end an execution before its machine is ended."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Parcel:
-    """One execution as the porter sees it. Its descriptors are the porter's, which closes them.
-
-    Attributes:
-        order: What the agent is to do.
-        input_fd: Where its input is read; -1 for none.
-        output_fd: Where its output is written; -1 for none. The same as its input for a connection or a terminal.
-        errors_fd: Where its standard error is written; -1 for none.
-        control: Says by anything, or by its end, that the execution is to end; gets the last word on it.
-        finish: Makes that word.
-        deadline_s: When it is ended, on the monotonic clock.
-        wall_ms: The limit that stands behind the deadline.
-        window: Of a terminal: its last known size.
-    """
-
-    order: dict[str, Any]
-    input_fd: int = -1
-    output_fd: int = -1
-    errors_fd: int = -1
-    control: socket.socket
-    finish: Callable[[Ended], bytes]
-    deadline_s: float = NEVER_S
-    window: tuple[int, int] | None = None
-    began_s: float = field(default_factory=time.monotonic)
-    credit: int = WINDOW_BYTES
-    pending: dict[int, bytearray] = field(default_factory=dict)
-    taken_bytes: int = 0
-    over: set[Kind] = field(default_factory=set)
-    is_ending: bool = False
-    is_late: bool = False
-    ended: Ended | None = None
 
 
 class Porter:
@@ -395,20 +359,3 @@ class Porter:
         with contextlib.suppress(OSError):  # nobody waits for it any more
             parcel.control.send(parcel.finish(ended))
         parcel.control.close()
-
-
-def as_record(ended: Ended) -> bytes:
-    """Return how an execution ended in the words of a launcher of the process provider."""
-    record: dict[str, Any] = {"wall_us": ended.wall_us, **{k: v for k, v in ended.usage.items() if v is not None}}
-    report = dict(ended.report or {})
-    if "status" in report:
-        record["status"] = report.pop("status")
-    record["reported"] = report
-    if ended.limit is not None:
-        record["killed_for"] = list(ended.limit)
-    return json.dumps(record).encode("ascii")
-
-
-def as_report(ended: Ended) -> bytes:
-    """Return how an execution of a session ended in the words of a warden; nothing when it is not known."""
-    return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""

@@ -18,7 +18,7 @@ from cloister.audit.signer import Signer
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
-from cloister.errors import ProviderError
+from cloister.errors import CloisterError, ProviderError
 from cloister.isolation.attestation import Attestation
 from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose

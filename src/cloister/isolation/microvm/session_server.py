@@ -20,8 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cloister.errors import LaunchError
-from cloister.isolation.microvm import porter
-from cloister.isolation.microvm.porter import Parcel
+from cloister.isolation.microvm.parcel import Parcel, as_report
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.process import session_orders
 from cloister.isolation.process.session_orders import Order, OrderKind
@@ -142,7 +141,7 @@ class SessionServer:
             output_fd=streams[1],
             errors_fd=streams[2],
             control=report,
-            finish=porter.as_report,
+            finish=as_report,
             window=order.window,
         )
 
@@ -156,7 +155,11 @@ def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:
     try:
         master, slave = os.openpty()
     except OSError as error:
-        raise LaunchError(f"no terminal can be opened on this host: {error.strerror}") from error
+        raise LaunchError(
+            f"no terminal can be opened on this host: {error.strerror}",
+            code="provider.launcher",
+            hint="try again later",
+        ) from error
     tty.setraw(slave, termios.TCSANOW)
     termios.tcsetwinsize(slave, window)
     report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])

@@ -150,7 +150,7 @@ class VmmUsage:
 
 
 class Machine(Protocol):
-    """A virtual machine that was started. Leaving its context stops it; nothing of it is left then."""
+    """A virtual machine that was started. Whoever has it stops it; nothing of it is left then."""
 
     @property
     def pid(self) -> int | None:
@@ -196,10 +196,6 @@ class Machine(Protocol):
 
     def stop(self) -> None:
         """End it at once and remove everything it left. Idempotent."""
-
-    def __enter__(self) -> Machine: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 class Vmm(Protocol):
