@@ -111,7 +111,10 @@ def test_paths_are_those_of_the_jail() -> None:
 
 def test_the_kernel_is_told_of_its_channel_and_keeps_the_words_of_the_image() -> None:
     words = spec.config_file(FULL)["boot-source"]["boot_args"].split()
-    assert {"cloister.channel=vsock:1024", "console=ttyS0", "quiet"} <= set(words)
+    assert {"cloister.channel=vsock:1024", "console=ttyS0", "quiet", "cloister.drives=rootfs,capabilities"} <= set(
+        words
+    )
+    assert not any("cloister.drives" in word for word in spec.boot_line("quiet", []).split())
 
 
 def test_a_loaded_machine_does_not_run_before_its_filters_are_proven() -> None:
