@@ -59,6 +59,21 @@ def test_another_file_under_the_same_number_is_another_file(tmp_path: Path, jail
     stage.close()
 
 
+def test_a_removed_file_is_not_taken_for_the_next_one(tmp_path: Path, jail: int) -> None:
+    stage = Stage(tmp_path / "stage")
+    path = tmp_path / "drive"
+    for index in range(
+        ENTRIES_MAX
+    ):  # a file system gives the number of a removed file to the next one, at the same time
+        path.write_bytes(b"%3d" % index)
+        descriptor = os.open(path, os.O_RDONLY)
+        stage.link(descriptor, jail, f"f{index}")
+        os.close(descriptor)
+        path.unlink()
+        assert (tmp_path / "jail" / f"f{index}").read_bytes() == b"%3d" % index
+    stage.close()
+
+
 def test_a_drive_that_was_changed_is_copied_anew(tmp_path: Path, jail: int) -> None:
     stage = Stage(tmp_path / "stage")
     drive = tmp_path / "drive"
