@@ -70,7 +70,8 @@ def test_doctor_shows_evidence_for_the_process_provider(cloister: Cloister) -> N
     assert {item["place"] for item in process["evidence"]} == {"plan", "operation", "program", "script", "python"}
     assert {"Landlock", "time namespaces", "lane plan"} <= {item["name"] for item in process["facilities"]}
     others = {item["provider"]: item["available"] for item in data["providers"]}
-    assert others["firecracker"] is False
+    assert others["gvisor"] is False
+    assert others["microvm"] is False  # this home has no image
     assert cloister("doctor").status == 0
 
 

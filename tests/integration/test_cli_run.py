@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Cloister = Callable[..., Any]
 Plan = Callable[[str], Path]
 
@@ -114,9 +116,19 @@ def test_errors_are_json_with_json(cloister: Cloister, plan: Plan) -> None:
 
 
 def test_unbuilt_provider_is_refused_and_never_replaced(cloister: Cloister, plan: Plan) -> None:
-    done = cloister("run", plan("1"), "--provider", "firecracker")
+    done = cloister("run", plan("1"), "--provider", "gvisor")
     assert done.status == 5
     assert "error[provider.not-built]" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("provider", ["microvm", "qemu", "firecracker", "cloud-hypervisor"])
+def test_a_machine_that_cannot_be_had_is_refused_and_never_replaced(
+    cloister: Cloister, plan: Plan, provider: str
+) -> None:
+    done = cloister("run", plan("1"), "--provider", provider)
+    assert done.status == 5
+    assert re.search(r"error\[provider\.(image|kvm|vmm)\]", done.err)
     assert done.out == ""
 
 

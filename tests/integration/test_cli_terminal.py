@@ -77,7 +77,10 @@ def test_commands_complete(home: Path) -> None:
     [
         ("run p.rtfs --allow ccos.math.", {"ccos.math.add"}),
         ("run p.rtfs --provider fi", {"firecracker"}),
-        ("exec --isolation ", {"none", "process-reduced", "process", "wasm", "user-kernel", "machine"}),
+        (
+            "exec --isolation ",
+            {"none", "process-reduced", "process", "wasm", "user-kernel", "machine-reduced", "machine"},
+        ),
         ("exec --lang ", {"auto", "python", "shell", "javascript", "ruby", "lua"}),
         ("eval --limit va", {"value-bytes=", "value-elements-count="}),
         ("capabilities ccos.string", {"ccos.string.concat"}),
