@@ -62,6 +62,7 @@ def devices() -> dict[str, Any]:
         error = error_of(lambda: vmm.boot(HARDWARE, parts(), cid=8), "provider.cid")
         machine.resume()
         machine.connect(READY_S).close()
+        greeted(machine).close()
         info = machine.api.info()
         assert info["state"] == "Running", info
         assert info["config"]["vsock"]["cid"] == 8
