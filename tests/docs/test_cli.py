@@ -16,10 +16,11 @@ ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
 ATTEST = ("attest", "attest show", "attest verify", "attest quote")
 IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
+SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
-    *ATTEST, *SESSION, *IMAGE,
+    *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 

@@ -203,7 +203,7 @@ class ImageStore:
     def _absent(self, name: str) -> ProviderUnavailable:
         option = "" if name == DEFAULT_NAME else f" --name {name}"
         return ProviderUnavailable(
-            f"there is no image {quoted(name)} in {self.directory}",
+            f"there is no image {quoted(name)}",
             code="provider.image",
             hint=f"cloister image build --kind vm{option}",
         )
