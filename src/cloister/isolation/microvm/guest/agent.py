@@ -95,7 +95,7 @@ class Agent:
         for _ in range(WORKERS):
             group = self._new_group()
             self._workers.append((*worker.fork(group), group))
-        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
+        self._greet()
         while True:
             self._turn()
 
@@ -139,7 +139,8 @@ class Agent:
                 raise
             data = b""
         if not data and self._listener is not None and not self._is_adopted:
-            self._greet_again(self._listener)
+            self._accept_again(self._listener)
+            self._greet()
             return
         if not data:
             if not self._can_wait:
@@ -151,12 +152,23 @@ class Agent:
                 raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
             act(frame)
 
-    def _greet_again(self, listener: socket.socket) -> None:
+    def _greet(self) -> None:
+        """Say who this is; a host that has gone meanwhile may connect anew."""
+        while True:
+            try:
+                self._send(encode_json(AGENT, Kind.HELLO, self._facts))
+            except OSError:
+                if self._listener is None:
+                    raise
+                self._accept_again(self._listener)
+            else:
+                return
+
+    def _accept_again(self, listener: socket.socket) -> None:
         """Wait for the host to connect anew. Nothing was done yet, so there is nothing to go on with."""
         os.close(self._connection_fd)
         connection, _ = listener.accept()
         self._connection_fd, self._decoder = connection.detach(), Decoder()
-        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
