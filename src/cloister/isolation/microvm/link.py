@@ -22,6 +22,7 @@ from cloister.isolation.given import checked_environment, standard_input
 from cloister.isolation.microvm import interpreting
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.guest.frames import AGENT, VERSION, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.inward import Acceptor
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
 from cloister.isolation.microvm.porter import Porter
 from cloister.isolation.microvm.statuses import MachineLost, hung_up
@@ -173,6 +174,10 @@ class MachineLink:
 
     def _lose(self, error: CloisterError) -> None:
         self._on_lost(error)
+
+    def accept_with(self, acceptor: Acceptor | None) -> None:
+        """Have someone decide about connections that are asked for inside; without anyone all are refused."""
+        self.porter.inward.acceptor = acceptor
 
     def when_lost(self, act: Callable[[CloisterError], None]) -> None:
         """Have something done, in another thread, when the machine is not to be used any more."""

@@ -1,6 +1,7 @@
 """The host's end of the connection to an agent: it carries bytes between executions in a machine and local descriptors.
 
-Owns the numbering of executions, flow control, deadlines, and the end of each. To whoever runs something a machine then
+Owns the numbering of executions, flow control, deadlines, and the end of each; streams that are opened from inside are
+`inward`'s, which it serves. To whoever runs something a machine then
 looks like a sandbox of the process provider: pipes, a connection to a guest, and a control connection on which the
 record of the end arrives. Every byte from the machine is hostile: a frame that breaks the protocol ends the machine.
 One thread of its own does all of it.
@@ -30,6 +31,7 @@ from cloister.isolation.microvm.guest.frames import (
     encode_credit,
     encode_json,
 )
+from cloister.isolation.microvm.inward import Inward
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel
 from cloister.isolation.microvm.statuses import Ended
 
@@ -38,6 +40,8 @@ RECEIVE_BYTES: Final = 256 * 1024
 CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
 UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """What waits to be sent before nothing more is read from local descriptors."""
+UNREAD_BYTES_MAX: Final = 4 * UNSENT_BYTES_MAX
+"""What may wait to be sent when an agent asks for one more connection: each costs an answer, whoever asked for it."""
 TERMINAL_TURN_S: Final = 0.1
 """How often the size of a local terminal is looked at: its change is told to nobody who does not run on it."""
 GRACE_S: Final = 5.0
@@ -61,6 +65,7 @@ class Porter:
         self._parcels: dict[int, Parcel] = {}
         self._last_number = AGENT
         self._unsent = bytearray()
+        self.inward = Inward(self._queue, self._wake)
         self._is_open = True
         self._is_concluded = False
         self.lost: CloisterError | None = None
@@ -126,6 +131,7 @@ class Porter:
         self._parcels.clear()
         if self.lost is not None:
             self._on_lost(lost)
+        self.inward.close()
         for parcel in parcels:
             self._finish(parcel, parcel.ended or self._unended(parcel))
         self._connection.close()
@@ -143,9 +149,14 @@ class Porter:
 
     def _turn(self) -> None:
         self._take_new()
+        self.inward.take_decided()
+        self._send()
         poll = select.poll()
         poll.register(self._woken_fd, select.POLLIN)
         poll.register(self._connection, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+        inward = self.inward.watched(can_send=len(self._unsent) < UNSENT_BYTES_MAX)
+        for descriptor, events in inward.items():
+            poll.register(descriptor, events)
         watched: dict[int, Parcel] = {}
         for parcel in self._parcels.values():
             for descriptor, events in self._watched(parcel).items():
@@ -161,6 +172,8 @@ class Porter:
         for descriptor, events in ready.items():
             if descriptor in watched:
                 self._attend(watched[descriptor], descriptor, events)
+            elif descriptor in inward:
+                self.inward.attend(descriptor)
         self._check_times()
         for number in [number for number, parcel in self._parcels.items() if self._is_done(parcel)]:
             parcel = self._parcels.pop(number)
@@ -198,8 +211,6 @@ class Porter:
             self._unsent += encode_json(number, Kind.ORDER, parcel.order)
             if parcel.input_fd >= 0:
                 self._take_input(number, parcel)
-        if new:
-            self._send()
 
     def _free_number(self) -> int:
         for _ in range(STREAMS_MAX):
@@ -221,6 +232,9 @@ class Porter:
         return next(number for number, each in self._parcels.items() if each is parcel)
 
     # To the machine --------------------------------------------------------------------------------------------------
+
+    def _queue(self, data: bytes) -> None:
+        self._unsent += data
 
     def _send(self) -> None:
         while self._unsent:
@@ -291,6 +305,11 @@ class Porter:
             self._take(frame)
 
     def _take(self, frame: Frame) -> None:
+        if frame.stream >= STREAMS_MAX:
+            if frame.kind is Kind.OPEN and len(self._unsent) > UNREAD_BYTES_MAX:
+                raise WireError("the agent asks for connections and reads no answers", code="provider.wire-order")
+            self.inward.take(frame)
+            return
         parcel = self._parcels.get(frame.stream)
         if parcel is None or parcel.ended is not None:
             raise WireError("the agent speaks of an execution that is not there", code="provider.wire-order")

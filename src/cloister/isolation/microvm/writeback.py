@@ -3,7 +3,7 @@
 Owns the comparison of three states: what was sent, what came back, and what is there now; and the changes that follow
 from it. What came back is hostile. Only what differs from what was sent is changed; where the host's file is not what
 was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the
-next name, so nothing outside the granted path is reached.
+next name, so nothing outside the granted path is reached. A link that leads out of it is the host's own or is refused.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.isolation.process.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused, Source
-from cloister.isolation.process.unpacking import Unpacking
+from cloister.isolation.process.unpacking import Unpacking, leads_out
 
 STAGE_PREFIX: Final = ".cloister-back-"
 READ_BYTES: Final = 1 << 20
+LINKS_MAX: Final = 40
+"""On the way of a name. Source: `MAXSYMLINKS`, include/linux/namei.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class Original:
         """Whether it is one."""
         return self.listing[""].kind == "directory"
 
+    def has_link(self, name: str, target: str) -> bool:
+        """Return whether it has this link: then the execution did not make it."""
+        found = self.listing.get(name)
+        return found is not None and (found.kind, found.fact) == ("link", target)
+
     @contextlib.contextmanager
     def staging(self, bounds: Bounds) -> Iterator[Staged]:
         """Give a place beside the originals for what comes back; it is removed at the end."""
@@ -111,7 +118,7 @@ class Staged:
 
     def read(self, source: Source) -> None:
         """Unpack the stream; raises as `Unpacking.read`."""
-        with Unpacking(self._directory, self._bounds) as unpacking:
+        with Unpacking(self._directory, self._bounds, may_leave=self._original.has_link) as unpacking:
             self.sha256 = unpacking.read(source).sha256
             unpacking.commit()
 
@@ -125,6 +132,9 @@ class Staged:
         before, after = self._original.listing, _list(self._top, self._bounds)
         changed = sorted(name for name, entry in after.items() if not entry.is_alike(before.get(name)))
         removed = sorted(before.keys() - after.keys(), reverse=True)
+        for name in changed:
+            if after[name].kind == "link" and _gets_out(name, after):
+                raise CopyRefused("it is a link that leads out of the copied directory", name)
         now = _list(self._original.path, _unbounded(), skipped=STAGE_PREFIX)
         for name in (*changed, *removed):
             self._require_untouched(name, before.get(name), now.get(name), after.get(name))
@@ -170,6 +180,25 @@ class Staged:
                 os.close(target)
         finally:
             os.close(source)
+
+
+def _gets_out(name: str, listing: Listing) -> bool:
+    """Return whether a link leads out, by itself or by way of others, of which the host's own may do so."""
+    here, ahead, links_count = posixpath.dirname(name), [posixpath.basename(name)], 0
+    while ahead:
+        part = ahead.pop(0)
+        if part == "..":
+            here = posixpath.dirname(here)
+            continue
+        here = posixpath.join(here, part)
+        found = listing.get(here)
+        if found is not None and found.kind == "link":
+            links_count += 1
+            if leads_out(here, found.fact) or links_count > LINKS_MAX:
+                return True
+            ahead = [part for part in found.fact.split("/") if part not in {"", "."}] + ahead
+            here = posixpath.dirname(here)
+    return False
 
 
 def _same_identity(before: Entry, now: Entry) -> bool:

@@ -16,8 +16,8 @@ import posixpath
 import shutil
 import stat
 import tarfile
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from cloister.isolation.process.archive import (
     DEPTH_MAX,
@@ -41,6 +41,7 @@ LONG_NAMES_MAX: Final = 2
 """Before one entry: its name, and the target of a link."""
 _LONG: Final = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
 _PLAIN: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE})
+MayLeave: TypeAlias = Callable[[str, str], bool]
 END_BLOCK: Final = bytes(tarfile.BLOCKSIZE)
 """What an archive ends with; without it what came may be the beginning only."""
 
@@ -53,9 +54,14 @@ class Unpacking:
             a file that exists is replaced by a file; anything else must not exist, and its parent must.
         bounds: How much it may be.
         foreign: Paths below which no link is followed on the way; see `archive.open_directory`.
+        may_leave: Asked of each link that leads out of the copied directory, with its name below the top and its
+            target, whether it may be made.
     """
 
-    def __init__(self, path: str, bounds: Bounds, foreign: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: str, bounds: Bounds, foreign: Sequence[str] = (), *, may_leave: MayLeave | None = None
+    ) -> None:
+        self._may_leave = may_leave
         self._path = path
         self._foreign = foreign
         self._copied = Copied(bounds)
@@ -174,13 +180,19 @@ class Unpacking:
             self._is_made = True
             self._copied.add(inside, "directory", "")
         elif entry.issym():
-            _require_inside(entry)
+            self._require_allowed(entry, inside)
             os.symlink(entry.linkname, last, dir_fd=parent_fd)
             self._copied.add(inside, "link", entry.linkname)
         elif _is_file(entry):
             self._copied.add(inside, "file", self._make_file(stream, entry, parent_fd, last))
         else:
             raise CopyRefused("the archive holds something else than files, directories and links", entry.name)
+
+    def _require_allowed(self, entry: tarfile.TarInfo, inside: str) -> None:
+        if leads_out(inside, entry.linkname) and (
+            self._may_leave is None or not self._may_leave(inside, entry.linkname) or "\0" in entry.linkname
+        ):
+            raise CopyRefused("it is a link that leads out of the copied directory", entry.name)
 
     def _make_file(self, stream: tarfile.TarFile, entry: tarfile.TarInfo, parent_fd: int, last: str) -> str:
         mode = 0o755 if entry.mode & 0o100 else 0o644
@@ -204,18 +216,20 @@ def _is_file(entry: tarfile.TarInfo) -> bool:
     return entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse()
 
 
-def _require_inside(entry: tarfile.TarInfo) -> None:
-    """Refuse a link that leads out of the copied directory.
+def leads_out(name: str, target: str) -> bool:
+    """Return whether a link leads out of the copied directory.
 
     It may go up from its own directory, which is none behind a link, as far as the top; the top has another name after
     the copy, so coming back by name would lead elsewhere. After a name it may not go up any more: the name may be that
     of another link, and what is above its end is not what is above the name.
+
+    Args:
+        name: Its own, below the top.
+        target: What it says.
     """
-    parts = [part for part in entry.linkname.split("/") if part not in {"", "."}]
+    parts = [part for part in target.split("/") if part not in {"", "."}]
     ups = next((count for count, part in enumerate(parts) if part != ".."), len(parts))
-    depth = entry.name.rstrip("/").count("/") - 1
-    if posixpath.isabs(entry.linkname) or ups > depth or ".." in parts[ups:] or "\0" in entry.linkname:
-        raise CopyRefused("it is a link that leads out of the copied directory", entry.name)
+    return posixpath.isabs(target) or ups > name.count("/") or ".." in parts[ups:] or "\0" in target
 
 
 class _Header(tarfile.TarInfo):
@@ -283,15 +297,21 @@ class _Descriptor:
             view = view[os.write(self._descriptor, view) :]
 
 
-def serve(path: str, bounds: Bounds, *, is_reading: bool) -> int:
+def serve(path: str, bounds: Bounds, *, is_reading: bool, may_leave: MayLeave | None = None) -> int:
     """Pack a path to standard output, or unpack standard input to it, in a sandbox.
+
+    Args:
+        path: Which one.
+        bounds: How much it may be.
+        is_reading: Whether it is unpacked.
+        may_leave: As for `Unpacking`.
 
     Returns:
         Exit status. When it is not 0, standard error has the reason.
     """
     try:
         if is_reading:
-            with Unpacking(path, bounds) as unpacking:
+            with Unpacking(path, bounds, may_leave=may_leave) as unpacking:
                 unpacking.read(_Descriptor(0))
                 unpacking.commit()
         else:

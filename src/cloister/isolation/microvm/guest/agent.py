@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from cloister.errors import WireError
 from cloister.isolation.microvm.guest import kernel, payload, root, worker
-from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.guest.door import Door
+from cloister.isolation.microvm.guest.frames import AGENT, STREAMS_MAX, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.guest.groups import Group
 from cloister.isolation.microvm.guest.measured import Prover
 from cloister.isolation.microvm.guest.streams import Stream
@@ -72,6 +73,7 @@ class Agent:
         self._streams: dict[int, Stream] = {}
         self._is_adopted = False
         self._groups_count = 0
+        self._door: Door | None = None
         self._workers: list[tuple[int, socket.socket, Group]] = []
         self._acts: dict[Kind, Callable[[Frame], None]] = {
             Kind.ADOPT: self._adopt,
@@ -95,19 +97,24 @@ class Agent:
         for _ in range(WORKERS):
             group = self._new_group()
             self._workers.append((*worker.fork(group), group))
+        kernel.raise_loopback()
+        self._door = Door.at_loopback(self._send)
         self._greet()
         while True:
-            self._turn()
+            self._turn(self._door)
 
-    def _turn(self) -> None:
+    def _turn(self, door: Door) -> None:
         watched: dict[int, Stream] = {}
         poll = select.poll()
         poll.register(self._connection_fd, select.POLLIN)
+        at_door = door.watched() if self._is_adopted else {}
+        for descriptor, can_write in at_door.items():
+            poll.register(descriptor, _events(can_write=can_write))
         for stream in self._streams.values():
             poll.register(stream.pidfd, select.POLLIN)
             watched[stream.pidfd] = stream
             for descriptor, can_write in stream.watched().items():
-                poll.register(descriptor, select.POLLIN | (select.POLLOUT if can_write else 0))
+                poll.register(descriptor, _events(can_write=can_write))
                 watched[descriptor] = stream
         ready = [descriptor for descriptor, _ in poll.poll(TURN_MS if self._streams else None)]
         if self._connection_fd in ready:
@@ -116,6 +123,8 @@ class Agent:
             if descriptor in watched:
                 watched[descriptor].write()
                 watched[descriptor].read(descriptor)
+            elif descriptor in at_door:
+                door.attend(descriptor)
         self._reap()
         for stream in list(self._streams.values()):
             stream.check()
@@ -147,10 +156,15 @@ class Agent:
                 raise PoweredOff
             time.sleep(ABSENT_PAUSE_S)
         for frame in self._decoder.feed(data):
-            act = self._acts.get(frame.kind)
+            act = self._acts.get(frame.kind) if frame.stream < STREAMS_MAX else self._at_door
             if act is None or (not self._is_adopted and frame.kind not in BEFORE_ADOPTION):
                 raise WireError(f"the host may not say {frame.kind.name} now", code="provider.wire-order")
             act(frame)
+
+    def _at_door(self, frame: Frame) -> None:
+        """Pass on a frame for a stream that was opened from inside."""
+        assert self._door is not None  # noqa: S101 - which is there before anything is received
+        self._door.take(frame)
 
     def _greet(self) -> None:
         """Say who this is; a host that has gone meanwhile may connect anew."""
@@ -300,6 +314,10 @@ class Agent:
 
     def _stream(self, number: int, pid: int, group: Group, limits: ResourceLimits, **descriptors: int) -> Stream:
         return Stream(number=number, pid=pid, group=group, limits=limits, send=self._send, **descriptors)
+
+
+def _events(*, can_write: bool) -> int:
+    return select.POLLIN | (select.POLLOUT if can_write else 0)
 
 
 _BEGINNINGS: Final[dict[str, Callable[[Agent, int, dict[str, Any], ResourceLimits], Stream | None]]] = {

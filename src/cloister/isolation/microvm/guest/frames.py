@@ -25,6 +25,9 @@ JSON_BYTES_MAX: Final = 96 * 1024
 WINDOW_BYTES: Final = 256 * 1024
 AGENT: Final = 0
 STREAMS_MAX: Final = 1024
+INWARD_MAX: Final = 32
+"""How many streams the agent may have opened at once. Their numbers follow those of the host's, so that neither side
+takes one of the other's, and there are no numbers for more."""
 _COUNT: Final = struct.Struct("<I")
 
 
@@ -49,13 +52,18 @@ class Kind(IntEnum):
     RESIZE = 8
     """From the host: its terminal has another size."""
     END = 9
-    """From the host: end it with all it has started."""
+    """From the host: end it with all it has started. Of a stream that the agent has opened, from each side once: it is
+    over; its number is free when both have said so."""
     STATUS = 10
     """From the agent: it has ended, nothing of it is left, and this is how. The last frame of a stream."""
     POWER_OFF = 11
     """From the host: the machine is not needed any more."""
     ATTEST = 12
     """From the host: a challenge, to be answered with what the machine's TPM states. The answer has the same kind."""
+    OPEN = 13
+    """From the agent: something inside wants to be connected to the host, for this purpose."""
+    ANSWER = 14
+    """From the host: whether it is, and why not. Nothing flows before it."""
 
 
 class Frame(NamedTuple):
@@ -141,7 +149,7 @@ class Decoder:
                     f"a frame of {length} bytes was announced; at most {BODY_BYTES_MAX} are allowed",
                     code="provider.wire-oversize",
                 )
-            if kind not in _KINDS or stream >= STREAMS_MAX:
+            if kind not in _KINDS or stream >= STREAMS_MAX + INWARD_MAX:
                 raise WireError("a frame is of no known kind", code="provider.wire-shape")
             end = HEADER.size + length
             if len(self._buffer) < end:

@@ -1,10 +1,10 @@
 """The machine's kernel: what process 1 asks of it by calls that Python lacks.
 
-Owns mounts, modules, randomness and the end of the machine. Runs in the machine only. Part of the guest set: standard
-library only.
+Owns mounts, modules, randomness, the loopback device and the end of the machine. Runs in the machine only. Part of the
+guest set: standard library only.
 
-Source: mount(2), finit_module(2), random(4), reboot(2); numbers from include/uapi/linux/{mount,random,reboot}.h and
-arch/x86/entry/syscalls/syscall_64.tbl.
+Source: mount(2), finit_module(2), random(4), netdevice(7), reboot(2); numbers from
+include/uapi/linux/{mount,random,sockios,if,reboot}.h and arch/x86/entry/syscalls/syscall_64.tbl.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import socket
 import struct
 from typing import Final
 
@@ -29,6 +30,10 @@ _ADD_ENTROPY: Final = 0x40085203
 """RNDADDENTROPY, `_IOW('R', 0x03, int [2])`."""
 _RESEED: Final = 0x5207
 """RNDRESEEDCRNG, `_IO('R', 0x07)`."""
+_SET_FLAGS: Final = 0x8914
+"""SIOCSIFFLAGS"""
+_UP: Final = 1
+"""IFF_UP"""
 _POWER_OFF: Final = 0x4321FEDC
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -74,6 +79,17 @@ def mix_in(entropy: bytes) -> None:
         fcntl.ioctl(descriptor, _RESEED)
     finally:
         os.close(descriptor)
+
+
+def raise_loopback() -> None:
+    """Let processes of this network namespace reach each other by 127.0.0.1; there is no other device.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        # struct ifreq: a name of 16 bytes, then a union of 24 that begins with the flags
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sH22x", b"lo", _UP))
 
 
 def power_off() -> None:
