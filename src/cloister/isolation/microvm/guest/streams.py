@@ -206,4 +206,21 @@ class Stream:
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+        self._release()
+
+    def _release(self) -> None:
         self._group.remove()
+
+
+class Rehearsal(Stream):
+    """A plan of our own. The host ends it as it ends every plan, and its process and group stay for the next one."""
+
+    def kill(self) -> None:
+        """Let go of the connection."""
+        for descriptor in list(self._outputs):
+            self._forget(descriptor)
+        if self._status is None:
+            self._status = 0
+
+    def _release(self) -> None:
+        """Keep the group."""
