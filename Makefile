@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
-.PHONY: help demo test check format lint types system-packages bench soak explore fuzz docs clean
+.PHONY: help demo test check format lint types system-packages lab bench soak explore fuzz docs clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,6 +47,9 @@ lint: $(DEV_INSTALLED) ## Run the linter.
 
 types: $(DEV_INSTALLED) ## Check the types.
 	@$(BIN)/mypy
+
+lab: $(DEV_INSTALLED) ## Run the drivers of VMMs with real programs in an emulated machine; see tests/lab/README.md.
+	@$(BIN)/python -m pytest tests/lab -rs
 
 bench: $(DEV_INSTALLED) ## Measure, beside peers, which it installs; GROUP=sandbox measures the groups of that name alone.
 	@$(BIN)/python scripts/dev_requirements.py bench > $(VENV)/bench-requirements.txt

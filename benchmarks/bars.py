@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import language, load, peers, sandboxes
+from benchmarks import language, load, machines, peers, sandboxes
 from benchmarks.direct import Prepared
 from benchmarks.rows import Row, median_of, p95_of
 
@@ -119,6 +119,48 @@ BARS = (
         limit=6,
         unit="MiB",
         measured=_largest(load.MEMORY),
+    ),
+    Bar(
+        text="a machine booted in software to its first result, p50 at most 6 s",
+        limit=6_000,
+        unit="ms",
+        measured=_median(machines.BOOTED),
+    ),
+    Bar(
+        text="the same at most 1.3x a bare boot of kernel and Python",
+        limit=1.3,
+        unit="x",
+        measured=_ratio(machines.BOOTED, machines.BARE),
+    ),
+    Bar(
+        text="a machine restored to its first result, p50 at most 400 ms",
+        limit=400,
+        unit="ms",
+        measured=_median(machines.RESTORED),
+    ),
+    Bar(
+        text="`(+ 1 2)` in a machine that waits, p50 at most 10 ms",
+        limit=10,
+        unit="ms",
+        measured=_median(machines.WAITING),
+    ),
+    Bar(
+        text="a session forked into 10 in at most 3 s",
+        limit=3_000,
+        unit="ms",
+        measured=_median(machines.FORKED),
+    ),
+    Bar(
+        text="at most 40 MiB of private memory in a restored machine that waits",
+        limit=40,
+        unit="MiB",
+        measured=_p95(machines.IDLE),
+    ),
+    Bar(
+        text="at most 32 MiB of the host's memory stay taken after 100 runs in machines",
+        limit=32,
+        unit="MiB",
+        measured=_median(machines.AFTER),
     ),
     Bar(
         text="`(fib 24)` at most 3x the same function in plain Python",

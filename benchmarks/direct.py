@@ -79,7 +79,8 @@ class Direct:
         self._issuer = TokenIssuer(clock.random_bytes(32), clock)
         self._numbers = itertools.count(1)
         pool = PoolSettings(size_max=0) if prepared is Prepared.NOTHING else None
-        self.provider = ProcessProvider(self._issuer.verifier(), pool)
+        self.verifier = self._issuer.verifier()
+        self.provider = ProcessProvider(self.verifier, pool)
 
     def program(
         self, *argv: str, limits: ResourceLimits | None = None, on_output: OutputObserver | None = None

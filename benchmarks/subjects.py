@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crowd, language, load, sandboxes
+from benchmarks import crowd, language, load, machines, sandboxes
 from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Subject, interleaved
@@ -93,6 +93,10 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     load.THROUGHPUT: load.throughput,
     load.MEMORY: load.memory,
     crowd.CROWD: crowd.crowd,
+    machines.COLD: machines.cold,
+    machines.WARM: machines.warm,
+    machines.FORK: machines.fork,
+    machines.MEMORY: machines.memory,
     "functions": partial(_timed, "functions", language.functions),
     "collections": partial(_timed, "collections", language.collections),
     "small programs": partial(_timed, "small programs", language.small),

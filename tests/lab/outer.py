@@ -1,4 +1,4 @@
-"""The outer machine: a Debian kernel under QEMU's emulation, in which KVM works, and an interpreter that runs scenarios."""
+"""The outer machine: a Debian kernel under QEMU's emulation, in which KVM works, and a loop that runs scenarios."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEFT_OUT = re.compile(r"/__pycache__/|/(?:cli|editor|repl)/")
 
 
 def build(place: Path, programs: Mapping[str, Path], packages: Path) -> None:
-    """Write kernel and initramfs of the outer machine; the inner one's lie in it as `/lab/vmlinux` and `/lab/initramfs`.
+    """Write kernel and initramfs of the outer machine; the inner one's lie in it, in `/lab`.
 
     Args:
         place: Directory to write to.

@@ -55,18 +55,25 @@ def devices() -> dict[str, Any]:
     Path("/run/drive").write_bytes(b"CLOISTER" * 512 * 1024)
     descriptor = os.open("/run/drive", os.O_RDONLY)
     rate = RateLimit(bytes_per_s=1024 * 1024, ops_per_s=500)
-    drive = Drive(name="capabilities", descriptor=descriptor, path="/run/drive", rate=rate)
+    drive = Drive(name="extra", descriptor=descriptor, path="/run/drive", rate=rate)
     confinement = Confinement()
     vmm = CloudHypervisorVmm(confinement, Cids(CIDS), program="/usr/bin/cloud-hypervisor", has_balloon=True)
     with vmm.boot(HARDWARE, parts((drive,)), cid=8) as machine:
         error = error_of(lambda: vmm.boot(HARDWARE, parts(), cid=8), "provider.cid")
         machine.resume()
         machine.connect(READY_S).close()
+        greeted(machine).close()
         info = machine.api.info()
         assert info["state"] == "Running", info
         assert info["config"]["vsock"]["cid"] == 8
         assert info["config"]["disks"][0]["rate_limiter_config"]["ops"]["size"] == 500
         counters = machine.metrics()
         machine.set_balloon(16)
+        state = saved(machine)
+    state = dataclasses.replace(state, drives=(drive,))
+    with vmm.restore(state) as other:
+        other.resume()
+        greeted(other).close()
+    vmm.close()
     confinement.close()
     return {"said": error.message, "counters": counters}

@@ -1,6 +1,7 @@
 """What Firecracker's driver does with a real Firecracker, jailer and KVM."""
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -15,7 +16,10 @@ from common import HARDWARE, READY_S, Watch, error_of, greeted, left, parts, sav
 
 from cloister.isolation.microvm import kvm, memory, vmm_groups
 from cloister.isolation.microvm.firecracker import jail, jailer, settings, spec, walls
+from cloister.isolation.microvm.firecracker.api import FirecrackerApi
 from cloister.isolation.microvm.firecracker.driver import FirecrackerVmm
+from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.sockets import connect_beneath
 from cloister.isolation.microvm.vmm import BootParts, Drive, RateLimit
 
 JAILS, CIDS = "/var/jails", "/run/cids"
@@ -113,7 +117,7 @@ def devices() -> dict[str, Any]:
     Path("/run/drive").write_bytes(b"CLOISTER" * 512 * 1024)
     descriptor = os.open("/run/drive", os.O_RDONLY)
     rate = RateLimit(bytes_per_s=1024 * 1024, ops_per_s=500)
-    drive = Drive(name="capabilities", descriptor=descriptor, path="/run/drive", rate=rate)
+    drive = Drive(name="extra", descriptor=descriptor, path="/run/drive", rate=rate)
     vmm = opened(has_balloon=True, entropy_rate=RateLimit(bytes_per_s=64 * 1024))
     with vmm.boot(HARDWARE, parts((drive,)), cid=77) as machine:
         machine.resume()
@@ -123,18 +127,14 @@ def devices() -> dict[str, Any]:
         assert full["entropy"]["rate_limiter"]["bandwidth"]["size"] == 64 * 1024, full
         assert full["network-interfaces"] == []
         assert full.get("mmds-config") is None
-        wait_for_console(machine)
+        link = MachineLink(machine.connect(READY_S))
+        assert link.hello(READY_S).drives == ("extra",)
+        link.close()
         machine.set_balloon(16)
         assert machine.api.balloon()["amount_mib"] == 16
     vmm.close()
     nothing_is_left()
     return {"configuration": full}
-
-
-def wait_for_console(machine: Any) -> None:
-    """The balloon can be told once the guest has its driver, which it has when somebody listens."""
-    with contextlib.suppress(Exception):
-        machine.connect(READY_S).close()
 
 
 def config_file() -> dict[str, Any]:
@@ -179,9 +179,6 @@ def config_file() -> dict[str, Any]:
 
 
 def jail_api(place: Any, process: Any) -> Any:
-    from cloister.isolation.microvm.firecracker.api import FirecrackerApi
-    from cloister.isolation.microvm.sockets import connect_beneath
-
     return FirecrackerApi(lambda left_s: connect_beneath(place.root_fd, spec.API, timeout_s=left_s, pid=process.pid))
 
 
@@ -297,8 +294,6 @@ def same_cid() -> dict[str, Any]:
 
 def full_disk() -> dict[str, Any]:
     """There is no room for a snapshot: that is said, the files are gone, and the machine goes on."""
-    import ctypes
-
     os.makedirs("/small", exist_ok=True)
     ctypes.CDLL(None).mount(b"small", b"/small", b"tmpfs", 0, b"size=200m,mode=700")
     vmm = opened(jails=Path("/small"))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -ISEB
-"""Process 1 of the outer machine: a root that can be switched, KVM, and a loop that runs scenarios. Standard library."""
+"""Process 1 of the outer machine: a root that can be switched, KVM, and a loop that runs scenarios."""
 
 import ctypes
 import glob

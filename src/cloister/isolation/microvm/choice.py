@@ -6,16 +6,25 @@ an order that depends on nothing but this machine. Nothing falls back once a mac
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cloister.audit.home import AuditHome
+from cloister.audit.signer import PublicKey
 from cloister.authority.level import IsolationLevel
+from cloister.errors import LaunchError
 from cloister.isolation.microvm import kvm
+from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.image.store import DIRECTORY
 from cloister.isolation.microvm.kvm import KvmFindings
-from cloister.isolation.microvm.vmm import Accelerator, Vmm
+from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.parts import load_parts
+from cloister.isolation.microvm.statuses import MachineLost
+from cloister.isolation.microvm.vmm import Accelerator, MachineSpec, Vmm
 from cloister.isolation.process import shortfalls
 from cloister.isolation.provider import Facility, Shortfall
 
@@ -23,6 +32,8 @@ MICROVM: Final = "microvm"
 QEMU: Final = "qemu"
 FIRECRACKER: Final = "firecracker"
 CLOUD_HYPERVISOR: Final = "cloud-hypervisor"
+PROOF_MIB: Final = 256
+PROOF_TIMEOUT_S: Final = 20.0
 _CACHE: Final = "kvm.json"
 
 
@@ -74,18 +85,47 @@ class Choice:
         return _CREATE[self.vmm](confinement, self.accelerator)
 
 
-def choose(name: str, home: Path) -> Choice:
-    """Choose the VMM that a name asks for; nothing is started but a trial of KVM, once for each boot of the host.
+def choose(name: str, home: Path, config: MachineConfig) -> Choice:
+    """Choose the VMM that a name asks for.
+
+    Whether KVM works is tried, once for each boot of the host: by instructions, and where those run, by booting a
+    machine.
 
     Args:
         name: `microvm`, or that of one VMM.
-        home: Where the verdict about KVM is kept.
+        home: Where the verdict about KVM is kept, and images lie.
+        config: Which image is booted.
     """
-    findings = kvm.probe(cache=home / _CACHE if home.is_dir() else None)
+    cache = home / _CACHE if home.is_dir() else None
+    findings = kvm.probe(cache=cache)
+    if findings.is_usable and not findings.is_booted and (home / DIRECTORY / config.image).is_dir():
+        findings = kvm.probe(cache=cache, boot=lambda: _boot(home, config))
     if name in (MICROVM, QEMU):
         accelerator = Accelerator.KVM if findings.is_usable else Accelerator.TCG
         return Choice(vmm=QEMU, accelerator=accelerator, findings=findings)
     return Choice(vmm=name, accelerator=Accelerator.KVM, findings=findings)
+
+
+def _boot(home: Path, config: MachineConfig) -> None:
+    """Boot a machine with KVM until its agent greets, and end it.
+
+    Raises:
+        LaunchError: It does not come to that.
+    """
+    confinement = Confinement()
+    try:
+        with contextlib.ExitStack() as undo:
+            key = PublicKey.load(AuditHome(home).public_key_path)
+            parts = undo.enter_context(contextlib.closing(load_parts(home, config, key)))
+            machine = _qemu(confinement, Accelerator.KVM).boot(MachineSpec(memory_mib=PROOF_MIB), parts.boot)
+            undo.callback(machine.stop)
+            machine.resume()
+            link = undo.enter_context(contextlib.closing(MachineLink(machine.connect(PROOF_TIMEOUT_S))))
+            link.hello(PROOF_TIMEOUT_S)
+    except MachineLost as lost:
+        raise LaunchError(lost.message, code="provider.machine") from lost
+    finally:
+        confinement.close()
 
 
 def _qemu(confinement: Confinement, accelerator: Accelerator) -> Vmm:

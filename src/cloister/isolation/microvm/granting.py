@@ -91,7 +91,10 @@ class Granting:
 
     def _give_one(self, grant: Grant) -> None:
         _require_same(grant)
-        original = Original.look(grant.source, self._bounds) if grant.is_writable else None
+        try:
+            original = Original.look(grant.source, self._bounds) if grant.is_writable else None
+        except (CopyRefused, OSError) as error:
+            raise copy_error("in", grant.source, error) from error
         index = self._count
         copied = self._send(
             grant.target,
@@ -109,13 +112,19 @@ class Granting:
             GuestError: `guest.copy`: it cannot be brought back, or the host's files were changed meanwhile.
         """
         for place, given in enumerate(self._given):
-            with given.original.staging(self._bounds) as staged:
-                self._receive({"do": "give-back", "index": given.index}, staged.read)
-                if staged.sha256 == given.sha256:
-                    continue
-                staged.apply()
-            now = Original.look(given.original.path, self._bounds)
-            self._given[place] = _Given(index=given.index, original=now, sha256=staged.sha256)
+            try:
+                self._given[place] = self._take_one_back(given)
+            except (CopyRefused, OSError) as error:
+                raise copy_error("back", given.original.path, error) from error
+
+    def _take_one_back(self, given: _Given) -> _Given:
+        with given.original.staging(self._bounds) as staged:
+            self._receive({"do": "give-back", "index": given.index}, staged.read)
+            if staged.sha256 == given.sha256:
+                return given
+            staged.apply()
+        now = Original.look(given.original.path, self._bounds)
+        return _Given(index=given.index, original=now, sha256=staged.sha256)
 
     @property
     def _bounds(self) -> Bounds:

@@ -80,7 +80,7 @@ class MicroVMProvider:
         self._config = config or MachineConfig()
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._choice: Choice = choose(name, home)
+        self._choice: Choice = choose(name, home, self._config)
         self._confinement: Confinement | None = None
         self._vmm: Vmm | None = None
         self._parts: MachineParts | None = None
@@ -259,6 +259,8 @@ class MicroVMProvider:
             parts, self._parts = self._parts, None
         for stock in stocks.values():
             stock.close()
+        if self._vmm is not None:
+            self._vmm.close()
         if self._confinement is not None:
             self._confinement.close()
         if parts is not None:

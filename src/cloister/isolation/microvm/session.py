@@ -43,6 +43,7 @@ class MicroVMSession(ProcessSession):
     _granting: Granting
     _stock: Stock
     _syncing: threading.Lock
+    _is_fork: bool
 
     @classmethod
     def open(
@@ -96,6 +97,7 @@ class MicroVMSession(ProcessSession):
         )
         session._ready, session._granting, session._stock = ready, granting, stock
         session._syncing = threading.Lock()
+        session._is_fork = is_fork
         server.start()
         session.await_ready()
         return session
@@ -155,6 +157,12 @@ class MicroVMSession(ProcessSession):
                 "something runs in the session, which cannot be forked then",
                 code="input.fork",
                 hint="wait until it has ended",
+            )
+        if self._is_fork:
+            raise InputError(
+                "the session is a fork, and shares its memory with others as long as nobody changes it",
+                code="input.fork",
+                hint="fork the session that it came from",
             )
         if any(mount.mode is MountMode.READ_WRITE for mount in self._context.mounts):
             raise InputError(

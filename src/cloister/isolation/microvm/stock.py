@@ -22,7 +22,7 @@ from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
-from cloister.isolation.microvm.vmm import Machine, MachineSpec, SavedState, Vmm
+from cloister.isolation.microvm.vmm import ChannelKind, Machine, MachineSpec, SavedState, Vmm
 from cloister.isolation.provider import PlanProgram
 from cloister.limits import ResourceLimits
 
@@ -170,10 +170,7 @@ class Stock:
             machine.resume()
             link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
             undo.callback(link.close)
-            try:
-                link.hello(BOOT_TIMEOUT_S)
-            except MachineLost as lost:
-                raise ReadyMachine(machine, link).lost(lost) from lost
+            self._greeted(machine, link)
             self._on_boot(round((time.monotonic() - begun_s) * 1000))
             undo.pop_all()
         return machine, link
@@ -201,9 +198,18 @@ class Stock:
             undo.callback(machine.stop)
             machine.resume()
             link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
+            if self._vmm.channel is ChannelKind.VSOCK:
+                self._greeted(machine, link)  # connections end with a save, so the agent has greeted anew
             ready = self._adopted(machine, link)
             undo.pop_all()
         return ready
+
+    def _greeted(self, machine: Machine, link: MachineLink) -> None:
+        """Take the greeting of an agent."""
+        try:
+            link.hello(BOOT_TIMEOUT_S)
+        except MachineLost as lost:
+            raise ReadyMachine(machine, link).lost(lost) from lost
 
     def saved_state(self, memory_fd: int, state_fd: int) -> SavedState:
         """Return what machines are restored from that go on where another one of these was saved."""

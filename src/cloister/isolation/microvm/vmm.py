@@ -216,6 +216,9 @@ class Vmm(Protocol):
     def identity(self) -> dict[str, str]:
         """Return what a snapshot depends on beside image and hardware: version, digest of the program, processor."""
 
+    def close(self) -> None:
+        """Give back what is kept for further machines; those that run go on. Idempotent."""
+
     def boot_line(self, parts: BootParts) -> str:
         """Return the kernel's command line, whole, as `boot` gives it."""
 

@@ -22,7 +22,7 @@ def as_another_user(act: Callable[[], str]) -> str:
         finally:
             os._exit(0)
     os.close(write_end)
-    with open(read_end, encoding="utf-8") as answer:
+    with os.fdopen(read_end, encoding="utf-8") as answer:
         said = answer.read()
     os.waitpid(pid, 0)
     return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -76,13 +75,18 @@ def test_one_number_is_never_held_twice_while_others_let_go(tmp_path: Path) -> N
                 holders[0] -= 1
             held.release()
 
-    threads = [threading.Thread(target=compete) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads change between opening a file and locking it
+    try:
+        threads = [threading.Thread(target=compete) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval_s)
     assert most == [1]
-    assert os.listdir(tmp_path / "cids") == []
+    assert list((tmp_path / "cids").iterdir()) == []
 
 
 def test_a_directory_others_may_write_to_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -137,5 +138,4 @@ def test_the_process_goes_on_afterwards(start) -> None:
     pid = start(ALLOW_SOME, "all")
     filter_proof.prove(pid)
     filter_proof.prove(pid)
-    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        assert "TracerPid:\t0\n" in status.read()
+    assert "TracerPid:\t0\n" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_requests_end_with_the_first_refusal(server: Server) -> None:
     server.say(answer("204 No Content", b""))
     server.say(answer("400 Bad Request", b'{"fault_message": "bad path"}'))
     api = FirecrackerApi(server.connect)
-    assert "bad path" in refused(lambda: api.load()).message
+    assert "bad path" in refused(api.load).message
     assert b"/snapshot/load" not in server.seen
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cloister.errors import LaunchError
 from cloister.isolation.microvm import memory, saved_files, staging
+from cloister.isolation.microvm.cloud_hypervisor.sealed_copies import SealedCopies
 from cloister.isolation.microvm.spouts import KEPT_BYTES, Spout
 from cloister.isolation.microvm.staging import ENTRIES_MAX, Stage
 from cloister.limits import MIB
@@ -58,6 +59,21 @@ def test_another_file_under_the_same_number_is_another_file(tmp_path: Path, jail
     stage.close()
 
 
+def test_a_removed_file_is_not_taken_for_the_next_one(tmp_path: Path, jail: int) -> None:
+    stage = Stage(tmp_path / "stage")
+    path = tmp_path / "drive"
+    for index in range(
+        ENTRIES_MAX
+    ):  # a file system gives the number of a removed file to the next one, at the same time
+        path.write_bytes(b"%3d" % index)
+        descriptor = os.open(path, os.O_RDONLY)
+        stage.link(descriptor, jail, f"f{index}")
+        os.close(descriptor)
+        path.unlink()
+        assert (tmp_path / "jail" / f"f{index}").read_bytes() == b"%3d" % index
+    stage.close()
+
+
 def test_a_drive_that_was_changed_is_copied_anew(tmp_path: Path, jail: int) -> None:
     stage = Stage(tmp_path / "stage")
     drive = tmp_path / "drive"
@@ -96,8 +112,7 @@ def test_nothing_waits_for_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
     spout = Spout.fifo(place, "log", owner=os.geteuid())
     writer = os.open(tmp_path / "log", os.O_RDWR | os.O_NONBLOCK)
     with pytest.raises(BlockingIOError):
-        for _ in range(1000):
-            os.write(writer, b"flood" * 10_000)
+        any(os.write(writer, b"flood" * 10_000) == 0 for _ in range(1000))
     assert KEPT_BYTES - 4096 < len(spout.drain()) <= KEPT_BYTES  # a write that does not fit whole is not begun
     os.close(writer)
     spout.close()
@@ -143,3 +158,22 @@ def test_a_link_in_place_of_a_saved_file_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "provider.snapshot"
     assert os.fstat(target).st_size == 0
     os.close(target)
+
+
+def test_a_drive_becomes_a_sealed_file_in_memory_once(tmp_path: Path) -> None:
+    copies = SealedCopies()
+    drive = tmp_path / "drive"
+    drive.write_bytes(b"content")
+    descriptor = os.open(drive, os.O_RDONLY)
+    first, second = copies.of(descriptor), copies.of(descriptor)
+    assert os.fstat(first).st_ino == os.fstat(second).st_ino
+    assert memory.is_sealed(first)
+    drive.write_bytes(b"another")
+    third = copies.of(descriptor)
+    assert [os.pread(each, 10, 0) for each in (first, third)] == [b"content", b"another"]
+    sealed = copies.of(third)
+    assert os.fstat(sealed).st_ino == os.fstat(third).st_ino  # it is one already
+    copies.close()
+    copies.close()
+    for each in (descriptor, first, second, third, sealed):
+        os.close(each)

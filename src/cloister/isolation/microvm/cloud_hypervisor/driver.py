@@ -26,6 +26,7 @@ from cloister.isolation.microvm.cids import Cids
 from cloister.isolation.microvm.cloud_hypervisor import spec, state_file
 from cloister.isolation.microvm.cloud_hypervisor.api import CloudHypervisorApi
 from cloister.isolation.microvm.cloud_hypervisor.machine import DYING_S, CloudHypervisorMachine
+from cloister.isolation.microvm.cloud_hypervisor.sealed_copies import SealedCopies
 from cloister.isolation.microvm.cloud_hypervisor.spec import Disk
 from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, ConfinedProcess, Confinement
 from cloister.isolation.microvm.programs import digest_of, processor
@@ -64,6 +65,7 @@ class CloudHypervisorVmm:
     ) -> None:
         self._confinement, self._cids, self._has_balloon = confinement, cids, has_balloon
         self._program = _found(program)
+        self._copies = SealedCopies()
 
     @functools.cached_property
     def _identity(self) -> dict[str, str]:
@@ -96,7 +98,7 @@ class CloudHypervisorVmm:
         """
         if parts.tpm_fd is not None:
             raise ProviderUnavailable("no TPM is attached to Cloud Hypervisor", code="provider.vmm", hint="use QEMU")
-        given = [parts.kernel_fd, parts.initramfs_fd, *(drive.descriptor for drive in parts.drives)]
+        given = (parts.kernel_fd, parts.initramfs_fd)
 
         def begin(api: CloudHypervisorApi, directory: str, number: int) -> None:
             machine = spec.CloudHypervisorSpec(
@@ -112,7 +114,7 @@ class CloudHypervisorVmm:
             )
             api.create(machine)
 
-        return self._start(spec_, given, cid, begin, is_loaded=False)
+        return self._start(spec_, given, parts.drives, cid, begin, is_loaded=False)
 
     def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> CloudHypervisorMachine:
         """Start a machine that goes on where another was saved, with that one's CID; it is paused until `resume`.
@@ -129,7 +131,6 @@ class CloudHypervisorVmm:
         """
         del can_be_saved
         config, state = state_file.unpacked(_whole(saved.state_fd))
-        given = [saved.memory_fd, *(drive.descriptor for drive in saved.drives)]
 
         def begin(api: CloudHypervisorApi, directory: str, _: int) -> None:
             place = Path(directory) / spec.SNAPSHOT
@@ -142,12 +143,17 @@ class CloudHypervisorVmm:
             (place / spec.MEMORY_FILE).symlink_to(_handed(0))
             api.restore(directory)
 
-        return self._start(saved.spec, given, None, begin, is_loaded=True)
+        return self._start(saved.spec, (saved.memory_fd,), saved.drives, None, begin, is_loaded=True)
+
+    def close(self) -> None:
+        """Give back what is kept for further machines. Those that run go on."""
+        self._copies.close()
 
     def _start(
         self,
         hardware: MachineSpec,
         given: Sequence[int],
+        drives: Sequence[Drive],
         cid: int | None,
         begin: Callable[[CloudHypervisorApi, str, int], None],
         *,
@@ -159,16 +165,20 @@ class CloudHypervisorVmm:
             directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, directory_fd)
             mark = f"path={directory}/{spec.API}"
-            process = undo.enter_context(
-                self._confinement.start(
-                    [str(self._program), "--api-socket", mark, "--seccomp", "true"],
-                    mark,
-                    given,
-                    memory_bytes=hardware.memory_bytes + OVERHEAD_BYTES,
-                    writable_directory=directory,
-                    has_kvm=True,
+            with contextlib.ExitStack() as handed:
+                copies = [self._copies.of(drive.descriptor) for drive in drives]
+                for copy in copies:
+                    handed.callback(os.close, copy)
+                process = undo.enter_context(
+                    self._confinement.start(
+                        [str(self._program), "--api-socket", mark, "--seccomp", "true"],
+                        mark,
+                        [*given, *copies],
+                        memory_bytes=hardware.memory_bytes + OVERHEAD_BYTES,
+                        writable_directory=directory,
+                        has_kvm=True,
+                    )
                 )
-            )
             machine = CloudHypervisorMachine(
                 process=process,
                 api=CloudHypervisorApi(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Callable
@@ -175,10 +176,7 @@ class CloudHypervisorMachine:
 
     def _remove_saved(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            for name in (spec.MEMORY_FILE, spec.CONFIG_FILE, spec.STATE_FILE):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{spec.SAVED}/{name}", dir_fd=self._directory_fd)
-            os.rmdir(spec.SAVED, dir_fd=self._directory_fd)
+            shutil.rmtree(spec.SAVED, dir_fd=self._directory_fd)  # follows no link that the VMM may have put there
 
     def __enter__(self) -> Self:
         return self

@@ -75,7 +75,7 @@ class FirecrackerVmm:
 
     def boot_line(self, parts: BootParts) -> str:
         """Return the kernel's command line as `boot` gives it."""
-        return spec.boot_line(parts.command_line)
+        return spec.boot_line(parts.command_line, [drive.name for drive in parts.drives])
 
     def boot(self, spec_: MachineSpec, parts: BootParts, /, *, cid: int | None = None) -> FirecrackerMachine:
         """Prepare a machine; it begins with its first `resume`.

@@ -8,7 +8,7 @@ Source: Firecracker 1.16.1, its API description and docs/getting-started.md, "Ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ class DriveSpec:
     """A read-only drive.
 
     Attributes:
-        name: Its id, which is the serial number the guest sees, and its file's name in the jail.
+        name: Its id, by which the guest knows it, and its file's name in the jail.
         rate: Bounds of reading; None for none.
     """
 
@@ -123,9 +123,15 @@ def config_file(spec: FirecrackerSpec) -> dict[str, Any]:
     return sections
 
 
-def boot_line(command_line: str) -> str:
-    """Return what the kernel is told: Firecracker adds `pci=off` and where its devices are, nothing else."""
-    return " ".join((*BOOT_WORDS, command_line)).strip()
+def boot_line(command_line: str, drives: Sequence[str]) -> str:
+    """Return what the kernel is told: Firecracker adds `pci=off` and where its devices are, nothing else.
+
+    Args:
+        command_line: The image's.
+        drives: Names in order. Firecracker gives its drives no serial numbers of our choice, so the guest is told.
+    """
+    words = (f"cloister.drives={','.join(drives)}",) if drives else ()
+    return " ".join((*BOOT_WORDS, *words, command_line)).strip()
 
 
 def start() -> Request:
@@ -170,9 +176,10 @@ def _logger() -> dict[str, Any]:
 
 
 def _boot_source(spec: FirecrackerSpec) -> dict[str, Any]:
-    return {"kernel_image_path": KERNEL, "boot_args": boot_line(spec.command_line)} | (
-        {"initrd_path": INITRAMFS} if spec.has_initramfs else {}
-    )
+    return {
+        "kernel_image_path": KERNEL,
+        "boot_args": boot_line(spec.command_line, [drive.name for drive in spec.drives]),
+    } | ({"initrd_path": INITRAMFS} if spec.has_initramfs else {})
 
 
 def _machine(spec: FirecrackerSpec) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Agent:
             self._workers.append((*worker.fork(group), group))
         kernel.raise_loopback()
         self._door = Door.at_loopback(self._send)
-        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
+        self._greet()
         while True:
             self._turn(self._door)
 
@@ -149,7 +149,8 @@ class Agent:
                 raise
             data = b""
         if not data and self._listener is not None and not self._is_adopted:
-            self._greet_again(self._listener)
+            self._accept_again(self._listener)
+            self._greet()
             return
         if not data:
             if not self._can_wait:
@@ -166,12 +167,23 @@ class Agent:
         assert self._door is not None  # noqa: S101 - which is there before anything is received
         self._door.take(frame)
 
-    def _greet_again(self, listener: socket.socket) -> None:
+    def _greet(self) -> None:
+        """Say who this is; a host that has gone meanwhile may connect anew."""
+        while True:
+            try:
+                self._send(encode_json(AGENT, Kind.HELLO, self._facts))
+            except OSError:
+                if self._listener is None:
+                    raise
+                self._accept_again(self._listener)
+            else:
+                return
+
+    def _accept_again(self, listener: socket.socket) -> None:
         """Wait for the host to connect anew. Nothing was done yet, so there is nothing to go on with."""
         os.close(self._connection_fd)
         connection, _ = listener.accept()
         self._connection_fd, self._decoder = connection.detach(), Decoder()
-        self._send(encode_json(AGENT, Kind.HELLO, self._facts))
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)

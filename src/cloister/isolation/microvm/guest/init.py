@@ -23,6 +23,7 @@ from cloister.isolation.process.seccomp.calls import Profile
 
 MODULES: Final = "/modules"
 CHANNEL_WORD: Final = "cloister.channel="
+DRIVES_WORD: Final = "cloister.drives="
 ROOTFS_WORD: Final = "cloister.rootfs="
 CONNECTION_WAIT_S: Final = 20.0
 PAUSE_S: Final = 0.002
@@ -70,7 +71,7 @@ def _come_up() -> None:
     words = _words()
     _load_modules()
     groups.prepare()
-    drives = _drives()
+    drives = _drives(words)
     _mount_drives(drives, words)
     prover = measured_boot({name: drives.get(name) for name in ("rootfs", "capabilities")})
     connection_fd, listener = _connect(words)
@@ -95,8 +96,15 @@ def _load_modules() -> None:
                 kernel.load_module(f"{MODULES}/{name}.ko")
 
 
-def _drives() -> dict[str, str]:
-    """Return the block devices by their serial numbers."""
+def _drives(words: dict[str, str]) -> dict[str, str]:
+    """Return the block devices by their names: as the VMM says in the order of the devices, else by serial numbers."""
+    told = words.get(DRIVES_WORD)
+    if told:
+        devices = sorted(name for name in os.listdir("/sys/block") if name.startswith("vd"))  # noqa: PTH208
+        names = told.split(",")
+        if len(names) != len(devices):
+            raise ValueError(f"there are {len(devices)} drives, and {len(names)} were named")
+        return {name: f"/dev/{device}" for name, device in zip(names, devices, strict=True)}
     found = {}
     for name in os.listdir("/sys/block"):  # noqa: PTH208
         with contextlib.suppress(OSError), open(f"/sys/block/{name}/serial", encoding="ascii") as file:  # noqa: PTH123

@@ -21,8 +21,8 @@ DISKS = (
     Disk(name="capabilities", path="/proc/self/fd/13", rate=RateLimit(bytes_per_s=4096, ops_per_s=7)),
 )
 MACHINE = CloudHypervisorSpec(
-    vcpus=2, memory_mib=512, cid=9, kernel="/proc/self/fd/10", initramfs="/proc/self/fd/11", command_line="quiet panic=-1",
-    directory="/tmp/vm", disks=DISKS, has_balloon=True,
+    vcpus=2, memory_mib=512, cid=9, kernel="/proc/self/fd/10", initramfs="/proc/self/fd/11",
+    command_line="quiet panic=-1", directory="/tmp/vm", disks=DISKS, has_balloon=True,
 )  # fmt: skip
 BODIES = [
     ("VmConfig", spec.configuration(MACHINE)), ("VmResize", spec.balloon(64)), ("VmSnapshotConfig", spec.saving("/d")),

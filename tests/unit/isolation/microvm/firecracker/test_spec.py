@@ -100,15 +100,21 @@ def test_drives_are_read_only_and_bounded() -> None:
 
 def test_paths_are_those_of_the_jail() -> None:
     told = spec.config_file(FULL)
-    paths = [told["boot-source"]["kernel_image_path"], told["boot-source"]["initrd_path"], told["vsock"]["uds_path"],
-             told["logger"]["log_path"], told["metrics"]["metrics_path"], *(d["path_on_host"] for d in told["drives"])]  # fmt: skip
+    paths = [
+        *(told["boot-source"][name] for name in ("kernel_image_path", "initrd_path")),
+        told["vsock"]["uds_path"], told["logger"]["log_path"], told["metrics"]["metrics_path"],
+        *(drive["path_on_host"] for drive in told["drives"]),
+    ]  # fmt: skip
     assert all("/" not in path for path in paths)
     assert len(set(paths)) == len(paths)
 
 
 def test_the_kernel_is_told_of_its_channel_and_keeps_the_words_of_the_image() -> None:
     words = spec.config_file(FULL)["boot-source"]["boot_args"].split()
-    assert {"cloister.channel=vsock:1024", "console=ttyS0", "quiet"} <= set(words)
+    assert {"cloister.channel=vsock:1024", "console=ttyS0", "quiet", "cloister.drives=rootfs,capabilities"} <= set(
+        words
+    )
+    assert not any("cloister.drives" in word for word in spec.boot_line("quiet", []).split())
 
 
 def test_a_loaded_machine_does_not_run_before_its_filters_are_proven() -> None:

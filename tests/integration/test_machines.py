@@ -1,0 +1,194 @@
+"""Virtual machines through the public Runtime and the command: runs, sessions, forks, snapshots, attestation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloister.authority.context import RuntimeContext
+from cloister.errors import DigestMismatch, GuestError, InputError, LimitExceeded
+from cloister.plan.session import Session
+from cloister.runtime import Runtime
+
+PYTHON = "/usr/bin/python3"
+EXEC = RuntimeContext.controlled(capabilities=["cloister.exec"])
+Command = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def runtime(machine_home: Path) -> Iterator[Runtime]:
+    with Runtime.open(machine_home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def command(machine_home: Path) -> Command:
+    def run(*words: str, status: int = 0) -> dict[str, Any]:
+        cloister = Path(sys.executable).with_name("cloister")
+        environment = os.environ | {"CLOISTER_HOME": str(machine_home)}
+        done = subprocess.run(
+            [cloister, *words, "--json"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        data: dict[str, Any] = json.loads(done.stdout)
+        return data
+
+    return run
+
+
+def said(session: Session, code: str) -> bytes:
+    return session.execute([PYTHON, "-c", code]).stdout
+
+
+def test_a_plan_and_its_calls_run_in_machines(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    (place / "in.txt").write_text("text")
+    context = RuntimeContext.controlled(
+        capabilities=["ccos.io.read-file", "ccos.io.write-file", "ccos.sandbox.python"], write=[str(place)]
+    )
+    plan = f"""
+    (let [text (call :ccos.io.read-file "{place}/in.txt")
+          made (call :ccos.sandbox.python "import json, sys; print(json.load(sys.stdin) * 2, end='')" text)]
+      (call :ccos.io.write-file "{place}/out.txt" made)
+      made)"""
+    result = runtime.run(plan, context=context, provider="microvm")
+    assert (result.value, result.provider) == ("texttext", "microvm")
+    assert (place / "out.txt").read_text() == "texttext"
+    assert result.attestation is not None
+
+
+def test_what_was_measured_is_recorded_before_anything_is_admitted(runtime: Runtime) -> None:
+    result = runtime.run("1", context=RuntimeContext.pure(), provider="microvm")
+    types = [record.event.event_type.value for record in runtime.records(result.run_id)]
+    assert types.index("attestation.measured") < types.index("run.completed")
+    assert types[:2] == ["run.started", "attestation.measured"]
+
+
+def test_something_else_than_expected_is_refused(runtime: Runtime) -> None:
+    kernel = runtime.run("1", context=RuntimeContext.pure(), provider="microvm").attestation.kernel_sha256
+    expected = {"kernel": f"sha256:{kernel}"}
+    assert runtime.run("2", context=RuntimeContext.pure(), provider="microvm", expected=expected).value == 2
+    with pytest.raises(DigestMismatch):
+        runtime.run("3", context=RuntimeContext.pure(), provider="microvm", expected={"kernel": f"sha256:{'0' * 64}"})
+
+
+def test_a_session_keeps_its_machine(runtime: Runtime) -> None:
+    with runtime.session(context=EXEC, provider="microvm") as session:
+        said(session, "open('/tmp/kept', 'w').write('kept')")
+        assert said(session, "print(open('/tmp/kept').read())") == b"kept\n"
+        session.upload("/tmp/up", b"up")
+        assert said(session, "print(open('/tmp/up').read())") == b"up\n"
+        assert session.read_file("/tmp/kept") == b"kept"
+        with pytest.raises(LimitExceeded) as late:
+            session.execute([PYTHON, "-c", "import time; time.sleep(60)"], timeout_ms=700)
+        assert late.value.limit == "wall_ms"
+        assert session.state == "open"
+    assert session.state == "closed"
+
+
+def test_a_session_with_a_terminal(runtime: Runtime) -> None:
+    from cloister.isolation.session_provider import WindowSize  # noqa: PLC0415
+
+    class Peer:
+        def __init__(self) -> None:
+            self.shown = b""
+            self._never, self._keep = os.pipe()
+
+        def fileno(self) -> int:
+            return self._never
+
+        def receive(self) -> bytes:
+            raise BlockingIOError
+
+        def send(self, data: bytes) -> None:
+            self.shown += data
+
+    peer = Peer()
+    with runtime.session(context=EXEC, provider="microvm", terminals=True) as session:
+        code = "import os; print(os.isatty(0), os.get_terminal_size(), os.environ['TERM'])"
+        session.interact([PYTHON, "-c", code], peer, size=WindowSize(rows=33, columns=77))
+    assert b"True os.terminal_size(columns=77, lines=33) xterm" in peer.shown
+
+
+def test_files_of_a_session_are_written_back_after_each_execution(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    (place / "file").write_text("before")
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    with runtime.session(context=granted, provider="microvm") as session:
+        said(session, f"open('{place}/file', 'w').write('first')")
+        assert (place / "file").read_text() == "first"
+        said(session, f"open('{place}/file', 'w').write('second')")
+        assert (place / "file").read_text() == "second"
+        (place / "file").write_text("changed here")
+        with pytest.raises(GuestError, match="changed on the host"):
+            said(session, f"open('{place}/file', 'w').write('third')")
+        assert (place / "file").read_text() == "changed here"
+
+
+def test_forks_go_on_where_their_session_is_and_apart(runtime: Runtime) -> None:
+    with runtime.session(context=EXEC, provider="microvm") as session:
+        said(session, "open('/tmp/state', 'w').write('shared')")
+        forks = runtime.fork(session, 3)
+        for number, fork in enumerate(forks):
+            assert said(fork, "print(open('/tmp/state').read())") == b"shared\n"
+            said(fork, f"open('/tmp/state', 'w').write('{number}')")
+        assert [said(fork, "print(open('/tmp/state').read())") for fork in forks] == [b"0\n", b"1\n", b"2\n"]
+        assert said(session, "print(open('/tmp/state').read())") == b"shared\n"
+        drawn = {said(each, "import os; print(os.urandom(16).hex())") for each in (session, *forks)}
+        assert len(drawn) == 4
+        first = next(iter(runtime.records(forks[0].run_id)))
+        assert first.event.body["forked_from"] == session.run_id
+        with pytest.raises(InputError) as refused:
+            runtime.fork(forks[0], 1)
+        assert refused.value.code == "input.fork"
+        for fork in forks:
+            fork.close()
+
+
+def test_a_session_that_may_write_or_of_another_provider_is_not_forked(runtime: Runtime, tmp_path: Path) -> None:
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(tmp_path.resolve())])
+    with runtime.session(context=granted, provider="microvm") as session, pytest.raises(InputError) as refused:
+        runtime.fork(session, 1)
+    assert refused.value.code == "input.fork"
+    with runtime.session(context=EXEC) as session, pytest.raises(InputError) as refused:
+        runtime.fork(session, 1)
+    assert refused.value.code == "input.fork"
+
+
+def test_snapshots_are_made_listed_used_and_removed(command: Command) -> None:
+    made = command("snapshot", "create", "--machine", "memory-mib=512")["snapshot"]
+    assert made["bound_to"]["memory_mib"] == 512
+    assert made["id"] in {each["id"] for each in command("snapshot", "list")["snapshots"]}
+    assert command("snapshot", "create", "--machine", "memory-mib=512")["snapshot"] == made
+    command("snapshot", "rm", made["id"])
+    assert made["id"] not in {each["id"] for each in command("snapshot", "list")["snapshots"]}
+    assert command("snapshot", "rm", made["id"], status=2)["error"]["code"] == "config.snapshot"
+
+
+def test_machines_without_snapshots_are_booted(command: Command, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.rtfs"
+    plan.write_text("(+ 1 2)")
+    words = ("run", str(plan), "--provider", "microvm", "--machine", "snapshots=no")
+    assert command(*words)["value"] == 3
+    shown = command("attest", "show", "last")
+    assert '"snapshot_sha256": null' in json.dumps(shown)
+
+
+def test_a_measured_boot_is_quoted_and_verified(command: Command) -> None:
+    nonce = "ab" * 32
+    quoted = command("attest", "quote", "--nonce", nonce)
+    assert quoted["ok"] is True
+    assert nonce in json.dumps(quoted)
+
+
+def test_the_image_says_how_long_it_boots(command: Command) -> None:
+    command("snapshot", "create")
+    shown = command("image", "show", "base")
+    assert 0 < shown["image"]["boot_ms"] < 120_000
