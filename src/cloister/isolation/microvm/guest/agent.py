@@ -98,6 +98,8 @@ class Agent:
         for _ in range(WORKERS):
             group = self._new_group()
             self._workers.append((*worker.fork(group), group))
+        for _, connection, _ in self._workers:
+            worker.await_ready(connection)
         kernel.raise_loopback()
         self._door = Door.at_loopback(self._send)
         self._greet()

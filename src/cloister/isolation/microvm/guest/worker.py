@@ -26,6 +26,8 @@ REHEARSALS: Final = 10
 """CPython makes code faster in place once it has run eight times. Source: `co_warmup` in Include/internal/pycore_code.h
 of CPython 3.11."""
 CHANNEL_FD: Final = 3
+READY: Final = b"r"
+"""A worker's first word; all others are those of a guest."""
 ROOM: Final = 2**40
 WIDEST: Final = ResourceLimits(**dict.fromkeys(ResourceLimits.__slots__, ROOM))
 """The order says what holds; this is only what it is narrowed from."""
@@ -62,6 +64,16 @@ def fork(group: Group) -> tuple[int, socket.socket]:
         os._exit(status)
 
 
+def await_ready(connection: socket.socket) -> None:
+    """Wait until a worker waits for its plan: a machine that is saved before has to do the rest in every copy of it.
+
+    Raises:
+        ChildProcessError: It has ended instead.
+    """
+    if connection.recv(len(READY)) != READY:
+        raise ChildProcessError("the process for plans has ended before there was one")
+
+
 def _live(descriptor: int) -> NoReturn:
     os.dup2(descriptor, CHANNEL_FD)
     null = os.open(os.devnull, os.O_RDWR)
@@ -71,4 +83,5 @@ def _live(descriptor: int) -> NoReturn:
     rehearse()  # once more, for the pages that a fork has to copy
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
+    os.write(CHANNEL_FD, READY)
     payload.serve_guest(CHANNEL_FD, WIDEST)
