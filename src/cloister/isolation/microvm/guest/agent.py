@@ -15,10 +15,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from cloister.errors import WireError
-from cloister.isolation.microvm.guest import kernel, payload, root, worker
+from cloister.isolation.microvm.guest import kernel, payload, room, root, worker
 from cloister.isolation.microvm.guest.door import Door
 from cloister.isolation.microvm.guest.frames import AGENT, STREAMS_MAX, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.guest.groups import Group
@@ -34,6 +34,7 @@ TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
 BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.POWER_OFF})
 ENTROPY_BYTES_MIN: Final = 32
+Fork: TypeAlias = Callable[[payload.Life, tuple[int, int, int], Group], tuple[int, int]]
 
 
 class PoweredOff(Exception):
@@ -92,6 +93,7 @@ class Agent:
         """
         worker.rehearse()
         self._worker = worker.fork(self._new_group())
+        self._worker.await_ready()
         kernel.raise_loopback()
         self._door = Door.at_loopback(self._send)
         self._greet()
@@ -283,7 +285,7 @@ class Agent:
         life = payload.program(tuple(order["argv"]), order["environment"], order["directory"], limits)
         if order["window"] is not None:
             return self._on_terminal(number, life, order["window"], limits)
-        return self._on_pipes(number, life, limits)
+        return self._on_pipes(number, life, limits, fork=room.fork)
 
     def _on_terminal(self, number: int, life: payload.Life, window: list[int], limits: ResourceLimits) -> Stream | None:
         try:
@@ -294,16 +296,16 @@ class Agent:
             return None
         os.fchown(slave, root.USER_ID, root.GROUP_ID)
         group = self._bounded_group(limits)
-        pid, said = payload.fork(life, (slave, slave, slave), group, has_terminal=True)
+        pid, said = room.fork(life, (slave, slave, slave), group, has_terminal=True)
         os.close(slave)
         return self._stream(number, pid, group, limits, said_fd=said, input_fd=master, output_fd=master)
 
-    def _on_pipes(self, number: int, life: payload.Life, limits: ResourceLimits) -> Stream:
+    def _on_pipes(self, number: int, life: payload.Life, limits: ResourceLimits, fork: Fork = payload.fork) -> Stream:
         stdin, give = os.pipe2(os.O_CLOEXEC)
         take, stdout = os.pipe2(os.O_CLOEXEC)
         take_errors, stderr = os.pipe2(os.O_CLOEXEC)
         group = self._bounded_group(limits)
-        pid, said = payload.fork(life, (stdin, stdout, stderr), group)
+        pid, said = fork(life, (stdin, stdout, stderr), group)
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
         return self._stream(

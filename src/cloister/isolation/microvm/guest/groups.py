@@ -19,8 +19,8 @@ ROOT: Final = "/sys/fs/cgroup"
 CONTROLLERS: Final = ("memory", "pids", "cpu", "io")
 NEEDED: Final = ("memory", "pids", "cpu")
 """Without them nothing would bound an execution, so the agent does not start."""
-PROCESSES_SLACK: Final = 2
-"""One more than allowed is let in, so that the excess is seen; and the process that begins an execution."""
+PROCESSES_SLACK: Final = 3
+"""One more than allowed is let in, so that the excess is seen; and the processes that begin and lead an execution."""
 END_TIMEOUT_S: Final = 3.0
 
 
@@ -53,7 +53,7 @@ class Group:
         self._set("pids.max", limits.processes_count + PROCESSES_SLACK)
 
     def enter(self, pid: int) -> None:
-        """Put a process and all it will start into it."""
+        """Put a process and all it will start into it; 0 for the caller."""
         _write(f"{self._path}/cgroup.procs", str(pid))
 
     def cpu_us(self) -> int:

@@ -32,6 +32,8 @@ REHEARSE: Final = b"t"
 """The agent's word before a plan after which the process stays."""
 PERFORM: Final = b"p"
 """The agent's word before the last plan."""
+READY: Final = b"r"
+"""The process's first word; all others are those of a guest."""
 ROOM: Final = 2**40
 WIDEST: Final = ResourceLimits(**dict.fromkeys(ResourceLimits.__slots__, ROOM))
 """The order says what holds; this is only what it is narrowed from."""
@@ -59,6 +61,15 @@ class Worker:
         self.pid = pid
         self.group = group
         self._connection = connection
+
+    def await_ready(self) -> None:
+        """Wait until it waits for a plan: a machine saved before that has to do the rest in every copy of it.
+
+        Raises:
+            ChildProcessError: It has ended instead.
+        """
+        if self._connection.recv(len(READY)) != READY:
+            raise ChildProcessError("the process for plans has ended before there was one")
 
     def rehearse(self, limits: ResourceLimits) -> int:
         """Bound it and have it expect a plan after which it stays; return a connection for the caller to close."""
@@ -113,6 +124,7 @@ def _live(descriptor: int) -> NoReturn:
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL_FD)
+    channel.sendall(READY)
     while (word := channel.recv(1)) == REHEARSE:
         main.serve(channel, WIDEST)
     if word == PERFORM:
