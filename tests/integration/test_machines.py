@@ -18,6 +18,7 @@ from cloister.plan.session import Session
 from cloister.runtime import Runtime
 
 PYTHON = "/usr/bin/python3"
+STORE_BYTES = 4 * 1024 * 1024
 EXEC = RuntimeContext.controlled(capabilities=["cloister.exec"])
 Command = Callable[..., dict[str, Any]]
 
@@ -33,8 +34,13 @@ def command(machine_home: Path) -> Command:
     def run(*words: str, status: int = 0) -> dict[str, Any]:
         cloister = Path(sys.executable).with_name("cloister")
         environment = os.environ | {"CLOISTER_HOME": str(machine_home)}
+        end = words.index("--") if "--" in words else len(words)
         done = subprocess.run(
-            [cloister, *words, "--json"], env=environment, capture_output=True, text=True, check=False
+            [cloister, *words[:end], "--json", *words[end:]],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == status, done.stdout + done.stderr
         data: dict[str, Any] = json.loads(done.stdout)
@@ -179,6 +185,33 @@ def test_machines_without_snapshots_are_booted(command: Command, tmp_path: Path)
     assert command(*words)["value"] == 3
     shown = command("attest", "show", "last")
     assert '"snapshot_sha256": null' in json.dumps(shown)
+
+
+@pytest.fixture
+def store(command: Command, tmp_path: Path) -> Path:
+    directory = tmp_path / "store"
+    directory.mkdir()
+    (directory / "data").write_bytes(os.urandom(STORE_BYTES))
+    made = command("image", "capabilities", str(directory), str(tmp_path / "store.img"))["drive"]
+    assert made["bytes"] > STORE_BYTES
+    return Path(made["path"])
+
+
+def test_a_capability_store_is_read_within_its_rate(command: Command, store: Path) -> None:
+    words = ("exec", "--provider", "microvm", "--machine", f"capabilities={store}")
+    read = ("--", PYTHON, "-c", "print(len(open('/capabilities/data', 'rb').read()))")
+    free = command(*words, *read)
+    assert free["stdout"] == f"{STORE_BYTES}\n"
+    assert free["usage"]["io_read_bytes"] >= STORE_BYTES
+    bounded = command(*words, "--machine", f"drive-bytes-per-s={STORE_BYTES // 8}", *read)
+    assert bounded["usage"]["wall_us"] > 5_000_000 > free["usage"]["wall_us"]
+
+
+def test_no_more_is_read_from_drives_than_granted(command: Command, store: Path) -> None:
+    words = ("exec", "--provider", "microvm", "--machine", f"capabilities={store}")
+    read = ("--", PYTHON, "-c", "open('/capabilities/data', 'rb').read(); import time; time.sleep(5)")
+    refused = command(*words, "--limit", f"io-bytes={STORE_BYTES // 2}", *read, status=4)
+    assert refused["error"]["details"]["limit"] == "io_bytes"
 
 
 def test_a_measured_boot_is_quoted_and_verified(command: Command) -> None:

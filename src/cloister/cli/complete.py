@@ -49,7 +49,9 @@ def limits(incomplete: str) -> list[str]:
 
 def machine_words(incomplete: str) -> list[str]:
     """Return what can be chosen of a virtual machine, each word ready for its value."""
-    return _starting(("image=", "vcpus=", "memory-mib=", "capabilities=", "snapshots=no"), incomplete)
+    from cloister.isolation.microvm.config import WORDS  # noqa: PLC0415
+
+    return _starting([f"{word}=" for word in WORDS], incomplete)
 
 
 def parts(incomplete: str) -> list[str]:

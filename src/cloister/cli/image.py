@@ -143,6 +143,29 @@ def verify(name: NameArgument, key: KeyOption = None, home: HomeOption = None, a
             echo(f"  {field.removesuffix('_sha256').replace('_', ' '):<12} {digest or 'none'}")
 
 
+@image_app.command("capabilities", help="Write a directory into a drive that machines show at /capabilities.")
+def capabilities(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="What is to be on it.")],
+    drive: Annotated[Path, typer.Argument(metavar="FILE", help="The drive; one that is there is replaced.")],
+    drive_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Its file system: erofs, ext4.")
+    ] = "erofs",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a capability store; machines are told of it with `--machine capabilities=FILE`."""
+    from cloister.isolation.microvm.image.capability_drive import build_capability_drive  # noqa: PLC0415
+    from cloister.isolation.microvm.image.drive import parse_format  # noqa: PLC0415
+
+    with reporting(as_json=as_json):
+        made = build_capability_drive(directory, drive, parse_format(drive_format))
+        if as_json:
+            facts = {"path": str(made.path), "format": made.format.value, "bytes": made.bytes, "sha256": made.sha256}
+            echo_json({"ok": True, "drive": facts})
+        else:
+            echo(f"{made.path}  {_size(made.bytes)}  {made.format.value}  {made.sha256}")
+            echo(f"use it: cloister run --provider microvm --machine capabilities={made.path} …")
+
+
 @image_app.command("rm", help="Remove an image; machines that run from it go on.")
 def remove(name: NameArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Remove an image of a home."""

@@ -91,7 +91,8 @@ MachineOption = Annotated[
     typer.Option(
         "--machine",
         metavar="WORD=VALUE",
-        help="Choose the virtual machine: image=NAME, vcpus=N, memory-mib=N, capabilities=FILE, snapshots=no.",
+        help="Choose the virtual machine: image=NAME, vcpus=N, memory-mib=N, capabilities=FILE, "
+        "drive-bytes-per-s=N, drive-reads-per-s=N, snapshots=no.",
         autocompletion=machine_words,
     ),
 ]

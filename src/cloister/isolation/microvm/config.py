@@ -50,21 +50,22 @@ class MachineConfig:
         """Return what somebody decided in words.
 
         Args:
-            texts: `image`, `vcpus`, `memory-mib`, `capabilities` (a file) and `snapshots` (`yes` or `no`), as wanted.
+            texts: `image`, `vcpus`, `memory-mib`, `capabilities` (a file), `snapshots` (`yes` or `no`), and how much is
+                read from a drive in a second: `drive-bytes-per-s`, `drive-reads-per-s`, as wanted.
 
         Raises:
             ConfigError: `config.machine`: something cannot be decided, or not like that.
         """
-        wrong = sorted(texts.keys() - _WORDS.keys())
+        wrong = sorted(texts.keys() - WORDS.keys())
         if wrong:
             raise ConfigError(
                 f"{quoted(wrong[0])} of a virtual machine cannot be chosen",
                 code="config.machine",
-                hint=f"there are {', '.join(_WORDS)}",
+                hint=f"there are {', '.join(WORDS)}",
             )
-        found = {}
+        found: dict[str, Any] = {}
         for word, text in texts.items():
-            name, read = _WORDS[word]
+            name, read = WORDS[word]
             try:
                 found[name] = read(text)
             except (ValueError, KeyError) as error:
@@ -73,7 +74,8 @@ class MachineConfig:
                     code="config.machine",
                     hint="see the help of --machine",
                 ) from error
-        return cls(**found)
+        rates = {name: found.pop(name) for name in ("bytes_per_s", "ops_per_s") if name in found}
+        return cls(**found, drive_rate=RateLimit(**rates) if rates else None)
 
     def spec_for(self, limits: ResourceLimits) -> MachineSpec:
         """Return the hardware for an execution within limits.
@@ -90,11 +92,21 @@ class MachineConfig:
         return MachineSpec(vcpus=self.vcpus, memory_mib=steps * MEMORY_STEP_MIB)
 
 
-_WORDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+def _positive(text: str) -> int:
+    """Return a number that is no less than one."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+WORDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "image": ("image", str),
     "vcpus": ("vcpus", int),
     "memory-mib": ("memory_mib", int),
     "capabilities": ("capability_store", lambda text: Path(text).absolute()),
     "snapshots": ("keeps_snapshots", {"yes": True, "no": False}.__getitem__),
+    "drive-bytes-per-s": ("bytes_per_s", _positive),
+    "drive-reads-per-s": ("ops_per_s", _positive),
 }
 """What can be decided in words: the field, and how its text is read."""

@@ -102,7 +102,7 @@ def _unusable(path: Path, why: str) -> ConfigError:
     return ConfigError(
         f"the capability store {quoted(str(path), 300)} cannot be used: {quoted(why)}",
         code="config.machine",
-        hint="make one with `cloister image capabilities DIRECTORY`",
+        hint="make one with `cloister image capabilities DIRECTORY FILE`",
     )
 
 

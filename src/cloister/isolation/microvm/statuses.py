@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloister.errors import CloisterError, ProviderError, WireError, quoted
+from cloister.isolation.microvm.guest.groups import USAGE
 from cloister.isolation.process import reports
 
-LIMITS: Final = frozenset({"memory_bytes", "processes_count", "cpu_ms"})
+LIMITS: Final = frozenset({"memory_bytes", "processes_count", "cpu_ms", "io_bytes"})
 """Limits that an agent enforces; the others are the host's, or the kernel's of the machine, which a status tells."""
-USAGE: Final = frozenset({"cpu_user_us", "cpu_system_us", "memory_peak_bytes"})
 _NUMBER_MAX: Final = 2**62
 
 
@@ -58,7 +58,7 @@ def checked(data: dict[str, Any]) -> Ended:
         raise _misshapen()
     report = reports.from_bytes(reports.to_bytes(data["report"])) if isinstance(data["report"], dict) else None
     usage = data["usage"]
-    if not report or not isinstance(usage, dict) or usage.keys() != USAGE:
+    if not report or not isinstance(usage, dict) or usage.keys() != set(USAGE):
         raise _misshapen()
     if not all(value is None or _is_number(value) for value in usage.values()):
         raise _misshapen()

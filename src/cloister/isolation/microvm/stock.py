@@ -186,7 +186,7 @@ class Stock:
         try:
             for take in range(REHEARSALS):
                 for plan in rehearsal.PLANS:
-                    ready.link.rehearse(PlanProgram(source=f"{plan} ; {take}", name="<rehearsal>"))
+                    ready.link.rehearse(PlanProgram(source=f"{plan} ; waiting {take}", name="<rehearsal>"))
         except BaseException:
             ready.stop()
             raise

@@ -21,7 +21,7 @@ from cloister.errors import WireError
 from cloister.isolation.microvm.guest import kernel, payload, room, root, worker
 from cloister.isolation.microvm.guest.door import Door
 from cloister.isolation.microvm.guest.frames import AGENT, STREAMS_MAX, Decoder, Frame, Kind, encode_json
-from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.microvm.guest.groups import USAGE, Group
 from cloister.isolation.microvm.guest.measured import Prover
 from cloister.isolation.microvm.guest.streams import Rehearsal, Stream
 from cloister.isolation.process import reports, terminals
@@ -237,7 +237,7 @@ class Agent:
         self._answer(number, {"status": 0, "private": root.private_space()})
 
     def _answer(self, number: int, report: dict[str, Any]) -> None:
-        usage = dict.fromkeys(("cpu_user_us", "cpu_system_us", "memory_peak_bytes"))
+        usage = dict.fromkeys(USAGE)
         self._send(encode_json(number, Kind.STATUS, {"report": report, "limit": None, "usage": usage}))
 
     def _plan(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:

@@ -21,6 +21,8 @@ NEEDED: Final = ("memory", "pids", "cpu")
 """Without them nothing would bound an execution, so the agent does not start."""
 PROCESSES_SLACK: Final = 3
 """One more than allowed is let in, so that the excess is seen; and the processes that begin and lead an execution."""
+USAGE: Final = ("cpu_user_us", "cpu_system_us", "memory_peak_bytes", "io_read_bytes", "io_write_bytes")
+"""What is measured of an execution."""
 END_TIMEOUT_S: Final = 3.0
 
 
@@ -83,7 +85,23 @@ class Group:
             "cpu_user_us": cpu.get("user_usec"),
             "cpu_system_us": cpu.get("system_usec"),
             "memory_peak_bytes": self._number("memory.peak"),
+            "io_read_bytes": self._transferred("rbytes"),
+            "io_write_bytes": self._transferred("wbytes"),
         }
+
+    def transferred_bytes(self) -> int | None:
+        """Return what it has read from drives and written to them; None when the kernel does not count that."""
+        read, written = self._transferred("rbytes"), self._transferred("wbytes")
+        return None if read is None or written is None else read + written
+
+    def _transferred(self, name: str) -> int | None:
+        """Return what it has read from drives, or written; None when the kernel does not count that."""
+        try:
+            with open(f"{self._path}/io.stat", encoding="ascii") as file:  # noqa: PTH123
+                words = (word.partition("=") for line in file for word in line.split()[1:])
+                return sum(int(value) for key, _, value in words if key == name)
+        except FileNotFoundError:
+            return None
 
     def end(self) -> bool:
         """Kill all that is in it; return whether nothing is left."""

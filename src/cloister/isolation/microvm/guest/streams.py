@@ -167,11 +167,12 @@ class Stream:
             self._group.end()
 
     def check(self) -> None:
-        """End it when it has used more processor time than it may."""
-        used_ms = self._group.cpu_us() // 1000
-        if used_ms > self.limits.cpu_ms and self._limit is None:
-            self._limit = ("cpu_ms", used_ms)
-            self.kill()
+        """End it when it has used more processor time, or moved more bytes from and to drives, than it may."""
+        used = {"cpu_ms": self._group.cpu_us() // 1000, "io_bytes": self._group.transferred_bytes() or 0}
+        for limit, count in used.items():
+            if count > getattr(self.limits, limit) and self._limit is None:
+                self._limit = (limit, count)
+                self.kill()
 
     @property
     def is_over(self) -> bool:
