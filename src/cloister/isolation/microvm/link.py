@@ -172,12 +172,12 @@ class MachineLink:
             raise WireError("the agent does not answer to a challenge", code="provider.wire-order")
         return frame.data()
 
-    def _lose(self, error: CloisterError) -> None:
-        self._on_lost(error)
-
     def accept_with(self, acceptor: Acceptor | None) -> None:
         """Have someone decide about connections that are asked for inside; without anyone all are refused."""
         self.porter.inward.acceptor = acceptor
+
+    def _lose(self, error: CloisterError) -> None:
+        self._on_lost(error)
 
     def when_lost(self, act: Callable[[CloisterError], None]) -> None:
         """Have something done, in another thread, when the machine is not to be used any more."""
@@ -214,7 +214,7 @@ class MachineLink:
 
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
-        control, theirs = _pair()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control:
             full = {**order, "limits": limits.to_dict()}
             self.porter.begin(Parcel(order=full, control=theirs, finish=as_record, deadline_s=deadline_s))
@@ -226,10 +226,6 @@ class MachineLink:
             self._porter.close()
         with contextlib.suppress(OSError):
             self._connection.close()
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
@@ -317,7 +313,8 @@ class _Execution:
         with theirs:
             running = self._begin({"do": do}, theirs.detach(), channel)
         with running:
-            channel.sendall(start)
+            with contextlib.suppress(OSError):  # the machine is gone, and its end says why
+                channel.sendall(start)
             ending = self._attend(running, dialogue)
         if dialogue.fatal is not None:
             raise dialogue.fatal
@@ -360,7 +357,7 @@ class _Execution:
         """Begin an execution and return it as if it were in a sandbox of the process provider."""
         stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
         stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        control, theirs = _pair()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         unused, ordered = socket.socketpair()
         unused.close()
         if channel is not None:
