@@ -212,6 +212,14 @@ class MachineLink:
         """
         return _Execution(self, work, host, on_output).run()
 
+    def rehearse(self, program: PlanProgram) -> None:
+        """Run a plan of our own as the plan that comes will be run, by the very process that will run it.
+
+        Raises:
+            CloisterError: As `execute`.
+        """
+        _Execution(self, Work(workload=program, limits=ResourceLimits()), None, None).rehearse()
+
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -298,6 +306,9 @@ class _Execution:
             granting.take_back()
         return result
 
+    def rehearse(self) -> None:
+        self._run_guest("rehearse")
+
     def _close_root(self) -> None:
         record = self._link.order({"do": "close-root"}, self._limits, self._deadline_s)
         failed = outcome.set_up_failure(record) or outcome.limit_reached(record, self._limits)
@@ -381,7 +392,7 @@ class _Execution:
             stderr=stderr,
             channel=channel,
             aside=Aside(),
-            is_plain=order["do"] == "plan",  # whose process waits for the next one
+            is_plain=order["do"] in {"plan", "rehearse"},  # whose process waits for the next one
         )
 
     def _spec(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> SandboxSpec:

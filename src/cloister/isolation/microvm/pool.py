@@ -56,12 +56,20 @@ class MachinePool(Generic[M]):
     """The machines of one snapshot.
 
     Args:
-        make: Makes one; it may be called in a thread of the pool's own.
+        make: Makes one for somebody who waits for it.
+        make_ahead: Makes one that will wait, in a thread of the pool's own, so it may take longer; else `make`.
         bounds: How many may wait.
     """
 
-    def __init__(self, make: Callable[[], M], bounds: PoolBounds | None = None) -> None:
+    def __init__(
+        self,
+        make: Callable[[], M],
+        bounds: PoolBounds | None = None,
+        *,
+        make_ahead: Callable[[], M] | None = None,
+    ) -> None:
         self._make = make
+        self._make_ahead = make_ahead or make
         self._bounds = bounds or PoolBounds()
         self._changed = threading.Condition()
         self._waiting: deque[M] = deque()
@@ -182,7 +190,7 @@ class MachinePool(Generic[M]):
     def _add(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
         try:
-            made = self._make()
+            made = self._make_ahead()
         except (CloisterError, OSError):
             with self._changed:
                 self._wanted_count = 0

@@ -34,6 +34,10 @@ WALLS_TIMEOUT_S: Final = 20.0
 CLOCK_SLACK_S: Final = 2.0
 RANDOM_BYTES: Final = 16
 SHOWN_CHARS_MAX: Final = 200
+PID_MAX: Final = 512
+"""So far programs look for others: the kernel's own processes and the agent have the first numbers."""
+LEADER: Final = 1
+"""What leads a program in its namespaces, which is not the program's to signal."""
 LIMITS: Final = ResourceLimits()
 KERNEL: Final = "kernel of its own"
 
@@ -63,6 +67,8 @@ print(json.dumps({
     "connect": said(connect),
     "host_file": said(lambda: opened(given["host_file"], os.O_RDONLY)),
     "write_root": said(lambda: opened("/cloister-mark", os.O_WRONLY | os.O_CREAT)),
+    "processes": [each for each in range(1, given["pid_max"]) if each != os.getpid() and
+        said(lambda: os.kill(each, 0)) != "ESRCH"],
     "user_id": os.getuid(),
     "become_root": said(lambda: os.setuid(0)),
     "mount": said(lambda: called("mount", b"none", b"/tmp", b"tmpfs", 0, None)),
@@ -125,6 +131,7 @@ TABLE: Final = (
     Row("connect", "no network", "connect by TCP", _refused("ENETUNREACH")),
     Row("host_file", "files of its own", "read a file of the host", _refused("ENOENT")),
     Row("write_root", "read-only root", "write to the root", _refused("EROFS", "EACCES")),
+    Row("processes", "process namespace", "find processes that are not its own", lambda answer, _: answer == [LEADER]),
     Row("user_id", "unprivileged user", "be root in the machine", lambda answer, _: type(answer) is int and answer > 0),
     Row("become_root", "unprivileged user", "become root in the machine", _refused("EPERM", "EINVAL")),
     Row("mount", "unprivileged user", "mount a file system", _refused("EPERM")),
@@ -155,7 +162,7 @@ RunScript = Callable[[str, dict[str, Any]], Any]
 def in_machines(run: RunScript) -> tuple[Evidence, ...]:
     """Attempt in two machines what must not work in any."""
     with tempfile.NamedTemporaryFile(prefix="cloister-selftest-") as file:
-        given = {"host_file": file.name, "random_bytes": RANDOM_BYTES}
+        given = {"host_file": file.name, "random_bytes": RANDOM_BYTES, "pid_max": PID_MAX}
         other = run(ATTEMPTS, given)
         before_s = time.time()
         answers = run(ATTEMPTS, given)

@@ -15,8 +15,9 @@ from typing import Final
 from cloister.audit.signer import Signer
 from cloister.canonical import sha256_hex
 from cloister.clock import Clock
+from cloister.isolation.guest import rehearsal
 from cloister.isolation.microvm.config import MachineConfig
-from cloister.isolation.microvm.link import MachineLink, Work
+from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
@@ -24,14 +25,12 @@ from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapsho
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import ChannelKind, Machine, MachineSpec, SavedState, Vmm
 from cloister.isolation.provider import PlanProgram
-from cloister.limits import ResourceLimits
 
 BOOT_TIMEOUT_S: Final = 120.0
 CONNECT_TIMEOUT_S: Final = 20.0
 ENTROPY_BYTES: Final = 64
-REHEARSAL: Final = Work(
-    workload=PlanProgram(source='{:sum (+ 1 2) :text (str "a" 1)}', name="<rehearsal>"), limits=ResourceLimits()
-)
+REHEARSALS: Final = 4
+"""After so many of each plan, one more is no faster where a processor is translated, by measurement."""
 
 
 class Stock:
@@ -69,7 +68,7 @@ class Stock:
         self._clock = clock
         self._lock = threading.Lock()
         self._loaded: LoadedSnapshot | None = None
-        self._pool: MachinePool[ReadyMachine] = MachinePool(self._warmed, config.pool)
+        self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool, make_ahead=self._warmed)
         self._on_boot = on_boot
 
     def __repr__(self) -> str:
@@ -179,13 +178,15 @@ class Stock:
         return self.restored_from(self._require_loaded().saved)
 
     def _warmed(self) -> ReadyMachine:
-        """Restore a machine for the pool, and have it run a plan of our own, in every step as it will run the one.
+        """Restore a machine for the pool, and have it run plans of our own, in every step as it will run the one.
 
         What executes a machine in software translates its code when that is first run; a snapshot has none of it.
         """
         ready = self._restored()
         try:
-            ready.link.execute(REHEARSAL)
+            for take in range(REHEARSALS):
+                for plan in rehearsal.PLANS:
+                    ready.link.rehearse(PlanProgram(source=f"{plan} ; {take}", name="<rehearsal>"))
         except BaseException:
             ready.stop()
             raise

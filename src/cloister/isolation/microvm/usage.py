@@ -18,19 +18,26 @@ _TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _KIB: Final = 1024
 
 
-def of(pid: int | None) -> VmmUsage:
-    """Measure a process; nothing is known of one that has ended or was not found."""
+def of(pid: int | None, *, owns_shared: bool = False) -> VmmUsage:
+    """Measure a process; nothing is known of one that has ended or was not found.
+
+    Args:
+        pid: Which one.
+        owns_shared: Whether shared memory that it maps is its own alone: that of a machine that can be saved. Else it
+            is a snapshot that others map, too, or could: what was not changed of it is not counted, though the kernel
+            calls it private while there is one machine.
+    """
     if pid is None:
         return VmmUsage()
     directory = Path("/proc") / str(pid)
     user, system = _cpu(directory)
     status, rollup = _read(directory / "status"), _read(directory / "smaps_rollup")
-    clean, dirty = _bytes(rollup, "Private_Clean"), _bytes(rollup, "Private_Dirty")
+    own, shared = _bytes(rollup, "Anonymous"), _bytes(rollup, "Pss_Shmem") if owns_shared else 0
     return VmmUsage(
         cpu_user_us=user,
         cpu_system_us=system,
         resident_bytes=_bytes(status, "VmRSS"),
-        private_bytes=None if clean is None or dirty is None else clean + dirty,
+        private_bytes=None if own is None or shared is None else own + shared,
         peak_bytes=_bytes(status, "VmHWM"),
     )
 

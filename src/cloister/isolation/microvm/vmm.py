@@ -138,7 +138,7 @@ class VmmUsage:
         cpu_user_us: Processor microseconds in user mode.
         cpu_system_us: Processor microseconds in the kernel.
         resident_bytes: Memory now, shared pages included.
-        private_bytes: Memory now that nobody shares.
+        private_bytes: Memory now that nobody can share: neither files nor what is unchanged of a snapshot.
         peak_bytes: The most resident memory.
     """
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -168,7 +169,7 @@ CLONE_INTO_CGROUP: Final = 0x200000000
 
 
 class Clone:
-    """Forks the calling process, which must have one thread, into new namespaces, for its parent to wait for.
+    """Forks the calling process, which must have one thread, into new namespaces.
 
     Python's hooks for forks are not run. They are for what other threads may have held at that moment, and each of them
     would make the child copy pages of memory. What can be made before is, for the same reason: whatever is written to
@@ -176,13 +177,14 @@ class Clone:
 
     Args:
         flags: The namespaces.
+        is_sibling: Whether the caller's parent is to wait for it, and not the caller; process 1 has none.
     """
 
     __slots__ = ("_arguments", "_flags", "_reference", "_size")
 
-    def __init__(self, flags: int) -> None:
-        self._flags = flags | CLONE_PARENT
-        self._arguments = _CloneArgs()
+    def __init__(self, flags: int, *, is_sibling: bool = True) -> None:
+        self._flags = flags | CLONE_PARENT if is_sibling else flags
+        self._arguments = _CloneArgs(exit_signal=0 if is_sibling else signal.SIGCHLD)
         self._reference = ctypes.byref(self._arguments)
         self._size = ctypes.sizeof(self._arguments)
 
@@ -193,7 +195,7 @@ class Clone:
             group_fd: Descriptor of the control group of version 2 to start it in; -1 for the caller's.
 
         Returns:
-            The process id of the clone; 0 in the clone. The parent is told of its end as it is of the caller's.
+            The process id of the clone; 0 in the clone. A parent of both is told of its end as it is of the caller's.
         """
         self._arguments.flags = self._flags if group_fd < 0 else self._flags | CLONE_INTO_CGROUP
         self._arguments.cgroup = max(0, group_fd)

@@ -46,6 +46,7 @@ GOOD = {
     "connect": "ENETUNREACH",
     "host_file": "ENOENT",
     "write_root": "EROFS",
+    "processes": [1],
     "user_id": 1000,
     "become_root": "EPERM",
     "mount": "EPERM",

@@ -10,22 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import select
 import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from cloister.errors import WireError
-from cloister.isolation.microvm.guest import kernel, payload, root, worker
+from cloister.isolation.microvm.guest import kernel, payload, room, root, worker
 from cloister.isolation.microvm.guest.door import Door
 from cloister.isolation.microvm.guest.frames import AGENT, STREAMS_MAX, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.guest.groups import Group
 from cloister.isolation.microvm.guest.measured import Prover
-from cloister.isolation.microvm.guest.streams import Stream
-from cloister.isolation.process import privileges, reports, terminals
+from cloister.isolation.microvm.guest.streams import Rehearsal, Stream
+from cloister.isolation.process import reports, terminals
 from cloister.limits import ResourceLimits
 
 READ_BYTES: Final = 256 * 1024
@@ -33,10 +32,9 @@ ABSENT_PAUSE_S: Final = 0.005
 """A port whose host is not there reads as nothing."""
 TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
-WORKERS: Final = 2
-"""One for the plan of the host, and one for a plan of our own before it."""
 BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.POWER_OFF})
 ENTROPY_BYTES_MIN: Final = 32
+Fork: TypeAlias = Callable[[payload.Life, tuple[int, int, int], Group], tuple[int, int]]
 
 
 class PoweredOff(Exception):
@@ -74,13 +72,13 @@ class Agent:
         self._is_adopted = False
         self._groups_count = 0
         self._door: Door | None = None
-        self._workers: list[tuple[int, socket.socket, Group]] = []
+        self._worker: worker.Worker | None = None
         self._acts: dict[Kind, Callable[[Frame], None]] = {
             Kind.ADOPT: self._adopt,
             Kind.ORDER: self._begin,
             Kind.INPUT: lambda frame: self._for_stream(frame, lambda stream: stream.take_input(frame.body)),
             Kind.CREDIT: lambda frame: self._for_stream(frame, lambda stream: stream.give_credit(frame.credit())),
-            Kind.END: lambda frame: self._for_stream(frame, Stream.kill),
+            Kind.END: lambda frame: self._for_stream(frame, lambda stream: stream.kill()),
             Kind.RESIZE: self._resize,
             Kind.POWER_OFF: self._power_off,
             Kind.ATTEST: self._attest,
@@ -94,9 +92,8 @@ class Agent:
             WireError: It breaks the protocol.
         """
         worker.rehearse()
-        for _ in range(WORKERS):
-            group = self._new_group()
-            self._workers.append((*worker.fork(group), group))
+        self._worker = worker.fork(self._new_group())
+        self._worker.await_ready()
         kernel.raise_loopback()
         self._door = Door.at_loopback(self._send)
         self._greet()
@@ -244,16 +241,35 @@ class Agent:
         self._send(encode_json(number, Kind.STATUS, {"report": report, "limit": None, "usage": usage}))
 
     def _plan(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
-        """Give the plan to a worker that waits for one."""
+        """Give the plan to the process that waits for one."""
         del order
-        if not self._workers:
-            raise WireError("more plans came than there are workers", code="provider.wire-order")
-        pid, connection, group = self._workers.pop()
-        group.bound(limits)
-        for which, value in privileges.limits_table(limits).items():
-            resource.prlimit(pid, which, (value, value))
-        descriptor = connection.detach()
-        return self._stream(number, pid, group, limits, input_fd=descriptor, output_fd=descriptor)
+        waiting, self._worker = self._waiting(), None
+        descriptor = waiting.perform(limits)
+        return self._stream(number, waiting.pid, waiting.group, limits, input_fd=descriptor, output_fd=descriptor)
+
+    def _rehearse(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
+        """Give it a plan of our own."""
+        del order
+        waiting = self._waiting()
+        descriptor = waiting.rehearse(limits)
+        return Rehearsal(
+            number=number,
+            pid=waiting.pid,
+            group=waiting.group,
+            limits=limits,
+            send=self._send,
+            input_fd=descriptor,
+            output_fd=descriptor,
+        )
+
+    def _waiting(self) -> worker.Worker:
+        """Return what waits for a plan. The end of a rehearsal may come only after the next order, so it ends here."""
+        if self._worker is None:
+            raise WireError("a machine runs one plan", code="provider.wire-order")
+        for stream in self._streams.values():
+            if isinstance(stream, Rehearsal):
+                stream.kill()
+        return self._worker
 
     def _operation(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
         del order
@@ -269,7 +285,7 @@ class Agent:
         life = payload.program(tuple(order["argv"]), order["environment"], order["directory"], limits)
         if order["window"] is not None:
             return self._on_terminal(number, life, order["window"], limits)
-        return self._on_pipes(number, life, limits)
+        return self._on_pipes(number, life, limits, fork=room.fork)
 
     def _on_terminal(self, number: int, life: payload.Life, window: list[int], limits: ResourceLimits) -> Stream | None:
         try:
@@ -280,16 +296,16 @@ class Agent:
             return None
         os.fchown(slave, root.USER_ID, root.GROUP_ID)
         group = self._bounded_group(limits)
-        pid, said = payload.fork(life, (slave, slave, slave), group, has_terminal=True)
+        pid, said = room.fork(life, (slave, slave, slave), group, has_terminal=True)
         os.close(slave)
         return self._stream(number, pid, group, limits, said_fd=said, input_fd=master, output_fd=master)
 
-    def _on_pipes(self, number: int, life: payload.Life, limits: ResourceLimits) -> Stream:
+    def _on_pipes(self, number: int, life: payload.Life, limits: ResourceLimits, fork: Fork = payload.fork) -> Stream:
         stdin, give = os.pipe2(os.O_CLOEXEC)
         take, stdout = os.pipe2(os.O_CLOEXEC)
         take_errors, stderr = os.pipe2(os.O_CLOEXEC)
         group = self._bounded_group(limits)
-        pid, said = payload.fork(life, (stdin, stdout, stderr), group)
+        pid, said = fork(life, (stdin, stdout, stderr), group)
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
         return self._stream(
@@ -323,6 +339,7 @@ def _events(*, can_write: bool) -> int:
 _BEGINNINGS: Final[dict[str, Callable[[Agent, int, dict[str, Any], ResourceLimits], Stream | None]]] = {
     "close-root": Agent._open_session,  # noqa: SLF001 - the table of this very class
     "plan": Agent._plan,  # noqa: SLF001
+    "rehearse": Agent._rehearse,  # noqa: SLF001
     "operation": Agent._operation,  # noqa: SLF001
     "program": Agent._program,  # noqa: SLF001
     "pack": Agent._copy,  # noqa: SLF001

@@ -19,8 +19,8 @@ ROOT: Final = "/sys/fs/cgroup"
 CONTROLLERS: Final = ("memory", "pids", "cpu", "io")
 NEEDED: Final = ("memory", "pids", "cpu")
 """Without them nothing would bound an execution, so the agent does not start."""
-PROCESSES_SLACK: Final = 2
-"""One more than allowed is let in, so that the excess is seen; and the process that begins an execution."""
+PROCESSES_SLACK: Final = 3
+"""One more than allowed is let in, so that the excess is seen; and the processes that begin and lead an execution."""
 END_TIMEOUT_S: Final = 3.0
 
 
@@ -43,6 +43,7 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self._path = f"{ROOT}/{name}"
+        self._before: dict[str, int] = {}
         os.mkdir(self._path)  # noqa: PTH102
 
     def bound(self, limits: ResourceLimits) -> None:
@@ -52,12 +53,20 @@ class Group:
         self._set("pids.max", limits.processes_count + PROCESSES_SLACK)
 
     def enter(self, pid: int) -> None:
-        """Put a process and all it will start into it."""
+        """Put a process and all it will start into it; 0 for the caller."""
         _write(f"{self._path}/cgroup.procs", str(pid))
 
     def cpu_us(self) -> int:
-        """Return the processor time of all that ever ran in it."""
-        return self._table("cpu.stat").get("usage_usec", 0)
+        """Return the processor time of all that ran in it since it is counted."""
+        return self._cpu().get("usage_usec", 0)
+
+    def count_from_here(self) -> int:
+        """Count no processor time of before; return how many microseconds that is."""
+        self._before = self._table("cpu.stat")
+        return self._before.get("usage_usec", 0)
+
+    def _cpu(self) -> dict[str, int]:
+        return {key: value - self._before.get(key, 0) for key, value in self._table("cpu.stat").items()}
 
     def reached(self) -> str | None:
         """Return the limit that something in it has run into; None when nothing has."""
@@ -69,7 +78,7 @@ class Group:
 
     def usage(self) -> dict[str, int | None]:
         """Return what it has used; None where the kernel does not say."""
-        cpu = self._table("cpu.stat")
+        cpu = self._cpu()
         return {
             "cpu_user_us": cpu.get("user_usec"),
             "cpu_system_us": cpu.get("system_usec"),

@@ -28,6 +28,7 @@ ROOTFS_WORD: Final = "cloister.rootfs="
 CONNECTION_WAIT_S: Final = 20.0
 PAUSE_S: Final = 0.002
 PORT_NAME: Final = "agent"
+OVER_ROOT: Final = "/run"
 _MOUNTS: Final = (
     ("proc", "/proc", "proc", ""),
     ("sysfs", "/sys", "sysfs", ""),
@@ -49,7 +50,20 @@ def main() -> NoReturn:
     os._exit(1)  # the kernel panics then, which ends the machine as well
 
 
+def _leave_initial_root() -> None:
+    """Put a mount over the initial root: the kernel lets nobody leave that one, and programs leave theirs.
+
+    Source: pivot_root(2), EINVAL "the current root is on the rootfs (initial ramfs) mount".
+    """
+    os.makedirs(OVER_ROOT, exist_ok=True)  # noqa: PTH103 - the guest imports little
+    kernel.mount("/", OVER_ROOT, flags=kernel.BIND)
+    os.chdir(OVER_ROOT)
+    kernel.mount(".", "/", flags=kernel.MOVE)
+    os.chroot(".")
+
+
 def _come_up() -> None:
+    _leave_initial_root()
     for source, target, kind, options in _MOUNTS:
         os.makedirs(target, exist_ok=True)  # noqa: PTH103 - the guest imports little
         flags = kernel.NO_SET_ID if target == "/dev" else kernel.NO_SET_ID | kernel.NO_DEVICES

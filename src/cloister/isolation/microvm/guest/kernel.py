@@ -24,6 +24,7 @@ REMOUNT: Final = 32
 BIND: Final = 4096
 RECURSIVE: Final = 16384
 PRIVATE: Final = 1 << 18
+MOVE: Final = 8192
 
 _FINIT_MODULE: Final = {"x86_64": 313, "aarch64": 273}
 _ADD_ENTROPY: Final = 0x40085203

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 from cloister.isolation.guest import main
 from cloister.isolation.microvm.guest import root
 from cloister.isolation.microvm.guest.groups import Group
-from cloister.isolation.process import privileges, reports, syscalls, terminals, unpacking
+from cloister.isolation.process import privileges, reports, syscalls, unpacking
 from cloister.isolation.process.archive import Bounds
 from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.reports import Report
@@ -36,14 +36,13 @@ Life = Callable[[], Report]
 """What the process does then. Returns only when it could not begin, and says why."""
 
 
-def fork(life: Life, streams: tuple[int, int, int], group: Group, *, has_terminal: bool = False) -> tuple[int, int]:
-    """Start the first process of an execution.
+def fork(life: Life, streams: tuple[int, int, int], group: Group) -> tuple[int, int]:
+    """Start a process of our own; what is foreign is started by `room.fork`.
 
     Args:
         life: What it does once it has its streams.
         streams: Standard input, output and error; the caller closes its own.
         group: Its control group.
-        has_terminal: Whether its streams are a terminal, which becomes the controlling one.
 
     Returns:
         Process id, and a descriptor from which the report is read of why it could not begin: nothing when it has.
@@ -58,9 +57,7 @@ def fork(life: Life, streams: tuple[int, int, int], group: Group, *, has_termina
         group.enter(os.getpid())
         os.setsid()
         signal.set_wakeup_fd(-1)
-        if has_terminal:
-            terminals.take_control(streams[0])
-        _place(streams, says)
+        place(streams, says)
         failure = life()
     except OSError as error:
         failure = reports.failure("mechanism", step="start", errno=error.errno, detail=str(error))
@@ -70,7 +67,7 @@ def fork(life: Life, streams: tuple[int, int, int], group: Group, *, has_termina
         os._exit(STATUS_NOT_STARTED)
 
 
-def _place(streams: tuple[int, int, int], says: int) -> None:
+def place(streams: tuple[int, int, int], says: int) -> None:
     """Put the streams where every program has them, and close all others."""
     parked = [os.dup(each) for each in (*streams, says)]
     high = [os.dup2(each, 100 + index) for index, each in enumerate(parked)]
@@ -107,10 +104,10 @@ def give_up(limits: ResourceLimits, profile: Profile, place: str, user_id: int) 
 
 
 def program(argv: tuple[str, ...], environment: Mapping[str, str], directory: str, limits: ResourceLimits) -> Life:
-    """Return the life of a program."""
+    """Return the life of a program, in a room of its own."""
 
     def live() -> Report:
-        give_up(limits, Profile.PROGRAMS, root.ROOT, root.USER_ID)
+        give_up(limits, Profile.PROGRAMS, "/", root.USER_ID)
         try:
             os.chdir(directory)
         except OSError as error:

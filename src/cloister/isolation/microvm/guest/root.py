@@ -13,6 +13,7 @@ import stat
 from typing import Final
 
 from cloister.isolation.microvm.guest import kernel
+from cloister.isolation.process.calls import AT_ONCE
 from cloister.limits import ResourceLimits
 
 ROOT: Final = "/run/payload"
@@ -22,6 +23,7 @@ DRIVE: Final = "/payload"
 CAPABILITIES: Final = "/capabilities"
 USER_ID: Final = 1000
 GROUP_ID: Final = 1000
+HOST_NAME: Final = "cloister"
 PRIVATE: Final = "tmp"
 OWN_INODES: Final = 2
 """Of the private directory: its root, and the directory for shared memory."""
@@ -46,6 +48,8 @@ ETC_FILES: Final = {
 _NOT_SHOWN: Final = frozenset(
     {"cloister", "modules", "init", "payload", "capabilities", "proc", "sys", "dev", "run", "tmp", "root"}
 )
+_DETACH: Final = 2
+"""MNT_DETACH, include/linux/fs.h"""
 _PLAIN: Final = kernel.NO_SET_ID | kernel.NO_DEVICES
 
 
@@ -110,9 +114,9 @@ def resize(limits: ResourceLimits) -> None:
     kernel.mount("", f"{ROOT}/{PRIVATE}", flags=kernel.REMOUNT | _PLAIN, options=_quota(limits))
 
 
-def private_space() -> dict[str, int]:
-    """Return what is left of the private directory."""
-    space = os.statvfs(f"{ROOT}/{PRIVATE}")
+def private_space(place: str = ROOT) -> dict[str, int]:
+    """Return what is left of the private directory, below the root as the caller sees it."""
+    space = os.statvfs(f"{place}/{PRIVATE}")
     return {"free_bytes": space.f_bavail * space.f_frsize, "free_inodes": space.f_favail}
 
 
@@ -152,6 +156,18 @@ def close() -> None:
     """Make the root read-only: from here on it has what it is to have."""
     with contextlib.suppress(FileExistsError):
         kernel.mount("", ROOT, flags=kernel.BIND | kernel.REMOUNT | _PLAIN | kernel.READ_ONLY)
+
+
+def enter() -> None:
+    """Make the root all that this process sees; it must be process 1 of namespaces of its own.
+
+    Source: pivot_root(2), "pivot_root(".", ".")"; proc(5), `hidepid`.
+    """
+    kernel.mount("proc", f"{ROOT}/proc", "proc", _PLAIN | kernel.NO_EXECUTION, "hidepid=2")
+    os.chdir(ROOT)
+    AT_ONCE.make("pivot_root", ".", ".")
+    AT_ONCE.make("umount2", ".", _DETACH)
+    os.chdir("/")
 
 
 def _give(path: str) -> None:

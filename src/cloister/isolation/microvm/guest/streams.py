@@ -186,14 +186,16 @@ class Stream:
         if reached is not None:
             limit = (reached, getattr(self.limits, reached))
         usage = self._group.usage()
-        report: dict[str, Any] = {"status": KILLED if self._status is None else self._status}
-        report["private"] = root.private_space()
-        failure = self._failure()
+        report = self._said() or {
+            "status": KILLED if self._status is None else self._status,
+            "private": root.private_space(),
+        }
         self.close()
-        body = {"report": failure or report, "limit": limit, "usage": usage}
+        body = {"report": report, "limit": limit, "usage": usage}
         self._send(encode_json(self.number, Kind.STATUS, body))
 
-    def _failure(self) -> dict[str, Any]:
+    def _said(self) -> dict[str, Any]:
+        """Return why it could not begin or, of a program, how it ended; nothing when its first process was killed."""
         if self._said_fd < 0:
             return {}
         with open(self._said_fd, "rb") as pipe:  # noqa: PTH123 - a descriptor
@@ -207,4 +209,21 @@ class Stream:
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+        self._release()
+
+    def _release(self) -> None:
         self._group.remove()
+
+
+class Rehearsal(Stream):
+    """A plan of our own. The host ends it as it ends every plan, and its process and group stay for the next one."""
+
+    def kill(self) -> None:
+        """Let go of the connection."""
+        for descriptor in list(self._outputs):
+            self._forget(descriptor)
+        if self._status is None:
+            self._status = 0
+
+    def _release(self) -> None:
+        """Keep the group."""

@@ -1,13 +1,15 @@
 """The process that runs a plan in a machine: made, rehearsed and confined before there is a plan.
 
 Owns its life. It has no files, no other process to see, and one connection, to the agent, which passes on what it says.
-What it does once is done faster the next time, so it has run plans of our own before the machine is saved. Runs in the
-machine only. Part of the guest set: standard library only.
+What it does once is done faster the next time: it has run plans of our own before the machine is saved, and runs some
+more in each machine that waits, since what executes a machine in software has translated nothing of it by then. Runs in
+the machine only. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from typing import Final, NoReturn
@@ -15,7 +17,7 @@ from typing import Final, NoReturn
 from cloister.isolation.guest import main, rehearsal
 from cloister.isolation.microvm.guest import kernel, payload
 from cloister.isolation.microvm.guest.groups import Group
-from cloister.isolation.process import syscalls
+from cloister.isolation.process import privileges, syscalls
 from cloister.isolation.process.seccomp.calls import Profile
 from cloister.limits import ResourceLimits
 
@@ -26,6 +28,12 @@ REHEARSALS: Final = 10
 """CPython makes code faster in place once it has run eight times. Source: `co_warmup` in Include/internal/pycore_code.h
 of CPython 3.11."""
 CHANNEL_FD: Final = 3
+REHEARSE: Final = b"t"
+"""The agent's word before a plan after which the process stays."""
+PERFORM: Final = b"p"
+"""The agent's word before the last plan."""
+READY: Final = b"r"
+"""The process's first word; all others are those of a guest."""
 ROOM: Final = 2**40
 WIDEST: Final = ResourceLimits(**dict.fromkeys(ResourceLimits.__slots__, ROOM))
 """The order says what holds; this is only what it is narrowed from."""
@@ -40,8 +48,52 @@ def rehearse() -> None:
                 main.run(main.connect(theirs, WIDEST), WIDEST, start)
 
 
-def fork(group: Group) -> tuple[int, socket.socket]:
-    """Start it; return its process id and the connection to it."""
+class Worker:
+    """That process, as the agent sees it.
+
+    Args:
+        pid: Its process id.
+        connection: To it.
+        group: Its control group.
+    """
+
+    def __init__(self, pid: int, connection: socket.socket, group: Group) -> None:
+        self.pid = pid
+        self.group = group
+        self._connection = connection
+
+    def await_ready(self) -> None:
+        """Wait until it waits for a plan: a machine saved before that has to do the rest in every copy of it.
+
+        Raises:
+            ChildProcessError: It has ended instead.
+        """
+        if self._connection.recv(len(READY)) != READY:
+            raise ChildProcessError("the process for plans has ended before there was one")
+
+    def rehearse(self, limits: ResourceLimits) -> int:
+        """Bound it and have it expect a plan after which it stays; return a connection for the caller to close."""
+        self._bound(limits)
+        self._connection.sendall(REHEARSE)
+        return os.dup(self._connection.fileno())
+
+    def perform(self, limits: ResourceLimits) -> int:
+        """Bound it and have it expect its last plan; return the connection, which the caller closes."""
+        self._bound(limits)
+        self._connection.sendall(PERFORM)
+        return self._connection.detach()
+
+    def _bound(self, limits: ResourceLimits) -> None:
+        """Bound what it uses from here on."""
+        self.group.bound(limits)
+        used_s = self.group.count_from_here() // 1_000_000 + 1
+        for which, value in privileges.limits_table(limits).items():
+            bound = value + used_s if which == resource.RLIMIT_CPU else value
+            resource.prlimit(self.pid, which, (bound, bound))
+
+
+def fork(group: Group) -> Worker:
+    """Start it."""
     if not os.path.isdir(EMPTY):  # noqa: PTH112 - the guest imports little
         os.mkdir(EMPTY, 0o755)  # noqa: PTH102
         kernel.mount("empty", EMPTY, "tmpfs", kernel.READ_ONLY, "mode=0755,size=4k,nr_inodes=1")
@@ -49,7 +101,7 @@ def fork(group: Group) -> tuple[int, socket.socket]:
     pid = os.fork()
     if pid:
         theirs.close()
-        return pid, ours
+        return Worker(pid, ours, group)
     status = 1
     try:
         group.enter(os.getpid())
@@ -71,4 +123,10 @@ def _live(descriptor: int) -> NoReturn:
     rehearse()  # once more, for the pages that a fork has to copy
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
-    payload.serve_guest(CHANNEL_FD, WIDEST)
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL_FD)
+    channel.sendall(READY)
+    while (word := channel.recv(1)) == REHEARSE:
+        main.serve(channel, WIDEST)
+    if word == PERFORM:
+        main.serve(channel, WIDEST)
+    os._exit(0)

@@ -19,6 +19,10 @@ TRANSLATION_MIB: Final = 64
 """TCG's buffer for translated code; it grows to this only as code is run."""
 SERIAL_WORDS: Final = "cloister.channel=serial"
 CONSOLE_WORDS: Final = "console=ttyS0"
+STEADY_WORDS: Final = "tsc=reliable"
+"""The counter of a translated machine goes on as the host's does, whatever pauses its processor. A kernel that watches
+it takes a pause, as of a restored machine or a busy host, for a fault of the counter, and from then on counts time by
+its ticks: of 4 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ def boot_words(base: str, *, tsc_khz: int | None, has_tpm: bool = False) -> str:
     """
     words = [base, CONSOLE_WORDS, SERIAL_WORDS]
     if tsc_khz is not None:
-        words += [f"tsc_early_khz={tsc_khz}", f"lpj={tsc_khz * 4}"]
+        words += [f"tsc_early_khz={tsc_khz}", f"lpj={tsc_khz * 4}", STEADY_WORDS]
     if has_tpm:
         words.append(tpm_words())
     return " ".join(words)

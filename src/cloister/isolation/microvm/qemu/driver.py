@@ -81,6 +81,7 @@ class QemuVmm:
             "program_sha256": digest,
             "accelerator": self.accelerator.value,
             "processor": processor(self.accelerator),
+            "words": self._words(counter.khz() // 10_000 * 10_000),
         }
 
     def identity(self) -> dict[str, str]:
@@ -163,8 +164,11 @@ class QemuVmm:
 
     def boot_line(self, parts: BootParts) -> str:
         """Return the kernel's command line, whole, as `boot` gives it."""
-        tsc_khz = counter.khz() if self.accelerator is Accelerator.TCG else None
-        return command.boot_words(parts.command_line, tsc_khz=tsc_khz, has_tpm=parts.tpm_fd is not None)
+        return self._words(counter.khz(), parts.command_line, has_tpm=parts.tpm_fd is not None)
+
+    def _words(self, khz: int, base: str = "", *, has_tpm: bool = False) -> str:
+        tsc_khz = khz if self.accelerator is Accelerator.TCG else None
+        return command.boot_words(base, tsc_khz=tsc_khz, has_tpm=has_tpm)
 
 
 def _handed(

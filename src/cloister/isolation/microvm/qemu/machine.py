@@ -109,7 +109,7 @@ class QemuMachine:
 
     def usage(self) -> VmmUsage:
         """Measure."""
-        return usage.of(self.pid)
+        return usage.of(self.pid, owns_shared=self._memory_fd is not None)
 
     def console_tail(self) -> str:
         """Return the end of what it has written to its console."""

@@ -75,6 +75,6 @@ def test_drives_are_bounded() -> None:
 
 
 def test_a_translated_machine_is_told_how_fast_its_counter_is() -> None:
-    assert boot_words("quiet", tsc_khz=2_600_000).endswith("tsc_early_khz=2600000 lpj=10400000")
+    assert boot_words("quiet", tsc_khz=2_600_000).endswith("tsc_early_khz=2600000 lpj=10400000 tsc=reliable")
     assert "tsc" not in boot_words("quiet", tsc_khz=None)
     assert "cloister.channel=serial" in boot_words("quiet", tsc_khz=None).split()
