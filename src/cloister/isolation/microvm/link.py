@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from cloister.errors import CloisterError, WireError, quoted
+from cloister.errors import CloisterError, WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
-from cloister.isolation.microvm import interpreting
+from cloister.isolation.microvm import greeting, interpreting
 from cloister.isolation.microvm.granting import Granting
-from cloister.isolation.microvm.guest.frames import AGENT, VERSION, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.greeting import GuestFacts
+from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.inward import Acceptor
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
 from cloister.isolation.microvm.porter import Porter
@@ -51,24 +52,6 @@ ADOPT_TIMEOUT_S: Final = 20.0
 CLOCK_SLACK_NS: Final = 2_000_000_000
 """How far the clock of a machine may be from the host's just after it was set."""
 RECEIVE_BYTES: Final = 64 * 1024
-HELLO_KEYS: Final = {"version": int, "kernel": str, "memory_bytes": int, "python": str, "drives": list}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestFacts:
-    """Who an agent says it is.
-
-    Attributes:
-        kernel: Release of its kernel.
-        memory_bytes: What its kernel has.
-        python: Version of the interpreter it runs in.
-        drives: Serial numbers of the drives it found.
-    """
-
-    kernel: str
-    memory_bytes: int
-    python: str
-    drives: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +105,7 @@ class MachineLink:
             MachineLost: It does not come in time, or the connection ended.
             WireError: It is no greeting of this version.
         """
-        frame = self._await(timeout_s)
-        said = frame.data() if (frame.stream, frame.kind) == (AGENT, Kind.HELLO) else {}
-        if said.keys() != HELLO_KEYS.keys() or any(type(said[key]) is not kind for key, kind in HELLO_KEYS.items()):
-            raise WireError("the agent does not greet as an agent does", code="provider.wire-shape")
-        if said["version"] != VERSION:
-            raise WireError(
-                f"the agent speaks version {said['version']} of the protocol, this host {VERSION}",
-                code="provider.wire-order",
-                hint="build the image again: cloister image build --kind vm",
-            )
-        return GuestFacts(
-            kernel=quoted(said["kernel"], 100),
-            memory_bytes=said["memory_bytes"],
-            python=quoted(said["python"], 40),
-            drives=tuple(quoted(str(each), 40) for each in said["drives"]),
-        )
+        return greeting.checked(self._await(timeout_s))
 
     def adopt(self, clock_ns: int, entropy: bytes) -> None:
         """Set the machine's clock and mix in randomness of its own; from then on it can be used.
