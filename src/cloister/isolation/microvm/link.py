@@ -116,7 +116,7 @@ class MachineLink:
         """
         begun_ns = time.monotonic_ns()
         data = {"clock_ns": clock_ns, "entropy": entropy.hex()}
-        self._connection.sendall(encode_json(AGENT, Kind.ADOPT, data))
+        self._say(encode_json(AGENT, Kind.ADOPT, data))
         frame = self._await(ADOPT_TIMEOUT_S)
         if (frame.stream, frame.kind) != (AGENT, Kind.ADOPT):
             raise WireError("the agent does not answer to being adopted", code="provider.wire-order")
@@ -134,7 +134,7 @@ class MachineLink:
             MachineLost: It does not answer.
             WireError: It answers with something else.
         """
-        self._connection.sendall(encode_json(AGENT, Kind.ATTEST, challenge))
+        self._say(encode_json(AGENT, Kind.ATTEST, challenge))
         frame = self._await(ADOPT_TIMEOUT_S)
         if (frame.stream, frame.kind) != (AGENT, Kind.ATTEST):
             raise WireError("the agent does not answer to a challenge", code="provider.wire-order")
@@ -143,6 +143,12 @@ class MachineLink:
     def accept_with(self, acceptor: Acceptor | None) -> None:
         """Have someone decide about connections that are asked for inside; without anyone all are refused."""
         self.porter.inward.acceptor = acceptor
+
+    def _say(self, data: bytes) -> None:
+        try:
+            self._connection.sendall(data)
+        except OSError as error:
+            raise hung_up(error.strerror or "") from error
 
     def _lose(self, error: CloisterError) -> None:
         self._on_lost(error)

@@ -176,6 +176,13 @@ def test_no_answer_to_being_adopted_is_told(ends, monkeypatch) -> None:
     assert refused(lambda: ends[0].adopt(0, ENTROPY), MachineLost) == "provider.machine"
 
 
+def test_one_that_hung_up_before_it_was_adopted_or_challenged_is_told(ends) -> None:
+    made, peer = ends
+    peer.connection.close()
+    assert refused(lambda: made.adopt(0, ENTROPY), MachineLost) == "provider.machine"
+    assert refused(lambda: made.attest({}), MachineLost) == "provider.machine"
+
+
 def run_with(ends, answer: Callable[[Peer], None], work: Work) -> CloisterError:
     """Run something on an agent that answers its order in some way; return what came of it."""
     made, peer = ends
