@@ -1,7 +1,7 @@
 """An error as a person reads it.
 
 Owns the one rendering of an error's plain data, with everything that hangs on it: the place with a caret, the call
-stack, the end of a script's standard error, and the further errors that were found with it.
+stack, the end of a script's standard error or of a machine's console, and the further errors that were found with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from cloister.errors import Span, flattened, quoted
 
 STDERR_LINES_MAX: Final = 10
 STDERR_LINE_CHARS_MAX: Final = 300
+ENDS: Final = {"stderr": "standard error", "console": "console"}
+"""Where details keep the end of what was written before the error, and what that is called."""
 
 Style = Callable[[str], str]
 
@@ -43,11 +45,13 @@ def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style, sever
         yield f"   | {style_code(line)}"
         yield f"   | {carets[: -len(carets.lstrip())]}{style_head(carets.lstrip())}"
     yield from (f"   in {frame}" for frame in error.get("trace") or ())
-    said = details.get("stderr")
-    shown = isinstance(said, str) and bool(said.strip())
-    if isinstance(said, str) and shown:
-        yield "  standard error ended with:"
-        yield from ("   | " + quoted(line, STDERR_LINE_CHARS_MAX) for line in said.splitlines()[-STDERR_LINES_MAX:])
+    shown = set()
+    for name, words in ENDS.items():
+        said = details.get(name)
+        if isinstance(said, str) and said.strip():
+            shown.add(words)
+            yield f"  {words} ended with:"
+            yield from ("   | " + quoted(line, STDERR_LINE_CHARS_MAX) for line in said.splitlines()[-STDERR_LINES_MAX:])
     hint = error.get("hint")
-    if hint and not (shown and "standard error" in hint):  # it would point at what was just shown
+    if hint and not any(words in hint for words in shown):  # it would point at what was just shown
         yield f"  help: {hint}"

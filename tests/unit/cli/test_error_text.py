@@ -37,6 +37,21 @@ def test_standard_error_is_bounded_and_cannot_draw() -> None:
     assert "]0;title" in lines[-1]
 
 
+def test_the_end_of_a_console_is_shown_and_cannot_draw() -> None:
+    console = "\n".join(f"line {n} \x1b[2J" for n in range(50))
+    data = {
+        "code": "provider.crashed",
+        "message": "it ended",
+        "details": {"console": console},
+        "hint": "look at its console",
+    }
+    lines = error_text(data).splitlines()
+    assert lines[1] == "  console ended with:"
+    assert len(lines) == 12
+    assert lines[-1].startswith("   | line 49")
+    assert "\x1b" not in "".join(lines)
+
+
 def test_a_hint_that_says_more_is_kept_beside_standard_error() -> None:
     error = GuestError("it broke", details={"stderr": "x"}, hint="read it")
     assert error_text(error.to_dict()).endswith("   | x\n  help: read it")

@@ -93,8 +93,13 @@ class ConfinedProcess:
                 del self._tail[:-CONSOLE_BYTES_MAX]
 
     def tail(self) -> str:
-        """Return the end of what it wrote, as text; control characters are for who shows it to replace."""
+        """Return the end of what it wrote, as text, with its control characters."""
         return bytes(self._tail).decode("utf-8", "replace")
+
+    def shown_tail(self) -> str:
+        """Return the end of what it wrote for people, control characters but line breaks replaced."""
+        text = self.tail().replace("\r\n", "\n")
+        return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:
         """Return whether it has ended; wait for that so long."""
@@ -124,7 +129,7 @@ class ConfinedProcess:
             return known
         status = outcome.exit_of(record).status
         how = "by itself" if status is None else f"with signal {-status}" if status < 0 else f"with status {status}"
-        return LaunchError(f"{what} ended {how}", code="provider.machine", details={"console": self.tail()})
+        return LaunchError(f"{what} ended {how}", code="provider.machine", details={"console": self.shown_tail()})
 
     def stop(self) -> None:
         """End it with all it started, wait until nothing of it is left, and give back what it holds. Idempotent."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -46,12 +46,10 @@ class _Given:
     Attributes:
         index: Its number in the machine.
         original: The host's file or directory, as it was sent.
-        sha256: Digest of what was sent.
     """
 
     index: int
     original: Original
-    sha256: str
 
 
 class Granting:
@@ -91,19 +89,23 @@ class Granting:
 
     def _give_one(self, grant: Grant) -> None:
         _require_same(grant)
-        try:
-            original = Original.look(grant.source, self._bounds) if grant.is_writable else None
-        except (CopyRefused, OSError) as error:
-            raise copy_error("in", grant.source, error) from error
+        identity = (grant.device, grant.inode)
+        original = self._looked_at(grant.source, "in") if grant.is_writable else None
+        if original is not None and original.identity != identity:
+            raise _replaced(grant)
         index = self._count
-        copied = self._send(
+        self._send(
             grant.target,
-            lambda sink, bounds: pack(grant.source, sink, bounds, self._foreign),
+            lambda sink, bounds: pack(grant.source, sink, bounds, self._foreign, identity),
             is_writable=grant.is_writable,
         )
         _require_same(grant)
         if original is not None:
-            self._given.append(_Given(index=index, original=original, sha256=copied.sha256))
+            self._given.append(_Given(index=index, original=original))
+
+    def _looked_at(self, path: str, direction: str) -> Original:
+        with _refused(direction, path):
+            return Original.look(path, self._bounds)
 
     def take_back(self) -> None:
         """Bring back what the execution changed.
@@ -112,38 +114,28 @@ class Granting:
             GuestError: `guest.copy`: it cannot be brought back, or the host's files were changed meanwhile.
         """
         for place, given in enumerate(self._given):
-            try:
-                self._given[place] = self._take_one_back(given)
-            except (CopyRefused, OSError) as error:
-                raise copy_error("back", given.original.path, error) from error
-
-    def _take_one_back(self, given: _Given) -> _Given:
-        with given.original.staging(self._bounds) as staged:
-            self._receive({"do": "give-back", "index": given.index}, staged.read)
-            if staged.sha256 == given.sha256:
-                return given
-            staged.apply()
-        now = Original.look(given.original.path, self._bounds)
-        return _Given(index=given.index, original=now, sha256=staged.sha256)
+            path = given.original.path
+            with _refused("back", path), given.original.staging(self._bounds) as staged:
+                self._receive({"do": "give-back", "index": given.index}, staged.read)
+                staged.apply()
+            self._given[place] = _Given(index=given.index, original=self._looked_at(path, "back"))
 
     @property
     def _bounds(self) -> Bounds:
         return Bounds(content_bytes=self._limits.disk_bytes, entries_count=self._limits.inodes_count)
 
-    def _send(self, target: str, fill: Pack, *, is_writable: bool = False) -> Copied:
+    def _send(self, target: str, fill: Pack, *, is_writable: bool = False) -> None:
         order = {"do": "grant", "index": self._count, "target": target, "is_writable": is_writable}
         self._count += 1
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         with self._begun(order, input_fd=theirs) as carried:
             refused: CopyRefused | OSError | None = None
-            copied = Copied(self._bounds)
             try:
                 with _Pipe(ours) as sink:
-                    copied = fill(sink, self._bounds)
+                    fill(sink, self._bounds)
             except (CopyRefused, OSError) as error:
                 refused = error
             carried.require(target, None if isinstance(refused, BrokenPipeError) else refused, "in")
-        return copied
 
     def _receive(self, order: dict[str, Any], take: Callable[[_Pipe], object]) -> None:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
@@ -247,13 +239,29 @@ def _room(size: int) -> Bounds:
 
 
 def _require_same(grant: Grant) -> None:
-    seen = os.lstat(grant.source)
+    try:
+        seen = os.lstat(grant.source)
+    except OSError as error:
+        raise _replaced(grant) from error
     if (seen.st_dev, seen.st_ino) != (grant.device, grant.inode):
-        raise PathDenied(
-            f'the granted path "{quoted(grant.source)}" was replaced by something else after it was granted',
-            code="denied.path-changed",
-            hint="find out who replaced it, then run again",
-        )
+        raise _replaced(grant)
+
+
+def _replaced(grant: Grant) -> PathDenied:
+    return PathDenied(
+        f'the granted path "{quoted(grant.source)}" was replaced by something else after it was granted',
+        code="denied.path-changed",
+        hint="find out who replaced it, then run again",
+    )
+
+
+@contextlib.contextmanager
+def _refused(direction: str, path: str) -> Iterator[None]:
+    """Raise what keeps a path from being copied as the error for it."""
+    try:
+        yield
+    except (CopyRefused, OSError) as error:
+        raise copy_error(direction, path, error) from error
 
 
 def copy_error(direction: str, what: str, error: CopyRefused | OSError) -> CloisterError:

@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from cloister.errors import CloisterError, WireError, quoted
+from cloister.errors import CloisterError, WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
-from cloister.isolation.microvm import interpreting
+from cloister.isolation.microvm import greeting, interpreting
 from cloister.isolation.microvm.granting import Granting
-from cloister.isolation.microvm.guest.frames import AGENT, VERSION, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.greeting import GuestFacts
+from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.inward import Acceptor
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
 from cloister.isolation.microvm.porter import Porter
@@ -51,24 +52,6 @@ ADOPT_TIMEOUT_S: Final = 20.0
 CLOCK_SLACK_NS: Final = 2_000_000_000
 """How far the clock of a machine may be from the host's just after it was set."""
 RECEIVE_BYTES: Final = 64 * 1024
-HELLO_KEYS: Final = {"version": int, "kernel": str, "memory_bytes": int, "python": str, "drives": list}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestFacts:
-    """Who an agent says it is.
-
-    Attributes:
-        kernel: Release of its kernel.
-        memory_bytes: What its kernel has.
-        python: Version of the interpreter it runs in.
-        drives: Serial numbers of the drives it found.
-    """
-
-    kernel: str
-    memory_bytes: int
-    python: str
-    drives: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +105,7 @@ class MachineLink:
             MachineLost: It does not come in time, or the connection ended.
             WireError: It is no greeting of this version.
         """
-        frame = self._await(timeout_s)
-        said = frame.data() if (frame.stream, frame.kind) == (AGENT, Kind.HELLO) else {}
-        if said.keys() != HELLO_KEYS.keys() or any(type(said[key]) is not kind for key, kind in HELLO_KEYS.items()):
-            raise WireError("the agent does not greet as an agent does", code="provider.wire-shape")
-        if said["version"] != VERSION:
-            raise WireError(
-                f"the agent speaks version {said['version']} of the protocol, this host {VERSION}",
-                code="provider.wire-order",
-                hint="build the image again: cloister image build --kind vm",
-            )
-        return GuestFacts(
-            kernel=quoted(said["kernel"], 100),
-            memory_bytes=said["memory_bytes"],
-            python=quoted(said["python"], 40),
-            drives=tuple(quoted(str(each), 40) for each in said["drives"]),
-        )
+        return greeting.checked(self._await(timeout_s))
 
     def adopt(self, clock_ns: int, entropy: bytes) -> None:
         """Set the machine's clock and mix in randomness of its own; from then on it can be used.
@@ -148,7 +116,7 @@ class MachineLink:
         """
         begun_ns = time.monotonic_ns()
         data = {"clock_ns": clock_ns, "entropy": entropy.hex()}
-        self._connection.sendall(encode_json(AGENT, Kind.ADOPT, data))
+        self._say(encode_json(AGENT, Kind.ADOPT, data))
         frame = self._await(ADOPT_TIMEOUT_S)
         if (frame.stream, frame.kind) != (AGENT, Kind.ADOPT):
             raise WireError("the agent does not answer to being adopted", code="provider.wire-order")
@@ -166,18 +134,24 @@ class MachineLink:
             MachineLost: It does not answer.
             WireError: It answers with something else.
         """
-        self._connection.sendall(encode_json(AGENT, Kind.ATTEST, challenge))
+        self._say(encode_json(AGENT, Kind.ATTEST, challenge))
         frame = self._await(ADOPT_TIMEOUT_S)
         if (frame.stream, frame.kind) != (AGENT, Kind.ATTEST):
             raise WireError("the agent does not answer to a challenge", code="provider.wire-order")
         return frame.data()
 
-    def _lose(self, error: CloisterError) -> None:
-        self._on_lost(error)
-
     def accept_with(self, acceptor: Acceptor | None) -> None:
         """Have someone decide about connections that are asked for inside; without anyone all are refused."""
         self.porter.inward.acceptor = acceptor
+
+    def _say(self, data: bytes) -> None:
+        try:
+            self._connection.sendall(data)
+        except OSError as error:
+            raise hung_up(error.strerror or "") from error
+
+    def _lose(self, error: CloisterError) -> None:
+        self._on_lost(error)
 
     def when_lost(self, act: Callable[[CloisterError], None]) -> None:
         """Have something done, in another thread, when the machine is not to be used any more."""
@@ -222,7 +196,7 @@ class MachineLink:
 
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
-        control, theirs = _pair()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control:
             full = {**order, "limits": limits.to_dict()}
             self.porter.begin(Parcel(order=full, control=theirs, finish=as_record, deadline_s=deadline_s))
@@ -234,10 +208,6 @@ class MachineLink:
             self._porter.close()
         with contextlib.suppress(OSError):
             self._connection.close()
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
@@ -328,7 +298,8 @@ class _Execution:
         with theirs:
             running = self._begin({"do": do}, theirs.detach(), channel)
         with running:
-            channel.sendall(start)
+            with contextlib.suppress(OSError):  # the machine is gone, and its end says why
+                channel.sendall(start)
             ending = self._attend(running, dialogue)
         if dialogue.fatal is not None:
             raise dialogue.fatal
@@ -371,7 +342,7 @@ class _Execution:
         """Begin an execution and return it as if it were in a sandbox of the process provider."""
         stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
         stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        control, theirs = _pair()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         unused, ordered = socket.socketpair()
         unused.close()
         if channel is not None:

@@ -22,6 +22,7 @@ SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcn
 PIECE_BYTES: Final = 4 * MIB
 """What is hashed by one thread at a time."""
 _THREADS: Final = 4
+_ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 
 def new_file(name: str, size_bytes: int = 0) -> int:
@@ -100,8 +101,8 @@ def _copy_stretch(source: int, target: int, begin: int, end: int) -> None:
 def digest(descriptor: int) -> str:
     """Return what identifies a file with holes: SHA-256, as hexadecimal digits.
 
-    It covers the size and, for each piece of PIECE_BYTES that has data, its number and the SHA-256 of its bytes. Pieces
-    are hashed side by side.
+    It covers the size and, for each piece of PIECE_BYTES that is not all zeros, its number and the SHA-256 of its
+    bytes; whether zeros are kept or a hole is up to the file system. Pieces are hashed side by side.
     """
     size = os.fstat(descriptor).st_size
     reading = read_only(descriptor)
@@ -113,18 +114,13 @@ def digest(descriptor: int) -> str:
             hashes = pool.map(lambda n: _piece(reading, n), pieces)
             whole = hashlib.sha256(f"cloister memory {size}\n".encode("ascii"))
             for number, one in zip(pieces, hashes, strict=True):
-                whole.update(b"%d " % number + one)
+                if one is not None:
+                    whole.update(b"%d " % number + one)
     finally:
         os.close(reading)
     return whole.hexdigest()
 
 
-def _pieces_with_data(descriptor: int) -> list[int]:
-    found: set[int] = set()
-    for begin, end in extents(descriptor):
-        found.update(range(begin // PIECE_BYTES, -(-end // PIECE_BYTES)))
-    return sorted(found)
-
-
-def _piece(descriptor: int, number: int) -> bytes:
-    return hashlib.sha256(os.pread(descriptor, PIECE_BYTES, number * PIECE_BYTES)).digest()
+def _piece(descriptor: int, number: int) -> bytes | None:
+    data = os.pread(descriptor, PIECE_BYTES, number * PIECE_BYTES)
+    return None if data == _ZEROS[: len(data)] else hashlib.sha256(data).digest()

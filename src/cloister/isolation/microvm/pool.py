@@ -191,7 +191,7 @@ class MachinePool(Generic[M]):
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
         try:
             made = self._make_ahead()
-        except CloisterError:
+        except (CloisterError, OSError):
             with self._changed:
                 self._wanted_count = 0
                 self._changed.notify_all()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from cloister.errors import CloisterError, WireError
+from cloister.errors import CloisterError, InternalError, WireError, quoted
 from cloister.isolation.microvm import statuses
 from cloister.isolation.microvm.guest.frames import (
     AGENT,
@@ -118,12 +118,16 @@ class Porter:
             self.lost = error
         except OSError as error:
             self.lost = statuses.hung_up(error.strerror or "")
+        except Exception as error:  # noqa: BLE001 - a defect here must end the machine, not leave everybody waiting
+            self.lost = InternalError(f"the porter of a machine failed: {type(error).__name__}: {quoted(str(error))}")
         finally:
             self._conclude()
 
     def _conclude(self) -> None:
         """End every execution, with what is known of it."""
         self._is_open = False
+        if self._is_concluded:
+            return
         lost = self.lost or statuses.hung_up("the machine was stopped")
         with self._lock:
             self._is_concluded = True
@@ -183,7 +187,8 @@ class Porter:
     def _watched(self, parcel: Parcel) -> dict[int, int]:
         found: dict[int, int] = {}
         if parcel.ended is None:
-            found[parcel.control.fileno()] = 0 if parcel.is_ending else select.POLLIN
+            if not parcel.is_ending:  # one whose other end is gone would be reported at every turn
+                found[parcel.control.fileno()] = select.POLLIN
             if parcel.input_fd >= 0 and parcel.credit > 0 and len(self._unsent) < UNSENT_BYTES_MAX:
                 found[parcel.input_fd] = select.POLLIN
         for descriptor, pending in parcel.pending.items():
@@ -205,6 +210,10 @@ class Porter:
             new, self._new = self._new, []
         for parcel in new:
             number = self._free_number()
+            if number is None:
+                parcel.is_ending = True
+                self._finish(parcel, Ended(report=None, limit=None, usage={}))
+                continue
             self._parcels[number] = parcel
             for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
                 os.set_blocking(descriptor, False)
@@ -212,12 +221,12 @@ class Porter:
             if parcel.input_fd >= 0:
                 self._take_input(number, parcel)
 
-    def _free_number(self) -> int:
+    def _free_number(self) -> int | None:
         for _ in range(STREAMS_MAX):
             self._last_number = self._last_number % (STREAMS_MAX - 1) + 1
             if self._last_number not in self._parcels:
                 return self._last_number
-        raise WireError("there are too many executions in one machine", code="provider.wire-order")
+        return None
 
     def _attend(self, parcel: Parcel, descriptor: int, events: int) -> None:
         if descriptor == parcel.control.fileno():
@@ -285,7 +294,11 @@ class Porter:
                 self._look_at_window(number, parcel)
 
     def _look_at_window(self, number: int, parcel: Parcel) -> None:
-        size = os.get_terminal_size(parcel.output_fd)
+        try:
+            size = os.get_terminal_size(parcel.output_fd)
+        except OSError:  # whoever had it has closed it, which ends the execution and not the machine
+            parcel.window = None
+            return
         if (size.lines, size.columns) != parcel.window:
             parcel.window = (size.lines, size.columns)
             body = {"rows": size.lines, "columns": size.columns}
@@ -375,6 +388,5 @@ class Porter:
         ended.wall_us = round((time.monotonic() - parcel.began_s) * 1e6)
         for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
             os.close(descriptor)
-        with contextlib.suppress(OSError):  # nobody waits for it any more
+        with parcel.control, contextlib.suppress(OSError):  # nobody waits for it any more
             parcel.control.send(parcel.finish(ended))
-        parcel.control.close()

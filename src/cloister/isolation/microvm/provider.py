@@ -80,6 +80,7 @@ class MicroVMProvider:
         self._config = config or MachineConfig()
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
+        self._confining = threading.Lock()
         self._choice: Choice = choose(name, home, self._config)
         self._confinement: Confinement | None = None
         self._vmm: Vmm | None = None
@@ -152,7 +153,7 @@ class MicroVMProvider:
         on_output: OutputObserver | None,
     ) -> ExecutionResult:
         before = ready.usage()
-        with CpuWatch(ready.machine, context.limits) as watch:
+        with CpuWatch(ready.machine, context.limits, self._config.vcpus) as watch:
             try:
                 result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
@@ -247,9 +248,10 @@ class MicroVMProvider:
         SnapshotStore(self._home / DIRECTORY).prune(image_ids, key)
 
     def _confined(self) -> Confinement:
-        if self._confinement is None:
-            self._confinement = Confinement()
-        return self._confinement
+        with self._confining:
+            if self._confinement is None:
+                self._confinement = Confinement()
+            return self._confinement
 
     def close(self) -> None:
         """End all machines and whatever else it keeps. Idempotent."""

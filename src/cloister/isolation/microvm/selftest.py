@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloister.authority.level import IsolationLevel
-from cloister.errors import CloisterError, WireError
+from cloister.errors import CloisterError, WireError, quoted
 from cloister.isolation.guest import attempts
 from cloister.isolation.microvm.confinement import Confinement, machine_limits
 from cloister.isolation.process import shortfalls
@@ -27,11 +27,13 @@ from cloister.isolation.process.selftest.run import host_of
 from cloister.isolation.provider import Evidence, Facility, ProbeReport, ScriptLanguage
 from cloister.limits import MIB, ResourceLimits
 
-MACHINE: Final = "machine"
+GUEST: Final = "guest"
+"""In the report, beside `machine`, which is the place of the VMM."""
 WALLS_BYTES: Final = 256 * MIB
 WALLS_TIMEOUT_S: Final = 20.0
 CLOCK_SLACK_S: Final = 2.0
 RANDOM_BYTES: Final = 16
+SHOWN_CHARS_MAX: Final = 200
 PID_MAX: Final = 512
 """So far programs look for others: the kernel's own processes and the agent have the first numbers."""
 LEADER: Final = 1
@@ -119,7 +121,12 @@ def _refused(*answers: str) -> Callable[[Any, HostFacts], bool]:
 
 
 TABLE: Final = (
-    Row("boot_id", KERNEL, "run on the kernel of the host", lambda answer, host: answer != host.boot_id),
+    Row(
+        "boot_id",
+        KERNEL,
+        "run on the kernel of the host",
+        lambda answer, host: len(answer) == len(host.boot_id) and answer != host.boot_id,
+    ),
     Row("interfaces", "no network", "list network interfaces", lambda answer, _: answer in ([], ["lo"])),
     Row("connect", "no network", "connect by TCP", _refused("ENETUNREACH")),
     Row("host_file", "files of its own", "read a file of the host", _refused("ENOENT")),
@@ -176,7 +183,13 @@ def _judged(row: Row, answer: Any, host: HostFacts) -> Evidence:
     except TypeError:  # it is not even of the right kind
         holds = False
     shown = ", ".join(map(str, answer)) or "none" if isinstance(answer, list) else str(answer)
-    return Evidence(mechanism=row.mechanism, attempted=row.words, observed=shown, holds=holds, place=MACHINE)
+    return Evidence(
+        mechanism=row.mechanism,
+        attempted=row.words,
+        observed=quoted(shown, SHOWN_CHARS_MAX),
+        holds=holds,
+        place=GUEST,
+    )
 
 
 def around_vmm(confinement: Confinement) -> tuple[Evidence, ...]:

@@ -73,17 +73,17 @@ class MicroVMSession(ProcessSession):
             undo.callback(stock.retire, ready)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000
             granting = Granting(ready.link, () if is_fork else context.mounts, context.limits, deadline_s)
+            spec = _spec(context)
             try:
                 if not is_fork:
                     granting.give()
-                    record = ready.link.order({"do": "close-root"}, context.limits)
+                    record = ready.link.order({"do": "close-root"}, context.limits, deadline_s)
                     failed = outcome.set_up_failure(record)
                     if failed is not None:
                         raise failed
             except MachineLost as lost:
                 raise ready.lost(lost) from lost
             undo.pop_all()
-        spec = _spec(context)
         channel, their_channel = _pair()
         control, their_control = _pair()
         server = SessionServer(ready, their_channel, their_control, spec, lambda: stock.retire(ready))
@@ -150,7 +150,8 @@ class MicroVMSession(ProcessSession):
 
         Raises:
             TokenRejected: A token does not cover its session.
-            InputError: `input.fork`: something runs in it now, it may write to files of the host, or it is a fork.
+            InputError: `input.fork`: something runs in it now, it may write to files of the host, it is a fork, or a
+                context grants something else.
         """
         if self.executions_count:
             raise InputError(
@@ -172,6 +173,12 @@ class MicroVMSession(ProcessSession):
             )
         for context in contexts:
             require_session_permit(self._verifier, context, context, self._level)
+            if set(context.mounts) != set(self._context.mounts):
+                raise InputError(
+                    "a fork has all that its session was granted, and this one asks for something else",
+                    code="input.fork",
+                    hint="grant the same paths, or open a new session",
+                )
         with self._saved() as saved:
             made: list[MicroVMSession] = []
             try:

@@ -9,6 +9,7 @@ change them between the measuring and the use.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -39,6 +40,7 @@ _MEMORY: Final = "memory"
 _STATE: Final = "state"
 _DESCRIPTION: Final = "snapshot.json"
 _SIGNATURE: Final = "snapshot.sig"
+_UNFINISHED: Final = ".new-"
 _REMEDY: Final = "remove it with `cloister snapshot rm`, and the next run makes another"
 
 
@@ -154,9 +156,33 @@ class SnapshotStore:
         Raises:
             LaunchError: `provider.snapshot`: it could not be written.
         """
+        with self._alone():
+            self._sweep()
+            self._save(machine, binding, signer, now)
+        return self.get(binding.snapshot_id, signer.public_key)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from saving here meanwhile."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix=".new-"))
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unwritable(self._directory, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove what processes have left that were killed while they saved."""
+        for place in self._directory.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _save(self, machine: Machine, binding: Binding, signer: Signer, now: datetime) -> None:
+        try:
+            temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix=_UNFINISHED))
         except OSError as error:
             raise _unwritable(self._directory, error) from error
         try:
@@ -166,13 +192,12 @@ class SnapshotStore:
             data = encode(_described(binding.to_dict(), memory_sha256, state_sha256, now))
             (temporary / _DESCRIPTION).write_bytes(data)
             (temporary / _SIGNATURE).write_bytes(signer.sign(_PURPOSE + data))
-            with contextlib.suppress(FileExistsError, OSError):
+            if not (self._directory / binding.snapshot_id).exists():
                 temporary.rename(self._directory / binding.snapshot_id)
         except OSError as error:
             raise _unwritable(temporary, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return self.get(binding.snapshot_id, signer.public_key)
 
     def find(self, binding: Binding, key: PublicKey) -> Snapshot | None:
         """Return the snapshot that goes with a binding, or None when there is none.

@@ -68,9 +68,12 @@ def checked(data: dict[str, Any]) -> Ended:
 def _limit(data: object) -> tuple[str, int] | None:
     if data is None:
         return None
-    if not isinstance(data, list) or len(data) != 2 or data[0] not in LIMITS or not _is_number(data[1]):
+    if not isinstance(data, list) or len(data) != 2:
         raise _misshapen()
-    return data[0], data[1]
+    name, value = data
+    if not isinstance(name, str) or name not in LIMITS or not _is_number(value):
+        raise _misshapen()
+    return name, value
 
 
 def _is_number(value: object) -> bool:

@@ -219,13 +219,13 @@ class Stock:
     def _adopted(self, machine: Machine, link: MachineLink) -> ReadyMachine:
         """Set its clock, and give it randomness that no other machine has."""
         ready = ReadyMachine(machine, link)
-        try:
-            link.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
-        except MachineLost as lost:
+        with contextlib.ExitStack() as undo:
+            undo.callback(ready.stop)
             try:
+                link.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
+            except MachineLost as lost:
                 raise ready.lost(lost) from lost
-            finally:
-                ready.stop()
+            undo.pop_all()
         return ready
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ class CpuWatch:
     Args:
         machine: Stopped when it is over the limit.
         limits: Of the execution.
+        vcpus: Processors of the machine.
 
     Attributes:
         error: The limit that was reached; None while none was.

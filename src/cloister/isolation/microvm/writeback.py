@@ -77,9 +77,14 @@ class Original:
         return cls(path=path, listing=_list(path, bounds))
 
     @property
+    def identity(self) -> tuple[int, ...]:
+        """Its device and inode."""
+        return self.listing[""].identity[:2]
+
+    @property
     def is_directory(self) -> bool:
         """Whether it is one."""
-        return self.listing[""].kind == "directory"
+        return _is_directory(self.listing[""])
 
     def has_link(self, name: str, target: str) -> bool:
         """Return whether it has this link: then the execution did not make it."""
@@ -110,7 +115,6 @@ class Staged:
         self._original = original
         self._directory = directory
         self._bounds = bounds
-        self.sha256 = ""
 
     @property
     def _top(self) -> str:
@@ -119,11 +123,14 @@ class Staged:
     def read(self, source: Source) -> None:
         """Unpack the stream; raises as `Unpacking.read`."""
         with Unpacking(self._directory, self._bounds, may_leave=self._original.has_link) as unpacking:
-            self.sha256 = unpacking.read(source).sha256
+            unpacking.read(source)
             unpacking.commit()
 
     def apply(self) -> None:
         """Change the host's files as the execution has changed its copies: all of them, or none.
+
+        Everything that can be known before is checked before anything is changed. What the disk refuses in the middle
+        ends it there.
 
         Raises:
             CopyRefused: Something is not as it was sent any more, or became something else in the machine.
@@ -132,16 +139,19 @@ class Staged:
         before, after = self._original.listing, _list(self._top, self._bounds)
         changed = sorted(name for name, entry in after.items() if not entry.is_alike(before.get(name)))
         removed = sorted(before.keys() - after.keys(), reverse=True)
+        if not changed and not removed:
+            return
         for name in changed:
             if after[name].kind == "link" and _gets_out(name, after):
                 raise CopyRefused("it is a link that leads out of the copied directory", name)
-        now = _list(self._original.path, _unbounded(), skipped=STAGE_PREFIX)
+        now = _list(self._original.path, _unbounded(), skipped=posixpath.basename(self._directory))
         for name in (*changed, *removed):
             self._require_untouched(name, before.get(name), now.get(name), after.get(name))
+        self._require_places(changed, removed, now, after)
         if not self._original.is_directory:
-            self._overwrite()
+            self._overwrite(after[""])
             return
-        root = os.open(self._original.path, DIRECTORY_FLAGS | os.O_NOFOLLOW)
+        root = self._opened(DIRECTORY_FLAGS)
         staged = os.open(self._top, DIRECTORY_FLAGS | os.O_NOFOLLOW)
         try:
             for name in removed:
@@ -153,7 +163,7 @@ class Staged:
             os.close(staged)
 
     def _require_untouched(self, name: str, before: Entry | None, now: Entry | None, after: Entry | None) -> None:
-        shown = posixpath.join(self._original.path, name).rstrip("/")
+        shown = self._shown(name)
         same = (before is None) == (now is None) and (
             before is None or now is None or (before.is_alike(now) and _same_identity(before, now))
         )
@@ -162,24 +172,73 @@ class Staged:
         if name == "" and after is not None and before is not None and before.kind != after.kind:
             raise CopyRefused("it became something else; nothing was written back", shown)
 
-    def _overwrite(self) -> None:
+    def _require_places(self, changed: list[str], removed: list[str], now: Listing, after: Listing) -> None:
+        """Refuse what would fail half-way: a directory that is gone on the host, or one that has got something new."""
+        before = self._original.listing
+        for name in changed:
+            parent = posixpath.dirname(name)
+            if name and _is_directory(before.get(parent)) and not _is_directory(now.get(parent)):
+                raise CopyRefused("its directory is gone on the host; nothing was written back", self._shown(name))
+        touched = (*changed, *removed)
+        gone = {name for name in touched if _is_directory(before.get(name)) and not _is_directory(after.get(name))}
+        for name in now.keys() - before.keys():
+            if any(parent in gone for parent in _parents(name)):
+                raise CopyRefused("it is new on the host, in a directory that was removed", self._shown(name))
+
+    def _shown(self, name: str) -> str:
+        return posixpath.join(self._original.path, name).rstrip("/")
+
+    def _opened(self, flags: int) -> int:
+        """Open the host's file or directory, which has to be the one that was sent."""
+        descriptor = os.open(self._original.path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+        facts = os.fstat(descriptor)
+        if (facts.st_dev, facts.st_ino) != self._original.identity:
+            os.close(descriptor)
+            raise CopyRefused("it was replaced on the host meanwhile", self._original.path)
+        return descriptor
+
+    def _overwrite(self, after: Entry) -> None:
         """Give a granted file its new content, in place: its directory was not granted."""
         source = os.open(self._top, OPEN_FLAGS)
         try:
-            target = os.open(self._original.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            target = self._opened(os.O_WRONLY)
             try:
-                facts = os.fstat(target)
-                if (facts.st_dev, facts.st_ino) != self._original.listing[""].identity[:2]:
-                    raise CopyRefused("it was replaced on the host meanwhile", self._original.path)
-                os.ftruncate(target, 0)
-                while piece := os.read(source, READ_BYTES):
-                    view = memoryview(piece)
-                    while view:
-                        view = view[os.write(target, view) :]
+                _replace_content(target, source)
+                mode = stat.S_IMODE(os.fstat(target).st_mode)
+                if bool(mode & 0o100) != after.is_executable:
+                    os.fchmod(target, _with_execution(mode, is_executable=after.is_executable))
             finally:
                 os.close(target)
         finally:
             os.close(source)
+
+
+def _replace_content(target: int, source: int) -> None:
+    """Write a file anew. Its room is taken first: a full disk must not cost what it has."""
+    size = os.fstat(source).st_size
+    if size:
+        os.posix_fallocate(target, 0, size)
+    while piece := os.read(source, READ_BYTES):
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(target, view) :]
+    os.ftruncate(target, size)
+
+
+def _with_execution(mode: int, *, is_executable: bool) -> int:
+    """Return permissions with or without execution. None that lend the owner's identity: the content is foreign."""
+    plain = mode & 0o777
+    return plain | 0o100 if is_executable else plain & ~0o111
+
+
+def _is_directory(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind == "directory"
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name:
+        name = posixpath.dirname(name)
+        yield name
 
 
 def _gets_out(name: str, listing: Listing) -> bool:
@@ -202,15 +261,15 @@ def _gets_out(name: str, listing: Listing) -> bool:
 
 
 def _same_identity(before: Entry, now: Entry) -> bool:
-    return before.kind == "directory" or before.identity == now.identity
+    return _is_directory(before) or before.identity == now.identity
 
 
 def _unbounded() -> Bounds:
     return Bounds(content_bytes=1 << 62, entries_count=1 << 62)
 
 
-def _list(path: str, bounds: Bounds, skipped: str = "\0") -> Listing:
-    """List a file, or a directory with all below it, following no link."""
+def _list(path: str, bounds: Bounds, skipped: str = "") -> Listing:
+    """List a file, or a directory with all below it, following no link; entries of one name are left out."""
     found: Listing = {}
     parent, name = posixpath.split(path)
     parent_fd = os.open(parent or "/", DIRECTORY_FLAGS)
@@ -240,7 +299,7 @@ def _list_below(  # noqa: PLR0917 - the state of one walk
         if stat.S_ISDIR(facts.st_mode):
             found[path] = Entry("directory", "", False, identity)
             for each in sorted(os.listdir(descriptor)):  # noqa: PTH208 - by descriptor
-                if not each.startswith(skipped):
+                if each != skipped:
                     _list_below(descriptor, each, posixpath.join(path, each), found, room, skipped)
         else:
             with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor
@@ -285,7 +344,17 @@ def _place(root: int, staged: int, path: str, entry: Entry, before: Entry | None
             os.mkdir(name, 0o755, dir_fd=parent)
             return
         if entry.kind == "file" and before is not None and before.kind == "file":
-            mode = stat.S_IMODE(os.lstat(name, dir_fd=parent).st_mode)
-            executable = mode | 0o100 if entry.is_executable else mode & ~0o111
-            os.chmod(name, executable, dir_fd=origin)
+            _keep_owner_and_mode(parent, origin, name, is_executable=entry.is_executable)
         os.rename(name, name, src_dir_fd=origin, dst_dir_fd=parent)
+
+
+def _keep_owner_and_mode(parent: int, origin: int, name: str, *, is_executable: bool) -> None:
+    """Give a new file who owned the one in its place, and what that allowed."""
+    facts = os.lstat(name, dir_fd=parent)
+    mine = os.lstat(name, dir_fd=origin)
+    if (facts.st_uid, facts.st_gid) != (mine.st_uid, mine.st_gid):
+        with contextlib.suppress(
+            PermissionError
+        ):  # who may not give files away has made a new one, as any program does
+            os.chown(name, facts.st_uid, facts.st_gid, dir_fd=origin, follow_symlinks=False)
+    os.chmod(name, _with_execution(stat.S_IMODE(facts.st_mode), is_executable=is_executable), dir_fd=origin)

@@ -150,7 +150,9 @@ def _open_plainly(path: str) -> int:
         ) from error
 
 
-def pack(path: str, sink: Sink, bounds: Bounds, foreign: Sequence[str] = ()) -> Copied:
+def pack(
+    path: str, sink: Sink, bounds: Bounds, foreign: Sequence[str] = (), identity: tuple[int, int] | None = None
+) -> Copied:
     """Write a file or a directory as a stream.
 
     Args:
@@ -158,6 +160,7 @@ def pack(path: str, sink: Sink, bounds: Bounds, foreign: Sequence[str] = ()) -> 
         sink: Where to.
         bounds: How much it may be.
         foreign: Paths below which no link is followed on the way either; see `open_directory`.
+        identity: Device and inode it must have when it is open; None for any.
 
     Raises:
         CopyRefused: It is a link, holds something else than files, directories and links, or is too much.
@@ -172,7 +175,7 @@ def pack(path: str, sink: Sink, bounds: Bounds, foreign: Sequence[str] = ()) -> 
                 raise CopyRefused("it has no name of its own", path)
             if stat.S_ISLNK(os.lstat(name, dir_fd=top_fd).st_mode):
                 raise CopyRefused("it is a symbolic link; name what it leads to", path)
-            _Packer(stream, copied).add(top_fd, name, name, 0)
+            _Packer(stream, copied, identity).add(top_fd, name, name, 0)
     finally:
         os.close(top_fd)
     return copied
@@ -211,9 +214,10 @@ class _Counted:
 
 
 class _Packer:
-    def __init__(self, stream: tarfile.TarFile, copied: Copied) -> None:
+    def __init__(self, stream: tarfile.TarFile, copied: Copied, identity: tuple[int, int] | None) -> None:
         self._stream = stream
         self._copied = copied
+        self._identity = identity
 
     def add(self, parent_fd: int, name: str, path: str, depth: int) -> None:
         if depth > DEPTH_MAX:
@@ -233,6 +237,8 @@ class _Packer:
 
     def _add_opened(self, descriptor: int, path: str, depth: int) -> None:
         facts = os.fstat(descriptor)
+        if depth == 0 and self._identity not in {None, (facts.st_dev, facts.st_ino)}:
+            raise CopyRefused("it is not what was granted any more", path)
         entry = tarfile.TarInfo(path)
         entry.mode = 0o755 if facts.st_mode & 0o100 else 0o644
         if stat.S_ISDIR(facts.st_mode):

@@ -134,7 +134,8 @@ class Stream:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno != errno.EIO:  # nobody has the other end of its terminal open: pty(7)
+            # Nobody has the other end of its terminal open: pty(7); or a guest was ended with something unread: unix(7)
+            if error.errno not in (errno.EIO, errno.ECONNRESET):
                 raise
             data = b""
         if data:

@@ -113,7 +113,7 @@ class QemuMachine:
 
     def console_tail(self) -> str:
         """Return the end of what it has written to its console."""
-        return self._process.tail()
+        return self._process.shown_tail()
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:
         """Return whether QEMU has ended; wait for that so long."""

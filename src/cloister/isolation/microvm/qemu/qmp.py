@@ -97,7 +97,7 @@ class Qmp:
         line, _, self._unread = self._unread.partition(b"\n")
         try:
             answer = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LaunchError("QEMU said something that is not JSON", code="provider.machine") from error
         if not isinstance(answer, dict):
             raise LaunchError("QEMU said something that is not an object", code="provider.machine")
