@@ -49,6 +49,7 @@ from cloister.isolation.wire_messages import HOST_MESSAGES, checked
 from cloister.limits import ResourceLimits
 
 ADOPT_TIMEOUT_S: Final = 20.0
+PREPARE_TIMEOUT_S: Final = 60.0
 CLOCK_SLACK_NS: Final = 2_000_000_000
 """How far the clock of a machine may be from the host's just after it was set."""
 RECEIVE_BYTES: Final = 64 * 1024
@@ -126,6 +127,18 @@ class MachineLink:
             raise WireError("the machine's clock is not the one that was set", code="provider.wire-shape")
         self._porter = Porter(self._connection, self._lose)
         self._porter.start()
+
+    def prepare(self) -> None:
+        """Have the agent make what a plan will need, before it is adopted, so that it is saved with the machine.
+
+        Raises:
+            MachineLost: It does not answer.
+            WireError: It answers with something else.
+        """
+        self._say(encode_json(AGENT, Kind.REHEARSE, {}))
+        frame = self._await(PREPARE_TIMEOUT_S)
+        if (frame.stream, frame.kind) != (AGENT, Kind.REHEARSE):
+            raise WireError("the agent does not prepare itself", code="provider.wire-order")
 
     def attest(self, challenge: dict[str, Any]) -> dict[str, Any]:
         """Have the machine's TPM answer a challenge, before the agent is adopted.

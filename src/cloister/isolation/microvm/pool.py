@@ -18,6 +18,8 @@ from cloister.isolation.microvm.vmm import VmmUsage
 from cloister.limits import MIB
 
 CLOSE_TIMEOUT_S: Final = 30.0
+YIELD_S: Final = 0.25
+"""How long the making of the next machine waits for the execution in the last one: it would take what that needs."""
 
 
 class Waiting(Protocol):
@@ -77,6 +79,7 @@ class MachinePool(Generic[M]):
         self._wanted_count = 0
         self._room_count = self._bounds.size_max
         self._used_s = time.monotonic()
+        self._not_before_s = 0.0
         self._is_open = True
         self._worker: threading.Thread | None = None
 
@@ -101,6 +104,8 @@ class MachinePool(Generic[M]):
             found = self._pop()
             if found is None:
                 self._wanted_count = max(1, min(2 * self._wanted_count, self._bounds.size_max))
+            else:
+                self._not_before_s = self._used_s + YIELD_S
             self._wake()
         return found if found is not None else self._make()
 
@@ -125,6 +130,7 @@ class MachinePool(Generic[M]):
         with self._changed:
             if self._is_open:
                 self._used.append(machine)
+                self._not_before_s = 0.0
                 self._wake()
                 return
         machine.stop()
@@ -166,7 +172,8 @@ class MachinePool(Generic[M]):
         """Make and stop machines until there is nothing to do for long."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._used or self._is_short or not self._is_open, self._idle_s())
+                while not self._has_work() and (rest_s := self._rest_s()) > 0:
+                    self._changed.wait(rest_s)
                 if not self._is_open:
                     return
                 if time.monotonic() - self._used_s >= self._bounds.idle_ms / 1000:
@@ -174,8 +181,8 @@ class MachinePool(Generic[M]):
                     self._used.extend(self._waiting)
                     self._waiting.clear()
                 done = self._used.popleft() if self._used else None
-                if done is None and not self._is_short:
-                    if not self._waiting:
+                if done is None and not self._may_make:
+                    if not self._waiting and not self._is_short:
                         self._worker = None  # the next request starts another
                         return
                     continue
@@ -184,8 +191,17 @@ class MachinePool(Generic[M]):
             else:
                 self._add()
 
-    def _idle_s(self) -> float:
-        return max(0.0, self._used_s + self._bounds.idle_ms / 1000 - time.monotonic())
+    def _has_work(self) -> bool:
+        return bool(self._used) or self._may_make or not self._is_open
+
+    @property
+    def _may_make(self) -> bool:
+        return self._is_short and time.monotonic() >= self._not_before_s
+
+    def _rest_s(self) -> float:
+        """Return how long there is nothing to do if nobody asks for anything."""
+        until_s = self._used_s + self._bounds.idle_ms / 1000
+        return max(0.0, (min(until_s, self._not_before_s) if self._is_short else until_s) - time.monotonic())
 
     def _add(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""

@@ -152,13 +152,13 @@ class MicroVMProvider:
         host: HostCalls | None,
         on_output: OutputObserver | None,
     ) -> ExecutionResult:
-        before = ready.usage()
+        before = ready.processor_usage()
         with CpuWatch(ready.machine, context.limits, self._config.vcpus) as watch:
             try:
                 result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
                 raise watch.error or ready.lost(lost) from lost
-        return replace(result, usage=_joined(result.usage, before, ready.usage()))
+        return replace(result, usage=_joined(result.usage, before, ready.processor_usage()))
 
     def attest(self, limits: ResourceLimits) -> Attestation:
         """Measure what the machines for a run are made of; see `AttestingProvider.attest`.

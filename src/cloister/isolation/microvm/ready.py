@@ -37,6 +37,10 @@ class ReadyMachine:
         """Measure what runs it."""
         return self.machine.usage()
 
+    def processor_usage(self) -> VmmUsage:
+        """Measure the processor time of what runs it."""
+        return self.machine.processor_usage()
+
     def has_ended(self) -> bool:
         """Return whether it has ended."""
         return self.machine.has_ended()

@@ -68,7 +68,7 @@ class SessionServer:
         try:
             record = self._serve()
         finally:
-            usage = self._ready.usage()
+            usage = self._ready.processor_usage()
             self._stop()
             record |= {"wall_us": round((time.monotonic() - self._began_s) * 1e6)}
             counted = {"cpu_user_us": usage.cpu_user_us, "cpu_system_us": usage.cpu_system_us}

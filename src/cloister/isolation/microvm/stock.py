@@ -149,6 +149,10 @@ class Stock:
         with contextlib.ExitStack() as undo:
             undo.callback(machine.stop)
             undo.callback(link.close)
+            try:
+                link.prepare()
+            except MachineLost as lost:
+                raise ReadyMachine(machine, link).lost(lost) from lost
             machine.pause()
             saved = self._snapshots.save(machine, self.binding, self._signer, self._clock.now())
             self._load(saved)

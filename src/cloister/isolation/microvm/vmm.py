@@ -185,6 +185,9 @@ class Machine(Protocol):
     def usage(self) -> VmmUsage:
         """Measure."""
 
+    def processor_usage(self) -> VmmUsage:
+        """Measure processor time, and nothing else."""
+
     def has_ended(self, timeout_s: float = 0.0) -> bool:
         """Return whether the VMM has ended; wait for that so long."""
 

@@ -53,7 +53,7 @@ class CpuWatch:
                 return
 
     def _used_us(self) -> int | None:
-        used = self._machine.usage()
+        used = self._machine.processor_usage()
         if used.cpu_user_us is None or used.cpu_system_us is None:
             return None
         return used.cpu_user_us + used.cpu_system_us

@@ -23,7 +23,7 @@ from cloister.isolation.microvm.guest.frames import (
 from cloister.isolation.process.archive import Bounds, CopyRefused, pack
 from cloister.isolation.process.unpacking import Unpacking
 
-USAGE = {"cpu_user_us": 1, "cpu_system_us": 2, "memory_peak_bytes": 3}
+USAGE = {"cpu_user_us": 1, "cpu_system_us": 2, "memory_peak_bytes": 3, "io_read_bytes": 4, "io_write_bytes": 5}
 PRIVATE = {"free_bytes": 1, "free_inodes": 1}
 ROOM = Bounds(content_bytes=1 << 40, entries_count=1 << 20)
 

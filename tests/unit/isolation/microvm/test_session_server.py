@@ -60,7 +60,7 @@ class FakeReady:
         self.machine = FakeMachine()
         self.link = link
 
-    def usage(self) -> VmmUsage:
+    def processor_usage(self) -> VmmUsage:
         return VmmUsage(cpu_user_us=5, cpu_system_us=None)
 
 

@@ -60,7 +60,7 @@ class FakeMachine:
         os.ftruncate(memory_fd, 256 << 20)
         os.write(state_fd, b"state")
 
-    def usage(self) -> VmmUsage:
+    def processor_usage(self) -> VmmUsage:
         return VmmUsage()
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:

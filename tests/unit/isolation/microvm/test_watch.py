@@ -20,7 +20,7 @@ class Machine:
         self.looks_count = 0
         self.is_stopped = False
 
-    def usage(self) -> VmmUsage:
+    def processor_usage(self) -> VmmUsage:
         self.looks_count += 1
         used_ms = self._used_ms.pop(0) if len(self._used_ms) > 1 else self._used_ms[0]
         if used_ms is None:

@@ -122,6 +122,10 @@ class CloudHypervisorMachine:
         """Measure."""
         return usage.of(self.pid)
 
+    def processor_usage(self) -> VmmUsage:
+        """Measure processor time."""
+        return usage.of_processors(self.pid)
+
     def has_ended(self, timeout_s: float = 0.0) -> bool:
         """Return whether Cloud Hypervisor has ended; wait for that so long."""
         return self._process.has_ended(timeout_s)

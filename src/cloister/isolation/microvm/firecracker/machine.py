@@ -144,6 +144,10 @@ class FirecrackerMachine:
         """Measure."""
         return usage.of(self.pid)
 
+    def processor_usage(self) -> VmmUsage:
+        """Measure processor time."""
+        return usage.of_processors(self.pid)
+
     def metrics(self) -> dict[str, Any]:
         """Return Firecracker's own counters, as they are now.
 

@@ -32,7 +32,7 @@ ABSENT_PAUSE_S: Final = 0.005
 """A port whose host is not there reads as nothing."""
 TURN_MS: Final = 200
 """How often executions are looked after while there are any."""
-BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.POWER_OFF})
+BEFORE_ADOPTION: Final = frozenset({Kind.ADOPT, Kind.ATTEST, Kind.REHEARSE, Kind.POWER_OFF})
 ENTROPY_BYTES_MIN: Final = 32
 Fork: TypeAlias = Callable[[payload.Life, tuple[int, int, int], Group], tuple[int, int]]
 
@@ -71,6 +71,7 @@ class Agent:
         self._streams: dict[int, Stream] = {}
         self._is_adopted = False
         self._groups_count = 0
+        self._check_s = 0.0
         self._door: Door | None = None
         self._worker: worker.Worker | None = None
         self._acts: dict[Kind, Callable[[Frame], None]] = {
@@ -82,6 +83,7 @@ class Agent:
             Kind.RESIZE: self._resize,
             Kind.POWER_OFF: self._power_off,
             Kind.ATTEST: self._attest,
+            Kind.REHEARSE: self._prepare,
         }
 
     def run(self) -> None:
@@ -91,7 +93,6 @@ class Agent:
             PoweredOff: It said so, or is gone.
             WireError: It breaks the protocol.
         """
-        worker.rehearse()
         self._worker = worker.fork(self._new_group())
         self._worker.await_ready()
         kernel.raise_loopback()
@@ -123,11 +124,19 @@ class Agent:
             elif descriptor in at_door:
                 door.attend(descriptor)
         self._reap()
+        self._check()
         for stream in list(self._streams.values()):
-            stream.check()
             if stream.is_over:
                 del self._streams[stream.number]
                 stream.finish()
+
+    def _check(self) -> None:
+        """Look now and then whether executions use too much: it takes longer than most plans."""
+        now_s = time.monotonic()
+        if now_s >= self._check_s:
+            self._check_s = now_s + TURN_MS / 1000
+            for stream in self._streams.values():
+                stream.check()
 
     def _reap(self) -> None:
         """Wait for all that has ended: first processes, and orphans."""
@@ -205,6 +214,10 @@ class Agent:
         if self._prover is None:
             raise WireError("this machine has no TPM", code="provider.wire-order")
         self._send(encode_json(AGENT, Kind.ATTEST, self._prover.answer(frame.data())))
+
+    def _prepare(self, _: Frame) -> None:
+        self._waiting().prepare()
+        self._send(encode_json(AGENT, Kind.REHEARSE, {}))
 
     def _for_stream(self, frame: Frame, act: Callable[[Stream], None]) -> None:
         """Do something for a stream; one that has just ended is not there any more."""

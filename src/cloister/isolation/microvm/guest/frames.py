@@ -37,8 +37,8 @@ class Kind(IntEnum):
     HELLO = 1
     """From the agent, once, before anything else: who it is."""
     ADOPT = 2
-    """From the host: time and randomness; nothing but ATTEST and POWER_OFF is heeded before it. The answer has the same
-    kind."""
+    """From the host: time and randomness; nothing but ATTEST, REHEARSE and POWER_OFF is heeded before it. The answer
+    has the same kind."""
     ORDER = 3
     """From the host: begin a stream by doing this."""
     INPUT = 4
@@ -64,6 +64,8 @@ class Kind(IntEnum):
     """From the agent: something inside wants to be connected to the host, for this purpose."""
     ANSWER = 14
     """From the host: whether it is, and why not. Nothing flows before it."""
+    REHEARSE = 15
+    """From the host: make what a plan will need, as the machine is going to be saved. The answer has the same kind."""
 
 
 class Frame(NamedTuple):

@@ -22,11 +22,26 @@ from cloister.isolation.process.seccomp import install as seccomp
 from cloister.isolation.process.seccomp.calls import Profile
 
 MODULES: Final = "/modules"
+VIRTIO_DEVICES: Final = "/sys/bus/virtio/devices"
+PCI_DEVICES: Final = "/sys/bus/pci/devices"
+DEVICE_OF: Final = {
+    "virtio_blk": 2,
+    "libcrc32c": 2,
+    "erofs": 2,
+    "virtio_console": 3,
+    "virtio-rng": 4,
+    "virtio_balloon": 5,
+    "vsock": 19,
+    "vmw_vsock_virtio_transport_common": 19,
+    "vmw_vsock_virtio_transport": 19,
+}
+"""Modules that are of use with a device only. Source: Virtual I/O Device (VIRTIO) 1.2, 5 Device Types."""
 CHANNEL_WORD: Final = "cloister.channel="
 DRIVES_WORD: Final = "cloister.drives="
 ROOTFS_WORD: Final = "cloister.rootfs="
 CONNECTION_WAIT_S: Final = 20.0
 PAUSE_S: Final = 0.002
+AGENT_PRIORITY: Final = 1
 PORT_NAME: Final = "agent"
 OVER_ROOT: Final = "/run"
 _MOUNTS: Final = (
@@ -79,6 +94,8 @@ def _come_up() -> None:
     for profile in (Profile.PROGRAMS, Profile.GUESTS):
         seccomp.prepare(profile)
     root.prepare(has_drive="rootfs" in drives, has_capabilities="capabilities" in drives)
+    # The agent works before what it has started does, which then need not end before its result is passed on
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(AGENT_PRIORITY))
     Agent(connection_fd, _facts(drives), can_wait=listener is None, prover=prover, listener=listener).run()
 
 
@@ -89,11 +106,36 @@ def _words() -> dict[str, str]:
 
 
 def _load_modules() -> None:
+    """Load the modules that go with this machine's devices; those of buses come first."""
+    has_pci = bool(_entries(PCI_DEVICES))
+    found: set[int] | None = None
     with open(f"{MODULES}/order", encoding="ascii") as file:  # noqa: PTH123
-        for name in file.read().split():
-            # One that does not go with this machine's devices is of no use in it
-            with contextlib.suppress(OSError):
-                kernel.load_module(f"{MODULES}/{name}.ko")
+        names = file.read().split()
+    for name in names:
+        if name.startswith("virtio_pci") and not has_pci:
+            continue
+        if name in DEVICE_OF:
+            found = _virtio_devices() if found is None else found
+            if DEVICE_OF[name] not in found:
+                continue
+        # One that does not go with this kernel is of no use in it
+        with contextlib.suppress(OSError):
+            kernel.load_module(f"{MODULES}/{name}.ko")
+
+
+def _virtio_devices() -> set[int]:
+    found = set()
+    for name in _entries(VIRTIO_DEVICES):
+        with open(f"{VIRTIO_DEVICES}/{name}/device", encoding="ascii") as file:  # noqa: PTH123
+            found.add(int(file.read(), 16))
+    return found
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - the guest imports little
+    except FileNotFoundError:
+        return []
 
 
 def _drives(words: dict[str, str]) -> dict[str, str]:

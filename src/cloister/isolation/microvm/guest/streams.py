@@ -227,4 +227,5 @@ class Rehearsal(Stream):
             self._status = 0
 
     def _release(self) -> None:
-        """Keep the group."""
+        """Keep the group, and count from here."""
+        self._group.count_from_here()

@@ -19,6 +19,7 @@ from cloister.isolation.microvm.guest import kernel, payload
 from cloister.isolation.microvm.guest.groups import Group
 from cloister.isolation.process import privileges, syscalls
 from cloister.isolation.process.seccomp.calls import Profile
+from cloister.isolation.wire import Channel, Side, frame_bytes
 from cloister.limits import ResourceLimits
 
 EMPTY: Final = "/run/empty"
@@ -39,15 +40,6 @@ WIDEST: Final = ResourceLimits(**dict.fromkeys(ResourceLimits.__slots__, ROOM))
 """The order says what holds; this is only what it is narrowed from."""
 
 
-def rehearse() -> None:
-    """Run plans of our own, as they are going to be run."""
-    for take in range(REHEARSALS):
-        for start in rehearsal.prompts(take):
-            ours, theirs = socket.socketpair()
-            with ours, theirs:
-                main.run(main.connect(theirs, WIDEST), WIDEST, start)
-
-
 class Worker:
     """That process, as the agent sees it.
 
@@ -60,6 +52,7 @@ class Worker:
     def __init__(self, pid: int, connection: socket.socket, group: Group) -> None:
         self.pid = pid
         self.group = group
+        self._limits: ResourceLimits | None = None
         self._connection = connection
 
     def await_ready(self) -> None:
@@ -70,6 +63,15 @@ class Worker:
         """
         if self._connection.recv(len(READY)) != READY:
             raise ChildProcessError("the process for plans has ended before there was one")
+
+    def prepare(self) -> None:
+        """Have it run plans of our own, and wait for that."""
+        channel = Channel(self._connection, Side.HOST, frame_bytes(WIDEST))
+        for take in range(REHEARSALS):
+            for start in rehearsal.prompts(take):
+                self._connection.sendall(REHEARSE)
+                channel.send(start)
+                channel.receive()
 
     def rehearse(self, limits: ResourceLimits) -> int:
         """Bound it and have it expect a plan after which it stays; return a connection for the caller to close."""
@@ -84,7 +86,10 @@ class Worker:
         return self._connection.detach()
 
     def _bound(self, limits: ResourceLimits) -> None:
-        """Bound what it uses from here on."""
+        """Bound what it uses from here on; it takes a third of a plan's time, and a rehearsal has usually done it."""
+        if limits == self._limits:
+            return
+        self._limits = limits
         self.group.bound(limits)
         used_s = self.group.count_from_here() // 1_000_000 + 1
         for which, value in privileges.limits_table(limits).items():
@@ -120,7 +125,6 @@ def _live(descriptor: int) -> NoReturn:
     os.dup2(null, 0)
     os.dup2(null, 1)
     syscalls.close_range(CHANNEL_FD + 1, syscalls.LAST_FD)
-    rehearse()  # once more, for the pages that a fork has to copy
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL_FD)

@@ -17,8 +17,8 @@ from typing import Final
 from cloister.errors import InternalError
 
 ENTRY: Final = "cloister.isolation.microvm.guest.init"
-ROOTS: Final = (ENTRY, "cloister.isolation.guest.main")
-"""Where the search begins; the second is what the first becomes for each execution."""
+ROOTS: Final = (ENTRY, "cloister.isolation.microvm.guest.prepared", "cloister.isolation.guest.main")
+"""Where the search begins; the last is what the first becomes for each execution."""
 PLACE: Final = "cloister"
 """Directory of the set inside the image."""
 PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest", "isolation.process.seccomp")

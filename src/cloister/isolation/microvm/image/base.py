@@ -18,15 +18,20 @@ from cloister.isolation.microvm.image.bytecode import compiled
 from cloister.isolation.microvm.image.debian import lay_links
 from cloister.isolation.microvm.image.elf import ElfFile
 from cloister.isolation.microvm.image.modules import builtin_names, in_load_order
+from cloister.isolation.microvm.image.preparing import prepared
 from cloister.isolation.microvm.image.source import Source
-from cloister.isolation.microvm.image.tree import Tree
+from cloister.isolation.microvm.image.tree import File, Tree
 
 INIT: Final = f"""#!/usr/bin/python3 -ISEB
 import sys
 
 sys.path.insert(0, "/{agent.PLACE}")
+from cloister.isolation.microvm.guest import prepared
+
+prepared.use()
 from {agent.ENTRY} import main
 
+prepared.finish()
 main()
 """
 """The first process. The kernel hands a script one argument: isolated, without `site`, no bytecode written."""
@@ -84,6 +89,7 @@ def fill(tree: Tree, source: Source, release: str, agent_sources: Mapping[str, b
     _add_python(tree, source)
     modules = _add_modules(tree, source, release)
     compiler = _add_agent(tree, agent_sources, source.python)
+    _add_prepared(tree, agent_sources, source.python)
     return Base(
         agent_sha256=agent.set_sha256(agent_sources),
         agent_files_count=len(agent_sources),
@@ -146,6 +152,17 @@ def _add_modules(tree: Tree, source: Source, release: str) -> tuple[str, ...]:
 
 def _add_agent(tree: Tree, sources: Mapping[str, bytes], python: str) -> str:
     return _add_compiled(tree, [(f"{agent.PLACE}/{path}", data) for path, data in sources.items()], python)
+
+
+def _add_prepared(tree: Tree, sources: Mapping[str, bytes], python: str) -> None:
+    def bytecode(path: str) -> tuple[str, bytes] | None:
+        for top in (agent.PLACE, f"usr/lib/python{python}"):
+            node = tree.get(f"{top}/{path}c")
+            if isinstance(node, File):
+                return f"/{top}/{path}", tree.content(node)
+        return None
+
+    tree.add_file(f"{agent.PLACE}/prepared", [prepared(sources, agent.ENTRY, python, bytecode)])
 
 
 def _add_compiled(tree: Tree, sources: list[tuple[str, bytes]], python: str) -> str:

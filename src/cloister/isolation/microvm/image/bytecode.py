@@ -67,7 +67,7 @@ def compiled(files: Sequence[tuple[str, bytes]], python: str) -> Compiled:
     request = b"".join(
         _SIZE.pack(len(name := path.encode())) + name + _SIZE.pack(len(source)) + source for path, source in files
     )
-    command = [_interpreter(python), "-I", "-S", "-B", "-c", _SCRIPT]
+    command = [interpreter(python), "-I", "-S", "-B", "-c", _SCRIPT]
     done = subprocess.run(command, input=request, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
     version, *outputs = _parted(done.stdout) or [None]
     if done.returncode != 0 or version is None or len(outputs) != len(files):
@@ -87,7 +87,12 @@ def _parted(data: bytes) -> list[bytes | None]:
     return outputs
 
 
-def _interpreter(python: str) -> str:
+def interpreter(python: str) -> str:
+    """Return an interpreter of a version.
+
+    Raises:
+        ProviderUnavailable: `provider.image-python`: there is none.
+    """
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     program = sys.executable if own == python else shutil.which(f"python{python}")
     if not program:

@@ -17,6 +17,9 @@ from cloister.isolation.microvm.vmm import Accelerator, Drive, MachineSpec
 
 TRANSLATION_MIB: Final = 64
 """TCG's buffer for translated code; it grows to this only as code is run."""
+TRANSLATED: Final = "max,-erms,-fsrm"
+"""What a translated machine has for a processor: all that QEMU can, but for the promise that repeated byte moves are
+fast. Kernel and C library would then move memory byte by byte, each byte translated."""
 SERIAL_WORDS: Final = "cloister.channel=serial"
 CONSOLE_WORDS: Final = "console=ttyS0"
 STEADY_WORDS: Final = "tsc=reliable"
@@ -79,7 +82,7 @@ def render(
         *("-global", "migration.send-configuration=off"),  # the saved state of devices has none
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *("-M", "microvm,acpi=on,rtc=on,pic=off,pit=off,isa-serial=on,suppress-vmdesc=on,memory-backend=memory"),
-        *("-accel", _accel(accelerator), "-cpu", "host" if accelerator is Accelerator.KVM else "max"),
+        *("-accel", _accel(accelerator), "-cpu", _PROCESSORS[accelerator]),
         *("-smp", str(spec.vcpus), "-m", f"{spec.memory_mib}M"),
         *("-object", _memory(spec, handed.memory, is_shared=is_shared)),
         *("-chardev", f"socket,id=control,fd={handed.control}", "-mon", "chardev=control,mode=control"),
@@ -115,6 +118,9 @@ def boot_words(base: str, *, tsc_khz: int | None, has_tpm: bool = False) -> str:
     if has_tpm:
         words.append(tpm_words())
     return " ".join(words)
+
+
+_PROCESSORS: Final = {Accelerator.KVM: "host", Accelerator.TCG: TRANSLATED}
 
 
 def _accel(accelerator: Accelerator) -> str:

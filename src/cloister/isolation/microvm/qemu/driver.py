@@ -194,7 +194,7 @@ def _handed(
 def processor(accelerator: Accelerator) -> str:
     """Return what a saved machine expects of the processor: nothing of this one when it is translated."""
     if accelerator is Accelerator.TCG:
-        return f"translated: max, counter of {counter.khz() // 10_000} 10 MHz"
+        return f"translated: {command.TRANSLATED}, counter of {counter.khz() // 10_000} 10 MHz"
     with open("/proc/cpuinfo", encoding="utf-8") as table:  # noqa: PTH123
         facts = re.findall(r"^(vendor_id|cpu family|model|stepping|flags)\s*: (.*)$", table.read(), re.MULTILINE)
     own = "\n".join(f"{name}={value}" for name, value in facts[:5])

@@ -111,6 +111,10 @@ class QemuMachine:
         """Measure."""
         return usage.of(self.pid, owns_shared=self._memory_fd is not None)
 
+    def processor_usage(self) -> VmmUsage:
+        """Measure processor time."""
+        return usage.of_processors(self.pid)
+
     def console_tail(self) -> str:
         """Return the end of what it has written to its console."""
         return self._process.shown_tail()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from tests.unit.isolation.microvm.agents import PRIVATE, USAGE
 from cloister.errors import WireError
 from cloister.isolation.microvm.guest import root
 from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Decoder, Frame, Kind
-from cloister.isolation.microvm.guest.streams import CREDIT_STEP_BYTES, Stream
+from cloister.isolation.microvm.guest.streams import CREDIT_STEP_BYTES, Rehearsal, Stream
 from cloister.limits import ResourceLimits
 
 
@@ -19,12 +20,19 @@ class FakeGroup:
 
     def __init__(self) -> None:
         self.used_us = 0
+        self.moved_bytes: int | None = None
         self.limit: str | None = None
         self.ends = 0
         self.is_removed = False
 
     def cpu_us(self) -> int:
         return self.used_us
+
+    def transferred_bytes(self) -> int | None:
+        return self.moved_bytes
+
+    def count_from_here(self) -> int:
+        return 0
 
     def reached(self) -> str | None:
         return self.limit
@@ -41,7 +49,7 @@ class FakeGroup:
 
 
 class Setting:
-    def __init__(self, *, is_guest: bool = False) -> None:
+    def __init__(self, *, is_guest: bool = False, kind: type[Stream] = Stream, pid: int | None = None) -> None:
         self.group = FakeGroup()
         self.sent: list[Frame] = []
         self._decoder = Decoder()
@@ -55,8 +63,8 @@ class Setting:
             take, self.stdout = os.pipe()
             facts = {"input_fd": give, "output_fd": take}
         self.facts = facts
-        self.stream = Stream(
-            number=1, pid=os.getpid(), group=self.group, limits=ResourceLimits(cpu_ms=1_000), send=self._send, **facts
+        self.stream = kind(
+            number=1, pid=pid or os.getpid(), group=self.group, limits=ResourceLimits(cpu_ms=1_000), send=self._send, **facts
         )  # type: ignore[arg-type]
 
     def _send(self, data: bytes) -> None:
@@ -150,6 +158,44 @@ def test_what_uses_too_much_processor_time_is_ended_once(setting) -> None:
     setting.stream.check()
     setting.stream.check()
     assert setting.group.ends == 1
+
+
+def test_what_moves_too_much_from_drives_is_ended(setting) -> None:
+    allowed = setting.stream.limits.io_bytes
+    for moved_bytes, ends in ((None, 0), (allowed, 0), (allowed + 1, 1)):
+        setting.group.moved_bytes = moved_bytes
+        setting.stream.check()
+        assert setting.group.ends == ends
+
+
+def test_the_end_of_a_rehearsal_ends_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(root, "private_space", lambda: PRIVATE)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        setting = Setting(is_guest=True, kind=Rehearsal, pid=process.pid)
+        kept = os.dup(setting.facts["input_fd"])
+        setting.stream.take_input(b"plan")
+        assert setting.payload.recv(10) == b"plan"
+        setting.stream.kill()
+        assert setting.stream.is_over
+        setting.stream.finish()
+        assert (process.poll(), setting.group.ends, setting.group.is_removed) == (None, 0, False)
+        process.kill()
+    assert setting.sent[-1].kind is Kind.STATUS
+    os.write(kept, b"next")
+    assert setting.payload.recv(10) == b"next"
+    os.close(kept)
+    setting.payload.close()
+
+
+def test_a_process_that_dies_in_a_rehearsal_is_told_of(monkeypatch) -> None:
+    monkeypatch.setattr(root, "private_space", lambda: PRIVATE)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        setting = Setting(is_guest=True, kind=Rehearsal, pid=process.pid)
+        process.kill()
+    setting.stream.has_ended(9)
+    setting.stream.finish()
+    assert setting.sent[-1].data()["report"]["status"] == 9
+    setting.payload.close()
 
 
 def test_the_last_word_says_how_it_ended_and_gives_everything_back(setting, monkeypatch) -> None:
