@@ -236,6 +236,8 @@ class Agent:
         limits = ResourceLimits(**order["limits"])
         stream = _BEGINNINGS[order["do"]](self, frame.stream, order, limits)
         if stream is not None:
+            if not self._streams:
+                self._check_s = time.monotonic() + TURN_MS / 1000
             self._streams[frame.stream] = stream
 
     def _new_group(self) -> Group:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PATH = "/cloister/prepared"
 LENGTH_BYTES = 8
+DISPENSABLE = ("_bz2", "_hashlib", "_lzma")
+"""Libraries that nothing of the agent's needs: it compresses nothing, and the interpreter digests by itself."""
 _undo: list[Any] = []
 
 
@@ -44,6 +46,8 @@ def use(path: str = PATH) -> None:
         posix.close(descriptor)
         return
     sys.meta_path.insert(0, Finder(descriptor, LENGTH_BYTES + length, modules))
+    modules_of_all: dict[str, Any] = sys.modules
+    modules_of_all.update(dict.fromkeys(DISPENSABLE))
     # `dataclasses` loads it to describe classes without a docstring; ours have one
     sys.modules["inspect"] = type(sys)("inspect")
     _give(methods, patterns)

@@ -18,23 +18,27 @@ from cloister.isolation.microvm.image.bytecode import compiled
 from cloister.isolation.microvm.image.debian import lay_links
 from cloister.isolation.microvm.image.elf import ElfFile
 from cloister.isolation.microvm.image.modules import builtin_names, in_load_order
-from cloister.isolation.microvm.image.preparing import prepared
+from cloister.isolation.microvm.image.preparing import HEADER_BYTES, prepared
 from cloister.isolation.microvm.image.source import Source
 from cloister.isolation.microvm.image.tree import File, Tree
 
+PREPARED: Final = "cloister/isolation/microvm/guest/prepared.pyc"
 INIT: Final = f"""#!/usr/bin/python3 -ISEB
+import marshal
 import sys
 
 sys.path.insert(0, "/{agent.PLACE}")
-from cloister.isolation.microvm.guest import prepared
-
-prepared.use()
+prepared = {{}}
+with open("/{agent.PLACE}/{PREPARED}", "rb") as file:
+    exec(marshal.loads(file.read()[{HEADER_BYTES}:]), prepared)
+prepared["use"]()
 from {agent.ENTRY} import main
 
-prepared.finish()
+prepared["finish"]()
 main()
 """
-"""The first process. The kernel hands a script one argument: isolated, without `site`, no bytecode written."""
+"""The first process. The kernel hands a script one argument: isolated, without `site`, no bytecode written. The first
+module is not imported, as what looks for modules would be loaded for it alone."""
 DIRECTORIES: Final = {
     "capabilities": 0o755, "dev": 0o755, "etc": 0o755, "payload": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755,
     "sys": 0o755, "tmp": 0o1777,
