@@ -20,6 +20,7 @@ from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
 from cloister.errors import InputError
 from cloister.isolation.factory import ProviderFactory, Surroundings
+from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.provider import ProbeReport
 from cloister.plan.attesting import QuotedMachine, quote_machine
 from cloister.plan.host_authorizer import make_authorizer
@@ -118,6 +119,11 @@ class RuntimeLife:
     def probe(self) -> tuple[ProbeReport, ...]:
         """Probe every provider: what works here, with the evidence."""
         return self._providers.probe_all()
+
+    def monitoring(self) -> tuple[MonitoringStats, ...]:
+        """Measure the machines that this runtime has now, by provider; nothing for providers without machines."""
+        self._require_open()
+        return self._providers.monitoring()
 
     def close(self) -> None:
         """End the sessions and the providers' processes, and close the chain. Idempotent."""

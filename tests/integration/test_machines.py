@@ -14,6 +14,7 @@ import pytest
 
 from cloister.authority.context import RuntimeContext
 from cloister.errors import DigestMismatch, GuestError, InputError, LimitExceeded
+from cloister.isolation.monitoring import MachineState
 from cloister.plan.session import Session
 from cloister.runtime import Runtime
 
@@ -185,6 +186,24 @@ def test_machines_without_snapshots_are_booted(command: Command, tmp_path: Path)
     assert command(*words)["value"] == 3
     shown = command("attest", "show", "last")
     assert '"snapshot_sha256": null' in json.dumps(shown)
+
+
+def test_what_machines_are_doing_is_measured(machine_home: Path) -> None:
+    with Runtime.open(machine_home) as runtime:
+        assert runtime.monitoring() == ()
+        runtime.run("1", context=RuntimeContext.pure(), provider="microvm")
+        with runtime.session(context=EXEC, provider="microvm"):
+            (seen,) = runtime.monitoring()
+            assert (seen.provider, seen.vmm, seen.count(MachineState.SESSION)) == ("microvm", "qemu", 1)
+            assert seen.restored_count + seen.booted_count >= 2
+            held = next(each for each in seen.machines if each.state is MachineState.SESSION)
+            status = Path(f"/proc/{held.pid}/status").read_text()
+            assert "qemu" in status
+            assert 0 < held.private_bytes <= held.memory_bytes + held.resident_bytes
+            assert held.cpu_user_us > 0
+            json.dumps(seen.to_dict())
+        (left,) = runtime.monitoring()
+        assert left.count(MachineState.SESSION) == 0
 
 
 @pytest.fixture

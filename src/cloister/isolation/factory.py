@@ -18,6 +18,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import KEY_BYTES_MIN, TokenIssuer, TokenVerifier
 from cloister.clock import Clock, SystemClock
 from cloister.errors import ConfigError, ProviderError, ProviderUnavailable, quoted
+from cloister.isolation.monitoring import MonitoredProvider, MonitoringStats
 from cloister.isolation.provider import IsolationProvider, ProbeReport, Shortfall
 
 if TYPE_CHECKING:
@@ -135,6 +136,12 @@ class ProviderFactory:
         The names of single VMMs are left out: the best of them is the microVM provider's.
         """
         return tuple(self._probe(name) for name in NAMES if name not in VMMS)
+
+    def monitoring(self) -> tuple[MonitoringStats, ...]:
+        """Return what the machines of each provider that was created are doing, where it has machines."""
+        with self._lock:
+            created = list(self._created.values())
+        return tuple(each.monitoring() for each in created if isinstance(each, MonitoredProvider))
 
     def _probe(self, name: str) -> ProbeReport:
         try:

@@ -15,7 +15,7 @@ from typing import Final
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import PublicKey
 from cloister.authority.level import IsolationLevel
-from cloister.errors import LaunchError
+from cloister.errors import ConfigError, LaunchError, quoted
 from cloister.isolation.microvm import kvm
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
@@ -103,6 +103,11 @@ def choose(name: str, home: Path, config: MachineConfig) -> Choice:
     if name in (MICROVM, QEMU):
         accelerator = Accelerator.KVM if findings.is_usable else Accelerator.TCG
         return Choice(vmm=QEMU, accelerator=accelerator, findings=findings)
+    if name not in _CREATE:
+        names = ", ".join((MICROVM, *_CREATE))
+        raise ConfigError(
+            f"there is no provider of machines {quoted(name)}", code="config.provider", hint=f"choose one of {names}"
+        )
     return Choice(vmm=name, accelerator=Accelerator.KVM, findings=findings)
 
 

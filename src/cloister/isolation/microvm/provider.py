@@ -29,12 +29,14 @@ from cloister.isolation.microvm.image.store import ImageStore
 from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.session import MicroVMSession
 from cloister.isolation.microvm.snapshot import DIRECTORY, Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
 from cloister.isolation.microvm.watch import CpuWatch
+from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.provider import (
     ExecutionContext,
@@ -86,6 +88,7 @@ class MicroVMProvider:
         self._vmm: Vmm | None = None
         self._parts: MachineParts | None = None
         self._stocks: dict[MachineSpec, Stock] = {}
+        self._roster = Roster()
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -153,12 +156,25 @@ class MicroVMProvider:
         on_output: OutputObserver | None,
     ) -> ExecutionResult:
         before = ready.processor_usage()
-        with CpuWatch(ready.machine, context.limits, self._config.vcpus) as watch:
+        with CpuWatch(ready.machine, context.limits) as watch:
             try:
                 result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
                 raise watch.error or ready.lost(lost) from lost
         return replace(result, usage=_joined(result.usage, before, ready.processor_usage()))
+
+    def monitoring(self) -> MonitoringStats:
+        """Measure the machines that are there; see `MonitoredProvider.monitoring`."""
+        return MonitoringStats(
+            provider=self.name,
+            vmm=self._choice.vmm,
+            accelerator=self._choice.accelerator.value,
+            machines=self._roster.gauges(),
+            booted_count=self._roster.booted_count,
+            restored_count=self._roster.restored_count,
+            boot_ms=self._roster.boot_ms,
+            restore_ms=self._roster.restore_ms,
+        )
 
     def attest(self, limits: ResourceLimits) -> Attestation:
         """Measure what the machines for a run are made of; see `AttestingProvider.attest`.
@@ -232,6 +248,7 @@ class MicroVMProvider:
             signer=signer,
             clock=self._clock,
             on_boot=self._record_boot,
+            roster=self._roster,
         )
 
     def _record_boot(self, boot_ms: int) -> None:

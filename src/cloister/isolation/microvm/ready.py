@@ -5,6 +5,7 @@ Owns what is known of it from both sides, and what it means when the conversatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from cloister.errors import CloisterError, GuestCrashed
@@ -24,14 +25,23 @@ class ReadyMachine:
     Args:
         machine: It, running.
         link: To its agent.
+        on_stop: Told when it is stopped.
     """
 
-    def __init__(self, machine: Machine, link: MachineLink) -> None:
+    def __init__(
+        self, machine: Machine, link: MachineLink, on_stop: Callable[[ReadyMachine], None] = lambda _: None
+    ) -> None:
         self.machine = machine
         self.link = link
+        self._on_stop = on_stop
 
     def __repr__(self) -> str:
         return f"ReadyMachine({self.machine!r})"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of what runs it."""
+        return self.machine.pid
 
     def usage(self) -> VmmUsage:
         """Measure what runs it."""
@@ -62,3 +72,4 @@ class ReadyMachine:
         """End it. Idempotent."""
         self.link.close()
         self.machine.stop()
+        self._on_stop(self)

@@ -26,6 +26,7 @@ from cloister.isolation.microvm.session_server import SessionServer
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import SavedState
+from cloister.isolation.monitoring import MachineState
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
 from cloister.isolation.process.lanes import Lane
@@ -69,6 +70,7 @@ class MicroVMSession(ProcessSession):
         Raises:
             CloisterError: It could not be built.
         """
+        stock.roster.turn(ready, MachineState.SESSION)
         with contextlib.ExitStack() as undo:
             undo.callback(stock.retire, ready)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000

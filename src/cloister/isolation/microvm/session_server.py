@@ -19,10 +19,9 @@ import tty
 from collections.abc import Callable
 from typing import Any, Final
 
-from cloister.errors import LaunchError
 from cloister.isolation.microvm.parcel import Parcel, as_report
 from cloister.isolation.microvm.ready import ReadyMachine
-from cloister.isolation.process import session_orders
+from cloister.isolation.process import reports, session_orders
 from cloister.isolation.process.session_orders import Order, OrderKind
 from cloister.isolation.process.spec import SandboxSpec
 
@@ -117,7 +116,16 @@ class SessionServer:
         os.close(order_fd)
         report = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, report_fd)
         self._used_s = time.monotonic()
-        self._ready.link.porter.begin(self._parcel(order, report, streams))
+        try:
+            parcel = self._parcel(order, report, streams)
+        except OSError as error:
+            failure = reports.failure("mechanism", step="terminal", errno=error.errno, detail=str(error))
+            with report, contextlib.suppress(OSError):  # nobody waits for it any more
+                report.send(reports.to_bytes(failure))
+            for each in streams:
+                os.close(each)
+        else:
+            self._ready.link.porter.begin(parcel)
         return True
 
     def _parcel(self, order: Order, report: socket.socket, streams: list[int]) -> Parcel:
@@ -151,15 +159,11 @@ def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:
 
     The terminal that the program sees is in the machine and does the work of one; this one only looks like it to the
     code that attends to a session.
+
+    Raises:
+        OSError: There are too many on this host.
     """
-    try:
-        master, slave = os.openpty()
-    except OSError as error:
-        raise LaunchError(
-            f"no terminal can be opened on this host: {error.strerror}",
-            code="provider.launcher",
-            hint="try again later",
-        ) from error
+    master, slave = os.openpty()
     tty.setraw(slave, termios.TCSANOW)
     termios.tcsetwinsize(slave, window)
     report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])

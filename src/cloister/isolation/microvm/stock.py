@@ -21,9 +21,11 @@ from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool
 from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import ChannelKind, Machine, MachineSpec, SavedState, Vmm
+from cloister.isolation.monitoring import MachineState
 from cloister.isolation.provider import PlanProgram
 
 BOOT_TIMEOUT_S: Final = 120.0
@@ -45,6 +47,7 @@ class Stock:
         signer: Signs what is saved.
         clock: Says what time it is, and gives each machine its randomness.
         on_boot: Told how many milliseconds a boot took, to the agent's greeting.
+        roster: Of the machines that are there; one of its own when left out.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Stock:
         signer: Signer,
         clock: Clock,
         on_boot: Callable[[int], None],
+        roster: Roster | None = None,
     ) -> None:
         self._vmm = vmm
         self._parts = parts
@@ -70,6 +74,7 @@ class Stock:
         self._loaded: LoadedSnapshot | None = None
         self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool, make_ahead=self._warmed)
         self._on_boot = on_boot
+        self.roster: Final = roster or Roster()
 
     def __repr__(self) -> str:
         return f"Stock({self._spec.memory_mib} MiB, {self._pool!r})"
@@ -97,13 +102,17 @@ class Stock:
             CloisterError: None could be made; see `Vmm.boot`, `Vmm.restore` and `SnapshotStore`.
         """
         if not self._config.keeps_snapshots:
-            return self.booted()
+            return self._working(self.booted())
         with self._lock:
             if self._loaded is None:
                 first = self._find_or_save()
                 if first is not None:
-                    return first
-        return self._pool.take()
+                    return self._working(first)
+        return self._working(self._pool.take())
+
+    def _working(self, ready: ReadyMachine) -> ReadyMachine:
+        self.roster.turn(ready, MachineState.WORKING)
+        return ready
 
     def take_to_be_saved(self) -> ReadyMachine:
         """Return a machine that nobody has used, and that can be saved while it is used."""
@@ -174,7 +183,9 @@ class Stock:
             link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
             undo.callback(link.close)
             self._greeted(machine, link)
-            self._on_boot(round((time.monotonic() - begun_s) * 1000))
+            boot_ms = _since_ms(begun_s)
+            self.roster.booted(boot_ms)
+            self._on_boot(boot_ms)
             undo.pop_all()
         return machine, link
 
@@ -198,6 +209,7 @@ class Stock:
 
     def restored_from(self, saved: SavedState, *, can_be_saved: bool = False) -> ReadyMachine:
         """Restore a machine and make it ready."""
+        begun_s = time.monotonic()
         machine = self._vmm.restore(saved, can_be_saved=can_be_saved)
         with contextlib.ExitStack() as undo:
             undo.callback(machine.stop)
@@ -207,6 +219,7 @@ class Stock:
                 self._greeted(machine, link)  # connections end with a save, so the agent has greeted anew
             ready = self._adopted(machine, link)
             undo.pop_all()
+        self.roster.restored(_since_ms(begun_s))
         return ready
 
     def _greeted(self, machine: Machine, link: MachineLink) -> None:
@@ -222,7 +235,7 @@ class Stock:
 
     def _adopted(self, machine: Machine, link: MachineLink) -> ReadyMachine:
         """Set its clock, and give it randomness that no other machine has."""
-        ready = ReadyMachine(machine, link)
+        ready = ReadyMachine(machine, link, self.roster.leave)
         with contextlib.ExitStack() as undo:
             undo.callback(ready.stop)
             try:
@@ -230,6 +243,7 @@ class Stock:
             except MachineLost as lost:
                 raise ready.lost(lost) from lost
             undo.pop_all()
+        self.roster.enter(ready, self._spec)
         return ready
 
     def close(self) -> None:
@@ -239,6 +253,10 @@ class Stock:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
+
+
+def _since_ms(begun_s: float) -> int:
+    return round((time.monotonic() - begun_s) * 1000)
 
 
 def _now_ns(clock: Clock) -> int:

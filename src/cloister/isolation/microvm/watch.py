@@ -6,6 +6,7 @@ may have been taken over.
 
 from __future__ import annotations
 
+import os
 import threading
 from types import TracebackType
 from typing import Final, Self
@@ -24,19 +25,19 @@ class CpuWatch:
     Args:
         machine: Stopped when it is over the limit.
         limits: Of the execution.
-        vcpus: Processors of the machine.
+        processors_count: Processors of the host: a VMM that was taken over uses as many as there are.
 
     Attributes:
         error: The limit that was reached; None while none was.
     """
 
-    def __init__(self, machine: Machine, limits: ResourceLimits, vcpus: int = 1) -> None:
+    def __init__(self, machine: Machine, limits: ResourceLimits, processors_count: int | None = None) -> None:
         self._machine = machine
         self._limits = limits
         self._done = threading.Event()
         self.error: LimitExceeded | None = None
-        # Where the deadline comes first there is nothing to watch; a machine cannot use more than its processors do
-        is_needed = limits.cpu_ms < limits.wall_ms * vcpus
+        # Where the deadline comes first there is nothing to watch
+        is_needed = limits.cpu_ms < limits.wall_ms * (processors_count or os.cpu_count() or 1)
         self._thread = threading.Thread(target=self._watch, name="cloister-cpu", daemon=True) if is_needed else None
 
     def _watch(self) -> None:

@@ -78,8 +78,11 @@ class Peer:
 
 
 def adopt(peer: Peer, clock_ns: int | None = None) -> None:
-    """Answer to being adopted, with the clock that was set or another one."""
-    given = peer.await_kind(Kind.ADOPT).data()
+    """Answer to being adopted, with the clock that was set or another one; before that, to being prepared."""
+    while (frame := peer.next()).kind is Kind.REHEARSE:
+        peer.say_json(0, Kind.REHEARSE, {})
+    assert frame.kind is Kind.ADOPT
+    given = frame.data()
     peer.say_json(0, Kind.ADOPT, {"clock_ns": given["clock_ns"] if clock_ns is None else clock_ns})
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cloister.authority.level import IsolationLevel
-from cloister.errors import ProviderUnavailable
+from cloister.errors import ConfigError, ProviderUnavailable
 from cloister.isolation.microvm import choice
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
@@ -50,6 +50,13 @@ def test_one_that_needs_kvm_is_refused_without_and_nothing_else_is_taken(monkeyp
         found.create(None)  # type: ignore[arg-type]  # it is refused before it is confined
     assert caught.value.code == "provider.kvm"
     assert findings.reason in caught.value.message
+
+
+def test_there_are_no_machines_of_another_name(monkeypatch, tmp_path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        chosen(monkeypatch, tmp_path, "xen", USABLE)
+    assert caught.value.code == "config.provider"
+    assert "cloud-hypervisor" in (caught.value.hint or "")
 
 
 def test_people_are_told_which_vmm_it_is_and_what_kvm_is_worth(monkeypatch, tmp_path) -> None:

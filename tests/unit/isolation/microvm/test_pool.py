@@ -88,6 +88,28 @@ def test_more_wait_after_each_time_that_none_did(maker) -> None:
     pool.close()
 
 
+def test_the_next_is_made_when_the_last_has_done_its_work(maker, monkeypatch) -> None:
+    monkeypatch.setattr("cloister.isolation.microvm.pool.YIELD_S", 60)
+    pool = pool_of(maker)
+    pool.take()
+    assert pool.wait_until_full(10)
+    taken = pool.take()
+    assert not pool.wait_until_full(0.2)
+    pool.retire(taken)
+    assert pool.wait_until_full(10)
+    assert taken.is_stopped
+    pool.close()
+
+
+def test_those_that_wait_are_made_otherwise_than_those_that_are_asked_for() -> None:
+    asked, ahead = Maker(), Maker()
+    pool: MachinePool[Made] = MachinePool(asked, PoolBounds(size_max=1), make_ahead=ahead)
+    assert pool.take() is asked.made[0]
+    assert pool.wait_until_full(10)
+    assert pool.take() is ahead.made[0]
+    pool.close()
+
+
 def test_memory_bounds_how_many_wait() -> None:
     maker = Maker(private_bytes=40 * MIB)
     pool = pool_of(maker, size_max=8, memory_bytes=100 * MIB)

@@ -2,6 +2,7 @@
 
 import array
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -139,6 +140,23 @@ def test_a_copy_names_its_path(setting, kind) -> None:
     report, reading = setting.order(replace(PROGRAM, kind=kind, path="/tmp/x"))
     told = setting.peer.await_kind(Kind.ORDER).data()
     assert (told["do"], told["path"]) == (kind.value, "/tmp/x")
+    report.close()
+    os.close(reading)
+
+
+def test_a_terminal_that_cannot_be_had_ends_its_order_and_not_the_session(setting, monkeypatch) -> None:
+    def fail() -> tuple[int, int]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "openpty", fail)
+        report, reading = setting.order(replace(PROGRAM, window=(24, 80)))
+        told = json.loads(report.recv(1 << 16))
+    assert (told["failed"], told["step"], told["errno"]) == ("mechanism", "terminal", errno.ENOSPC)
+    report.close()
+    os.close(reading)
+    report, reading = setting.order(PROGRAM)
+    assert setting.peer.await_kind(Kind.ORDER).data()["argv"] == ["true"]
     report.close()
     os.close(reading)
 

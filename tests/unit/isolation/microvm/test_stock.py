@@ -134,9 +134,20 @@ def hang_up(peer: Peer) -> None:
     peer.connection.shutdown(socket.SHUT_RDWR)
 
 
+def silent_at_preparation(peer: Peer) -> None:
+    peer.say_json(0, Kind.HELLO, HELLO)
+    peer.await_kind(Kind.REHEARSE)
+
+
+def wrong_at_preparation(peer: Peer) -> None:
+    silent_at_preparation(peer)
+    peer.say_json(0, Kind.ADOPT, {})
+
+
 def silent_at_adoption(peer: Peer) -> None:
     peer.say_json(0, Kind.HELLO, HELLO)
-    peer.await_kind(Kind.ADOPT)
+    while peer.next().kind is not Kind.ADOPT:
+        peer.say_json(0, Kind.REHEARSE, {})
 
 
 MEASURED = Measurements(
@@ -149,6 +160,7 @@ MEASURED = Measurements(
 def short_times(monkeypatch) -> None:
     monkeypatch.setattr(stock, "BOOT_TIMEOUT_S", 0.2)
     monkeypatch.setattr(link, "ADOPT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(link, "PREPARE_TIMEOUT_S", 0.2)
 
 
 @pytest.fixture
@@ -206,6 +218,30 @@ def test_one_whose_agent_is_not_is_stopped_and_nothing_is_left_open(stock_of, li
     assert vmm.made[0].is_stopped
     made.close()
     assert len(list(os.scandir("/proc/self/fd"))) <= before
+
+
+@pytest.mark.parametrize(("life", "kind"), [(silent_at_preparation, GuestCrashed), (wrong_at_preparation, WireError)])
+def test_one_that_does_not_prepare_itself_is_not_saved(stock_of, tmp_path, life, kind) -> None:
+    vmm = FakeVmm(life)
+    with pytest.raises(kind):
+        stock_of(vmm).take()
+    assert vmm.made[0].is_stopped
+    assert not (tmp_path / "snapshots").exists()
+
+
+def test_only_a_machine_that_will_be_saved_is_prepared(stock_of) -> None:
+    asked: list[Kind] = []
+
+    def listening(peer: Peer) -> None:
+        peer.say_json(0, Kind.HELLO, HELLO)
+        while (frame := peer.next()).kind is Kind.REHEARSE:
+            asked.append(frame.kind)
+            peer.say_json(0, Kind.REHEARSE, {})
+        peer.say_json(0, Kind.ADOPT, {"clock_ns": frame.data()["clock_ns"]})
+
+    for keeps_snapshots, expected in ((False, []), (True, [Kind.REHEARSE])):
+        stock_of(FakeVmm(listening), keeps_snapshots=keeps_snapshots).take().stop()
+        assert asked == expected
 
 
 @pytest.mark.parametrize("life", [wrong_clock, hang_up, silent_at_adoption, garbage])

@@ -36,8 +36,8 @@ def short_interval(monkeypatch) -> None:
     monkeypatch.setattr("cloister.isolation.microvm.watch.INTERVAL_S", 0.005)
 
 
-def watched(machine: Machine, limits: ResourceLimits = LIMITS, vcpus: int = 1) -> CpuWatch:
-    with CpuWatch(machine, limits, vcpus) as watch:
+def watched(machine: Machine, limits: ResourceLimits = LIMITS, processors: int = 1) -> CpuWatch:
+    with CpuWatch(machine, limits, processors) as watch:
         wait_until(lambda: machine.is_stopped or machine.looks_count > 10, 1.0)
     return watch
 
@@ -74,7 +74,7 @@ def test_where_the_deadline_comes_first_nothing_is_watched() -> None:
 
 def test_several_processors_can_use_more_than_the_deadline_has() -> None:
     machine = Machine(0, 100_000)
-    assert watched(machine, ResourceLimits(cpu_ms=1_000, wall_ms=1_000), vcpus=2).error is not None
+    assert watched(machine, ResourceLimits(cpu_ms=1_000, wall_ms=1_000), processors=2).error is not None
 
 
 def test_the_thread_ends_with_it() -> None:

@@ -63,9 +63,8 @@ class Setting:
             take, self.stdout = os.pipe()
             facts = {"input_fd": give, "output_fd": take}
         self.facts = facts
-        self.stream = kind(
-            number=1, pid=pid or os.getpid(), group=self.group, limits=ResourceLimits(cpu_ms=1_000), send=self._send, **facts
-        )  # type: ignore[arg-type]
+        limits = ResourceLimits(cpu_ms=1_000)
+        self.stream = kind(number=1, pid=pid or os.getpid(), group=self.group, limits=limits, send=self._send, **facts)  # type: ignore[arg-type]
 
     def _send(self, data: bytes) -> None:
         self.sent += self._decoder.feed(data)
