@@ -234,6 +234,7 @@ class MicroVMProvider:
             return self._stocks[spec]
 
     def _make_stock(self, spec: MachineSpec) -> Stock:
+        ImageStore(self._home).require(self._config.image)
         signer = Signer.load(AuditHome(self._home).key_path)
         if self._parts is None:
             self._parts = load_parts(self._home, self._config, signer.public_key)

@@ -70,6 +70,7 @@ def _give(methods: dict[str, Any], patterns: dict[Any, Any]) -> None:
 
     def undo() -> None:
         given.exec, compiler.compile = builtins.exec, make
+        sys.modules.pop("inspect")
 
     given.exec, compiler.compile = execute, compiled
     _undo.append(undo)

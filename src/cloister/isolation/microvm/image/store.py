@@ -136,6 +136,16 @@ class ImageStore:
             raise
         return Image(manifest, path, descriptor)
 
+    def require(self, name: str) -> None:
+        """Refuse a name of which there is no image.
+
+        Raises:
+            ConfigError: `config.image`: no name of an image.
+            ProviderUnavailable: `provider.image`: there is no image of that name.
+        """
+        if not (self.directory / require_name(name)).is_dir():
+            raise self._absent(name)
+
     def remove(self, name: str) -> None:
         """Remove an image; whoever has it open keeps it until it is closed.
 
@@ -144,9 +154,8 @@ class ImageStore:
             ProviderUnavailable: `provider.image`: there is no image of that name.
             ProviderError: `provider.image-store`: it cannot be removed.
         """
-        path = self.directory / require_name(name)
-        if not path.is_dir():
-            raise self._absent(name)
+        self.require(name)
+        path = self.directory / name
         with self._prepared():
             place = self._fresh(_DISCARDED)
             path.rename(place)
