@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import Final
 
 from cloister.errors import ConfigError
@@ -68,6 +68,8 @@ class ResourceLimits:
 
     def narrow(self, other: ResourceLimits) -> ResourceLimits:
         """Return the smaller of both limits, field by field."""
+        if all(map(ge, _values(self), _values(other))):
+            return other
         return ResourceLimits(**dict(zip(self.__slots__, map(min, _values(self), _values(other)), strict=True)))
 
     def to_dict(self) -> dict[str, int]:

@@ -1,0 +1,36 @@
+"""Limits of one execution: narrowing takes the smaller of each, whichever side it is on, and never widens."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloister.errors import ConfigError
+from cloister.limits import ResourceLimits
+
+NAMES = ResourceLimits.__slots__
+some_limits = st.fixed_dictionaries({name: st.integers(1, 2**40) for name in NAMES}).map(lambda f: ResourceLimits(**f))
+
+
+@given(some_limits, some_limits)
+def test_narrowing_takes_the_smaller_of_each(one, other) -> None:
+    narrowed = one.narrow(other)
+    assert narrowed == other.narrow(one)
+    for name in NAMES:
+        assert getattr(narrowed, name) == min(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_that_is_wider_in_a_single_field_is_not_taken_whole(name) -> None:
+    usual = ResourceLimits()
+    wider = replace(usual, **{name: getattr(usual, name) + 1})
+    assert usual.narrow(wider) == usual
+    assert wider.narrow(usual) == usual
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "5", None])
+def test_no_limit_can_be_switched_off(value) -> None:
+    with pytest.raises(ConfigError):
+        ResourceLimits(wall_ms=value)
+    assert ResourceLimits(wall_ms=1).wall_ms == 1
