@@ -112,6 +112,15 @@ def test_doctor_says_that_the_mock_isolates_nothing(cloister: Cloister) -> None:
     assert "BROKEN" not in shown
 
 
+@pytest.mark.parametrize(("word", "status"), [("--version", 0), ("no-such-command", 2)])
+def test_the_package_can_be_run_as_the_command(word: str, status: int) -> None:
+    by_name = subprocess.run([sys.executable, "-m", "cloister", word], capture_output=True, text=True, check=False)
+    script = Path(sys.executable).with_name("cloister")
+    by_script = subprocess.run([script, word], capture_output=True, text=True, check=False)
+    assert (by_name.returncode, by_name.stdout) == (by_script.returncode, by_script.stdout)
+    assert by_name.returncode == status
+
+
 def test_explain_names_what_no_grant_can_help(cloister: Cloister, plan: Plan) -> None:
     unknown = cloister("explain", plan('(call :ccos.io.read-fil "/srv/x")'), "--allow", "ccos.io.read-file")
     assert unknown.status == 3
