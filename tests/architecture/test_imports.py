@@ -30,7 +30,8 @@ ORDER = [
     {"editor"},
     {"repl"},
     {"serve", "mcp", "cluster"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
