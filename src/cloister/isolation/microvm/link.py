@@ -12,11 +12,11 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from cloister.errors import CloisterError, WireError
+from cloister.errors import WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
 from cloister.isolation.microvm import greeting, interpreting
@@ -88,10 +88,14 @@ class MachineLink:
         self._connection = connection
         self._decoder = Decoder()
         self._porter: Porter | None = None
-        self._on_lost: Callable[[CloisterError], None] = lambda _: None
 
     def __repr__(self) -> str:
         return f"MachineLink({self._porter!r})" if self._porter is not None else "MachineLink(not adopted)"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the conversation has ended that began when the agent was adopted."""
+        return self._porter is not None and self._porter.lost is not None
 
     @property
     def porter(self) -> Porter:
@@ -125,7 +129,7 @@ class MachineLink:
         took_ns = time.monotonic_ns() - begun_ns
         if type(theirs_ns) is not int or not -CLOCK_SLACK_NS <= theirs_ns - clock_ns <= took_ns + CLOCK_SLACK_NS:
             raise WireError("the machine's clock is not the one that was set", code="provider.wire-shape")
-        self._porter = Porter(self._connection, self._lose)
+        self._porter = Porter(self._connection)
         self._porter.start()
 
     def prepare(self) -> None:
@@ -162,13 +166,6 @@ class MachineLink:
             self._connection.sendall(data)
         except OSError as error:
             raise hung_up(error.strerror or "") from error
-
-    def _lose(self, error: CloisterError) -> None:
-        self._on_lost(error)
-
-    def when_lost(self, act: Callable[[CloisterError], None]) -> None:
-        """Have something done, in another thread, when the machine is not to be used any more."""
-        self._on_lost = act
 
     def _await(self, timeout_s: float) -> Frame:
         deadline_s = time.monotonic() + timeout_s

@@ -5,6 +5,7 @@ Owns the record of it while it runs. Who moves its bytes is `porter`'s.
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import time
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind
 from cloister.isolation.microvm.statuses import Ended
+from cloister.isolation.process import reports
 
 NEVER_S: Final = float("inf")
 
@@ -67,3 +69,8 @@ def as_record(ended: Ended) -> bytes:
 def as_report(ended: Ended) -> bytes:
     """Return how an execution of a session ended in the words of a warden; nothing when it is not known."""
     return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""
+
+
+def too_long(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what a kernel would say of a program with arguments that are too long for an order."""
+    return reports.failure("exec", program=str(order.get("argv", ["?"])[0]), errno=errno.E2BIG)

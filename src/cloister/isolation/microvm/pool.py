@@ -54,6 +54,11 @@ class PoolBounds:
 M = TypeVar("M", bound=Waiting)
 
 
+def closed() -> ProviderError:
+    """Return the error for whoever asks for a machine too late."""
+    return ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
+
+
 class MachinePool(Generic[M]):
     """The machines of one snapshot.
 
@@ -159,7 +164,7 @@ class MachinePool(Generic[M]):
 
     def _require_open(self) -> None:
         if not self._is_open:
-            raise ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
+            raise closed()
 
     def _wake(self) -> None:
         """Have the worker look; called with the lock held."""
@@ -186,10 +191,13 @@ class MachinePool(Generic[M]):
                         self._worker = None  # the next request starts another
                         return
                     continue
-            if done is not None:
-                done.stop()
-            else:
-                self._add()
+            try:
+                if done is not None:
+                    done.stop()
+                else:
+                    self._add()
+            except Exception:  # noqa: BLE001 - this thread stops all that were used; whoever asks next meets the reason
+                self._give_up()
 
     def _has_work(self) -> bool:
         return bool(self._used) or self._may_make or not self._is_open
@@ -203,16 +211,24 @@ class MachinePool(Generic[M]):
         until_s = self._used_s + self._bounds.idle_ms / 1000
         return max(0.0, (min(until_s, self._not_before_s) if self._is_short else until_s) - time.monotonic())
 
+    def _give_up(self) -> None:
+        """Make none until somebody asks again."""
+        with self._changed:
+            self._wanted_count = 0
+            self._changed.notify_all()
+
     def _add(self) -> None:
         """Make one that nobody has asked for yet. When that goes wrong, whoever asks will be told."""
         try:
             made = self._make_ahead()
         except (CloisterError, OSError):
-            with self._changed:
-                self._wanted_count = 0
-                self._changed.notify_all()
+            self._give_up()
             return
-        each_bytes = made.usage().private_bytes
+        try:
+            each_bytes = made.usage().private_bytes
+        except BaseException:
+            made.stop()
+            raise
         with self._changed:
             if each_bytes:
                 self._room_count = min(self._bounds.size_max, self._bounds.memory_bytes // each_bytes)

@@ -15,13 +15,14 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Final
 
 from cloister.errors import CloisterError, InternalError, WireError, quoted
 from cloister.isolation.microvm import statuses
 from cloister.isolation.microvm.guest.frames import (
     AGENT,
+    HEADER,
+    ORDER_BYTES_MAX,
     STREAMS_MAX,
     WINDOW_BYTES,
     Decoder,
@@ -32,7 +33,7 @@ from cloister.isolation.microvm.guest.frames import (
     encode_json,
 )
 from cloister.isolation.microvm.inward import Inward
-from cloister.isolation.microvm.parcel import NEVER_S, Parcel
+from cloister.isolation.microvm.parcel import NEVER_S, Parcel, too_long
 from cloister.isolation.microvm.statuses import Ended
 
 READ_BYTES: Final = 64 * 1024
@@ -53,12 +54,13 @@ class Porter:
 
     Args:
         connection: To the agent; closed by `close`.
-        on_lost: Called once, in the porter's thread, when the machine is not to be used any more, with why.
+
+    Attributes:
+        lost: Why the machine is not to be used any more; None while it can be.
     """
 
-    def __init__(self, connection: socket.socket, on_lost: Callable[[CloisterError], None]) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._on_lost = on_lost
         self._decoder = Decoder()
         self._lock = threading.Lock()
         self._new: list[Parcel] = []
@@ -128,13 +130,10 @@ class Porter:
         self._is_open = False
         if self._is_concluded:
             return
-        lost = self.lost or statuses.hung_up("the machine was stopped")
         with self._lock:
             self._is_concluded = True
             parcels, self._new = [*self._parcels.values(), *self._new], []
         self._parcels.clear()
-        if self.lost is not None:
-            self._on_lost(lost)
         self.inward.close()
         for parcel in parcels:
             self._finish(parcel, parcel.ended or self._unended(parcel))
@@ -214,10 +213,14 @@ class Porter:
                 parcel.is_ending = True
                 self._finish(parcel, Ended(report=None, limit=None, usage={}))
                 continue
+            order = encode_json(number, Kind.ORDER, parcel.order)
+            if len(order) - HEADER.size > ORDER_BYTES_MAX:
+                self._finish(parcel, Ended(report=too_long(parcel.order), limit=None, usage={}))
+                continue
             self._parcels[number] = parcel
             for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
                 os.set_blocking(descriptor, False)
-            self._unsent += encode_json(number, Kind.ORDER, parcel.order)
+            self._unsent += order
             if parcel.input_fd >= 0:
                 self._take_input(number, parcel)
 

@@ -18,7 +18,7 @@ from cloister.audit.signer import Signer
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
-from cloister.errors import CloisterError, ProviderError
+from cloister.errors import CloisterError
 from cloister.isolation.attestation import Attestation
 from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
@@ -28,6 +28,7 @@ from cloister.isolation.microvm.image.boot_report import record_boot
 from cloister.isolation.microvm.image.store import ImageStore
 from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
+from cloister.isolation.microvm.pool import closed
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.session import MicroVMSession
@@ -209,7 +210,7 @@ class MicroVMProvider:
 
     def _running(self) -> tuple[Vmm, MachineParts]:
         if self._vmm is None or self._parts is None:
-            raise _closed()
+            raise closed()
         return self._vmm, self._parts
 
     def open_session(self, context: SessionContext) -> MicroVMSession:
@@ -228,7 +229,7 @@ class MicroVMProvider:
         spec = self._config.spec_for(limits)
         with self._lock:
             if self._is_closed:
-                raise _closed()
+                raise closed()
             if spec not in self._stocks:
                 self._stocks[spec] = self._make_stock(spec)
             return self._stocks[spec]
@@ -254,6 +255,10 @@ class MicroVMProvider:
 
     def _record_boot(self, boot_ms: int) -> None:
         """Note beside the image how long it takes to boot, for `cloister image show`, and tidy up after older ones."""
+        with contextlib.suppress(CloisterError, OSError):  # the machine is as good without
+            self._note_boot(boot_ms)
+
+    def _note_boot(self, boot_ms: int) -> None:
         store, image_ids = ImageStore(self._home), set()
         for name in store.names():
             with contextlib.suppress(CloisterError), store.open(name) as image:
@@ -285,10 +290,6 @@ class MicroVMProvider:
             self._confinement.close()
         if parts is not None:
             parts.close()
-
-
-def _closed() -> ProviderError:
-    return ProviderError("the microVM provider is closed", code="provider.closed", hint="create a new one")
 
 
 def _joined(inside: Usage, before: VmmUsage, after: VmmUsage) -> Usage:

@@ -52,8 +52,8 @@ class ReadyMachine:
         return self.machine.processor_usage()
 
     def has_ended(self) -> bool:
-        """Return whether it has ended."""
-        return self.machine.has_ended()
+        """Return whether it has ended, or cannot be spoken to any more."""
+        return self.machine.has_ended() or self.link.is_lost
 
     def lost(self, lost: MachineLost) -> CloisterError:
         """Return why the conversation with its agent ended, as far as can be seen from outside."""

@@ -7,9 +7,11 @@ For several threads.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from cloister.audit.signer import Signer
@@ -19,7 +21,7 @@ from cloister.isolation.guest import rehearsal
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.parts import MachineParts
-from cloister.isolation.microvm.pool import MachinePool
+from cloister.isolation.microvm.pool import MachinePool, closed
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
@@ -72,6 +74,7 @@ class Stock:
         self._clock = clock
         self._lock = threading.Lock()
         self._loaded: LoadedSnapshot | None = None
+        self._is_closed = False
         self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool, make_ahead=self._warmed)
         self._on_boot = on_boot
         self.roster: Final = roster or Roster()
@@ -120,7 +123,7 @@ class Stock:
             return self.booted()
         with self._lock:
             first = self._find_or_save() if self._loaded is None else None
-        return first or self.restored_from(self._require_loaded().saved, can_be_saved=True)
+        return first or self._restored(can_be_saved=True)
 
     def retire(self, machine: ReadyMachine) -> None:
         """Have a machine stopped that was used."""
@@ -140,6 +143,9 @@ class Stock:
             return self._require_loaded().snapshot
 
     def _require_loaded(self) -> LoadedSnapshot:
+        """Return the snapshot; called with the lock held."""
+        if self._is_closed:
+            raise closed()
         if self._loaded is None:
             self._load(self._snapshots.get(self.binding.snapshot_id, self._signer.public_key))
         assert self._loaded is not None  # noqa: S101 - loading raises or sets it
@@ -149,7 +155,12 @@ class Stock:
         self._loaded = self._snapshots.load(snapshot, self._parts.boot.drives)
 
     def _find_or_save(self) -> ReadyMachine | None:
-        """Load the snapshot; when there is none, boot a machine, save it and return it, ready."""
+        """Load the snapshot; when there is none, boot a machine, save it and return it, ready.
+
+        Called with the lock held.
+        """
+        if self._is_closed:
+            raise closed()
         found = self._snapshots.find(self.binding, self._signer.public_key)
         if found is not None:
             self._load(found)
@@ -166,6 +177,11 @@ class Stock:
             saved = self._snapshots.save(machine, self.binding, self._signer, self._clock.now())
             self._load(saved)
             machine.resume()
+            if self._vmm.channel is ChannelKind.VSOCK:  # whose connections end with a save
+                link.close()
+                link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
+                undo.callback(link.close)
+                self._greeted(machine, link)
             ready = self._adopted(machine, link)
             undo.pop_all()
         return ready
@@ -189,8 +205,16 @@ class Stock:
             undo.pop_all()
         return machine, link
 
-    def _restored(self) -> ReadyMachine:
-        return self.restored_from(self._require_loaded().saved)
+    def _restored(self, *, can_be_saved: bool = False) -> ReadyMachine:
+        """Restore a machine from the snapshot, by descriptors of its own: the snapshot may be given back meanwhile."""
+        with self._lock:
+            saved = self._require_loaded().saved
+            own = [os.dup(saved.memory_fd), os.dup(saved.state_fd)]
+        try:
+            return self.restored_from(replace(saved, memory_fd=own[0], state_fd=own[1]), can_be_saved=can_be_saved)
+        finally:
+            for each in own:
+                os.close(each)
 
     def _warmed(self) -> ReadyMachine:
         """Restore a machine for the pool, and have it run plans of our own, in every step as it will run the one.
@@ -250,6 +274,7 @@ class Stock:
         """Stop all that wait or were used, and give the saved memory back. Idempotent."""
         self._pool.close()
         with self._lock:
+            self._is_closed = True
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()

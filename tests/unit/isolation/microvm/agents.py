@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister.isolation.microvm.guest.frames import (
+    ORDER_BYTES_MAX,
     WINDOW_BYTES,
     Decoder,
     Frame,
@@ -38,7 +39,7 @@ class Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self._decoder = Decoder()
+        self._decoder = Decoder(ORDER_BYTES_MAX)
         self._frames: list[Frame] = []
 
     def next(self, timeout_s: float = 5.0) -> Frame:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.unit.isolation.microvm.agents import wait_until
 
-from cloister.errors import CloisterError, EgressDenied, WireError
+from cloister.errors import EgressDenied, WireError
 from cloister.isolation.microvm.guest.door import Door
 from cloister.isolation.microvm.guest.frames import (
     INWARD_MAX,
@@ -38,16 +39,10 @@ class Agent:
         self.connection, theirs = socket.socketpair()
         self.connection.settimeout(TIMEOUT_S)
         self.peers: list[socket.socket] = []
-        self.lost: list[CloisterError] = []
-        self.is_lost = threading.Event()
-        self.porter = Porter(theirs, self._lose)
+        self.porter = Porter(theirs)
         self.porter.start()
         self._decoder = Decoder()
         self._frames: deque[Frame] = deque()
-
-    def _lose(self, error: CloisterError) -> None:
-        self.lost.append(error)
-        self.is_lost.set()
 
     def say(self, *frames: bytes) -> None:
         self.connection.sendall(b"".join(frames))
@@ -61,8 +56,9 @@ class Agent:
         return self._frames.popleft()
 
     def code_lost(self) -> str:
-        assert self.is_lost.wait(TIMEOUT_S)
-        return self.lost[0].code
+        assert wait_until(lambda: self.porter.lost is not None, TIMEOUT_S)
+        assert self.porter.lost is not None
+        return self.porter.lost.code
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from tests.unit.isolation.microvm.agents import wait_until
 
 from cloister.errors import LaunchError, ProviderError
 from cloister.isolation.microvm.pool import MachinePool, PoolBounds
@@ -98,6 +99,29 @@ def test_the_next_is_made_when_the_last_has_done_its_work(maker, monkeypatch) ->
     pool.retire(taken)
     assert pool.wait_until_full(10)
     assert taken.is_stopped
+    pool.close()
+
+
+def test_a_defect_in_the_background_does_not_keep_what_was_used_from_being_stopped(maker) -> None:
+    def broken() -> Made:
+        raise RuntimeError("can't start new thread")
+
+    pool: MachinePool[Made] = MachinePool(maker, PoolBounds(), make_ahead=broken)
+    for _ in range(3):
+        taken = pool.take()
+        pool.retire(taken)
+        assert wait_until(lambda each=taken: each.is_stopped)  # type: ignore[misc]
+    pool.close()
+
+
+def test_one_that_cannot_be_measured_is_stopped(maker, monkeypatch) -> None:
+    def fail(made: Made) -> VmmUsage:
+        raise RuntimeError("no figures")
+
+    pool = pool_of(maker)
+    monkeypatch.setattr(Made, "usage", fail)
+    pool.take()
+    assert wait_until(lambda: len(maker.made) > 1 and maker.made[-1].is_stopped)
     pool.close()
 
 

@@ -1,6 +1,7 @@
 """The host's end of the connection to an agent: what a machine says is bounded, ends in time, or ends the machine."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 from tests.unit.isolation.microvm.agents import USAGE, Peer, status, wait_until
 
-from cloister.errors import CloisterError, InternalError
+from cloister.errors import InternalError
 from cloister.isolation.microvm import porter
-from cloister.isolation.microvm.guest.frames import HEADER, STREAMS_MAX, WINDOW_BYTES, Kind
+from cloister.isolation.microvm.guest.frames import HEADER, ORDER_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES, Kind
 from cloister.isolation.microvm.parcel import Parcel, as_record, as_report
 from cloister.isolation.microvm.porter import CREDIT_STEP_BYTES, Porter
 from cloister.isolation.microvm.statuses import MachineLost
@@ -31,12 +32,11 @@ class Carried:
         self.take, output_fd = os.pipe2(os.O_CLOEXEC) if has_output else (-1, -1)
         self.take_errors, errors_fd = os.pipe2(os.O_CLOEXEC) if has_output else (-1, -1)
         self.parcel = Parcel(
-            order={"do": "program"},
             input_fd=input_fd,
             output_fd=output_fd,
             errors_fd=errors_fd,
             control=theirs,
-            **{"finish": as_record, **facts},  # type: ignore[arg-type]
+            **{"order": {"do": "program"}, "finish": as_record, **facts},  # type: ignore[arg-type]
         )
         carrier.begin(self.parcel)
 
@@ -61,8 +61,7 @@ class Setting:
         ours, theirs = socket.socketpair()
         self.connection = ours
         self.peer = Peer(theirs)
-        self.losses: list[CloisterError] = []
-        self.porter = Porter(ours, self.losses.append)
+        self.porter = Porter(ours)
         self._carried: list[Carried] = []
 
     def begin(self, **facts: object) -> Carried:
@@ -91,10 +90,10 @@ def short_grace(monkeypatch) -> None:
 
 def lost_code(setting: Setting) -> str:
     """The code of what the machine was given up for."""
-    assert wait_until(lambda: bool(setting.losses))
-    assert setting.porter.lost is setting.losses[0]
+    assert wait_until(lambda: setting.porter.lost is not None)
     assert setting.peer.is_hung_up()
-    return setting.losses[0].code
+    assert setting.porter.lost is not None
+    return setting.porter.lost.code
 
 
 def test_an_execution_is_carried_both_ways_and_its_end_is_told(setting) -> None:
@@ -113,7 +112,7 @@ def test_an_execution_is_carried_both_ways_and_its_end_is_told(setting) -> None:
     assert record["wall_us"] > 0
     assert (carried.output(), os.read(carried.take_errors, 10)) == (b"out", b"err")
     assert setting.porter.parcels_count == 0
-    assert setting.losses == []
+    assert setting.porter.lost is None
 
 
 def test_executions_have_numbers_of_their_own(setting) -> None:
@@ -175,7 +174,7 @@ def test_a_window_of_output_is_kept_for_a_slow_reader(setting) -> None:
     while len(taken) < WINDOW_BYTES:
         taken += os.read(carried.take, 1 << 16)
     assert carried.record()["status"] == 0
-    assert setting.losses == []
+    assert setting.porter.lost is None
 
 
 @pytest.mark.parametrize("kind", [Kind.OUTPUT, Kind.ERRORS])
@@ -248,7 +247,7 @@ def test_an_execution_is_ended_at_its_deadline(setting) -> None:
     setting.peer.await_kind(Kind.END)
     setting.peer.say_json(1, Kind.STATUS, status(9))
     assert carried.record()["killed_for"][0] == "wall_ms"
-    assert setting.losses == []
+    assert setting.porter.lost is None
 
 
 def test_an_agent_that_says_nothing_after_a_deadline_loses_the_machine(setting, short_grace) -> None:
@@ -293,9 +292,22 @@ def test_the_end_of_the_connection_ends_all_executions(setting) -> None:
     assert carried[0].output() == b""
 
 
+@pytest.mark.parametrize(("length", "is_sent"), [(1_000_000, True), (ORDER_BYTES_MAX, False)])
+def test_an_order_that_no_agent_takes_is_an_error_of_its_own(setting, length, is_sent) -> None:
+    carried = setting.begin(order={"do": "program", "argv": ["/bin/echo", "x" * length]})
+    if is_sent:
+        assert len(setting.peer.await_kind(Kind.ORDER).data()["argv"][1]) == length
+        return
+    record = carried.record()
+    assert (record["reported"]["failed"], record["reported"]["errno"]) == ("exec", errno.E2BIG)
+    setting.begin()
+    setting.peer.await_kind(Kind.ORDER)
+    assert setting.porter.lost is None
+
+
 def test_what_begins_after_the_end_ends_at_once(setting) -> None:
     setting.peer.connection.close()
-    assert wait_until(lambda: bool(setting.losses))
+    assert wait_until(lambda: setting.porter.lost is not None)
     carried = setting.begin()
     assert "status" not in carried.record()
     assert carried.output() == b""
@@ -309,7 +321,7 @@ def test_what_is_closed_is_not_lost() -> None:
     made.porter.close()
     made.porter.close()
     assert "status" not in carried.record()
-    assert made.losses == []
+    assert made.porter.lost is None
     assert made.connection.fileno() == -1
     made.close()
 
@@ -344,7 +356,7 @@ def test_more_executions_than_there_are_numbers_end_and_the_others_go_on(setting
     assert "status" not in setting.begin(has_output=False).record()
     setting.peer.say_json(1, Kind.STATUS, status())
     assert carried[0].record()["status"] == 0
-    assert setting.losses == []
+    assert setting.porter.lost is None
 
 
 def test_a_terminal_that_is_gone_does_not_cost_the_machine(setting) -> None:
@@ -359,7 +371,7 @@ def test_a_terminal_that_is_gone_does_not_cost_the_machine(setting) -> None:
         setting.peer.next(2.5 * porter.TERMINAL_TURN_S)
     setting.peer.say_json(1, Kind.STATUS, status())
     assert carried.record()["status"] == 0
-    assert setting.losses == []
+    assert setting.porter.lost is None
 
 
 def test_a_defect_that_nobody_thought_of_ends_the_machine_and_is_named(setting) -> None:

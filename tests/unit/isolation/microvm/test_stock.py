@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.isolation.microvm.agents import Peer, adopt
+from tests.unit.isolation.microvm.agents import Peer, adopt, wait_until
 
 from cloister.audit.signer import Signer
 from cloister.clock import ManualClock
-from cloister.errors import CloisterError, GuestCrashed, LaunchError, WireError
+from cloister.errors import CloisterError, GuestCrashed, LaunchError, ProviderError, WireError
 from cloister.isolation.microvm import link, stock
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.guest.frames import VERSION, Kind
@@ -31,23 +31,31 @@ CONSOLE = "[    1.0] Kernel panic - not syncing: no working init found"
 class FakeMachine:
     """A machine without a VMM: its agent is a thread that does what a test says."""
 
-    def __init__(self, life: Life, *, is_dead: bool = False, save_error: Exception | None = None) -> None:
-        self._connection, theirs = socket.socketpair()
-        self._theirs = theirs
+    def __init__(
+        self,
+        life: Life,
+        *,
+        is_dead: bool = False,
+        save_error: Exception | None = None,
+        next_life: Life | None = None,
+    ) -> None:
         self.is_stopped = False
         self.pid = None
         self._is_dead = is_dead
         self._save_error = save_error
-        self._life = life
-        self._thread = threading.Thread(target=self._live, daemon=True)
-        self._thread.start()
-
-    def _live(self) -> None:
-        with contextlib.suppress(EOFError, OSError):  # it is stopped
-            self._life(Peer(self._theirs))
+        self._lives = [life, *([] if next_life is None else [next_life])]
+        self._opened: list[tuple[socket.socket, threading.Thread]] = []
 
     def connect(self, timeout_s: float) -> socket.socket:
-        return self._connection
+        ours, theirs = socket.socketpair()
+        thread = threading.Thread(target=self._live, args=(self._lives.pop(0), theirs), daemon=True)
+        self._opened.append((theirs, thread))
+        thread.start()
+        return ours
+
+    def _live(self, life: Life, connection: socket.socket) -> None:
+        with contextlib.suppress(EOFError, OSError):  # it is stopped
+            life(Peer(connection))
 
     def pause(self) -> None:
         pass
@@ -74,18 +82,21 @@ class FakeMachine:
 
     def stop(self) -> None:
         self.is_stopped = True
-        self._theirs.close()
-        self._thread.join(5)
+        for connection, thread in self._opened:
+            with contextlib.suppress(OSError):  # it has hung up itself
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            connection.close()
 
 
 class FakeVmm:
     """Makes them, one for each life, and remembers all."""
 
     name = "fake"
-    channel = ChannelKind.SERIAL
     accelerator = Accelerator.TCG
 
-    def __init__(self, *lives: Life, **facts: object) -> None:
+    def __init__(self, *lives: Life, channel: ChannelKind = ChannelKind.SERIAL, **facts: object) -> None:
+        self.channel = channel
         self._lives = list(lives)
         self._facts = facts
         self.made: list[FakeMachine] = []
@@ -242,6 +253,43 @@ def test_only_a_machine_that_will_be_saved_is_prepared(stock_of) -> None:
     for keeps_snapshots, expected in ((False, []), (True, [Kind.REHEARSE])):
         stock_of(FakeVmm(listening), keeps_snapshots=keeps_snapshots).take().stop()
         assert asked == expected
+
+
+def test_a_saved_machine_whose_connections_end_with_that_is_connected_anew(stock_of) -> None:
+    def reset(peer: Peer) -> None:
+        peer.say_json(0, Kind.HELLO, HELLO)
+        peer.await_kind(Kind.REHEARSE)
+        peer.say_json(0, Kind.REHEARSE, {})
+        assert peer.is_hung_up()
+
+    vmm = FakeVmm(reset, channel=ChannelKind.VSOCK, next_life=good)
+    ready = stock_of(vmm).take()
+    assert not ready.has_ended()
+    ready.stop()
+
+
+def test_nothing_is_restored_once_it_is_closed(stock_of) -> None:
+    vmm = FakeVmm(good, restored)
+    made = stock_of(vmm)
+    made.take().stop()
+    made.close()
+    before = len(list(os.scandir("/proc/self/fd")))
+    for ask in (made.take, made.take_to_be_saved, made.snapshot):
+        with pytest.raises(ProviderError) as caught:
+            ask()
+        assert caught.value.code == "provider.closed"
+    assert len(vmm.made) == 1
+    assert len(list(os.scandir("/proc/self/fd"))) == before
+
+
+def test_one_whose_agent_has_hung_up_has_ended(stock_of) -> None:
+    def leaving(peer: Peer) -> None:
+        good(peer)
+        peer.connection.shutdown(socket.SHUT_RDWR)
+
+    ready = stock_of(FakeVmm(leaving)).take()
+    assert wait_until(ready.has_ended)
+    ready.stop()
 
 
 @pytest.mark.parametrize("life", [wrong_clock, hang_up, silent_at_adoption, garbage])

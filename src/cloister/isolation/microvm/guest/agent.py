@@ -20,7 +20,15 @@ from typing import Any, Final, TypeAlias
 from cloister.errors import WireError
 from cloister.isolation.microvm.guest import kernel, payload, room, root, worker
 from cloister.isolation.microvm.guest.door import Door
-from cloister.isolation.microvm.guest.frames import AGENT, STREAMS_MAX, Decoder, Frame, Kind, encode_json
+from cloister.isolation.microvm.guest.frames import (
+    AGENT,
+    ORDER_BYTES_MAX,
+    STREAMS_MAX,
+    Decoder,
+    Frame,
+    Kind,
+    encode_json,
+)
 from cloister.isolation.microvm.guest.groups import USAGE, Group
 from cloister.isolation.microvm.guest.measured import Prover
 from cloister.isolation.microvm.guest.streams import Rehearsal, Stream
@@ -67,7 +75,7 @@ class Agent:
         self._connection_fd = connection_fd
         self._facts = facts
         self._can_wait = can_wait
-        self._decoder = Decoder()
+        self._decoder = Decoder(ORDER_BYTES_MAX)
         self._streams: dict[int, Stream] = {}
         self._is_adopted = False
         self._groups_count = 0
@@ -188,7 +196,7 @@ class Agent:
         """Wait for the host to connect anew. Nothing was done yet, so there is nothing to go on with."""
         os.close(self._connection_fd)
         connection, _ = listener.accept()
-        self._connection_fd, self._decoder = connection.detach(), Decoder()
+        self._connection_fd, self._decoder = connection.detach(), Decoder(ORDER_BYTES_MAX)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)

@@ -20,8 +20,8 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct("<IHH")
 """Length of the body, stream, kind."""
 BODY_BYTES_MAX: Final = 128 * 1024
-JSON_BYTES_MAX: Final = 96 * 1024
-"""Of an order or a status: longer texts travel as input."""
+ORDER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of what the host says: an order has all arguments of a program, of which the kernel takes 2 MiB, escaped."""
 WINDOW_BYTES: Final = 256 * 1024
 AGENT: Final = 0
 STREAMS_MAX: Final = 1024
@@ -123,10 +123,15 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames, however it was chopped up. Holds at most one frame and one read."""
+    """Cuts a stream of bytes into frames, however it was chopped up. Holds at most one frame and one read.
 
-    def __init__(self) -> None:
+    Args:
+        body_bytes_max: The longest body that is accepted.
+    """
+
+    def __init__(self, body_bytes_max: int = BODY_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self._body_bytes_max = body_bytes_max
 
     def __repr__(self) -> str:
         return f"Decoder(pending={len(self._buffer)} bytes)"
@@ -146,9 +151,9 @@ class Decoder:
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
             length, stream, kind = HEADER.unpack_from(self._buffer)
-            if length > BODY_BYTES_MAX:
+            if length > self._body_bytes_max:
                 raise WireError(
-                    f"a frame of {length} bytes was announced; at most {BODY_BYTES_MAX} are allowed",
+                    f"a frame of {length} bytes was announced; at most {self._body_bytes_max} are allowed",
                     code="provider.wire-oversize",
                 )
             if kind not in _KINDS or stream >= STREAMS_MAX + INWARD_MAX:

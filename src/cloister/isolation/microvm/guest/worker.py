@@ -86,15 +86,17 @@ class Worker:
         return self._connection.detach()
 
     def _bound(self, limits: ResourceLimits) -> None:
-        """Bound what it uses from here on; it takes a third of a plan's time, and a rehearsal has usually done it."""
-        if limits == self._limits:
-            return
-        self._limits = limits
-        self.group.bound(limits)
+        """Bound what it uses from here on. What a rehearsal has set already is not set again: that takes long."""
         used_s = self.group.count_from_here() // 1_000_000 + 1
-        for which, value in privileges.limits_table(limits).items():
-            bound = value + used_s if which == resource.RLIMIT_CPU else value
-            resource.prlimit(self.pid, which, (bound, bound))
+        table = privileges.limits_table(limits)
+        table[resource.RLIMIT_CPU] += used_s
+        if limits == self._limits:
+            table = {resource.RLIMIT_CPU: table[resource.RLIMIT_CPU]}
+        else:
+            self._limits = limits
+            self.group.bound(limits)
+        for which, value in table.items():
+            resource.prlimit(self.pid, which, (value, value))
 
 
 def fork(group: Group) -> Worker:
