@@ -79,13 +79,16 @@ def test_a_vmm_that_dies_while_it_waits_is_not_given_out(pooled) -> None:
     pool = pooled.provider.stock(ResourceLimits()).pool
     assert pool.wait_until_full(20)
     waiting = list(pool._waiting)
+    assert waiting
     signal_all(machine_pids(), signal.SIGKILL)
     assert wait_until(lambda: all(each.has_ended() for each in waiting))
     assert pooled.execute(PlanProgram(source="2", name="p")).value == 2
 
 
 def test_a_machine_that_hangs_while_it_waits_costs_one_execution_and_no_more(pooled) -> None:
-    assert pooled.provider.stock(ResourceLimits()).pool.wait_until_full(20)
+    pool = pooled.provider.stock(ResourceLimits()).pool
+    assert pool.wait_until_full(20)
+    assert pool.waiting_count
     signal_all(machine_pids(), signal.SIGSTOP)
     with pytest.raises(LimitExceeded) as caught:
         pooled.execute(PlanProgram(source="1", name="p"), limits=ResourceLimits(wall_ms=1_500))

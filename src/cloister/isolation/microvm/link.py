@@ -235,7 +235,7 @@ def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
     return record
 
 
-class _RunningPlan(RunningSandbox):
+class _RunningInMachine(RunningSandbox):
     """An execution in a machine. A plan has ended for its host when it has given its result.
 
     Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and
@@ -368,7 +368,7 @@ class _Execution:
             deadline_s=self._deadline_s,
         )
         self._link.porter.begin(parcel)
-        return _RunningPlan(
+        return _RunningInMachine(
             _begun_s=time.monotonic(),
             control=control,
             order=ordered,

@@ -33,7 +33,7 @@ from cloister.isolation.provider import PlanProgram
 BOOT_TIMEOUT_S: Final = 120.0
 CONNECT_TIMEOUT_S: Final = 20.0
 ENTROPY_BYTES: Final = 64
-REHEARSALS: Final = 4
+WARMING_TAKES: Final = 4
 """After so many of each plan, one more is no faster where a processor is translated, by measurement."""
 
 
@@ -219,11 +219,12 @@ class Stock:
     def _warmed(self) -> ReadyMachine:
         """Restore a machine for the pool, and have it run plans of our own, in every step as it will run the one.
 
-        What executes a machine in software translates its code when that is first run; a snapshot has none of it.
+        A snapshot holds neither the code that an emulator translates when it is first run, nor what hardware maps
+        when it is first touched.
         """
         ready = self._restored()
         try:
-            for take in range(REHEARSALS):
+            for take in range(WARMING_TAKES):
                 for plan in rehearsal.PLANS:
                     ready.link.rehearse(PlanProgram(source=f"{plan} ; waiting {take}", name="<rehearsal>"))
         except BaseException:

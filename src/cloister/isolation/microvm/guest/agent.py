@@ -252,7 +252,7 @@ class Agent:
         self._groups_count += 1
         return Group(f"execution-{self._groups_count}")
 
-    def _open_session(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> None:
+    def _close_root(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> None:
         """Make the root as it is to be for all that follows, and answer at once."""
         del order
         root.resize(limits)
@@ -360,7 +360,7 @@ def _events(*, can_write: bool) -> int:
 
 
 _BEGINNINGS: Final[dict[str, Callable[[Agent, int, dict[str, Any], ResourceLimits], Stream | None]]] = {
-    "close-root": Agent._open_session,  # noqa: SLF001 - the table of this very class
+    "close-root": Agent._close_root,  # noqa: SLF001 - the table of this very class
     "plan": Agent._plan,  # noqa: SLF001
     "rehearse": Agent._rehearse,  # noqa: SLF001
     "operation": Agent._operation,  # noqa: SLF001

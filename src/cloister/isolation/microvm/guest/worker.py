@@ -1,9 +1,9 @@
 """The process that runs a plan in a machine: made, rehearsed and confined before there is a plan.
 
-Owns its life. It has no files, no other process to see, and one connection, to the agent, which passes on what it says.
-What it does once is done faster the next time: it has run plans of our own before the machine is saved, and runs some
-more in each machine that waits, since what executes a machine in software has translated nothing of it by then. Runs in
-the machine only. Part of the guest set: standard library only.
+Owns its life. Once confined it has no files, no other process to see, and one connection, to the agent, which passes on
+what it says. What it does once is done faster the next time: it has run plans of our own before the machine is saved,
+and runs some more in each machine that waits, since what executes a machine in software has translated nothing of it by
+then. Runs in the machine only. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ def _live(descriptor: int) -> NoReturn:
     syscalls.close_range(CHANNEL_FD + 1, syscalls.LAST_FD)
     # What the kernel enforces is set from outside when there is an order; until then the usual holds
     payload.give_up(ResourceLimits(), Profile.GUESTS, EMPTY, USER_ID)
+    os.dup2(1, 2)  # the console was for what goes wrong before
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL_FD)
     channel.sendall(READY)
     while (word := channel.recv(1)) == REHEARSE:
