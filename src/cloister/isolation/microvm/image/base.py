@@ -24,9 +24,11 @@ from cloister.isolation.microvm.image.tree import File, Tree
 
 PREPARED: Final = "cloister/isolation/microvm/guest/prepared.pyc"
 INIT: Final = f"""#!/usr/bin/python3 -ISEB
+import gc
 import marshal
 import sys
 
+gc.disable()
 sys.path.insert(0, "/{agent.PLACE}")
 prepared = {{}}
 with open("/{agent.PLACE}/{PREPARED}", "rb") as file:
@@ -35,10 +37,13 @@ prepared["use"]()
 from {agent.ENTRY} import main
 
 prepared["finish"]()
+gc.freeze()
+gc.enable()
 main()
 """
 """The first process. The kernel hands a script one argument: isolated, without `site`, no bytecode written. The first
-module is not imported, as what looks for modules would be loaded for it alone."""
+module is not imported, as what looks for modules would be loaded for it alone. Garbage is not looked for in what was
+loaded, then or later: it would take time, and write to memory that machines share."""
 DIRECTORIES: Final = {
     "capabilities": 0o755, "dev": 0o755, "etc": 0o755, "payload": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755,
     "sys": 0o755, "tmp": 0o1777,
