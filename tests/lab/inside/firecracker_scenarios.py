@@ -358,11 +358,12 @@ def kvm_is_usable() -> dict[str, Any]:
             machine.resume()
             machine.connect(READY_S).close()
 
-    findings = kvm.probe(boot=boot, cache=Path("/run/kvm.json"))
+    proof = kvm.BootProof(vmm=vmm.name, boot=boot)
+    findings = kvm.probe(proof=proof, cache=Path("/run/kvm.json"))
     assert findings.is_usable, findings
-    assert findings.is_booted
+    assert findings.booted_by == (vmm.name,)
     start_s = time.monotonic()
-    assert kvm.probe(boot=boot, cache=Path("/run/kvm.json")) == findings
+    assert kvm.probe(proof=proof, cache=Path("/run/kvm.json")) == findings
     vmm.close()
     nothing_is_left()
     return {"evidence": findings.evidence, "from the cache ms": round((time.monotonic() - start_s) * 1000, 1)}
