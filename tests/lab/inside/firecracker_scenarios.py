@@ -315,12 +315,10 @@ def full_disk() -> dict[str, Any]:
 def missing_programs() -> dict[str, Any]:
     """No jailer, no Firecracker, another user, a place without devices: each is named, and nothing runs."""
     said = [
-        error_of(
-            lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.unavailable"
-        ),
+        error_of(lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.vmm"),
         error_of(
             lambda: settings.found({"PATH": "/nowhere", "CLOISTER_FIRECRACKER": "/usr/bin/firecracker"}),
-            "provider.unavailable",
+            "provider.vmm",
         ),
     ]
     user = (
