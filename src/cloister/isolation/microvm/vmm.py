@@ -231,6 +231,7 @@ class Vmm(Protocol):
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.
             LaunchError: `provider.machine`: it did not start.
+            DigestMismatch: What was started is not the program whose digest `identity` tells; it was ended.
         """
 
     def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> Machine:
@@ -244,4 +245,5 @@ class Vmm(Protocol):
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.
             LaunchError: `provider.machine`: it did not start.
+            DigestMismatch: As `boot`.
         """
