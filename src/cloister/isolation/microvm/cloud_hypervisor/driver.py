@@ -30,7 +30,15 @@ from cloister.isolation.microvm.cloud_hypervisor.spec import Disk
 from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, ConfinedProcess, Confinement
 from cloister.isolation.microvm.programs import Program, processor
 from cloister.isolation.microvm.sockets import connect_beneath
-from cloister.isolation.microvm.vmm import Accelerator, BootParts, ChannelKind, Drive, MachineSpec, SavedState
+from cloister.isolation.microvm.vmm import (
+    STATE_BYTES_MAX,
+    Accelerator,
+    BootParts,
+    ChannelKind,
+    Drive,
+    MachineSpec,
+    SavedState,
+)
 from cloister.limits import MIB
 
 PROGRAM: Final = "cloud-hypervisor"
@@ -235,7 +243,7 @@ def _moved(config: bytes, directory: str, disks: tuple[Disk, ...]) -> bytes:
 def _whole(descriptor: int) -> bytes:
     reading = memory.read_only(descriptor)
     with open(reading, "rb") as file:  # noqa: PTH123
-        return file.read(2 * state_file.STATE_BYTES_MAX)
+        return file.read(2 * STATE_BYTES_MAX)
 
 
 def _found(program: str | None) -> Path:
