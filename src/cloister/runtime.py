@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cloister.authority.context import RuntimeContext
 from cloister.isolation.attestation import Expectations
@@ -25,9 +25,6 @@ from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
 from cloister.runtime_life import RuntimeLife
-
-if TYPE_CHECKING:
-    pass
 
 
 class Runtime(RuntimeLife):

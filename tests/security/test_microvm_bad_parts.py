@@ -20,6 +20,8 @@ from cloister.audit.home import AuditHome
 from cloister.audit.signer import Signer
 from cloister.errors import AttestationError, CloisterError, LaunchError
 from cloister.isolation.microvm.pool import PoolBounds
+from cloister.isolation.microvm.programs import Program
+from cloister.isolation.microvm.qemu import driver
 from cloister.isolation.provider import ExternalProgram, PlanProgram
 
 ALONE = replace(CONFIG, pool=PoolBounds(size_max=0))
@@ -215,7 +217,20 @@ print(machines.provider.level.name)
 print(machines.execute(PlanProgram(source="(+ 1 2)", name="p")).value)
 print(machines.code("import os; print(os.getuid())").stdout.decode().strip())
 machines.provider.close()
+
+from cloister.errors import DigestMismatch
+from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.programs import Program
+confinement = Confinement()
+with confinement.start(["/usr/bin/sleep", "4711", "0"], "4711", [], memory_bytes=1 << 26) as process:
+    Program(Path("/usr/bin/sleep"), "sleep").require_in(process)
+    try:
+        Program(Path("/usr/bin/tail"), "tail").require_in(process)
+    except DigestMismatch as error:
+        print(error.code)
+confinement.close()
 """
+"""A program that is confined by such a user is told apart from another one, too."""
 
 
 @pytest.fixture
@@ -242,7 +257,41 @@ def test_a_user_without_privileges_runs_machines_and_uses_no_home_of_others(mach
         )  # fmt: skip
 
     done = ran(home)
-    assert (done.returncode, done.stdout.split()[1:]) == (0, ["3", "1000"]), done.stderr
+    assert (done.returncode, done.stdout.split()[1:]) == (0, ["3", "1000", "attestation.digest"]), done.stderr
     (home / "images" / "base" / "vmlinux").chmod(0o644)
     os.chown(home / "images" / "base" / "vmlinux", user.pw_uid + 1, user.pw_gid)
     assert "belongs to somebody else" in ran(home).stderr
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch) -> Callable[[bytes], None]:
+    """Have what was measured of QEMU be a copy of it with something at its end; what is started is QEMU."""
+
+    def measure(more: bytes) -> None:
+        copy = tmp_path / "qemu"
+        shutil.copy(str(shutil.which(driver.PROGRAM)), copy)
+        with copy.open("ab") as file:
+            file.write(more)
+
+        def swapped(path: Path, what: str) -> Program:
+            program = Program(copy, what)
+            assert program.sha256
+            monkeypatch.setattr(program, "path", path)
+            return program
+
+        monkeypatch.setattr(driver, "Program", swapped)
+
+    return measure
+
+
+def test_a_vmm_that_is_another_program_than_was_measured_is_ended(home, tmp_path, measured) -> None:
+    measured(b"\0")
+    error = refused(home, tmp_path)
+    assert error.code == "attestation.digest"
+    assert error.details["part"] == "vmm"
+    assert error.details["measured"] != error.details["expected"]
+
+
+def test_a_vmm_of_the_same_bytes_in_another_file_runs(home, measured) -> None:
+    measured(b"")
+    assert run(home) == 3

@@ -133,7 +133,7 @@ class ProviderFactory:
     def probe_all(self) -> tuple[ProbeReport, ...]:
         """Return what each provider proves on this machine, in the order of `NAMES`. Never raises for a missing one.
 
-        The names of single VMMs are left out: the best of them is the microVM provider's.
+        The names of single VMMs are left out: `microvm` is QEMU, and the others need what few machines have.
         """
         return tuple(self._probe(name) for name in NAMES if name not in VMMS)
 

@@ -19,6 +19,8 @@ class MachineState(StrEnum):
     """It runs one execution."""
     SESSION = "session"
     """It belongs to a session."""
+    ENDING = "ending"
+    """It was used, and is about to be stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -315,12 +315,10 @@ def full_disk() -> dict[str, Any]:
 def missing_programs() -> dict[str, Any]:
     """No jailer, no Firecracker, another user, a place without devices: each is named, and nothing runs."""
     said = [
-        error_of(
-            lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.unavailable"
-        ),
+        error_of(lambda: settings.found({"PATH": "/nowhere", "CLOISTER_JAILER": "/usr/bin/jailer"}), "provider.vmm"),
         error_of(
             lambda: settings.found({"PATH": "/nowhere", "CLOISTER_FIRECRACKER": "/usr/bin/firecracker"}),
-            "provider.unavailable",
+            "provider.vmm",
         ),
     ]
     user = (
@@ -358,11 +356,12 @@ def kvm_is_usable() -> dict[str, Any]:
             machine.resume()
             machine.connect(READY_S).close()
 
-    findings = kvm.probe(boot=boot, cache=Path("/run/kvm.json"))
+    proof = kvm.BootProof(vmm=vmm.name, boot=boot)
+    findings = kvm.probe(proof=proof, cache=Path("/run/kvm.json"))
     assert findings.is_usable, findings
-    assert findings.is_booted
+    assert findings.booted_by == (vmm.name,)
     start_s = time.monotonic()
-    assert kvm.probe(boot=boot, cache=Path("/run/kvm.json")) == findings
+    assert kvm.probe(proof=proof, cache=Path("/run/kvm.json")) == findings
     vmm.close()
     nothing_is_left()
     return {"evidence": findings.evidence, "from the cache ms": round((time.monotonic() - start_s) * 1000, 1)}

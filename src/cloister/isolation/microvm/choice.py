@@ -1,7 +1,8 @@
 """Which VMM runs the machines here, and how strong the walls around what runs in them are then.
 
-Owns the choice. A name that asks for one VMM gets that one or is refused; `microvm` takes the first that works here, in
-an order that depends on nothing but this machine. Nothing falls back once a machine is to be started.
+Owns the choice. `microvm` is QEMU, with KVM where that works here and translating where it does not. Firecracker and
+Cloud Hypervisor are taken only when they are asked for by name, and then it is that one with KVM or nothing. Whether
+KVM works is tried with the VMM that will use it. Nothing falls back once a machine is to be started.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from typing import Final
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import PublicKey
 from cloister.authority.level import IsolationLevel
-from cloister.errors import ConfigError, LaunchError, quoted
+from cloister.errors import ConfigError, quoted
 from cloister.isolation.microvm import kvm
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
 from cloister.isolation.microvm.image.store import DIRECTORY
-from cloister.isolation.microvm.kvm import KvmFindings
+from cloister.isolation.microvm.kvm import BootProof, KvmFindings
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.parts import load_parts
-from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.vmm import Accelerator, MachineSpec, Vmm
 from cloister.isolation.process import shortfalls
 from cloister.isolation.provider import Facility, Shortfall
@@ -88,49 +88,54 @@ class Choice:
 def choose(name: str, home: Path, config: MachineConfig) -> Choice:
     """Choose the VMM that a name asks for.
 
-    Whether KVM works is tried, once for each boot of the host: by instructions, and where those run, by booting a
-    machine.
+    Whether KVM works is tried, once for each boot of the host: by instructions, and where those run and there is an
+    image, by booting a machine with that VMM. One that cannot be tried, as when its program is missing, says nothing of
+    KVM; whoever starts machines with it is refused then.
 
     Args:
         name: `microvm`, or that of one VMM.
         home: Where the verdict about KVM is kept, and images lie.
         config: Which image is booted.
+
+    Raises:
+        ConfigError: `config.provider`: nothing has that name.
     """
-    cache = home / _CACHE if home.is_dir() else None
-    findings = kvm.probe(cache=cache)
-    if findings.is_usable and not findings.is_booted and (home / DIRECTORY / config.image).is_dir():
-        findings = kvm.probe(cache=cache, boot=lambda: _boot(home, config))
-    if name in (MICROVM, QEMU):
-        accelerator = Accelerator.KVM if findings.is_usable else Accelerator.TCG
-        return Choice(vmm=QEMU, accelerator=accelerator, findings=findings)
-    if name not in _CREATE:
+    vmm = QEMU if name == MICROVM else name
+    if vmm not in _CREATE:
         names = ", ".join((MICROVM, *_CREATE))
         raise ConfigError(
             f"there is no provider of machines {quoted(name)}", code="config.provider", hint=f"choose one of {names}"
         )
-    return Choice(vmm=name, accelerator=Accelerator.KVM, findings=findings)
+    findings = kvm.probe(proof=_proof(vmm, home, config), cache=home / _CACHE if home.is_dir() else None)
+    is_translated = vmm == QEMU and not findings.is_usable
+    return Choice(vmm=vmm, accelerator=Accelerator.TCG if is_translated else Accelerator.KVM, findings=findings)
 
 
-def _boot(home: Path, config: MachineConfig) -> None:
+def _proof(vmm: str, home: Path, config: MachineConfig) -> BootProof | None:
+    """Return what boots a machine with a VMM; None while there is no image to boot."""
+    if not (home / DIRECTORY / config.image).is_dir():
+        return None
+    return BootProof(vmm=vmm, boot=lambda: _boot(vmm, home, config))
+
+
+def _boot(vmm: str, home: Path, config: MachineConfig) -> None:
     """Boot a machine with KVM until its agent greets, and end it.
 
     Raises:
-        LaunchError: It does not come to that.
+        ProviderUnavailable: The VMM or its confinement is missing.
+        AttestationError: The image is not what was signed.
+        ProviderError: It does not come to that.
     """
-    confinement = Confinement()
-    try:
-        with contextlib.ExitStack() as undo:
-            key = PublicKey.load(AuditHome(home).public_key_path)
-            parts = undo.enter_context(contextlib.closing(load_parts(home, config, key)))
-            machine = _qemu(confinement, Accelerator.KVM).boot(MachineSpec(memory_mib=PROOF_MIB), parts.boot)
-            undo.callback(machine.stop)
-            machine.resume()
-            link = undo.enter_context(contextlib.closing(MachineLink(machine.connect(PROOF_TIMEOUT_S))))
-            link.hello(PROOF_TIMEOUT_S)
-    except MachineLost as lost:
-        raise LaunchError(lost.message, code="provider.machine") from lost
-    finally:
-        confinement.close()
+    with contextlib.ExitStack() as undo:
+        confinement = undo.enter_context(contextlib.closing(Confinement()))
+        key = PublicKey.load(AuditHome(home).public_key_path)
+        parts = undo.enter_context(contextlib.closing(load_parts(home, config, key)))
+        driver = undo.enter_context(contextlib.closing(_CREATE[vmm](confinement, Accelerator.KVM)))
+        machine = driver.boot(MachineSpec(memory_mib=PROOF_MIB), parts.boot)
+        undo.callback(machine.stop)
+        machine.resume()
+        link = undo.enter_context(contextlib.closing(MachineLink(machine.connect(PROOF_TIMEOUT_S))))
+        link.hello(PROOF_TIMEOUT_S)
 
 
 def _qemu(confinement: Confinement, accelerator: Accelerator) -> Vmm:

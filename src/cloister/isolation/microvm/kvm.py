@@ -2,11 +2,13 @@
 
 Owns the verdict and its cache. That there is a /dev/kvm says little: a host that is a guest itself may offer one that
 creates machines and cannot boot a kernel in them. So instructions are run first, which is quick, and then, where the
-caller can, a real kernel is booted.
+caller can, a real kernel is booted. Only what will be so until the host boots again is kept: that a machine booted, and
+that executed instructions were refused. What may have been the moment's, as a lack of time or of memory, is not.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from cloister.errors import LaunchError, ProviderUnavailable, quoted
+from cloister.errors import CloisterError, ProviderError, ProviderUnavailable, quoted
 from cloister.isolation.microvm import kvm_trial
 
 TRIAL_TIMEOUT_S: Final = 15.0
@@ -45,14 +47,14 @@ class KvmFindings:
         state: In one word.
         reason: In one sentence.
         remedy: What would help; None when nothing on this machine does.
-        is_booted: Whether a real kernel was booted, not only instructions run.
+        booted_by: The VMMs that were seen to boot a real kernel with it; none when only instructions were run.
         evidence: What was measured.
     """
 
     state: KvmState
     reason: str
     remedy: str | None = None
-    is_booted: bool = False
+    booted_by: tuple[str, ...] = ()
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,26 +77,43 @@ class KvmFindings:
             )
 
 
-def probe(
-    *, boot: Callable[[], None] | None = None, cache: Path | None = None, device: str = kvm_trial.DEVICE
-) -> KvmFindings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootProof:
+    """What shows that a whole machine boots.
+
+    Attributes:
+        vmm: The name of the VMM that runs it.
+        boot: Boots a stock kernel with KVM to its first word, and ends it. Raises `ProviderUnavailable`, or another
+            error of ours, where something is missing that it needs, and other kinds of `ProviderError` where the
+            machine does not come up.
+    """
+
+    vmm: str
+    boot: Callable[[], None]
+
+
+def probe(*, proof: BootProof | None = None, cache: Path | None = None, device: str = kvm_trial.DEVICE) -> KvmFindings:
     """Find out whether KVM can run machines.
 
     Args:
-        boot: Boots a stock kernel with KVM to its first word, and ends it; raises `LaunchError` when it does not. None:
-            only instructions are run.
+        proof: Is asked for only where instructions run. None: nothing is booted.
         cache: A file that keeps the verdict until the host boots again; only its owner may be able to write to it.
         device: Where KVM is looked for.
     """
-    known = _cached(cache, needs_boot=boot is not None)
-    if known is not None:
-        return known
-    findings = _looked(device) or _tried(device)
-    if findings.is_usable and boot is not None:
-        findings = _booted(findings, boot)
-    if findings.state in (KvmState.USABLE, KvmState.CRIPPLED):  # the others cost nothing, and people mend them
+    known = _cached(cache)
+    findings = known or _looked(device) or _tried(device)
+    if findings.is_usable and proof is not None and proof.vmm not in findings.booted_by:
+        findings = _booted(findings, proof)
+    if findings != known and _is_lasting(findings):
         _keep(cache, findings)
     return findings
+
+
+def _is_lasting(findings: KvmFindings) -> bool:
+    """Return whether it stays so until the host boots again. What is absent or forbidden is soon seen, and mended."""
+    if findings.state is KvmState.CRIPPLED:
+        return bool(findings.evidence.get(kvm_trial.REFUSED)) and not findings.booted_by
+    return findings.is_usable and bool(findings.booted_by)
 
 
 def _looked(device: str) -> KvmFindings | None:
@@ -144,17 +163,31 @@ def _tried(device: str) -> KvmFindings:
     )
 
 
-def _booted(findings: KvmFindings, boot: Callable[[], None]) -> KvmFindings:
+def _booted(findings: KvmFindings, proof: BootProof) -> KvmFindings:
     try:
-        boot()
-    except LaunchError as error:
-        return KvmFindings(
-            state=KvmState.CRIPPLED,
-            reason=f"a stock kernel does not boot: {error.message}",
-            remedy="use QEMU, which here emulates in software",
-            evidence={**findings.evidence, "boot": error.to_dict()},
+        proof.boot()
+    except (CloisterError, OSError) as error:
+        message = error.message if isinstance(error, CloisterError) else str(error)
+        if isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable):
+            return KvmFindings(
+                state=KvmState.CRIPPLED,
+                reason=f"a stock kernel does not boot with {proof.vmm}: {message}",
+                remedy="try again, or use QEMU, which emulates in software where a boot fails",
+                evidence={**findings.evidence, "boot": error.to_dict()},
+            )
+        # Nothing was tried, so nothing is known of KVM but what was known before
+        return dataclasses.replace(
+            findings,
+            reason=f"instructions run as on hardware, but {proof.vmm} booted no machine: {message}",
+            remedy=error.hint if isinstance(error, CloisterError) else None,
         )
-    return KvmFindings(state=KvmState.USABLE, reason="a stock kernel boots", is_booted=True, evidence=findings.evidence)
+    booted_by = (*findings.booted_by, proof.vmm)
+    return KvmFindings(
+        state=KvmState.USABLE,
+        reason=f"a stock kernel boots with {' and '.join(booted_by)}",
+        booted_by=booted_by,
+        evidence=findings.evidence,
+    )
 
 
 def _absence_remedy() -> str | None:
@@ -172,17 +205,18 @@ def _boot_id() -> str:
     return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
-def _cached(cache: Path | None, *, needs_boot: bool) -> KvmFindings | None:
+def _cached(cache: Path | None) -> KvmFindings | None:
     if cache is None:
         return None
     try:
         facts = json.loads(cache.read_bytes())
-        findings = KvmFindings(**{**facts["findings"], "state": KvmState(facts["findings"]["state"])})
+        known = facts["findings"]
+        vmms = tuple(str(name) for name in known["booted_by"])
+        findings = KvmFindings(**{**known, "state": KvmState(known["state"]), "booted_by": vmms})
         is_fresh = facts["boot_id"] == _boot_id()
     except (OSError, ValueError, KeyError, TypeError):  # none, or of another version
         return None
-    is_enough = findings.is_booted or not needs_boot or not findings.is_usable
-    return findings if is_fresh and is_enough else None
+    return findings if is_fresh and _is_lasting(findings) else None
 
 
 def _keep(cache: Path | None, findings: KvmFindings) -> None:

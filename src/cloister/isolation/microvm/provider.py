@@ -63,7 +63,7 @@ class MicroVMProvider:
     Args:
         verifier: Checks the tokens of executions.
         home: Where images and snapshots lie, with the key that signs them.
-        name: `microvm` for the best VMM that works here, or one VMM's name for that and no other.
+        name: `microvm` for QEMU, with KVM where that works here; or one VMM's name for that and no other.
         config: What the machines are.
         clock: What time machines are told, and where their randomness comes from.
     """

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from cloister.errors import LaunchError
+from cloister.isolation.microvm.vmm import STATE_BYTES_MAX
 from cloister.limits import MIB
 
-STATE_BYTES_MAX: Final = 64 * MIB
 BLOCK_BYTES: Final = 64 * 1024
 PART_BYTES: Final = 4 * MIB
 

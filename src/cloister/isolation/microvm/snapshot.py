@@ -25,7 +25,7 @@ from cloister.audit.signer import PublicKey, Signer
 from cloister.canonical import encode, sha256_hex
 from cloister.errors import AttestationError, ConfigError, DigestMismatch, LaunchError, SignatureInvalid, quoted
 from cloister.isolation.microvm import memory
-from cloister.isolation.microvm.vmm import Drive, Machine, MachineSpec, SavedState
+from cloister.isolation.microvm.vmm import STATE_BYTES_MAX, Drive, Machine, MachineSpec, SavedState
 
 DIRECTORY: Final = "snapshots"
 """Of a home."""
@@ -35,7 +35,6 @@ _PURPOSE: Final = FORMAT.encode("ascii") + b"\0"
 """Stands before what is signed: the key of the home signs other things too, and none of them can pass for this."""
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 DESCRIPTION_BYTES_MAX: Final = 64 * 1024
-STATE_BYTES_MAX: Final = 64 * 1024 * 1024
 _MEMORY: Final = "memory"
 _STATE: Final = "state"
 _DESCRIPTION: Final = "snapshot.json"

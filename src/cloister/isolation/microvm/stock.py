@@ -127,6 +127,7 @@ class Stock:
 
     def retire(self, machine: ReadyMachine) -> None:
         """Have a machine stopped that was used."""
+        self.roster.turn(machine, MachineState.ENDING)
         self._pool.retire(machine)
 
     def snapshot(self) -> Snapshot:

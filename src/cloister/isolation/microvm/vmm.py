@@ -17,6 +17,8 @@ from cloister.limits import MIB
 AGENT_PORT: Final = 1024
 """The vsock port on which the agent listens, where the channel is vsock."""
 MEMORY_MIB_MIN: Final = 192
+STATE_BYTES_MAX: Final = 64 * MIB
+"""The most that the processors and devices of a saved machine may take, in whatever form a VMM writes them."""
 VCPUS_MAX: Final = 32
 
 
@@ -231,6 +233,7 @@ class Vmm(Protocol):
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.
             LaunchError: `provider.machine`: it did not start.
+            DigestMismatch: What was started is not the program whose digest `identity` tells; it was ended.
         """
 
     def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> Machine:
@@ -244,4 +247,5 @@ class Vmm(Protocol):
         Raises:
             ProviderUnavailable: The VMM or its confinement is missing.
             LaunchError: `provider.machine`: it did not start.
+            DigestMismatch: As `boot`.
         """

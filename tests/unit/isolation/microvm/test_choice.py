@@ -12,7 +12,7 @@ from cloister.isolation.microvm.vmm import Accelerator
 from cloister.isolation.process import landlock
 from cloister.isolation.process.shortfalls import Strength
 
-USABLE = KvmFindings(state=KvmState.USABLE, reason="it works", is_booted=True)
+USABLE = KvmFindings(state=KvmState.USABLE, reason="it works", booted_by=("qemu",))
 ABSENT = KvmFindings(state=KvmState.ABSENT, reason="there is no /dev/kvm")
 CRIPPLED = KvmFindings(state=KvmState.CRIPPLED, reason="a stock kernel does not run", remedy="another host")
 
@@ -70,3 +70,57 @@ def test_nothing_is_kept_where_there_is_no_home(monkeypatch, tmp_path) -> None:
     choose("microvm", tmp_path / "none", MachineConfig())
     choose("microvm", tmp_path, MachineConfig())
     assert [each["cache"] for each in asked] == [None, tmp_path / "kvm.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "vmm"), [("microvm", "qemu"), ("qemu", "qemu"), ("firecracker",) * 2, ("cloud-hypervisor",) * 2]
+)
+def test_the_machine_that_proves_kvm_is_of_the_vmm_that_is_asked_for(monkeypatch, tmp_path, name, vmm) -> None:
+    asked, made = [], []
+    (tmp_path / choice.DIRECTORY / MachineConfig().image).mkdir(parents=True)
+    monkeypatch.setattr(choice.kvm, "probe", lambda **facts: asked.append(facts["proof"]) or USABLE)
+    monkeypatch.setattr(choice.PublicKey, "load", lambda _: None)
+    monkeypatch.setattr(choice, "load_parts", lambda *_: Parts())
+
+    def create(_: object, accelerator: Accelerator) -> None:
+        made.append(accelerator)
+        raise ProviderUnavailable("it is not installed", code="provider.vmm")
+
+    monkeypatch.setitem(choice._CREATE, vmm, create)
+    choose(name, tmp_path, MachineConfig())
+    assert asked[0].vmm == vmm
+    with pytest.raises(ProviderUnavailable):
+        asked[0].boot()
+    assert made == [Accelerator.KVM]
+
+
+class Parts:
+    boot = None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("name", ["firecracker", "cloud-hypervisor"])
+def test_a_missing_program_is_told_when_it_is_needed_not_when_it_is_chosen(monkeypatch, tmp_path, name) -> None:
+    """Without the program and with a usable KVM the choice stands, and what makes the VMM refuses."""
+    for variable in ("CLOISTER_FIRECRACKER", "CLOISTER_JAILER", "CLOISTER_CLOUD_HYPERVISOR"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+    home = tmp_path / "home"
+    (home / choice.DIRECTORY / MachineConfig().image).mkdir(parents=True)
+    monkeypatch.setattr(choice.PublicKey, "load", lambda _: None)
+    monkeypatch.setattr(choice, "load_parts", lambda *_: Parts())
+    monkeypatch.setattr(choice.kvm, "_looked", lambda _: None)
+    monkeypatch.setattr(choice.kvm, "_tried", lambda _: KvmFindings(state=KvmState.USABLE, reason="they run"))
+    found = choose(name, home, MachineConfig())
+    assert (found.vmm, found.findings.state, found.findings.booted_by) == (name, KvmState.USABLE, ())
+    with pytest.raises(ProviderUnavailable) as caught:
+        found.create(None)  # type: ignore[arg-type]  # it is refused before it is confined
+    assert str(tmp_path / "none") in caught.value.message
+
+
+def test_nothing_is_booted_without_an_image(monkeypatch, tmp_path) -> None:
+    asked = []
+    monkeypatch.setattr(choice.kvm, "probe", lambda **facts: asked.append(facts["proof"]) or USABLE)
+    choose("microvm", tmp_path, MachineConfig())
+    assert asked == [None]

@@ -15,6 +15,7 @@ from tests.unit.isolation.microvm.agents import wait_until
 from cloister.errors import EgressDenied, WireError
 from cloister.isolation.microvm.guest.door import Door
 from cloister.isolation.microvm.guest.frames import (
+    BODY_BYTES_MAX,
     INWARD_MAX,
     STREAMS_MAX,
     WINDOW_BYTES,
@@ -24,7 +25,6 @@ from cloister.isolation.microvm.guest.frames import (
     encode,
     encode_credit,
     encode_json,
-    pieces,
 )
 from cloister.isolation.microvm.porter import Porter
 
@@ -138,8 +138,8 @@ def test_no_more_is_sent_than_there_is_credit_for(agent: Agent) -> None:
 def test_an_agent_that_sends_more_than_it_has_credit_for_is_lost(agent: Agent) -> None:
     accepted(agent)  # whose other end reads nothing
     with contextlib.suppress(OSError):  # it hangs up in between
-        for piece in pieces(bytes(8 * WINDOW_BYTES)):
-            agent.say(encode(FIRST, Kind.OUTPUT, piece))
+        for _ in range(8 * WINDOW_BYTES // BODY_BYTES_MAX):
+            agent.say(encode(FIRST, Kind.OUTPUT, bytes(BODY_BYTES_MAX)))
     assert agent.code_lost() == "provider.wire-order"
 
 

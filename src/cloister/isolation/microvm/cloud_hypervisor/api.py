@@ -76,11 +76,3 @@ class CloudHypervisorApi:
     def set_balloon(self, amount_mib: int) -> None:
         """Let the balloon take so much memory from the guest."""
         self._client.call("PUT", "/vm.resize", spec.balloon(amount_mib))
-
-    def shutdown(self) -> None:
-        """Switch the machine off."""
-        self._client.call("PUT", "/vm.shutdown")
-
-    def shutdown_vmm(self) -> None:
-        """End Cloud Hypervisor."""
-        self._client.call("PUT", "/vmm.shutdown")

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -29,16 +28,23 @@ from cloister.isolation.microvm.cloud_hypervisor.machine import DYING_S, CloudHy
 from cloister.isolation.microvm.cloud_hypervisor.sealed_copies import SealedCopies
 from cloister.isolation.microvm.cloud_hypervisor.spec import Disk
 from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, ConfinedProcess, Confinement
-from cloister.isolation.microvm.programs import digest_of, processor
+from cloister.isolation.microvm.programs import Program, processor
 from cloister.isolation.microvm.sockets import connect_beneath
-from cloister.isolation.microvm.vmm import Accelerator, BootParts, ChannelKind, Drive, MachineSpec, SavedState
+from cloister.isolation.microvm.vmm import (
+    STATE_BYTES_MAX,
+    Accelerator,
+    BootParts,
+    ChannelKind,
+    Drive,
+    MachineSpec,
+    SavedState,
+)
 from cloister.limits import MIB
 
 PROGRAM: Final = "cloud-hypervisor"
 VARIABLE: Final = "CLOISTER_CLOUD_HYPERVISOR"
 OVERHEAD_BYTES: Final = 256 * MIB
 API_TIMEOUT_S: Final = 30.0
-VERSION_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.002
 _VERSION: Final = re.compile(r"cloud-hypervisor v(\S+)")
 
@@ -64,7 +70,7 @@ class CloudHypervisorVmm:
         self, confinement: Confinement, cids: Cids, *, program: str | None = None, has_balloon: bool = False
     ) -> None:
         self._confinement, self._cids, self._has_balloon = confinement, cids, has_balloon
-        self._program = _found(program)
+        self._program = Program(_found(program), "Cloud Hypervisor")
         self._copies = SealedCopies()
 
     @functools.cached_property
@@ -72,7 +78,7 @@ class CloudHypervisorVmm:
         return {
             "vmm": self.name,
             "version": _version(self._program),
-            "program_sha256": digest_of(self._program),
+            "program_sha256": self._program.sha256,
             "processor_sha256": hashlib.sha256(processor().encode()).hexdigest(),
         }
 
@@ -171,7 +177,7 @@ class CloudHypervisorVmm:
                     handed.callback(os.close, copy)
                 process = undo.enter_context(
                     self._confinement.start(
-                        [str(self._program), "--api-socket", mark, "--seccomp", "true"],
+                        [str(self._program.path), "--api-socket", mark, "--seccomp", "true"],
                         mark,
                         [*given, *copies],
                         memory_bytes=hardware.memory_bytes + OVERHEAD_BYTES,
@@ -191,6 +197,7 @@ class CloudHypervisorVmm:
             )
             try:
                 _await_socket(process, directory_fd)
+                self._program.require_in(process)
                 begin(machine.api, directory, held.number)
             except (LaunchError, OSError) as error:
                 if process.has_ended(DYING_S):  # what ended it says more than that it does not answer
@@ -236,7 +243,7 @@ def _moved(config: bytes, directory: str, disks: tuple[Disk, ...]) -> bytes:
 def _whole(descriptor: int) -> bytes:
     reading = memory.read_only(descriptor)
     with open(reading, "rb") as file:  # noqa: PTH123
-        return file.read(2 * state_file.STATE_BYTES_MAX)
+        return file.read(2 * STATE_BYTES_MAX)
 
 
 def _found(program: str | None) -> Path:
@@ -250,16 +257,10 @@ def _found(program: str | None) -> Path:
     return Path(named).resolve()
 
 
-def _version(program: Path) -> str:
-    try:
-        said = subprocess.run(  # noqa: S603 - the program that will run the machines
-            [program, "--version"], capture_output=True, check=True, timeout=VERSION_TIMEOUT_S, env={}
-        ).stdout[:4096]
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ProviderUnavailable(f"{program} does not tell its version: {error}", code="provider.vmm") from error
-    found = _VERSION.search(said.decode("utf-8", "replace"))
+def _version(program: Program) -> str:
+    found = _VERSION.search(program.version_text)
     if found is None:
         raise ProviderUnavailable(
-            f"{program} does not tell its version but {quoted(said.decode(errors='replace'))}", code="provider.vmm"
+            f"{program.path} does not tell its version but {quoted(program.version_text)}", code="provider.vmm"
         )
     return found[1]

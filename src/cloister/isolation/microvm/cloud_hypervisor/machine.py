@@ -19,7 +19,7 @@ from cloister.isolation.microvm.cloud_hypervisor import spec, state_file
 from cloister.isolation.microvm.cloud_hypervisor.api import CloudHypervisorApi
 from cloister.isolation.microvm.confinement import ConfinedProcess
 from cloister.isolation.microvm.sockets import connect_beneath
-from cloister.isolation.microvm.vmm import AGENT_PORT, MachineSpec, VmmUsage
+from cloister.isolation.microvm.vmm import AGENT_PORT, STATE_BYTES_MAX, MachineSpec, VmmUsage
 
 DYING_S: Final = 0.5
 _WHAT: Final = "Cloud Hypervisor"
@@ -176,7 +176,7 @@ class CloudHypervisorMachine:
 
     def _read(self, name: str) -> bytes:
         with open(self._open(name), "rb") as file:  # noqa: PTH123
-            return file.read(state_file.STATE_BYTES_MAX + 1)
+            return file.read(STATE_BYTES_MAX + 1)
 
     def _remove_saved(self) -> None:
         with contextlib.suppress(FileNotFoundError):

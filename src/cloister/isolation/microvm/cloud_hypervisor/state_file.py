@@ -9,10 +9,9 @@ import json
 from typing import Final
 
 from cloister.errors import LaunchError
-from cloister.limits import MIB
+from cloister.isolation.microvm.vmm import STATE_BYTES_MAX
 
 FORMAT: Final = "cloister-cloud-hypervisor-state/1"
-STATE_BYTES_MAX: Final = 64 * MIB
 
 
 def packed(config: bytes, state: bytes) -> bytes:

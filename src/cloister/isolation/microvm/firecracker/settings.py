@@ -79,7 +79,7 @@ def found(environment: Mapping[str, str] = os.environ, **others: Any) -> Firecra
         **others: Further fields.
 
     Raises:
-        ProviderUnavailable: One is missing.
+        ProviderUnavailable: `provider.vmm`: one is missing.
     """
     filter_path = environment.get(FILTER)
     return FirecrackerSettings(
@@ -96,11 +96,12 @@ def _program(name: str, variable: str, environment: Mapping[str, str]) -> Path:
     if path is None:
         raise ProviderUnavailable(
             f"there is no {name} on PATH",
+            code="provider.vmm",
             hint=f"install a release of Firecracker, or name the program with {variable}",
         )
     resolved = _file(Path(path), variable)
     if not os.access(resolved, os.X_OK):
-        raise ProviderUnavailable(f"{resolved} cannot be executed", hint=f"chmod +x {resolved}")
+        raise ProviderUnavailable(f"{resolved} cannot be executed", code="provider.vmm", hint=f"chmod +x {resolved}")
     return resolved
 
 
@@ -108,7 +109,9 @@ def _file(path: Path, variable: str) -> Path:
     try:
         resolved = path.resolve(strict=True)
     except OSError as error:
-        raise ProviderUnavailable(f"{path} cannot be used: {error.strerror}", hint=f"mend {variable}") from error
+        raise ProviderUnavailable(
+            f"{path} cannot be used: {error.strerror}", code="provider.vmm", hint=f"mend {variable}"
+        ) from error
     if not resolved.is_file():
-        raise ProviderUnavailable(f"{path} is no file", hint=f"mend {variable}")
+        raise ProviderUnavailable(f"{path} is no file", code="provider.vmm", hint=f"mend {variable}")
     return resolved

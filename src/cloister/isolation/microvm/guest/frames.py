@@ -116,12 +116,6 @@ def encode_credit(stream: int, count: int) -> bytes:
     return encode(stream, Kind.CREDIT, _COUNT.pack(count))
 
 
-def pieces(data: bytes) -> Iterator[bytes]:
-    """Yield bytes in pieces that fit a frame."""
-    for begin in range(0, len(data), BODY_BYTES_MAX):
-        yield data[begin : begin + BODY_BYTES_MAX]
-
-
 class Decoder:
     """Cuts a stream of bytes into frames, however it was chopped up. Holds at most one frame and one read.
 

@@ -8,7 +8,9 @@ Source: Documentation/admin-guide/cgroup-v2.rst of Linux 6.1.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from typing import Final
 
@@ -24,6 +26,8 @@ PROCESSES_SLACK: Final = 3
 USAGE: Final = ("cpu_user_us", "cpu_system_us", "memory_peak_bytes", "io_read_bytes", "io_write_bytes")
 """What is measured of an execution."""
 END_TIMEOUT_S: Final = 3.0
+REMOVE_TIMEOUT_S: Final = 0.5
+PAUSE_S: Final = 0.001
 
 
 def prepare() -> None:
@@ -110,12 +114,24 @@ class Group:
         while self._table("cgroup.events").get("populated", 0):
             if time.monotonic() > deadline_s:
                 return False
-            time.sleep(0.001)
+            time.sleep(PAUSE_S)
         return True
 
     def remove(self) -> None:
-        """Remove it, when nothing is in it."""
-        os.rmdir(self._path)  # noqa: PTH106
+        """Remove it. When something is still in it that does not end, it stays, bounded, and the console tells."""
+        deadline_s = time.monotonic() + REMOVE_TIMEOUT_S
+        while True:
+            try:
+                os.rmdir(self._path)  # noqa: PTH106
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                if time.monotonic() > deadline_s:
+                    print(f"cloister: {self._path} stays: {error}", file=sys.stderr, flush=True)  # noqa: T201
+                    return
+                time.sleep(PAUSE_S)
+            else:
+                return
 
     def _set(self, name: str, value: int) -> None:
         _write(f"{self._path}/{name}", str(value))

@@ -8,6 +8,7 @@ and ends the machine; it never waits for something that does not come. Part of t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -36,6 +37,9 @@ DEVICE_OF: Final = {
     "vmw_vsock_virtio_transport": 19,
 }
 """Modules that are of use with a device only. Source: Virtual I/O Device (VIRTIO) 1.2, 5 Device Types."""
+NOT_FOR_THIS_MACHINE: Final = frozenset({errno.ENOEXEC, errno.ENODEV, errno.EEXIST})
+"""What the kernel says to a module of another kernel, to one without its device, and to one that is there already.
+Source: init_module(2)."""
 CHANNEL_WORD: Final = "cloister.channel="
 DRIVES_WORD: Final = "cloister.drives="
 ROOTFS_WORD: Final = "cloister.rootfs="
@@ -106,7 +110,11 @@ def _words() -> dict[str, str]:
 
 
 def _load_modules() -> None:
-    """Load the modules that go with this machine's devices; those of buses come first."""
+    """Load the modules that go with this machine's devices; those of buses come first.
+
+    One that does not go with this machine is of no use in it. Of any other that is not loaded the console tells: what
+    needs it fails later, and that does not say why.
+    """
     has_pci = bool(_entries(PCI_DEVICES))
     found: set[int] | None = None
     with open(f"{MODULES}/order", encoding="ascii") as file:  # noqa: PTH123
@@ -118,9 +126,11 @@ def _load_modules() -> None:
             found = _virtio_devices() if found is None else found
             if DEVICE_OF[name] not in found:
                 continue
-        # One that does not go with this kernel is of no use in it
-        with contextlib.suppress(OSError):
+        try:
             kernel.load_module(f"{MODULES}/{name}.ko")
+        except OSError as error:
+            if error.errno not in NOT_FOR_THIS_MACHINE:
+                print(f"cloister: the module {name} is not loaded: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _virtio_devices() -> set[int]:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 PATH = "/cloister/prepared"
 LENGTH_BYTES = 8
 DISPENSABLE = ("_bz2", "_hashlib", "_lzma")
-"""Libraries that nothing of the agent's needs: it compresses nothing, and the interpreter digests by itself."""
+"""Libraries that nothing of the agent's needs: it compresses nothing, and the interpreter digests by itself. In the
+agent's process and its copies, which run plans and file operations, they are not there from then on: importing one is
+an `ImportError`, which `hashlib`, `shutil` and `tarfile` expect. Programs and scripts have an interpreter of their own.
+"""
 _undo: list[Any] = []
 
 
@@ -38,8 +41,14 @@ def tag() -> list[Any]:
 
 
 def use(path: str = PATH) -> None:
-    """Have imports find made what the file has; `finish` ends that for all but modules."""
-    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    """Have imports find made what the file has; `finish` ends that for all but modules.
+
+    Without the file, or with one that another Python made, nothing changes.
+    """
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return
     length = int.from_bytes(posix.pread(descriptor, LENGTH_BYTES, 0), "big")
     made_with, modules, methods, patterns = marshal.loads(posix.pread(descriptor, length, LENGTH_BYTES))  # noqa: S302
     if made_with != tag():

@@ -7,7 +7,6 @@ only.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from typing import Final
@@ -153,9 +152,12 @@ def _make_place(place: str, *, is_directory: bool) -> None:
 
 
 def close() -> None:
-    """Make the root read-only: from here on it has what it is to have."""
-    with contextlib.suppress(FileExistsError):
-        kernel.mount("", ROOT, flags=kernel.BIND | kernel.REMOUNT | _PLAIN | kernel.READ_ONLY)
+    """Make the root read-only: from here on it has what it is to have. Nothing changes when it is so already.
+
+    Raises:
+        OSError: The kernel refuses. Nothing may run then: it could change what all that follows see.
+    """
+    kernel.mount("", ROOT, flags=kernel.BIND | kernel.REMOUNT | _PLAIN | kernel.READ_ONLY)
 
 
 def enter() -> None:

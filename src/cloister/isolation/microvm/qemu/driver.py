@@ -15,13 +15,14 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from cloister.errors import LaunchError, ProviderUnavailable, quoted
 from cloister.isolation.microvm import memory
 from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, Confinement
+from cloister.isolation.microvm.programs import Program
 from cloister.isolation.microvm.qemu import command, counter
 from cloister.isolation.microvm.qemu.command import Handed
 from cloister.isolation.microvm.qemu.machine import LAST_WORDS_S, START_TIMEOUT_S, QemuMachine
@@ -63,22 +64,17 @@ class QemuVmm:
     ) -> None:
         self._confinement = confinement
         self.accelerator: Final = accelerator
-        self._program = _found(program or PROGRAM)
+        self._program = Program(Path(_found(program or PROGRAM)), "QEMU")
 
     def __repr__(self) -> str:
-        return f"QemuVmm({self._program}, {self.accelerator})"
+        return f"QemuVmm({self._program.path}, {self.accelerator})"
 
     @functools.cached_property
     def _identity(self) -> dict[str, str]:
-        said = subprocess.run(  # noqa: S603 - the program that will run the machines
-            [self._program, "--version"], capture_output=True, check=True, timeout=START_TIMEOUT_S, env={}
-        ).stdout.decode("utf-8", "replace")
-        with open(self._program, "rb") as file:  # noqa: PTH123
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {
             "vmm": self.name,
-            "version": quoted(said.splitlines()[0] if said else "", 120),
-            "program_sha256": digest,
+            "version": quoted(self._program.version_text.partition("\n")[0], 120),
+            "program_sha256": self._program.sha256,
             "accelerator": self.accelerator.value,
             "processor": processor(self.accelerator),
             "words": self._words(counter.khz() // 10_000 * 10_000),
@@ -127,7 +123,7 @@ class QemuVmm:
         agent, their_agent = socket.socketpair()
         given, handed = _handed(their_control, their_agent, memory_fd, parts, drives)
         argv = command.render(
-            self._program,
+            str(self._program.path),
             mark,
             spec,
             handed,
@@ -157,6 +153,7 @@ class QemuVmm:
                 if process.has_ended(LAST_WORDS_S):
                     raise process.end_error("QEMU") from None
                 raise
+            self._program.require_in(process)
             undo.pop_all()
         if not is_shared:
             os.close(memory_fd)

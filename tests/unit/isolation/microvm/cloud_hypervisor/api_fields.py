@@ -43,7 +43,7 @@ OBJECTS = {
     },
 }  # fmt: skip
 PUTS = {
-    "/vm.create": "VmConfig", "/vm.boot": None, "/vm.pause": None, "/vm.resume": None, "/vm.shutdown": None,
-    "/vmm.shutdown": None, "/vm.snapshot": "VmSnapshotConfig", "/vm.restore": "RestoreConfig", "/vm.resize": "VmResize",
+    "/vm.create": "VmConfig", "/vm.boot": None, "/vm.pause": None, "/vm.resume": None,
+    "/vm.snapshot": "VmSnapshotConfig", "/vm.restore": "RestoreConfig", "/vm.resize": "VmResize",
 }  # fmt: skip
 GETS = ("/vmm.ping", "/vm.info", "/vm.counters")

@@ -14,7 +14,7 @@ from tests.unit.isolation.microvm.cloud_hypervisor import api_fields
 from cloister.errors import LaunchError
 from cloister.isolation.microvm.cloud_hypervisor import spec, state_file
 from cloister.isolation.microvm.cloud_hypervisor.spec import CloudHypervisorSpec, Disk
-from cloister.isolation.microvm.vmm import RateLimit
+from cloister.isolation.microvm.vmm import STATE_BYTES_MAX, RateLimit
 
 DISKS = (
     Disk(name="rootfs", path="/proc/self/fd/12"),
@@ -91,7 +91,7 @@ def test_another_file_is_refused(data: bytes) -> None:
     assert caught.value.code == "provider.snapshot"
 
 
-@pytest.mark.parametrize(("config", "state"), [(b"\xff", b"{}"), (b"{}", b"x" * (state_file.STATE_BYTES_MAX + 1))])
+@pytest.mark.parametrize(("config", "state"), [(b"\xff", b"{}"), (b"{}", b"x" * (STATE_BYTES_MAX + 1))])
 def test_what_cannot_be_packed_is_refused(config: bytes, state: bytes) -> None:
     with pytest.raises(LaunchError):
         state_file.packed(config, state)

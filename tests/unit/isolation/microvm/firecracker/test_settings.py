@@ -31,8 +31,9 @@ def test_programs_are_found_on_the_path_and_where_they_are_named(tmp_path: Path)
 def test_what_is_missing_is_named(tmp_path: Path, missing: str) -> None:
     for name in {"firecracker", "jailer"} - {missing}:
         program(tmp_path / name)
-    with pytest.raises(ProviderUnavailable, match=f"there is no {missing} on PATH"):
+    with pytest.raises(ProviderUnavailable, match=f"there is no {missing} on PATH") as caught:
         settings.found({"PATH": str(tmp_path)})
+    assert caught.value.code == "provider.vmm"
 
 
 def test_a_named_program_has_to_be_one(tmp_path: Path) -> None:

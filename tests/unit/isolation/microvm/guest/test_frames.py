@@ -19,7 +19,6 @@ from cloister.isolation.microvm.guest.frames import (
     encode,
     encode_credit,
     encode_json,
-    pieces,
 )
 
 FRAMES = st.lists(
@@ -99,10 +98,3 @@ def test_a_credit_that_is_no_number_is_refused(body) -> None:
 def test_a_credit_arrives() -> None:
     (frame,) = Decoder().feed(encode_credit(7, 2**32 - 1))
     assert (frame.stream, frame.credit()) == (7, 2**32 - 1)
-
-
-def test_bytes_are_cut_into_pieces_that_fit() -> None:
-    data = bytes(range(256)) * 2000
-    cut = list(pieces(data))
-    assert b"".join(cut) == data
-    assert max(map(len, cut)) == BODY_BYTES_MAX

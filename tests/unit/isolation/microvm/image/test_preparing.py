@@ -53,6 +53,15 @@ other = dataclasses.make_dataclass("Other", ["a"], namespace={"__doc__": "Has on
 assert other(1).a == 1 and re.compile("b+").match("bb")
 import inspect
 assert inspect.signature(other)
+for name in prepared.DISPENSABLE:
+    try:
+        __import__(name)
+    except ImportError:
+        assert type(entry.__loader__).__name__ == "Finder", "without the file nothing is missing"
+    else:
+        assert type(entry.__loader__).__name__ != "Finder", "with the file it is not there"
+import hashlib, shutil, tarfile
+assert hashlib.sha256(b"").hexdigest().startswith("e3b0c442")
 print(type(entry.__loader__).__name__, entry.__file__)
 """
 
@@ -69,12 +78,13 @@ def made(sources: dict[str, bytes]) -> bytes:
     return prepared(sources, ENTRY, PYTHON, files.get)  # type: ignore[return-value, arg-type]
 
 
-def used(sources: dict[str, bytes], file: bytes, place: Path) -> str:
+def used(sources: dict[str, bytes], file: bytes | None, place: Path) -> str:
     for path, source in sources.items():
         target = place / "agent" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source)
-    (place / "prepared").write_bytes(file)
+    if file is not None:
+        (place / "prepared").write_bytes(file)
     command = [sys.executable, "-I", "-S", "-E", "-c", USE, str(place / "agent"), str(place / "prepared")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -100,6 +110,10 @@ def test_what_another_python_made_is_not_used(tmp_path) -> None:
     head = marshal.dumps((["cpython-399", *tag[1:]], *rest), 2)
     other = len(head).to_bytes(LENGTH_BYTES, "big") + head + file[LENGTH_BYTES + length :]
     assert used(sources, other, tmp_path) == f"SourceFileLoader {tmp_path}/agent/cloister/entry.py"
+
+
+def test_without_the_file_python_makes_it_itself(tmp_path) -> None:
+    assert used(guest_of(SOURCES), None, tmp_path) == f"SourceFileLoader {tmp_path}/agent/cloister/entry.py"
 
 
 def test_an_agent_that_cannot_be_loaded_is_no_image() -> None:
