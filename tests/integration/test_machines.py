@@ -139,6 +139,42 @@ def test_files_of_a_session_are_written_back_after_each_execution(runtime: Runti
         assert (place / "file").read_text() == "changed here"
 
 
+def test_what_is_edited_between_two_executions_of_a_session_is_not_lost(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    for name in ("a", "b"):
+        (place / name).write_text("before")
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    with runtime.session(context=granted, provider="microvm") as session:
+        said(session, f"open('{place}/a', 'w').write('by the first')")
+        (place / "b").write_text("edited here")
+        (place / "c").write_text("made here")
+        seen = said(session, f"open('{place}/a', 'w').write('by the second'); print(open('{place}/b').read())")
+        assert seen == b"before\n"  # a machine has copies, which do not follow
+        said(session, "pass")
+        found = {each.name: each.read_text() for each in place.iterdir()}
+        assert found == {"a": "by the second", "b": "edited here", "c": "made here"}
+        with pytest.raises(GuestError, match="changed on the host") as refused:
+            said(session, f"open('{place}/b', 'w').write('by the third')")
+        assert refused.value.code == "guest.copy"
+        said(session, f"open('{place}/b', 'w').write('edited here')")  # what both have is no conflict any more
+    assert {each.name: each.read_text() for each in place.iterdir()} == found
+
+
+def test_what_a_failed_execution_of_a_session_wrote_comes_back_with_the_next(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    with runtime.session(context=granted, provider="microvm") as session:
+        code = f"open('{place}/late', 'w').write('l'); import time; time.sleep(60)"
+        with pytest.raises(LimitExceeded):
+            session.execute([PYTHON, "-c", code], timeout_ms=1500)
+        assert list(place.iterdir()) == []
+        assert session.execute([PYTHON, "-c", f"open('{place}/said', 'w'); raise SystemExit(3)"]).exit_status == 3
+        assert sorted(each.name for each in place.iterdir()) == ["late", "said"]
+        with pytest.raises(LimitExceeded):
+            session.execute([PYTHON, "-c", code.replace("late", "lost")], timeout_ms=1500)
+    assert sorted(each.name for each in place.iterdir()) == ["late", "said"]
+
+
 def test_forks_go_on_where_their_session_is_and_apart(runtime: Runtime) -> None:
     with runtime.session(context=EXEC, provider="microvm") as session:
         said(session, "open('/tmp/state', 'w').write('shared')")

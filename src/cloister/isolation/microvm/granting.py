@@ -45,7 +45,7 @@ class _Given:
 
     Attributes:
         index: Its number in the machine.
-        original: The host's file or directory, as it was sent.
+        original: The host's file or directory, as the machine has it.
     """
 
     index: int
@@ -90,7 +90,7 @@ class Granting:
     def _give_one(self, grant: Grant) -> None:
         _require_same(grant)
         identity = (grant.device, grant.inode)
-        original = self._looked_at(grant.source, "in") if grant.is_writable else None
+        original = self._looked_at(grant.source) if grant.is_writable else None
         if original is not None and original.identity != identity:
             raise _replaced(grant)
         index = self._count
@@ -103,12 +103,14 @@ class Granting:
         if original is not None:
             self._given.append(_Given(index=index, original=original))
 
-    def _looked_at(self, path: str, direction: str) -> Original:
-        with _refused(direction, path):
+    def _looked_at(self, path: str) -> Original:
+        with _refused("in", path):
             return Original.look(path, self._bounds)
 
     def take_back(self) -> None:
-        """Bring back what the execution changed.
+        """Bring back what was changed in the machine since this was done last, or since it was given.
+
+        What was refused stays in the machine, and is brought back with the next that can be.
 
         Raises:
             GuestError: `guest.copy`: it cannot be brought back, or the host's files were changed meanwhile.
@@ -117,8 +119,7 @@ class Granting:
             path = given.original.path
             with _refused("back", path), given.original.staging(self._bounds) as staged:
                 self._receive({"do": "give-back", "index": given.index}, staged.read)
-                staged.apply()
-            self._given[place] = _Given(index=given.index, original=self._looked_at(path, "back"))
+                self._given[place] = _Given(index=given.index, original=staged.apply())
 
     @property
     def _bounds(self) -> Bounds:
