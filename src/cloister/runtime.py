@@ -282,7 +282,7 @@ class Runtime(RuntimeLife):
         """Make sessions that go on where an idle one is, each in a virtual machine of its own; that one goes on, too.
 
         Args:
-            session: Of a provider of virtual machines, with no `write` grant, and no fork itself.
+            session: Of a provider of virtual machines by QEMU, with no `write` grant, and no fork itself.
             count: How many.
 
         Raises:
