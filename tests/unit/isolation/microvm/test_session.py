@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.isolation.microvm.agents import FileAgent, wait_until
+from tests.unit.isolation.microvm.agents import FileAgent, status, wait_until
 
 from cloister.authority.level import IsolationLevel
-from cloister.errors import CloisterError, InputError, LaunchError
+from cloister.errors import CloisterError, InputError, LaunchError, LimitExceeded
 from cloister.isolation.microvm import session as sessions
+from cloister.isolation.microvm.guest.frames import Kind
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.roster import Roster
@@ -245,6 +246,19 @@ def test_one_in_which_something_runs_is_not_forked_and_not_paused(stock) -> None
         assert stock.machines[0].acts == []
         session.fork([context_of()])[0].close()
     assert "something runs" in found[0]
+
+
+def test_an_execution_that_reaches_a_limit_of_its_machine_says_which_and_the_session_goes_on(stock) -> None:
+    with opened(stock) as session:
+        agent, act = stock.agents[0], stock.agents[0]._do
+        agent._do = lambda stream, *_: agent._peer.say_json(  # type: ignore[method-assign]
+            stream, Kind.STATUS, status(9, limit=["cpu_ms", 40_000])
+        )
+        with pytest.raises(LimitExceeded) as caught:
+            session.execute(LEAVE, TRUE)
+        assert (caught.value.limit, caught.value.used) == ("cpu_ms", 40_000)
+        agent._do = act  # type: ignore[method-assign]
+        assert session.execute(LEAVE, TRUE).exit_status == 0
 
 
 def test_of_forks_one_of_which_cannot_be_made_none_is_left(stock) -> None:
