@@ -247,7 +247,8 @@ class Runtime(RuntimeLife):
 
         Args:
             context: What everything in it may do; needs the capability `cloister.exec`. `wall_ms` bounds each
-                execution, `output_bytes` the output of each; all other limits are those of the session as a whole.
+                execution, `output_bytes` the output of each; all other limits are those of the session as a whole, but
+                in a virtual machine `memory_bytes`, `processes_count`, `cpu_ms` and `io_bytes` bound each execution.
             provider: Name of the isolation provider.
             name: For people, in the record.
             lifetime_ms: When it ends, whatever runs in it.

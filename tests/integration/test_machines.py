@@ -15,6 +15,7 @@ import pytest
 from cloister.authority.context import RuntimeContext
 from cloister.errors import DigestMismatch, GuestError, InputError, LimitExceeded
 from cloister.isolation.monitoring import MachineState
+from cloister.limits import ResourceLimits
 from cloister.plan.session import Session
 from cloister.runtime import Runtime
 
@@ -98,6 +99,17 @@ def test_a_session_keeps_its_machine(runtime: Runtime) -> None:
         assert late.value.limit == "wall_ms"
         assert session.state == "open"
     assert session.state == "closed"
+
+
+def test_an_execution_over_its_processor_time_ends_and_its_session_goes_on(runtime: Runtime) -> None:
+    limits = ResourceLimits(cpu_ms=3_000)
+    context = RuntimeContext.controlled(capabilities=["cloister.exec"], limits=limits)
+    with runtime.session(context=context, provider="microvm") as session:
+        for _ in range(2):
+            with pytest.raises(LimitExceeded) as over:
+                said(session, "while True: pass")
+            assert over.value.limit == "cpu_ms"
+            assert said(session, "print('goes on')") == b"goes on\n"
 
 
 def test_a_session_with_a_terminal(runtime: Runtime) -> None:
