@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from cloister.errors import CloisterError, GuestError, PathDenied, quoted
 from cloister.isolation.microvm.parcel import Parcel, as_record
-from cloister.isolation.microvm.writeback import Original
+from cloister.isolation.microvm.writeback import ChangedOnHost, Original
 from cloister.isolation.process import outcome
 from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.process.grants import grants_for
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 PIPE_BYTES: Final = 64 * 1024
 ERRORS_BYTES_MAX: Final = 4096
+_HINT_SIZE: Final = (
+    "a machine gets copies of what is granted: grant less, or raise the limits disk_bytes and inodes_count"
+)
+_HINT_CONFLICT: Final = "change granted files on one side at a time; a session goes on once both sides have the same"
 
 
 class Pack(Protocol):
@@ -278,5 +282,5 @@ def copy_error(direction: str, what: str, error: CopyRefused | OSError) -> Clois
         f'cannot copy {direction}, "{quoted(what)}": {quoted(words, 400)}',
         code="guest.copy",
         kind="IoError",
-        hint="a machine gets copies of what is granted: grant less, or raise the limits disk_bytes and inodes_count",
+        hint=_HINT_CONFLICT if isinstance(error, ChangedOnHost) else _HINT_SIZE,
     )

@@ -29,6 +29,10 @@ LINKS_MAX: Final = 40
 """On the way of a name. Source: `MAXSYMLINKS`, include/linux/namei.h."""
 
 
+class ChangedOnHost(CopyRefused):
+    """The host and the machine have both changed something."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
     """A host's file or directory as the machine has it: as it was before it was sent, or at the last writing back.
@@ -113,7 +117,8 @@ class Staged:
             there and not in the machine.
 
         Raises:
-            CopyRefused: Something is not as it was sent any more, or became something else in the machine.
+            ChangedOnHost: Something is not as it was sent any more.
+            CopyRefused: It became something else in the machine, or a link leads out.
             OSError: It cannot be written.
         """
         before, after = self._original.listing, listed(self._top, self._bounds)
@@ -162,7 +167,7 @@ class Staged:
             before is None or now is None or (before.is_alike(now) and _same_identity(before, now))
         )
         if not same:
-            raise CopyRefused("it was changed on the host meanwhile; nothing was written back", shown)
+            raise ChangedOnHost("it was changed on the host meanwhile; nothing was written back", shown)
         if name == "" and after is not None and before is not None and before.kind != after.kind:
             raise CopyRefused("it became something else; nothing was written back", shown)
 
@@ -172,12 +177,12 @@ class Staged:
         for name in changed:
             parent = posixpath.dirname(name)
             if name and is_directory(before.get(parent)) and not is_directory(now.get(parent)):
-                raise CopyRefused("its directory is gone on the host; nothing was written back", self._shown(name))
+                raise ChangedOnHost("its directory is gone on the host; nothing was written back", self._shown(name))
         touched = (*changed, *removed)
         gone = {name for name in touched if is_directory(before.get(name)) and not is_directory(after.get(name))}
         for name in now.keys() - before.keys():
             if any(parent in gone for parent in _parents(name)):
-                raise CopyRefused("it is new on the host, in a directory that was removed", self._shown(name))
+                raise ChangedOnHost("it is new on the host, in a directory that was removed", self._shown(name))
 
     def _shown(self, name: str) -> str:
         return posixpath.join(self._original.path, name).rstrip("/")
@@ -188,7 +193,7 @@ class Staged:
         facts = os.fstat(descriptor)
         if (facts.st_dev, facts.st_ino) != self._original.identity:
             os.close(descriptor)
-            raise CopyRefused("it was replaced on the host meanwhile", self._original.path)
+            raise ChangedOnHost("it was replaced on the host meanwhile", self._original.path)
         return descriptor
 
     def _overwrite(self, after: Entry) -> Entry:

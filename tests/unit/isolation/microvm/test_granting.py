@@ -50,10 +50,14 @@ def setting(tmp_path) -> Iterator[Setting]:
     made.close()
 
 
-def code_of(act, kind: type[CloisterError]) -> str:
+def error_of(act, kind: type[CloisterError]) -> CloisterError:
     with pytest.raises(kind) as caught:
         act()
-    return caught.value.code
+    return caught.value
+
+
+def code_of(act, kind: type[CloisterError]) -> str:
+    return error_of(act, kind).code
 
 
 def test_what_is_granted_and_a_script_arrive_under_their_names(setting) -> None:
@@ -92,7 +96,8 @@ def test_a_conflict_is_an_error_and_changes_nothing(setting) -> None:
         granting.give()
         setting.agent.between = lambda place: (place / "a").write_text("in")
         (setting.host / "a").write_text("out")
-        assert code_of(granting.take_back, GuestError) == "guest.copy"
+        error = error_of(granting.take_back, GuestError)
+        assert (error.code, "one side at a time" in error.hint) == ("guest.copy", True)
     assert (setting.host / "a").read_text() == "out"
 
 
@@ -169,7 +174,8 @@ def test_more_than_the_limits_allow_does_not_come_back(setting) -> None:
     with setting.granting(setting.host, disk_bytes=1 << 20) as granting:
         granting.give()
         setting.agent.between = lambda place: (place / "big").write_bytes(bytes(3 << 20))
-        assert code_of(granting.take_back, GuestError) == "guest.copy"
+        error = error_of(granting.take_back, GuestError)
+        assert (error.code, "disk_bytes" in error.hint) == ("guest.copy", True)
     assert not (setting.host / "big").exists()
 
 
