@@ -73,7 +73,7 @@ class MicroVMSession(ProcessSession):
             CloisterError: It could not be built.
         """
         with contextlib.ExitStack() as undo:
-            undo.callback(stock.retire, ready)
+            undo.callback(ready.stop)
             stock.roster.turn(ready, MachineState.SESSION)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000
             granting = Granting(ready.link, () if is_fork else context.mounts, context.limits, deadline_s)
@@ -82,7 +82,7 @@ class MicroVMSession(ProcessSession):
             channel, their_channel = connection(socket.SOCK_SEQPACKET, undo, undo)
             control, their_control = connection(socket.SOCK_SEQPACKET, undo, undo)
             spec = _spec(context)
-            server = SessionServer(ready, their_channel, their_control, spec, lambda: stock.retire(ready))
+            server = SessionServer(ready, their_channel, their_control, spec, ready.stop)
             session = cls(
                 running=_running(control, undo),
                 channel=channel,

@@ -92,7 +92,6 @@ class FakeStock:
 
     def __init__(self, directory: Path) -> None:
         self.roster = Roster()
-        self.retired: list[ReadyMachine] = []
         self.machines: list[FakeMachine] = []
         self.agents: list[FileAgent] = []
         self.made_max = 100
@@ -114,10 +113,6 @@ class FakeStock:
 
     def saved_state(self, memory_fd: int, state_fd: int) -> Any:
         return memory_fd, state_fd
-
-    def retire(self, ready: ReadyMachine) -> None:
-        self.retired.append(ready)
-        ready.stop()
 
     def close(self) -> None:
         for agent in self.agents:
@@ -183,6 +178,13 @@ def test_one_whose_machine_cannot_be_spoken_to_after_saving_is_not_forked_and_no
         assert "connection to its machine ends" in refused(session)
         assert stock.machines[0].acts == []
         assert session.execute(LEAVE, TRUE).exit_status == 0
+
+
+def test_its_machine_has_ended_once_it_is_closed(stock) -> None:
+    with opened(stock) as session:
+        assert stock.machines[0].acts == []
+        session.close()
+        assert stock.machines[0].acts == ["stop"]
 
 
 def test_a_fork_and_one_that_may_write_are_not_forked(stock, tmp_path) -> None:
