@@ -244,7 +244,8 @@ class Runtime(RuntimeLife):
 
         Args:
             context: What everything in it may do; needs the capability `cloister.exec`. `wall_ms` bounds each
-                execution, `output_bytes` the output of each; all other limits are those of the session as a whole.
+                execution, `output_bytes` the output of each; all other limits are those of the session as a whole, but
+                in a virtual machine `memory_bytes`, `processes_count`, `cpu_ms` and `io_bytes` bound each execution.
             provider: Name of the isolation provider.
             name: For people, in the record.
             lifetime_ms: When it ends, whatever runs in it.
@@ -279,7 +280,7 @@ class Runtime(RuntimeLife):
         """Make sessions that go on where an idle one is, each in a virtual machine of its own; that one goes on, too.
 
         Args:
-            session: Of a provider of virtual machines, with no `write` grant, and no fork itself.
+            session: Of a provider of virtual machines by QEMU, with no `write` grant, and no fork itself.
             count: How many.
 
         Raises:

@@ -15,6 +15,7 @@ import pytest
 from cloister.authority.context import RuntimeContext
 from cloister.errors import DigestMismatch, GuestError, InputError, LimitExceeded
 from cloister.isolation.monitoring import MachineState
+from cloister.limits import ResourceLimits
 from cloister.plan.session import Session
 from cloister.runtime import Runtime
 
@@ -100,6 +101,17 @@ def test_a_session_keeps_its_machine(runtime: Runtime) -> None:
     assert session.state == "closed"
 
 
+def test_an_execution_over_its_processor_time_ends_and_its_session_goes_on(runtime: Runtime) -> None:
+    limits = ResourceLimits(cpu_ms=3_000)
+    context = RuntimeContext.controlled(capabilities=["cloister.exec"], limits=limits)
+    with runtime.session(context=context, provider="microvm") as session:
+        for _ in range(2):
+            with pytest.raises(LimitExceeded) as over:
+                said(session, "while True: pass")
+            assert over.value.limit == "cpu_ms"
+            assert said(session, "print('goes on')") == b"goes on\n"
+
+
 def test_a_session_with_a_terminal(runtime: Runtime) -> None:
     from cloister.isolation.session_provider import WindowSize  # noqa: PLC0415
 
@@ -137,6 +149,42 @@ def test_files_of_a_session_are_written_back_after_each_execution(runtime: Runti
         with pytest.raises(GuestError, match="changed on the host"):
             said(session, f"open('{place}/file', 'w').write('third')")
         assert (place / "file").read_text() == "changed here"
+
+
+def test_what_is_edited_between_two_executions_of_a_session_is_not_lost(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    for name in ("a", "b"):
+        (place / name).write_text("before")
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    with runtime.session(context=granted, provider="microvm") as session:
+        said(session, f"open('{place}/a', 'w').write('by the first')")
+        (place / "b").write_text("edited here")
+        (place / "c").write_text("made here")
+        seen = said(session, f"open('{place}/a', 'w').write('by the second'); print(open('{place}/b').read())")
+        assert seen == b"before\n"  # a machine has copies, which do not follow
+        said(session, "pass")
+        found = {each.name: each.read_text() for each in place.iterdir()}
+        assert found == {"a": "by the second", "b": "edited here", "c": "made here"}
+        with pytest.raises(GuestError, match="changed on the host") as refused:
+            said(session, f"open('{place}/b', 'w').write('by the third')")
+        assert refused.value.code == "guest.copy"
+        said(session, f"open('{place}/b', 'w').write('edited here')")  # what both have is no conflict any more
+    assert {each.name: each.read_text() for each in place.iterdir()} == found
+
+
+def test_what_a_failed_execution_of_a_session_wrote_comes_back_with_the_next(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    granted = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    with runtime.session(context=granted, provider="microvm") as session:
+        code = f"open('{place}/late', 'w').write('l'); import time; time.sleep(60)"
+        with pytest.raises(LimitExceeded):
+            session.execute([PYTHON, "-c", code], timeout_ms=1500)
+        assert list(place.iterdir()) == []
+        assert session.execute([PYTHON, "-c", f"open('{place}/said', 'w'); raise SystemExit(3)"]).exit_status == 3
+        assert sorted(each.name for each in place.iterdir()) == ["late", "said"]
+        with pytest.raises(LimitExceeded):
+            session.execute([PYTHON, "-c", code.replace("late", "lost")], timeout_ms=1500)
+    assert sorted(each.name for each in place.iterdir()) == ["late", "said"]
 
 
 def test_forks_go_on_where_their_session_is_and_apart(runtime: Runtime) -> None:

@@ -31,7 +31,8 @@ class SessionContext:
         execution_id: Unique in the process; appears in the causal chain.
         capability_id: The capability on whose behalf it is opened.
         token: Permission issued by the authority for exactly this session; the provider checks it again.
-        limits: Bounds of the session as a whole; `wall_ms` is its lifetime.
+        limits: Bounds of the session as a whole, or of each execution where a provider keeps them apart. Its lifetime
+            is `wall_ms`.
         mounts: Everything of the host's files that is visible in it beside the interpreter's own.
         environment: All environment variables visible in it beside the sandbox's fixed ones.
         working_directory: Where executions begin, absolute, inside; None for its private temporary directory.
@@ -58,7 +59,8 @@ class SessionLeave:
         execution_id: Unique in the process.
         capability_id: The capability on whose behalf it is.
         token: Permission for exactly this; the provider checks it again.
-        limits: Bounds of it; `wall_ms` and `output_bytes` are its own, the others are those of the session.
+        limits: Bounds of it; `wall_ms` and `output_bytes` are its own, the others are those of the session, or what the
+            session lets each execution have.
     """
 
     execution_id: str

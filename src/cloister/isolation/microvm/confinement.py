@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from cloister.authority.level import IsolationLevel
 from cloister.errors import CloisterError, LaunchError, ProviderUnavailable
 from cloister.isolation.microvm import usage
+from cloister.isolation.microvm.spouts import shown
 from cloister.isolation.process import outcome, shortfalls
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.lanes import HANDED_FD_FIRST, MACHINES, MESSAGE_BYTES_MAX, Lane, PoolSettings
@@ -58,6 +59,7 @@ class ConfinedProcess:
         self._record: dict[str, Any] | None = None
         self._is_stopped = False
         self._stopping = threading.Lock()
+        self._ending = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="cloister-console", daemon=True)
         self._reader.start()
 
@@ -98,24 +100,35 @@ class ConfinedProcess:
 
     def shown_tail(self) -> str:
         """Return the end of what it wrote for people, control characters but line breaks replaced."""
-        text = self.tail().replace("\r\n", "\n")
-        return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return shown(self.tail())
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:
-        """Return whether it has ended; wait for that so long."""
-        if self._record is not None or self._is_stopped:
-            return True
+        """Return whether it has ended; wait for that so long. For several threads, none of which waits for another."""
         poll = select.poll()
-        poll.register(self._running.control, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            return False
+        with self._ending:
+            if self._is_known:
+                return True
+            poll.register(self._running.control, select.POLLIN)
+        poll.poll(timeout_s * 1000)
+        with self._ending:
+            if not self._is_known:  # of several that have waited the first takes the record
+                if not poll.poll(0):
+                    return False
+                self._record = self._received()
+        self._reader.join(END_TIMEOUT_S)
+        return True
+
+    @property
+    def _is_known(self) -> bool:
+        return self._record is not None or self._is_stopped
+
+    def _received(self) -> dict[str, Any]:
         try:
             data = self._running.control.recv(MESSAGE_BYTES_MAX)
         except OSError:
             data = b""
-        self._record = json.loads(data) if data else {}
-        self._reader.join(END_TIMEOUT_S)
-        return True
+        record: dict[str, Any] = json.loads(data) if data else {}
+        return record
 
     def end_error(self, what: str) -> CloisterError:
         """Return why it has ended, as the error of whoever needed it.
@@ -141,7 +154,8 @@ class ConfinedProcess:
             return
         self._running.kill()
         self.has_ended(END_TIMEOUT_S)
-        self._is_stopped = True
+        with self._ending:
+            self._is_stopped = True  # nobody looks at the connection from now on
         self._running.is_over = self._record is not None
         self._reader.join(END_TIMEOUT_S)  # the pipes have no other end any more
         self._running.close()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from cloister.errors import CloisterError, GuestError, PathDenied, quoted
 from cloister.isolation.microvm.parcel import Parcel, as_record
-from cloister.isolation.microvm.writeback import Original
+from cloister.isolation.microvm.writeback import ChangedOnHost, Original
 from cloister.isolation.process import outcome
 from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.process.grants import grants_for
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 PIPE_BYTES: Final = 64 * 1024
 ERRORS_BYTES_MAX: Final = 4096
+_HINT_SIZE: Final = (
+    "a machine gets copies of what is granted: grant less, or raise the limits disk_bytes and inodes_count"
+)
+_HINT_CONFLICT: Final = "change granted files on one side at a time; a session goes on once both sides have the same"
 
 
 class Pack(Protocol):
@@ -45,7 +49,7 @@ class _Given:
 
     Attributes:
         index: Its number in the machine.
-        original: The host's file or directory, as it was sent.
+        original: The host's file or directory, as the machine has it.
     """
 
     index: int
@@ -90,7 +94,7 @@ class Granting:
     def _give_one(self, grant: Grant) -> None:
         _require_same(grant)
         identity = (grant.device, grant.inode)
-        original = self._looked_at(grant.source, "in") if grant.is_writable else None
+        original = self._looked_at(grant.source) if grant.is_writable else None
         if original is not None and original.identity != identity:
             raise _replaced(grant)
         index = self._count
@@ -103,12 +107,14 @@ class Granting:
         if original is not None:
             self._given.append(_Given(index=index, original=original))
 
-    def _looked_at(self, path: str, direction: str) -> Original:
-        with _refused(direction, path):
+    def _looked_at(self, path: str) -> Original:
+        with _refused("in", path):
             return Original.look(path, self._bounds)
 
     def take_back(self) -> None:
-        """Bring back what the execution changed.
+        """Bring back what was changed in the machine since this was done last, or since it was given.
+
+        What was refused stays in the machine, and is brought back with the next that can be.
 
         Raises:
             GuestError: `guest.copy`: it cannot be brought back, or the host's files were changed meanwhile.
@@ -117,8 +123,7 @@ class Granting:
             path = given.original.path
             with _refused("back", path), given.original.staging(self._bounds) as staged:
                 self._receive({"do": "give-back", "index": given.index}, staged.read)
-                staged.apply()
-            self._given[place] = _Given(index=given.index, original=self._looked_at(path, "back"))
+                self._given[place] = _Given(index=given.index, original=staged.apply())
 
     @property
     def _bounds(self) -> Bounds:
@@ -277,5 +282,5 @@ def copy_error(direction: str, what: str, error: CopyRefused | OSError) -> Clois
         f'cannot copy {direction}, "{quoted(what)}": {quoted(words, 400)}',
         code="guest.copy",
         kind="IoError",
-        hint="a machine gets copies of what is granted: grant less, or raise the limits disk_bytes and inodes_count",
+        hint=_HINT_CONFLICT if isinstance(error, ChangedOnHost) else _HINT_SIZE,
     )

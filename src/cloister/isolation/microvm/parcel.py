@@ -67,7 +67,12 @@ def as_record(ended: Ended) -> bytes:
 
 
 def as_report(ended: Ended) -> bytes:
-    """Return how an execution of a session ended in the words of a warden; nothing when it is not known."""
+    """Return how an execution of a session ended in the words of a warden; nothing when it is not known.
+
+    A limit that ended it is all there is to say. The other limits are held by whoever waits for the report.
+    """
+    if ended.limit is not None and ended.limit[0] in reports.LIMITS:
+        return json.dumps({"limit": ended.limit[0], "used": ended.limit[1]}).encode("ascii")
     return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""
 
 

@@ -57,6 +57,7 @@ class Porter:
 
     Attributes:
         lost: Why the machine is not to be used any more; None while it can be.
+        begun_count: How many executions have begun.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -71,6 +72,7 @@ class Porter:
         self._is_open = True
         self._is_concluded = False
         self.lost: CloisterError | None = None
+        self.begun_count = 0
         self._woken_fd, self._wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="cloister-porter", daemon=True)
 
@@ -90,6 +92,7 @@ class Porter:
     def begin(self, parcel: Parcel) -> None:
         """Begin an execution; when the machine is lost already, it ends at once."""
         with self._lock:
+            self.begun_count += 1
             is_late = self._is_concluded
             if not is_late:
                 self._new.append(parcel)

@@ -8,7 +8,6 @@ back after each execution.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -29,9 +28,11 @@ from cloister.isolation.microvm.vmm import SavedState
 from cloister.isolation.monitoring import MachineState
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
+from cloister.isolation.process.descriptors import connection, held, pipe
 from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.running import Aside, RunningSandbox
 from cloister.isolation.process.session import ProcessSession
+from cloister.isolation.process.session_execution import SessionExecution
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver
 from cloister.isolation.session_provider import SessionContext, SessionLeave, TerminalPeer, WindowSize
@@ -44,6 +45,7 @@ class MicroVMSession(ProcessSession):
     _granting: Granting
     _stock: Stock
     _syncing: threading.Lock
+    _beginning: threading.Lock
     _is_fork: bool
 
     @classmethod
@@ -70,38 +72,34 @@ class MicroVMSession(ProcessSession):
         Raises:
             CloisterError: It could not be built.
         """
-        stock.roster.turn(ready, MachineState.SESSION)
         with contextlib.ExitStack() as undo:
-            undo.callback(stock.retire, ready)
+            undo.callback(ready.stop)
+            stock.roster.turn(ready, MachineState.SESSION)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000
             granting = Granting(ready.link, () if is_fork else context.mounts, context.limits, deadline_s)
+            if not is_fork:
+                _give(ready, granting, context, deadline_s)
+            channel, their_channel = connection(socket.SOCK_SEQPACKET, undo, undo)
+            control, their_control = connection(socket.SOCK_SEQPACKET, undo, undo)
             spec = _spec(context)
-            try:
-                if not is_fork:
-                    granting.give()
-                    record = ready.link.order({"do": "close-root"}, context.limits, deadline_s)
-                    failed = outcome.set_up_failure(record)
-                    if failed is not None:
-                        raise failed
-            except MachineLost as lost:
-                raise ready.lost(lost) from lost
+            server = SessionServer(ready, their_channel, their_control, spec, ready.stop)
+            session = cls(
+                running=_running(control, undo),
+                channel=channel,
+                spec=spec,
+                context=context,
+                verifier=verifier,
+                level=level,
+            )
+            session._ready, session._granting, session._stock = ready, granting, stock
+            session._syncing, session._beginning = threading.Lock(), threading.Lock()
+            session._is_fork = is_fork
+            server.start()
+            undo.pop_all()  # the server has the machine and its ends from now on, and the session has the others
+        with contextlib.ExitStack() as undo:
+            undo.callback(session.close)
+            session.await_ready()
             undo.pop_all()
-        channel, their_channel = _pair()
-        control, their_control = _pair()
-        server = SessionServer(ready, their_channel, their_control, spec, lambda: stock.retire(ready))
-        session = cls(
-            running=_running(control),
-            channel=channel,
-            spec=spec,
-            context=context,
-            verifier=verifier,
-            level=level,
-        )
-        session._ready, session._granting, session._stock = ready, granting, stock
-        session._syncing = threading.Lock()
-        session._is_fork = is_fork
-        server.start()
-        session.await_ready()
         return session
 
     def __repr__(self) -> str:
@@ -144,6 +142,14 @@ class MicroVMSession(ProcessSession):
         with self._syncing:
             self._granting.take_back()
 
+    @contextlib.contextmanager
+    def _started(self, execution: SessionExecution) -> Iterator[SessionExecution]:
+        """Begin an execution; not while the machine is saved for a fork, which would have half of it."""
+        with contextlib.ExitStack() as running:
+            with self._beginning:
+                running.enter_context(super()._started(execution))
+            yield execution
+
     def fork(self, contexts: Sequence[SessionContext]) -> tuple[MicroVMSession, ...]:
         """Make sessions that go on where this one is, each in a machine of its own; this one goes on, too.
 
@@ -152,27 +158,11 @@ class MicroVMSession(ProcessSession):
 
         Raises:
             TokenRejected: A token does not cover its session.
-            InputError: `input.fork`: something runs in it now, it may write to files of the host, it is a fork, or a
-                context grants something else.
+            InputError: `input.fork`: something runs in it now, it may write to files of the host, it is a fork, its
+                VMM ends the conversation with a machine that is saved, or a context grants something else.
+            ProviderError: `provider.session`: it has ended. Also as `open`.
         """
-        if self.executions_count:
-            raise InputError(
-                "something runs in the session, which cannot be forked then",
-                code="input.fork",
-                hint="wait until it has ended",
-            )
-        if self._is_fork:
-            raise InputError(
-                "the session is a fork, and shares its memory with others as long as nobody changes it",
-                code="input.fork",
-                hint="fork the session that it came from",
-            )
-        if any(mount.mode is MountMode.READ_WRITE for mount in self._context.mounts):
-            raise InputError(
-                "the session may write to files of the host, and its forks would write to the same ones",
-                code="input.fork",
-                hint="open the session with --read alone, and copy results out with `cloister session download`",
-            )
+        self._require_forkable()
         for context in contexts:
             require_session_permit(self._verifier, context, context, self._level)
             if set(context.mounts) != set(self._context.mounts):
@@ -193,34 +183,73 @@ class MicroVMSession(ProcessSession):
                 raise
         return tuple(made)
 
+    def _require_forkable(self) -> None:
+        """Refuse what can be known of this session, whatever runs in it."""
+        if not self._stock.survives_saving:
+            raise InputError(
+                "the connection to its machine ends when that is saved, so the session could not go on",
+                code="input.fork",
+                hint="open the session with the provider qemu, or with microvm, which takes QEMU",
+            )
+        if self._is_fork:
+            raise InputError(
+                "the session is a fork, and shares its memory with others as long as nobody changes it",
+                code="input.fork",
+                hint="fork the session that it came from",
+            )
+        if any(mount.mode is MountMode.READ_WRITE for mount in self._context.mounts):
+            raise InputError(
+                "the session may write to files of the host, and its forks would write to the same ones",
+                code="input.fork",
+                hint="open the session with --read alone, and copy results out with `cloister session download`",
+            )
+
+    def _require_idle(self) -> None:
+        if self.is_over(0):
+            raise self.end_error()
+        if self.executions_count:
+            raise InputError(
+                "something runs in the session, which cannot be forked then",
+                code="input.fork",
+                hint="wait until it has ended",
+            )
+
     @contextlib.contextmanager
     def _saved(self) -> Iterator[SavedState]:
         machine = self._ready.machine
         with contextlib.ExitStack() as undo:
-            memory_fd, state_fd = memory.new_file("fork-memory"), memory.new_file("fork-state")
-            undo.callback(os.close, memory_fd)
-            undo.callback(os.close, state_fd)
-            machine.pause()
-            try:
-                machine.save(memory_fd, state_fd)
-            finally:
-                machine.resume()
+            memory_fd = held(memory.new_file("fork-memory"), undo)
+            state_fd = held(memory.new_file("fork-state"), undo)
+            with self._beginning:  # of which none may come between the look and the end of the pause
+                self._require_idle()
+                machine.pause()
+                try:
+                    machine.save(memory_fd, state_fd)
+                finally:
+                    machine.resume()
             memory.seal(memory_fd)
             memory.seal(state_fd)
             yield self._stock.saved_state(memory_fd, state_fd)
 
 
-def _pair() -> tuple[socket.socket, socket.socket]:
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def _give(ready: ReadyMachine, granting: Granting, context: SessionContext, deadline_s: float) -> None:
+    """Send what is granted, and close the machine's root."""
+    try:
+        granting.give()
+        record = ready.link.order({"do": "close-root"}, context.limits, deadline_s)
+    except MachineLost as lost:
+        raise ready.lost(lost) from lost
+    failed = outcome.set_up_failure(record)
+    if failed is not None:
+        raise failed
 
 
-def _running(control: socket.socket) -> RunningSandbox:
+def _running(control: socket.socket, undo: contextlib.ExitStack) -> RunningSandbox:
     """Return the machine as the code of the process provider's sessions knows a sandbox."""
-    unused, order = socket.socketpair()
-    unused.close()
-    (stdout, out), (stderr, err) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-    os.close(out)
-    os.close(err)
+    with contextlib.ExitStack() as theirs:  # nobody writes to any of them
+        order, _ = connection(socket.SOCK_STREAM, undo, theirs)
+        stdout, _ = pipe(undo, theirs)
+        stderr, _ = pipe(undo, theirs)
     return RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=None, aside=Aside())
 
 

@@ -21,7 +21,9 @@ from typing import Any, Final
 
 from cloister.isolation.microvm.parcel import Parcel, as_report
 from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.watch import CpuAccount
 from cloister.isolation.process import reports, session_orders
+from cloister.isolation.process.descriptors import held
 from cloister.isolation.process.session_orders import Order, OrderKind
 from cloister.isolation.process.spec import SandboxSpec
 
@@ -55,6 +57,8 @@ class SessionServer:
         self._stop = stop
         self._began_s = time.monotonic()
         self._used_s = self._began_s
+        self._account = CpuAccount(spec.limits.cpu_ms, self._began_s)
+        self._looked_s = 0.0
         self._thread = threading.Thread(target=self._run, name="cloister-session", daemon=True)
 
     def start(self) -> None:
@@ -94,13 +98,27 @@ class SessionServer:
                 return {"status": 0, "reported": {}}
             if self._ready.link.porter.parcels_count:
                 self._used_s = now_s
-            lasted_ms = round((now_s - self._began_s) * 1000)
-            if lasted_ms >= self._spec.limits.wall_ms:
-                return {"killed_for": ["wall_ms", lasted_ms], "reported": {}}
+            reached = self._reached(now_s)
+            if reached is not None:
+                return {"killed_for": list(reached), "reported": {}}
             if now_s - self._used_s >= terms.idle_ms / 1000:
                 with contextlib.suppress(OSError):
                     self._channel.send(session_orders.ENDED_IDLE)
                 return {"status": 0, "reported": {}}
+
+    def _reached(self, now_s: float) -> tuple[str, int] | None:
+        """Return the limit of the session that was reached, with what was measured; None when none was."""
+        lasted_ms = round((now_s - self._began_s) * 1000)
+        if lasted_ms >= self._spec.limits.wall_ms:
+            return "wall_ms", lasted_ms
+        if now_s - self._looked_s < TURN_S:
+            return None
+        self._looked_s = now_s
+        porter = self._ready.link.porter
+        begun_count, running_count = porter.begun_count, porter.parcels_count  # what begins in between pays next time
+        usage = self._ready.processor_usage()
+        used_ms = self._account.overdrawn_ms(usage, now_s, begun_count=begun_count, running_count=running_count)
+        return None if used_ms is None else ("cpu_ms", used_ms)
 
     def _take_order(self) -> bool:
         """Begin what is asked for; return False when nothing more is asked."""
@@ -118,8 +136,9 @@ class SessionServer:
         self._used_s = time.monotonic()
         try:
             parcel = self._parcel(order, report, streams)
-        except OSError as error:
-            failure = reports.failure("mechanism", step="terminal", errno=error.errno, detail=str(error))
+        except (OSError, termios.error) as error:
+            number = error.errno if isinstance(error, OSError) else error.args[0]
+            failure = reports.failure("mechanism", step="terminal", errno=number, detail=str(error))
             with report, contextlib.suppress(OSError):  # nobody waits for it any more
                 report.send(reports.to_bytes(failure))
             for each in streams:
@@ -161,11 +180,16 @@ def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:
     code that attends to a session.
 
     Raises:
-        OSError: There are too many on this host.
+        OSError: There are too many on this host, or nobody waits for it any more.
+        termios.error: It cannot be set up.
     """
-    master, slave = os.openpty()
-    tty.setraw(slave, termios.TCSANOW)
-    termios.tcsetwinsize(slave, window)
-    report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
-    os.close(master)
+    with contextlib.ExitStack() as undo:
+        master, slave = os.openpty()
+        held(slave, undo)
+        with contextlib.ExitStack() as ours:
+            held(master, ours)
+            tty.setraw(slave, termios.TCSANOW)
+            termios.tcsetwinsize(slave, window)
+            report.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
+        undo.pop_all()
     return slave

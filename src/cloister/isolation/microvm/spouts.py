@@ -69,8 +69,7 @@ class Spout:
 
     def text(self, chars_max: int = 4000) -> str:
         """Return the end as text for a message, without control characters but line breaks."""
-        text = self.drain().decode("utf-8", "replace")[-chars_max:].replace("\r\n", "\n")
-        return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return shown(self.drain().decode("utf-8", "replace")[-chars_max:])
 
     def close(self) -> None:
         """Read what is left, and close it. Idempotent."""
@@ -78,3 +77,9 @@ class Spout:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def shown(text: str) -> str:
+    """Return what something wrote as people may see it: control characters but line breaks replaced."""
+    text = text.replace("\r\n", "\n")
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -13,7 +13,7 @@ from cloister.errors import CloisterError, ProviderError, WireError, quoted
 from cloister.isolation.microvm.guest.groups import USAGE
 from cloister.isolation.process import reports
 
-LIMITS: Final = frozenset({"memory_bytes", "processes_count", "cpu_ms", "io_bytes"})
+LIMITS: Final = reports.LIMITS
 """Limits that an agent enforces; the others are the host's, or the kernel's of the machine, which a status tells."""
 _NUMBER_MAX: Final = 2**62
 

@@ -88,6 +88,11 @@ class Stock:
         return self._pool
 
     @property
+    def survives_saving(self) -> bool:
+        """Whether the conversation with a machine goes on when that is saved; over vsock it ends."""
+        return self._vmm.channel is not ChannelKind.VSOCK
+
+    @property
     def binding(self) -> Binding:
         """What a snapshot of these machines goes with."""
         return Binding(
@@ -178,7 +183,7 @@ class Stock:
             saved = self._snapshots.save(machine, self.binding, self._signer, self._clock.now())
             self._load(saved)
             machine.resume()
-            if self._vmm.channel is ChannelKind.VSOCK:  # whose connections end with a save
+            if not self.survives_saving:
                 link.close()
                 link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
                 undo.callback(link.close)
@@ -241,8 +246,9 @@ class Stock:
             undo.callback(machine.stop)
             machine.resume()
             link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
-            if self._vmm.channel is ChannelKind.VSOCK:
-                self._greeted(machine, link)  # connections end with a save, so the agent has greeted anew
+            undo.callback(link.close)
+            if not self.survives_saving:
+                self._greeted(machine, link)
             ready = self._adopted(machine, link)
             undo.pop_all()
         self.roster.restored(_since_ms(begun_s))

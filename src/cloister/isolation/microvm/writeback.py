@@ -1,24 +1,25 @@
 """What becomes of the host's files after an execution in a machine has worked on a copy of them.
 
-Owns the comparison of three states: what was sent, what came back, and what is there now; and the changes that follow
-from it. What came back is hostile. Only what differs from what was sent is changed; where the host's file is not what
-was sent any more, nothing is changed at all. Links are never followed, and every step goes from a descriptor to the
-next name, so nothing outside the granted path is reached. A link that leads out of it is the host's own or is refused.
+Owns the comparison of three states: what the machine was last known to have, which at first is what was sent; what came
+back; and what is there now; and the changes that follow from it. What came back is hostile. Only what the machine has
+changed is changed; where the host's file is not what was sent any more, nothing is changed at all. Links are never
+followed, and every step goes from a descriptor to the next name, so nothing outside the granted path is reached. A link
+that leads out of it is the host's own or is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import posixpath
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from cloister.isolation.microvm.listing import Entry, Listing, identity_of, is_directory, listed, unbounded
 from cloister.isolation.process.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused, Source
 from cloister.isolation.process.unpacking import Unpacking, leads_out
 
@@ -28,39 +29,18 @@ LINKS_MAX: Final = 40
 """On the way of a name. Source: `MAXSYMLINKS`, include/linux/namei.h."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file, directory or link below the top.
-
-    Attributes:
-        kind: `file`, `directory` or `link`.
-        fact: Digest of a file's content, target of a link; nothing for a directory.
-        is_executable: Of a file, whether its owner may execute it.
-        identity: What tells whether the very same is there: device, inode, time of change, size. Not compared.
-    """
-
-    kind: str
-    fact: str
-    is_executable: bool
-    identity: tuple[int, ...]
-
-    def is_alike(self, other: Entry | None) -> bool:
-        """Whether both have the same content."""
-        return other is not None and (self.kind, self.fact, self.is_executable) == (
-            other.kind, other.fact, other.is_executable,
-        )  # fmt: skip
-
-
-Listing = dict[str, Entry]
+class ChangedOnHost(CopyRefused):
+    """The host and the machine have both changed something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """The host's file or directory as it was before it was sent.
+    """A host's file or directory as the machine has it: as it was before it was sent, or at the last writing back.
 
     Attributes:
         path: Where it is, canonical.
-        listing: Of all that is in it, by the name below it; itself under the empty name.
+        listing: Of all that is in it, by the name below it; itself under the empty name. Identities are those of the
+            host's files that had this content.
     """
 
     path: str
@@ -74,7 +54,7 @@ class Original:
             CopyRefused: It is more than may be copied.
             OSError: It cannot be read.
         """
-        return cls(path=path, listing=_list(path, bounds))
+        return cls(path=path, listing=listed(path, bounds))
 
     @property
     def identity(self) -> tuple[int, ...]:
@@ -84,7 +64,7 @@ class Original:
     @property
     def is_directory(self) -> bool:
         """Whether it is one."""
-        return _is_directory(self.listing[""])
+        return is_directory(self.listing[""])
 
     def has_link(self, name: str, target: str) -> bool:
         """Return whether it has this link: then the execution did not make it."""
@@ -126,41 +106,60 @@ class Staged:
             unpacking.read(source)
             unpacking.commit()
 
-    def apply(self) -> None:
+    def apply(self) -> Original:
         """Change the host's files as the execution has changed its copies: all of them, or none.
 
         Everything that can be known before is checked before anything is changed. What the disk refuses in the middle
-        ends it there.
+        ends it there; where host and machine have the same, however that came about, there is nothing to do.
+
+        Returns:
+            What to compare with the next time: what the machine has. The host's may be another, where it was changed
+            there and not in the machine.
 
         Raises:
-            CopyRefused: Something is not as it was sent any more, or became something else in the machine.
+            ChangedOnHost: Something is not as it was sent any more.
+            CopyRefused: It became something else in the machine, or a link leads out.
             OSError: It cannot be written.
         """
-        before, after = self._original.listing, _list(self._top, self._bounds)
-        changed = sorted(name for name, entry in after.items() if not entry.is_alike(before.get(name)))
-        removed = sorted(before.keys() - after.keys(), reverse=True)
-        if not changed and not removed:
-            return
+        before, after = self._original.listing, listed(self._top, self._bounds)
+        now = listed(self._original.path, unbounded(), skipped=posixpath.basename(self._directory))
+        known = {name: _known(entry, before.get(name), now.get(name)) for name, entry in after.items()}
+        if known[""] is not None and known[""].identity[:2] != self._original.identity:
+            known[""] = before[""]  # what was granted is another one, even if that looks the same
+        changed = sorted(name for name, entry in known.items() if entry is None)
+        removed = sorted((before.keys() & now.keys()) - after.keys(), reverse=True)
+        if changed or removed:
+            self._require_possible(changed, removed, now, after)
+            known |= {name: after[name] for name in changed}  # renamed, not copied, so it is that very file
+            self._change(changed, removed, after, known)
+        return Original(path=self._original.path, listing={n: entry for n, entry in known.items() if entry is not None})
+
+    def _require_possible(self, changed: list[str], removed: list[str], now: Listing, after: Listing) -> None:
+        before = self._original.listing
         for name in changed:
             if after[name].kind == "link" and _gets_out(name, after):
                 raise CopyRefused("it is a link that leads out of the copied directory", name)
-        now = _list(self._original.path, _unbounded(), skipped=posixpath.basename(self._directory))
         for name in (*changed, *removed):
             self._require_untouched(name, before.get(name), now.get(name), after.get(name))
         self._require_places(changed, removed, now, after)
+
+    def _change(self, changed: list[str], removed: list[str], after: Listing, known: dict[str, Entry | None]) -> None:
+        before = self._original.listing
         if not self._original.is_directory:
-            self._overwrite(after[""])
+            known[""] = self._overwrite(after[""])
             return
         root = self._opened(DIRECTORY_FLAGS)
-        staged = os.open(self._top, DIRECTORY_FLAGS | os.O_NOFOLLOW)
         try:
-            for name in removed:
-                _remove(root, name, before[name])
-            for name in changed:
-                _place(root, staged, name, after[name], before.get(name))
+            staged = os.open(self._top, DIRECTORY_FLAGS | os.O_NOFOLLOW)
+            try:
+                for name in removed:
+                    _remove(root, name, before[name])
+                for name in changed:
+                    _place(root, staged, name, after[name], before.get(name))
+            finally:
+                os.close(staged)
         finally:
             os.close(root)
-            os.close(staged)
 
     def _require_untouched(self, name: str, before: Entry | None, now: Entry | None, after: Entry | None) -> None:
         shown = self._shown(name)
@@ -168,7 +167,7 @@ class Staged:
             before is None or now is None or (before.is_alike(now) and _same_identity(before, now))
         )
         if not same:
-            raise CopyRefused("it was changed on the host meanwhile; nothing was written back", shown)
+            raise ChangedOnHost("it was changed on the host meanwhile; nothing was written back", shown)
         if name == "" and after is not None and before is not None and before.kind != after.kind:
             raise CopyRefused("it became something else; nothing was written back", shown)
 
@@ -177,13 +176,13 @@ class Staged:
         before = self._original.listing
         for name in changed:
             parent = posixpath.dirname(name)
-            if name and _is_directory(before.get(parent)) and not _is_directory(now.get(parent)):
-                raise CopyRefused("its directory is gone on the host; nothing was written back", self._shown(name))
+            if name and is_directory(before.get(parent)) and not is_directory(now.get(parent)):
+                raise ChangedOnHost("its directory is gone on the host; nothing was written back", self._shown(name))
         touched = (*changed, *removed)
-        gone = {name for name in touched if _is_directory(before.get(name)) and not _is_directory(after.get(name))}
+        gone = {name for name in touched if is_directory(before.get(name)) and not is_directory(after.get(name))}
         for name in now.keys() - before.keys():
             if any(parent in gone for parent in _parents(name)):
-                raise CopyRefused("it is new on the host, in a directory that was removed", self._shown(name))
+                raise ChangedOnHost("it is new on the host, in a directory that was removed", self._shown(name))
 
     def _shown(self, name: str) -> str:
         return posixpath.join(self._original.path, name).rstrip("/")
@@ -194,11 +193,11 @@ class Staged:
         facts = os.fstat(descriptor)
         if (facts.st_dev, facts.st_ino) != self._original.identity:
             os.close(descriptor)
-            raise CopyRefused("it was replaced on the host meanwhile", self._original.path)
+            raise ChangedOnHost("it was replaced on the host meanwhile", self._original.path)
         return descriptor
 
-    def _overwrite(self, after: Entry) -> None:
-        """Give a granted file its new content, in place: its directory was not granted."""
+    def _overwrite(self, after: Entry) -> Entry:
+        """Give a granted file its new content, in place: its directory was not granted. Return what it is then."""
         source = os.open(self._top, OPEN_FLAGS)
         try:
             target = self._opened(os.O_WRONLY)
@@ -207,6 +206,7 @@ class Staged:
                 mode = stat.S_IMODE(os.fstat(target).st_mode)
                 if bool(mode & 0o100) != after.is_executable:
                     os.fchmod(target, _with_execution(mode, is_executable=after.is_executable))
+                return replace(after, identity=identity_of(os.fstat(target)))
             finally:
                 os.close(target)
         finally:
@@ -229,10 +229,6 @@ def _with_execution(mode: int, *, is_executable: bool) -> int:
     """Return permissions with or without execution. None that lend the owner's identity: the content is foreign."""
     plain = mode & 0o777
     return plain | 0o100 if is_executable else plain & ~0o111
-
-
-def _is_directory(entry: Entry | None) -> bool:
-    return entry is not None and entry.kind == "directory"
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -260,53 +256,19 @@ def _gets_out(name: str, listing: Listing) -> bool:
     return False
 
 
+def _known(after: Entry, before: Entry | None, now: Entry | None) -> Entry | None:
+    """Return a machine's entry as the host has or had it; None when the machine has changed or made it.
+
+    Where both have the same, that is the host's. What the host alone has changed stays known as it was: if the machine
+    changes it later, it is not what is there any more.
+    """
+    if after.is_alike(now):
+        return now
+    return before if after.is_alike(before) else None
+
+
 def _same_identity(before: Entry, now: Entry) -> bool:
-    return _is_directory(before) or before.identity == now.identity
-
-
-def _unbounded() -> Bounds:
-    return Bounds(content_bytes=1 << 62, entries_count=1 << 62)
-
-
-def _list(path: str, bounds: Bounds, skipped: str = "") -> Listing:
-    """List a file, or a directory with all below it, following no link; entries of one name are left out."""
-    found: Listing = {}
-    parent, name = posixpath.split(path)
-    parent_fd = os.open(parent or "/", DIRECTORY_FLAGS)
-    try:
-        _list_below(parent_fd, name, "", found, [bounds.content_bytes, bounds.entries_count], skipped)
-    finally:
-        os.close(parent_fd)
-    return found
-
-
-def _list_below(  # noqa: PLR0917 - the state of one walk
-    parent_fd: int, name: str, path: str, found: Listing, room: list[int], skipped: str
-) -> None:
-    facts = os.lstat(name, dir_fd=parent_fd)
-    identity = (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
-    room[1] -= 1
-    room[0] -= facts.st_size if stat.S_ISREG(facts.st_mode) else 0
-    if min(room) < 0:
-        raise CopyRefused("it is more than may be copied", path)
-    if stat.S_ISLNK(facts.st_mode):
-        found[path] = Entry("link", os.readlink(name, dir_fd=parent_fd), False, identity)
-        return
-    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
-        raise CopyRefused("it is neither a file, a directory nor a link", path)
-    descriptor = os.open(name, OPEN_FLAGS, dir_fd=parent_fd)
-    try:
-        if stat.S_ISDIR(facts.st_mode):
-            found[path] = Entry("directory", "", False, identity)
-            for each in sorted(os.listdir(descriptor)):  # noqa: PTH208 - by descriptor
-                if each != skipped:
-                    _list_below(descriptor, each, posixpath.join(path, each), found, room, skipped)
-        else:
-            with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path] = Entry("file", digest, bool(facts.st_mode & 0o100), identity)
-    finally:
-        os.close(descriptor)
+    return is_directory(before) or before.identity == now.identity
 
 
 @contextlib.contextmanager

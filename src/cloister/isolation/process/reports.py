@@ -33,6 +33,9 @@ _FAILURES: Final[dict[str, dict[str, type]]] = {
 }
 COMPLETED: Final[dict[str, type]] = {"private_bytes": int}
 """What comes with the sandbox's /proc: how much memory it holds for itself while it waits; 0 when that is not known."""
+_REACHED: Final[dict[str, type]] = {"limit": str, "used": int}
+LIMITS: Final = frozenset({"memory_bytes", "processes_count", "cpu_ms", "io_bytes"})
+"""What can be reached by one execution of a session, where each has limits of its own: in a machine."""
 _PRIVATE: Final[dict[str, type]] = {"free_bytes": int, "free_inodes": int}
 _INT_MAX: Final = 2**63
 
@@ -98,7 +101,16 @@ def from_bytes(data: bytes) -> Report | None:
         return {}
     if not isinstance(message, dict):
         return None
-    return message if _has_shape(message, COMPLETED) or _is_end(message) or _is_failure(message) else None
+    shapes = (_is_completed, _is_end, _is_failure, _is_reached)
+    return message if any(is_one(message) for is_one in shapes) else None
+
+
+def _is_completed(message: Report) -> bool:
+    return _has_shape(message, COMPLETED)
+
+
+def _is_reached(message: Report) -> bool:
+    return _has_shape(message, _REACHED) and message["limit"] in LIMITS
 
 
 def _is_end(message: Report) -> bool:

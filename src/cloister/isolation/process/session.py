@@ -13,6 +13,7 @@ import posixpath
 import select
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any, Final, Self
 
 from cloister.authority.level import IsolationLevel
@@ -295,7 +296,7 @@ class ProcessSession:
         return copied
 
     @contextlib.contextmanager
-    def _started(self, execution: SessionExecution) -> Any:
+    def _started(self, execution: SessionExecution) -> Iterator[SessionExecution]:
         if self.is_over(0):
             raise self.end_error()
         self._executions.add(execution)

@@ -241,6 +241,10 @@ class SessionExecution:
             # The warden is gone without a word; process 1 has ended the rest, or is gone too
             self._is_over = self._parent.is_over(END_TIMEOUT_S)
             message = {}
+        if "limit" in message:
+            self.failure = self.failure or outcome.limit_error(
+                message["limit"], self._limits, message["used"], "execution"
+            )
         status = message.pop("status", None)
         self._record = {"status": status, "reported": message}
 

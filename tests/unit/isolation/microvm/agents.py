@@ -122,7 +122,7 @@ class FileAgent:
                     streams[frame.stream] = (frame.data(), bytearray())
                     if frame.data()["do"] != "grant":
                         self._do(frame.stream, *streams.pop(frame.stream))
-                elif frame.kind is Kind.INPUT:
+                elif frame.kind is Kind.INPUT and frame.stream in streams:
                     order, data = streams[frame.stream]
                     data += frame.body
                     if not frame.body:

@@ -4,6 +4,9 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +15,8 @@ from tests.unit.isolation.microvm.agents import wait_until
 from cloister.errors import CloisterError, LaunchError, LimitExceeded
 from cloister.isolation.microvm.confinement import CONSOLE_BYTES_MAX, FIRST_DESCRIPTOR, ConfinedProcess, Confinement
 from cloister.isolation.process.lanes import HANDED_FDS_MAX
-from cloister.limits import MIB
+from cloister.isolation.process.running import Aside, RunningSandbox
+from cloister.limits import MIB, ResourceLimits
 
 PYTHON = "/usr/bin/python3"
 
@@ -125,6 +129,68 @@ def test_one_that_is_killed_has_ended(confinement) -> None:
         os.kill(process.pid, signal.SIGKILL)
         assert process.has_ended(10)
         assert "signal 9" in process.end_error("it").message
+
+
+@contextlib.contextmanager
+def fake_process() -> Iterator[tuple[ConfinedProcess, socket.socket]]:
+    """A process without one, and where the record of its end is sent from."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    order, unused = socket.socketpair()
+    unused.close()
+    (stdout, out), (stderr, err) = os.pipe(), os.pipe()
+    os.close(out)
+    os.close(err)
+    running = RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=None, aside=Aside())
+    with theirs, ConfinedProcess(running, ResourceLimits(), None, "mark") as process:
+        yield process, theirs
+
+
+def look_at_once(process: ConfinedProcess, theirs: socket.socket) -> list[bool]:
+    """End it while several threads wait for that; return what each was told."""
+    found: list[bool] = []
+    looking = [threading.Thread(target=lambda: found.append(process.has_ended(5))) for _ in range(4)]
+    for each in looking:
+        each.start()
+    theirs.send(json.dumps({"status": 0x0300}).encode())
+    theirs.close()
+    for each in looking:
+        each.join(5)
+    return found
+
+
+def test_how_it_ended_is_known_whoever_looks_and_however_many_at_once() -> None:
+    """The record comes once, and after it the connection ends: who looks second must not take that for the record."""
+    for _ in range(40):
+        with fake_process() as (process, theirs):
+            assert look_at_once(process, theirs) == [True] * 4
+            assert "with status 3" in process.end_error("it").message
+
+
+def test_who_waits_for_its_end_makes_nobody_else_wait() -> None:
+    with fake_process() as (process, theirs):
+        found: list[bool] = []
+        waiting = threading.Thread(target=lambda: found.append(process.has_ended(10)))
+        waiting.start()
+        begun_s = time.monotonic()
+        assert not process.has_ended()
+        assert time.monotonic() - begun_s < 5
+        theirs.send(b"{}")
+        waiting.join(5)
+        assert found == [True]
+
+
+def test_who_waits_for_its_end_is_told_when_it_is_stopped() -> None:
+    with fake_process() as (process, theirs):
+        found: list[bool] = []
+        waiting = threading.Thread(target=lambda: found.append(process.has_ended(10)))
+        waiting.start()
+        stopping = threading.Thread(target=process.stop)
+        stopping.start()
+        assert theirs.recv(1) == b""  # it is to be killed
+        theirs.close()
+        stopping.join(5)
+        waiting.join(5)
+        assert found == [True]
 
 
 TRY = """

@@ -50,10 +50,14 @@ def setting(tmp_path) -> Iterator[Setting]:
     made.close()
 
 
-def code_of(act, kind: type[CloisterError]) -> str:
+def error_of(act, kind: type[CloisterError]) -> CloisterError:
     with pytest.raises(kind) as caught:
         act()
-    return caught.value.code
+    return caught.value
+
+
+def code_of(act, kind: type[CloisterError]) -> str:
+    return error_of(act, kind).code
 
 
 def test_what_is_granted_and_a_script_arrive_under_their_names(setting) -> None:
@@ -92,8 +96,37 @@ def test_a_conflict_is_an_error_and_changes_nothing(setting) -> None:
         granting.give()
         setting.agent.between = lambda place: (place / "a").write_text("in")
         (setting.host / "a").write_text("out")
+        error = error_of(granting.take_back, GuestError)
+        assert (error.code, "one side at a time" in error.hint) == ("guest.copy", True)
+    assert (setting.host / "a").read_text() == "out"
+
+
+def test_what_the_host_changes_between_executions_stays_in_each_of_several_grants(setting) -> None:
+    other = setting.host.with_name("other")
+    other.mkdir()
+    with setting.granting(setting.host, other) as granting:
+        granting.give()
+        (setting.host / "a").write_text("out")
+        granting.take_back()
+        granting.take_back()
+        assert (setting.host / "a").read_text() == "out"
+        setting.agent.between = lambda place: (place / "made").write_text("n")
+        granting.take_back()
+        setting.agent.between = lambda place: (place / "a").write_text("in")
         assert code_of(granting.take_back, GuestError) == "guest.copy"
     assert (setting.host / "a").read_text() == "out"
+    assert {(place / "made").read_text() for place in (setting.host, other)} == {"n"}
+
+
+def test_what_a_grant_inside_another_one_has_written_is_not_undone_by_the_outer_one(setting) -> None:
+    with setting.granting(setting.host, setting.host / "sub") as granting:
+        granting.give()
+        for take in range(4):
+            setting.agent.between = lambda place, take=take: (
+                (place / "made").write_text(str(take)) if place.name == "sub" else None
+            )
+            granting.take_back()
+            assert (setting.host / "sub" / "made").read_text() == str(take)
 
 
 def test_a_link_that_leads_out_is_an_error(setting) -> None:
@@ -141,7 +174,8 @@ def test_more_than_the_limits_allow_does_not_come_back(setting) -> None:
     with setting.granting(setting.host, disk_bytes=1 << 20) as granting:
         granting.give()
         setting.agent.between = lambda place: (place / "big").write_bytes(bytes(3 << 20))
-        assert code_of(granting.take_back, GuestError) == "guest.copy"
+        error = error_of(granting.take_back, GuestError)
+        assert (error.code, "disk_bytes" in error.hint) == ("guest.copy", True)
     assert not (setting.host / "big").exists()
 
 

@@ -394,6 +394,8 @@ def test_records_are_in_the_words_of_the_process_provider() -> None:
     assert record["killed_for"] == ["cpu_ms", 5]
     assert record["status"] == 0x0100
     assert record["reported"] == {"private": status()["report"]["private"]}
+    assert json.loads(as_report(parcel_end)) == {"limit": "cpu_ms", "used": 5}
+    parcel_end.limit = None
     assert json.loads(as_report(parcel_end)) == parcel_end.report
     parcel_end.report = None
     assert as_report(parcel_end) == b""

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import socket
+import termios
 import threading
 import time
+import tty
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -60,9 +62,10 @@ class FakeReady:
     def __init__(self, link: MachineLink) -> None:
         self.machine = FakeMachine()
         self.link = link
+        self.usage = VmmUsage(cpu_user_us=5, cpu_system_us=None)
 
     def processor_usage(self) -> VmmUsage:
-        return VmmUsage(cpu_user_us=5, cpu_system_us=None)
+        return self.usage
 
 
 class Setting:
@@ -144,21 +147,57 @@ def test_a_copy_names_its_path(setting, kind) -> None:
     os.close(reading)
 
 
-def test_a_terminal_that_cannot_be_had_ends_its_order_and_not_the_session(setting, monkeypatch) -> None:
-    def fail() -> tuple[int, int]:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def open_descriptors() -> int:
+    return len(list(os.scandir("/proc/self/fd")))
 
+
+@pytest.mark.parametrize(
+    ("owner", "step", "error"),
+    [
+        (os, "openpty", OSError(errno.ENOSPC, "No space left on device")),
+        (tty, "setraw", termios.error(errno.ENOSPC, "No space left on device")),
+        (termios, "tcsetwinsize", termios.error(errno.ENOSPC, "No space left on device")),
+    ],
+)
+def test_a_terminal_that_cannot_be_had_ends_its_order_and_not_the_session(
+    setting, monkeypatch, owner, step, error
+) -> None:
+    def fail(*_: object) -> tuple[int, int]:
+        raise error
+
+    before = open_descriptors()
     with monkeypatch.context() as patched:
-        patched.setattr(os, "openpty", fail)
+        patched.setattr(owner, step, fail)
         report, reading = setting.order(replace(PROGRAM, window=(24, 80)))
         told = json.loads(report.recv(1 << 16))
     assert (told["failed"], told["step"], told["errno"]) == ("mechanism", "terminal", errno.ENOSPC)
     report.close()
     os.close(reading)
+    assert wait_until(lambda: open_descriptors() == before)
     report, reading = setting.order(PROGRAM)
     assert setting.peer.await_kind(Kind.ORDER).data()["argv"] == ["true"]
     report.close()
     os.close(reading)
+
+
+def test_a_terminal_that_nobody_waits_for_any_more_leaves_nothing_open(setting, monkeypatch) -> None:
+    gone, opening, openpty = threading.Event(), threading.Event(), os.openpty
+
+    def late() -> tuple[int, int]:
+        opening.set()
+        assert gone.wait(5)
+        return openpty()
+
+    before = open_descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "openpty", late)
+        report, reading = setting.order(replace(PROGRAM, window=(24, 80)))
+        assert opening.wait(5)
+        report.close()
+        gone.set()
+        os.close(reading)
+        assert wait_until(lambda: open_descriptors() == before)
+    assert setting.stops == 0
 
 
 def test_a_terminal_is_handed_out_and_carried(setting) -> None:
@@ -225,6 +264,30 @@ def test_one_in_which_something_runs_is_used(setting) -> None:
 def test_its_time_is_bounded(setting) -> None:
     limit, lasted_ms = setting.record()["killed_for"]
     assert (limit, lasted_ms >= 300) == ("wall_ms", True)
+
+
+@pytest.mark.parametrize("setting", [replace(SPEC, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
+def test_its_processor_time_is_bounded_from_outside(setting) -> None:
+    setting.ready.usage = VmmUsage(cpu_user_us=7_000_000, cpu_system_us=1_000_000)
+    threading.Event().wait(0.6)
+    assert setting.stops == 0  # what was used before it began to count
+    setting.ready.usage = VmmUsage(cpu_user_us=10_000_000, cpu_system_us=3_000_000)
+    limit, used_ms = setting.record()["killed_for"]
+    assert (limit, 4_000 < used_ms <= 5_000) == ("cpu_ms", True)
+    assert setting.stops == 1
+
+
+@pytest.mark.parametrize("setting", [replace(SPEC, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
+def test_each_execution_has_processor_time_of_its_own(setting) -> None:
+    setting.ready.usage = VmmUsage(cpu_user_us=0, cpu_system_us=0)
+    waiting = [setting.order(PROGRAM) for _ in range(2)]
+    threading.Event().wait(0.6)
+    setting.ready.usage = VmmUsage(cpu_user_us=5_000_000, cpu_system_us=0)
+    threading.Event().wait(0.6)
+    assert setting.stops == 0
+    for report, reading in waiting:
+        report.close()
+        os.close(reading)
 
 
 def test_what_is_no_order_ends_it(setting) -> None:

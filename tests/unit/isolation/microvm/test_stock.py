@@ -44,10 +44,12 @@ class FakeMachine:
         self._is_dead = is_dead
         self._save_error = save_error
         self._lives = [life, *([] if next_life is None else [next_life])]
+        self.given: list[socket.socket] = []
         self._opened: list[tuple[socket.socket, threading.Thread]] = []
 
     def connect(self, timeout_s: float) -> socket.socket:
         ours, theirs = socket.socketpair()
+        self.given.append(ours)
         thread = threading.Thread(target=self._live, args=(self._lives.pop(0), theirs), daemon=True)
         self._opened.append((theirs, thread))
         thread.start()
@@ -303,6 +305,22 @@ def test_a_restored_one_whose_agent_is_not_is_stopped(stock_of, life) -> None:
     ready = made.restored_from(saved)
     assert not vmm.made[1].is_stopped
     ready.stop()
+
+
+@pytest.mark.parametrize("life", [wrong_version, hang_up, wrong_clock])
+def test_a_restored_one_that_was_connected_to_anew_and_is_not_one_of_ours_leaves_no_connection(stock_of, life) -> None:
+    vmm = FakeVmm(life, good, channel=ChannelKind.VSOCK)
+    made = stock_of(vmm)
+    with pytest.raises(CloisterError):
+        made.restored_from(made.saved_state(-1, -1))
+    assert vmm.made[0].is_stopped
+    assert [connection.fileno() for connection in vmm.made[0].given] == [-1]
+    made.restored_from(made.saved_state(-1, -1)).stop()
+
+
+@pytest.mark.parametrize(("channel", "survives"), [(ChannelKind.SERIAL, True), (ChannelKind.VSOCK, False)])
+def test_whether_a_conversation_survives_saving_is_a_matter_of_the_channel(stock_of, channel, survives) -> None:
+    assert stock_of(FakeVmm(channel=channel)).survives_saving is survives
 
 
 def test_a_kernel_that_panics_is_named_with_its_console(stock_of) -> None:

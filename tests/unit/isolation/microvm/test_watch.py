@@ -6,7 +6,7 @@ import pytest
 from tests.unit.isolation.microvm.agents import wait_until
 
 from cloister.isolation.microvm.vmm import VmmUsage
-from cloister.isolation.microvm.watch import CpuWatch
+from cloister.isolation.microvm.watch import CpuAccount, CpuWatch
 from cloister.limits import ResourceLimits
 
 LIMITS = ResourceLimits(cpu_ms=1_000, wall_ms=60_000)
@@ -32,8 +32,9 @@ class Machine:
 
 
 @pytest.fixture(autouse=True)
-def short_interval(monkeypatch) -> None:
+def short_interval_and_nothing_for_vmms(monkeypatch) -> None:
     monkeypatch.setattr("cloister.isolation.microvm.watch.INTERVAL_S", 0.005)
+    monkeypatch.setattr("cloister.isolation.microvm.watch.OWN_MS", 0)
 
 
 def watched(machine: Machine, limits: ResourceLimits = LIMITS, processors: int = 1) -> CpuWatch:
@@ -81,3 +82,84 @@ def test_the_thread_ends_with_it() -> None:
     before = threading.active_count()
     watched(Machine(0))
     assert threading.active_count() == before
+
+
+class Books:
+    """An account of executions of 1,000 ms each, of which the host lets each use twice that."""
+
+    def __init__(self) -> None:
+        self._account = CpuAccount(1_000, now_s=0.0)
+        self._now_s = 0.0
+        self._used_us = 7_000_000
+        self._begun_count = 0
+        self.look()
+
+    def look(self, spent_ms: int = 0, *, begins: int = 0, running: int = 0, lasts_s: float = 0.0) -> int | None:
+        self._now_s += lasts_s
+        self._used_us += 1_000 * spent_ms
+        self._begun_count += begins
+        usage = VmmUsage(cpu_user_us=self._used_us, cpu_system_us=0)
+        return self._account.overdrawn_ms(usage, self._now_s, begun_count=self._begun_count, running_count=running)
+
+
+def test_an_execution_may_use_what_is_its_own_and_no_more() -> None:
+    books = Books()
+    assert books.look(begins=1, running=1) is None
+    assert books.look(1_900, running=1) is None
+    assert books.look(200, running=1) == 2_100
+
+
+def test_executions_that_run_at_once_have_each_its_own() -> None:
+    books = Books()
+    assert books.look(begins=3, running=3) is None
+    assert books.look(5_900, running=3) is None
+    assert books.look(200, running=3) == 6_100
+
+
+def test_one_after_the_other_they_have_each_its_own_however_many() -> None:
+    books = Books()
+    for _ in range(50):
+        assert books.look(begins=1, running=1) is None
+        assert books.look(1_900, running=1) is None
+        assert books.look() is None
+
+
+def test_what_earlier_ones_did_not_need_is_not_saved_up() -> None:
+    books = Books()
+    for _ in range(50):
+        books.look(begins=1, running=1)
+        books.look()
+    assert books.look(1_900) is None
+    assert books.look(200) == 2_100
+
+
+def test_an_execution_that_lasts_is_not_paid_for_by_short_ones_beside_it() -> None:
+    books = Books()
+    books.look(begins=1, running=1)
+    for _ in range(50):
+        books.look(begins=1, running=2)
+        books.look(running=1)
+    assert books.look(2_100, running=1) == 2_100
+
+
+def test_a_machine_in_which_nothing_runs_may_use_a_little_all_the_time_and_not_much() -> None:
+    books = Books()
+    for _ in range(1_000):
+        assert books.look(90, lasts_s=1.0) is None
+    found = [books.look(900, lasts_s=1.0) for _ in range(4)]
+    assert found[:2] == [None, None]
+    assert found[3] is not None
+
+
+def test_what_cannot_be_measured_now_is_booked_later() -> None:
+    books = Books()
+    assert books._account.overdrawn_ms(VmmUsage(), 1.0, begun_count=0, running_count=0) is None
+    assert books.look(2_100) == 2_100
+
+
+def test_a_vmm_may_use_some_for_itself(monkeypatch) -> None:
+    monkeypatch.setattr("cloister.isolation.microvm.watch.OWN_MS", 500)
+    books = Books()
+    assert books.look(begins=1, running=1) is None
+    assert books.look(2_400, running=1) is None
+    assert books.look(200, running=1) == 2_600

@@ -16,6 +16,7 @@ PRIVATE = {"free_bytes": 1, "free_inodes": 2}
         {},
         {"private_bytes": 4096},
         {"status": 0, "private": PRIVATE},
+        {"limit": "cpu_ms", "used": 5},
         {"status": int(signal.SIGSEGV), "private": PRIVATE},
         reports.failure("grant", path="/a\udcff", reason="gone", errno=None),
         reports.failure("exec", program="x" * 100_000, errno=2),
@@ -50,6 +51,9 @@ def test_what_a_first_process_says_arrives(report) -> None:
         {"failed": "exec", "program": 5, "errno": 2},
         {"failed": "exec", "program": "x" * 5000, "errno": 2},
         {"failed": "mechanism", "step": "x", "errno": None, "detail": "y"},
+        {"limit": "wall_ms", "used": 5},
+        {"limit": "cpu_ms", "used": -5},
+        {"limit": "cpu_ms", "used": 5, "status": 0, "private": PRIVATE},
         {"anything": 1},
     ],
 )
