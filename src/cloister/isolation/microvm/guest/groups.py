@@ -66,10 +66,9 @@ class Group:
         """Return the processor time of all that ran in it since it is counted."""
         return self._cpu().get("usage_usec", 0)
 
-    def count_from_here(self) -> int:
-        """Count no processor time of before; return how many microseconds that is."""
+    def count_from_here(self) -> None:
+        """Count no processor time of before."""
         self._before = self._table("cpu.stat")
-        return self._before.get("usage_usec", 0)
 
     def _cpu(self) -> dict[str, int]:
         return {key: value - self._before.get(key, 0) for key, value in self._table("cpu.stat").items()}

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from typing import Final, NoReturn
 
 from cloister.isolation.guest import main, rehearsal
@@ -36,6 +37,7 @@ PERFORM: Final = b"p"
 """The agent's word before the last plan."""
 READY: Final = b"r"
 """The process's first word; all others are those of a guest."""
+_CPUCLOCK_SCHED: Final = 2
 ROOM: Final = 2**40
 WIDEST: Final = ResourceLimits(**dict.fromkeys(ResourceLimits.__slots__, ROOM))
 """The order says what holds; this is only what it is narrowed from."""
@@ -64,6 +66,7 @@ class Worker:
         """
         if self._connection.recv(len(READY)) != READY:
             raise ChildProcessError("the process for plans has ended before there was one")
+        self.group.count_from_here()
 
     def prepare(self) -> None:
         """Have it run plans of our own, and wait for that."""
@@ -88,9 +91,8 @@ class Worker:
 
     def _bound(self, limits: ResourceLimits) -> None:
         """Bound what it uses from here on. What a rehearsal has set already is not set again: that takes long."""
-        used_s = self.group.count_from_here() // 1_000_000 + 1
         table = privileges.limits_table(limits)
-        table[resource.RLIMIT_CPU] += used_s
+        table[resource.RLIMIT_CPU] += _cpu_s(self.pid)
         if limits == self._limits:
             table = {resource.RLIMIT_CPU: table[resource.RLIMIT_CPU]}
         else:
@@ -98,6 +100,14 @@ class Worker:
             self.group.bound(limits)
         for which, value in table.items():
             resource.prlimit(self.pid, which, (value, value))
+
+
+def _cpu_s(pid: int) -> int:
+    """Return how much processor time a process has used, in seconds and rounded up. A system call; files take longer.
+
+    Source: clock_getcpuclockid(3); `MAKE_PROCESS_CPUCLOCK` in include/linux/posix-timers.h.
+    """
+    return int(time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)) + 1
 
 
 def fork(group: Group) -> Worker:

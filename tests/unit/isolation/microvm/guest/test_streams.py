@@ -31,8 +31,8 @@ class FakeGroup:
     def transferred_bytes(self) -> int | None:
         return self.moved_bytes
 
-    def count_from_here(self) -> int:
-        return 0
+    def count_from_here(self) -> None:
+        pass
 
     def reached(self) -> str | None:
         return self.limit

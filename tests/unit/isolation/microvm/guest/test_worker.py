@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -24,12 +25,13 @@ class Group:
 
     def __init__(self) -> None:
         self.bounds: list[ResourceLimits] = []
+        self.is_counted = False
 
     def bound(self, limits: ResourceLimits) -> None:
         self.bounds.append(limits)
 
-    def count_from_here(self) -> int:
-        return 2_500_000
+    def count_from_here(self) -> None:
+        self.is_counted = True
 
 
 class Setting:
@@ -58,6 +60,7 @@ def setting() -> Iterator[Setting]:
 def test_it_is_ready_when_it_says_so(setting) -> None:
     setting.theirs.sendall(worker.READY)
     setting.worker.await_ready()
+    assert setting.group.is_counted
 
 
 def test_one_that_ends_before_is_a_defect(setting) -> None:
@@ -74,8 +77,20 @@ def test_it_is_bounded_and_told_what_comes(setting) -> None:
     table = privileges.limits_table(LIMITS)
     for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         assert resource.prlimit(setting.process.pid, which) == (table[which], table[which])
-    used_s = 3
-    assert resource.prlimit(setting.process.pid, resource.RLIMIT_CPU)[0] == table[resource.RLIMIT_CPU] + used_s
+    assert resource.prlimit(setting.process.pid, resource.RLIMIT_CPU)[0] == table[resource.RLIMIT_CPU] + 1
+
+
+def test_what_it_has_used_before_is_not_counted(setting) -> None:
+    setting.process.kill()
+    setting.process.wait()
+    source = "import time\nwhile time.process_time() < 1.05: pass\nprint('used', flush=True)\ntime.sleep(60)"
+    setting.process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE)
+    with setting.process.stdout:
+        assert setting.process.stdout.readline() == b"used\n"
+    setting.worker.pid = setting.process.pid
+    os.close(setting.worker.perform(LIMITS))
+    table = privileges.limits_table(LIMITS)
+    assert resource.prlimit(setting.process.pid, resource.RLIMIT_CPU)[0] == table[resource.RLIMIT_CPU] + 2
 
 
 def test_the_same_bounds_are_set_once(setting) -> None:
