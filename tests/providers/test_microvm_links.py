@@ -10,7 +10,7 @@ import pytest
 from cloister.authority.token import TokenIssuer
 from cloister.clock import SystemClock
 from cloister.errors import GuestError
-from cloister.isolation.microvm.link import Work
+from cloister.isolation.microvm.execution import Work
 from cloister.isolation.microvm.provider import MicroVMProvider
 from cloister.isolation.provider import ExternalProgram, Mount, MountMode
 from cloister.limits import ResourceLimits

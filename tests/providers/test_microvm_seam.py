@@ -12,9 +12,9 @@ import pytest
 
 from cloister.authority.token import TokenIssuer
 from cloister.clock import SystemClock
+from cloister.isolation.microvm.execution import Work
 from cloister.isolation.microvm.guest.door import PORT, PURPOSE
 from cloister.isolation.microvm.inward import Acceptor
-from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.provider import MicroVMProvider
 from cloister.isolation.provider import ExternalProgram
 from cloister.limits import ResourceLimits

@@ -96,6 +96,22 @@ def test_a_machine_that_hangs_while_it_waits_costs_one_execution_and_no_more(poo
     assert pooled.execute(PlanProgram(source="2", name="p")).value == 2
 
 
+FOREVER = "(loop [n 0] (recur (inc n)))"
+
+
+def test_what_waits_has_begun_a_plan_and_takes_whatever_comes(pooled) -> None:
+    pool = pooled.provider.stock(ResourceLimits()).pool
+    assert pool.wait_until_full(20)
+    assert pool.waiting_count
+    assert pooled.code("print('program')").stdout == b"program\n"
+    assert pool.wait_until_full(20)
+    assert pooled.execute(PlanProgram(source="(+ 1 2)", name="p"), limits=ResourceLimits(cpu_ms=9_000)).value == 3
+    assert pool.wait_until_full(20)
+    with pytest.raises(LimitExceeded) as caught:
+        pooled.execute(PlanProgram(source=FOREVER, name="p"), limits=ResourceLimits(cpu_ms=500))
+    assert caught.value.limit == "cpu_ms"
+
+
 def stock_of(parts: MachineParts, home: Path, confinement: Confinement, directory: Path) -> Stock:
     return Stock(
         vmm=QemuVmm(confinement, Accelerator.TCG),

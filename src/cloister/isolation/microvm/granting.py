@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from cloister.errors import CloisterError, GuestError, PathDenied, quoted
-from cloister.isolation.microvm.parcel import Parcel, as_record
+from cloister.isolation.microvm.parcel import Parcel, as_record, record_of
 from cloister.isolation.microvm.writeback import ChangedOnHost, Original
 from cloister.isolation.process import outcome
 from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
@@ -190,8 +190,6 @@ class _Carried:
 
     def require(self, what: str, refused: CopyRefused | OSError | None, direction: str) -> None:
         """Wait for its end, and raise why it failed, if it did."""
-        from cloister.isolation.microvm.link import record_of  # noqa: PLC0415
-
         if refused is not None:
             with contextlib.suppress(OSError):
                 self._control.shutdown(socket.SHUT_WR)

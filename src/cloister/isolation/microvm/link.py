@@ -1,51 +1,31 @@
 """A machine's agent, as the host speaks to it.
 
-Owns the greeting, the setting of clock and randomness, and the running of one workload with all that it is granted.
-What an execution comes to is decided where the process provider decides it, so that no two providers differ.
+Owns the greeting, the setting of clock and randomness, and what can be asked of it from then on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import select
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from cloister.errors import WireError
-from cloister.isolation.dialogue import Dialogue, start_message
-from cloister.isolation.given import checked_environment, standard_input
-from cloister.isolation.microvm import greeting, interpreting
-from cloister.isolation.microvm.granting import Granting
+from cloister.isolation.microvm import execution, greeting
+from cloister.isolation.microvm.execution import Execution, RunningInMachine, Work
 from cloister.isolation.microvm.greeting import GuestFacts
 from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.inward import Acceptor
-from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
+from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record, record_of
 from cloister.isolation.microvm.porter import Porter
 from cloister.isolation.microvm.statuses import MachineLost, hung_up
-from cloister.isolation.process import descriptors, outcome, results
-from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
-from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.running import Aside, RunningSandbox
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.provider import (
-    ExecutionContext,
     ExecutionResult,
-    ExternalProgram,
-    GuestOperation,
     HostCalls,
-    Mount,
     OutputObserver,
     PlanProgram,
-    ScriptSource,
-    Workload,
 )
-from cloister.isolation.wire import frame_bytes, pack
-from cloister.isolation.wire_messages import HOST_MESSAGES, checked
 from cloister.limits import ResourceLimits
 
 ADOPT_TIMEOUT_S: Final = 20.0
@@ -53,28 +33,6 @@ PREPARE_TIMEOUT_S: Final = 60.0
 CLOCK_SLACK_NS: Final = 2_000_000_000
 """How far the clock of a machine may be from the host's just after it was set."""
 RECEIVE_BYTES: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What is to be run, by whoever may; the fields are those of `ExecutionContext`."""
-
-    workload: Workload
-    limits: ResourceLimits
-    mounts: tuple[Mount, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    working_directory: str | None = None
-
-    @classmethod
-    def of(cls, context: ExecutionContext) -> Work:
-        """Return what an execution whose token was checked is to run."""
-        return cls(
-            workload=context.workload,
-            limits=context.limits,
-            mounts=context.mounts,
-            environment=context.environment,
-            working_directory=context.working_directory,
-        )
 
 
 class MachineLink:
@@ -88,6 +46,7 @@ class MachineLink:
         self._connection = connection
         self._decoder = Decoder()
         self._porter: Porter | None = None
+        self._ahead: RunningInMachine | None = None
 
     def __repr__(self) -> str:
         return f"MachineLink({self._porter!r})" if self._porter is not None else "MachineLink(not adopted)"
@@ -194,7 +153,7 @@ class MachineLink:
         Raises:
             MachineLost: The conversation ended before the workload did.
         """
-        return _Execution(self, work, host, on_output).run()
+        return Execution(self, work, host, on_output).run()
 
     def rehearse(self, program: PlanProgram) -> None:
         """Run a plan of our own as the plan that comes will be run, by the very process that will run it.
@@ -202,7 +161,16 @@ class MachineLink:
         Raises:
             CloisterError: As `execute`.
         """
-        _Execution(self, Work(workload=program, limits=ResourceLimits()), None, None).rehearse()
+        Execution(self, Work(workload=program, limits=ResourceLimits()), None, None).rehearse()
+
+    def begin_ahead(self) -> None:
+        """Begin the plan that comes, before it is known: it is over all the sooner then. Nothing is rehearsed after."""
+        self._ahead = execution.begin_ahead(self.porter)
+
+    def take_ahead(self) -> RunningInMachine | None:
+        """Return the plan that was begun ahead, for whoever has one; None when none was, or somebody has it."""
+        ahead, self._ahead = self._ahead, None
+        return ahead
 
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
@@ -214,179 +182,10 @@ class MachineLink:
 
     def close(self) -> None:
         """End the conversation. Idempotent."""
+        ahead = self.take_ahead()
+        if ahead is not None:
+            ahead.close()
         if self._porter is not None:
             self._porter.close()
         with contextlib.suppress(OSError):
             self._connection.close()
-
-
-def record_of(control: socket.socket, carrier: Porter) -> dict[str, Any]:
-    """Wait for the record of an execution's end.
-
-    Raises:
-        CloisterError: The machine was lost.
-    """
-    data = control.recv(1 << 16)
-    if carrier.lost is not None:
-        raise carrier.lost
-    if not data:
-        raise hung_up("an execution ended without a word")
-    record: dict[str, Any] = json.loads(data)
-    return record
-
-
-class _RunningInMachine(RunningSandbox):
-    """An execution in a machine. A plan has ended for its host when it has given its result.
-
-    Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and
-    measured first costs more than most plans do.
-    """
-
-    def conclude(self) -> dict[str, Any] | None:
-        """Return the record of the end of a plan."""
-        self.is_over = True
-        return {"status": 0, "wall_us": round((time.monotonic() - self._begun_s) * 1e6)}
-
-
-class _Execution:
-    """One workload in a machine.
-
-    Args:
-        link: To the machine's agent.
-        work: What to run.
-        host: Answers the calls of a plan.
-        on_output: Sees output as it comes.
-    """
-
-    def __init__(self, link: MachineLink, work: Work, host: HostCalls | None, on_output: OutputObserver | None) -> None:
-        self._link = link
-        self._work = work
-        self._limits = work.limits
-        self._host = host
-        self._on_output = on_output
-        self._deadline_s = time.monotonic() + work.limits.wall_ms / 1000
-
-    def run(self) -> ExecutionResult:
-        work, workload = self._work, self._work.workload
-        with Granting(self._link, work.mounts, self._limits, self._deadline_s) as granting:
-            match workload:
-                case PlanProgram():
-                    result = self._run_guest("plan")
-                case GuestOperation():
-                    granting.give()
-                    self._close_root()
-                    result = self._run_guest("operation")
-                case ScriptSource():
-                    argv = interpreting.command_for(workload)
-                    granting.give(script=workload.source)
-                    self._close_root()
-                    result = self._run_program(argv, script=workload)
-                case ExternalProgram():
-                    granting.give()
-                    self._close_root()
-                    result = self._run_program(workload.argv)
-                case _:
-                    assert_never(workload)
-            granting.take_back()
-        return result
-
-    def rehearse(self) -> None:
-        self._run_guest("rehearse")
-
-    def _close_root(self) -> None:
-        record = self._link.order({"do": "close-root"}, self._limits, self._deadline_s)
-        failed = outcome.set_up_failure(record) or outcome.limit_reached(record, self._limits)
-        if failed is not None:
-            raise failed
-
-    def _run_guest(self, do: str) -> ExecutionResult:
-        workload = self._work.workload
-        assert isinstance(workload, (PlanProgram, GuestOperation))  # noqa: S101 - for the type checker
-        dialogue = Dialogue(self._host, self._limits)
-        start = pack(checked(start_message(workload, self._limits), HOST_MESSAGES), frame_bytes(self._limits))
-        channel, theirs = socket.socketpair()
-        with theirs:
-            running = self._begin({"do": do}, theirs.detach(), channel)
-        with running:
-            with contextlib.suppress(OSError):  # the machine is gone, and its end says why
-                channel.sendall(start)
-            ending = self._attend(running, dialogue)
-        if dialogue.fatal is not None:
-            raise dialogue.fatal
-        results.raise_failures(ending, self._spec(()))
-        return results.guest_result(ending, dialogue)
-
-    def _run_program(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> ExecutionResult:
-        workload = self._work.workload
-        spec = self._spec(argv, script)
-        order = {
-            "do": "program",
-            "argv": list(argv),
-            "environment": spec.full_environment(),
-            "directory": spec.working_directory,
-            "window": None,
-        }
-        running = self._begin(order, descriptors.input_file(standard_input(workload)), None)
-        with running:
-            ending = self._attend(running, None)
-        if script is not None:
-            missing = outcome.missing_program(ending.record)
-            if missing is not None:
-                raise interpreting.missing(missing)
-        results.raise_failures(ending, spec)
-        if script is not None and script.is_checked:
-            return results.script_result(ending, spec)
-        return results.program_result(ending)
-
-    def _attend(self, running: RunningSandbox, dialogue: Dialogue | None) -> Ending:
-        try:
-            ending = Conversation(running, self._limits, dialogue, self._on_output).attend()
-        except LauncherLost as error:
-            raise self._link.porter.lost or hung_up(error.message) from error
-        lost = self._link.porter.lost
-        if lost is not None and ending.failure is None and "killed_for" not in ending.record:
-            raise lost
-        return ending
-
-    def _begin(self, order: dict[str, Any], input_fd: int, channel: socket.socket | None) -> RunningSandbox:
-        """Begin an execution and return it as if it were in a sandbox of the process provider."""
-        stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
-        stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        unused, ordered = socket.socketpair()
-        unused.close()
-        if channel is not None:
-            os.close(their_stdout)
-            their_stdout = input_fd
-        parcel = Parcel(
-            order={**order, "limits": self._limits.to_dict()},
-            input_fd=input_fd,
-            output_fd=their_stdout,
-            errors_fd=their_stderr,
-            control=theirs,
-            finish=as_record,
-            deadline_s=self._deadline_s,
-        )
-        self._link.porter.begin(parcel)
-        return _RunningInMachine(
-            _begun_s=time.monotonic(),
-            control=control,
-            order=ordered,
-            stdout=stdout,
-            stderr=stderr,
-            channel=channel,
-            aside=Aside(),
-            is_plain=order["do"] in {"plan", "rehearse"},  # whose process waits for the next one
-        )
-
-    def _spec(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> SandboxSpec:
-        return SandboxSpec(
-            lane=Lane.PROGRAM,
-            argv=argv,
-            script=None if script is None else script.source,
-            grants=(),
-            runtime=(),
-            environment=checked_environment(self._work.environment),
-            working_directory=self._work.working_directory or DEFAULT_DIRECTORY,
-            limits=self._limits,
-        )

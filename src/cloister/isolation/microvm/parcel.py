@@ -1,23 +1,34 @@
 """One execution in a machine, as the host carries it: what it is, its local descriptors, and the words of its end.
 
-Owns the record of it while it runs. Who moves its bytes is `porter`'s.
+Owns the record of it while it runs, and what that says it waits for. Who moves its bytes is `porter`'s.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import select
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from cloister.errors import CloisterError
 from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind
-from cloister.isolation.microvm.statuses import Ended
+from cloister.isolation.microvm.statuses import Ended, hung_up
 from cloister.isolation.process import reports
 
 NEVER_S: Final = float("inf")
+TERMINAL_TURN_S: Final = 0.1
+"""How often the size of a local terminal is looked at: its change is told to nobody who does not run on it."""
+
+
+class Carrier(Protocol):
+    """What carries executions."""
+
+    lost: CloisterError | None
+    """Why the machine is not to be used any more; None while it can be."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +45,8 @@ class Parcel:
         deadline_s: When it is ended, on the monotonic clock.
         wall_ms: The limit that stands behind the deadline.
         window: Of a terminal: its last known size.
+        is_ahead: Whether it was begun before anybody wants it: nothing of its input is sent yet.
+        bounds: Limits that hold instead of those in the order, when somebody wants it after all.
     """
 
     order: dict[str, Any]
@@ -44,6 +57,8 @@ class Parcel:
     finish: Callable[[Ended], bytes]
     deadline_s: float = NEVER_S
     window: tuple[int, int] | None = None
+    is_ahead: bool = False
+    bounds: dict[str, int] | None = None
     began_s: float = field(default_factory=time.monotonic)
     credit: int = WINDOW_BYTES
     pending: dict[int, bytearray] = field(default_factory=dict)
@@ -52,6 +67,34 @@ class Parcel:
     is_ending: bool = False
     is_late: bool = False
     ended: Ended | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended and what it wrote was taken; one that is not wanted any more need not be taken."""
+        return self.ended is not None and (self.is_ending or not any(self.pending.values()))
+
+    def watched(self, *, can_send: bool) -> dict[int, int]:
+        """Return the descriptors to wait for, and for what; input only as far as it can be sent."""
+        found: dict[int, int] = {}
+        if self.ended is None:
+            if not self.is_ending:  # one whose other end is gone would be reported at every turn
+                found[self.control.fileno()] = select.POLLIN
+            if self.input_fd >= 0 and self.credit > 0 and can_send and not self.is_ahead:
+                found[self.input_fd] = select.POLLIN
+        for descriptor, pending in self.pending.items():
+            if pending:
+                found[descriptor] = found.get(descriptor, 0) | select.POLLOUT
+        return found
+
+    def next_s(self) -> float:
+        """Return when it is to be looked at though nothing happens."""
+        if self.ended is not None:
+            return NEVER_S
+        return min(self.deadline_s, time.monotonic() + TERMINAL_TURN_S if self.window else NEVER_S)
+
+    def wall_limit(self) -> tuple[str, int]:
+        """Return the limit that it has reached when it is late, and how long it took."""
+        return "wall_ms", round((time.monotonic() - self.began_s) * 1000)
 
 
 def as_record(ended: Ended) -> bytes:
@@ -74,6 +117,21 @@ def as_report(ended: Ended) -> bytes:
     if ended.limit is not None and ended.limit[0] in reports.LIMITS:
         return json.dumps({"limit": ended.limit[0], "used": ended.limit[1]}).encode("ascii")
     return json.dumps(ended.report).encode("ascii") if ended.report is not None else b""
+
+
+def record_of(control: socket.socket, carrier: Carrier) -> dict[str, Any]:
+    """Wait for the record of an execution's end.
+
+    Raises:
+        CloisterError: The machine was lost.
+    """
+    data = control.recv(1 << 16)
+    if carrier.lost is not None:
+        raise carrier.lost
+    if not data:
+        raise hung_up("an execution ended without a word")
+    record: dict[str, Any] = json.loads(data)
+    return record
 
 
 def too_long(order: dict[str, Any]) -> dict[str, Any]:

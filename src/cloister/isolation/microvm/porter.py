@@ -1,10 +1,9 @@
 """The host's end of the connection to an agent: it carries bytes between executions in a machine and local descriptors.
 
 Owns the numbering of executions, flow control, deadlines, and the end of each; streams that are opened from inside are
-`inward`'s, which it serves. To whoever runs something a machine then
-looks like a sandbox of the process provider: pipes, a connection to a guest, and a control connection on which the
-record of the end arrives. Every byte from the machine is hostile: a frame that breaks the protocol ends the machine.
-One thread of its own does all of it.
+`inward`'s, which it serves. To whoever runs something a machine then looks like a sandbox of the process provider:
+pipes, a connection to a guest, and a control connection on which the record of the end arrives. Every byte from the
+machine is hostile: a frame that breaks the protocol ends the machine. One thread of its own does all of it.
 """
 
 from __future__ import annotations
@@ -43,8 +42,6 @@ UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """What waits to be sent before nothing more is read from local descriptors."""
 UNREAD_BYTES_MAX: Final = 4 * UNSENT_BYTES_MAX
 """What may wait to be sent when an agent asks for one more connection: each costs an answer, whoever asked for it."""
-TERMINAL_TURN_S: Final = 0.1
-"""How often the size of a local terminal is looked at: its change is told to nobody who does not run on it."""
 GRACE_S: Final = 5.0
 """How long an agent may take to end an execution before its machine is ended."""
 
@@ -65,6 +62,7 @@ class Porter:
         self._decoder = Decoder()
         self._lock = threading.Lock()
         self._new: list[Parcel] = []
+        self._wanted: list[Parcel] = []
         self._parcels: dict[int, Parcel] = {}
         self._last_number = AGENT
         self._unsent = bytearray()
@@ -98,6 +96,19 @@ class Porter:
                 self._new.append(parcel)
         if is_late:
             self._finish(parcel, self._unended(parcel))
+        self._wake()
+
+    def go_on(self, parcel: Parcel, deadline_s: float, bounds: dict[str, int] | None) -> None:
+        """Let an execution go on that was begun ahead; when the machine is lost already, it has ended.
+
+        Args:
+            parcel: It.
+            deadline_s: When it is ended.
+            bounds: Its limits, when they are not those in its order.
+        """
+        parcel.began_s, parcel.deadline_s, parcel.bounds = time.monotonic(), deadline_s, bounds
+        with self._lock:
+            self._wanted.append(parcel)
         self._wake()
 
     def close(self) -> None:
@@ -148,7 +159,7 @@ class Porter:
             os.close(descriptor)
 
     def _unended(self, parcel: Parcel) -> Ended:
-        limit = self._wall_limit(parcel) if parcel.is_late else None
+        limit = parcel.wall_limit() if parcel.is_late else None
         return Ended(report=None, limit=limit, usage={}, lost=self.lost)
 
     # One turn --------------------------------------------------------------------------------------------------------
@@ -160,12 +171,13 @@ class Porter:
         poll = select.poll()
         poll.register(self._woken_fd, select.POLLIN)
         poll.register(self._connection, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        inward = self.inward.watched(can_send=len(self._unsent) < UNSENT_BYTES_MAX)
+        can_send = len(self._unsent) < UNSENT_BYTES_MAX
+        inward = self.inward.watched(can_send=can_send)
         for descriptor, events in inward.items():
             poll.register(descriptor, events)
         watched: dict[int, Parcel] = {}
         for parcel in self._parcels.values():
-            for descriptor, events in self._watched(parcel).items():
+            for descriptor, events in parcel.watched(can_send=can_send).items():
                 watched[descriptor] = parcel
                 poll.register(descriptor, events)
         ready = dict(poll.poll(self._timeout_ms()))
@@ -181,35 +193,19 @@ class Porter:
             elif descriptor in inward:
                 self.inward.attend(descriptor)
         self._check_times()
-        for number in [number for number, parcel in self._parcels.items() if self._is_done(parcel)]:
+        for number in [number for number, parcel in self._parcels.items() if parcel.is_done]:
             parcel = self._parcels.pop(number)
             assert parcel.ended is not None  # noqa: S101 - which is what makes it done
             self._finish(parcel, parcel.ended)
 
-    def _watched(self, parcel: Parcel) -> dict[int, int]:
-        found: dict[int, int] = {}
-        if parcel.ended is None:
-            if not parcel.is_ending:  # one whose other end is gone would be reported at every turn
-                found[parcel.control.fileno()] = select.POLLIN
-            if parcel.input_fd >= 0 and parcel.credit > 0 and len(self._unsent) < UNSENT_BYTES_MAX:
-                found[parcel.input_fd] = select.POLLIN
-        for descriptor, pending in parcel.pending.items():
-            if pending:
-                found[descriptor] = found.get(descriptor, 0) | select.POLLOUT
-        return found
-
     def _timeout_ms(self) -> int | None:
-        until_s = min((self._next_s(parcel) for parcel in self._parcels.values()), default=NEVER_S)
+        until_s = min((parcel.next_s() for parcel in self._parcels.values()), default=NEVER_S)
         return None if until_s == NEVER_S else max(0, int((until_s - time.monotonic()) * 1000) + 1)
-
-    def _next_s(self, parcel: Parcel) -> float:
-        if parcel.ended is not None:
-            return NEVER_S
-        return min(parcel.deadline_s, time.monotonic() + TERMINAL_TURN_S if parcel.window else NEVER_S)
 
     def _take_new(self) -> None:
         with self._lock:
             new, self._new = self._new, []
+            wanted, self._wanted = self._wanted, []
         for parcel in new:
             number = self._free_number()
             if number is None:
@@ -224,8 +220,19 @@ class Porter:
             for descriptor in {parcel.input_fd, parcel.output_fd, parcel.errors_fd} - {-1}:
                 os.set_blocking(descriptor, False)
             self._unsent += order
-            if parcel.input_fd >= 0:
+            if parcel.input_fd >= 0 and not parcel.is_ahead:
                 self._take_input(number, parcel)
+        for parcel in wanted:
+            self._want(parcel)
+
+    def _want(self, parcel: Parcel) -> None:
+        if parcel.ended is not None or not parcel.is_ahead:
+            return
+        number = self._number_of(parcel)
+        parcel.is_ahead = False
+        if parcel.bounds is not None:
+            self._unsent += encode_json(number, Kind.BOUND, parcel.bounds)
+        self._take_input(number, parcel)
 
     def _free_number(self) -> int | None:
         for _ in range(STREAMS_MAX):
@@ -342,12 +349,9 @@ class Porter:
             case Kind.STATUS:
                 parcel.ended = statuses.checked(frame.data())
                 if parcel.is_late:
-                    parcel.ended.limit = self._wall_limit(parcel)
+                    parcel.ended.limit = parcel.wall_limit()
             case _:
                 raise WireError(f"the agent may not say {frame.kind.name}", code="provider.wire-order")
-
-    def _wall_limit(self, parcel: Parcel) -> tuple[str, int]:
-        return "wall_ms", round((time.monotonic() - parcel.began_s) * 1000)
 
     def _take_output(self, frame: Frame, parcel: Parcel) -> None:
         if frame.kind in parcel.over:
@@ -385,10 +389,6 @@ class Porter:
             self._send()
 
     # The end of an execution -----------------------------------------------------------------------------------------
-
-    def _is_done(self, parcel: Parcel) -> bool:
-        """Whether it has ended and what it wrote was taken; one that is not wanted any more need not be taken."""
-        return parcel.ended is not None and (parcel.is_ending or not any(parcel.pending.values()))
 
     def _finish(self, parcel: Parcel, ended: Ended) -> None:
         ended.wall_us = round((time.monotonic() - parcel.began_s) * 1e6)

@@ -24,9 +24,9 @@ from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.confinement import Confinement
+from cloister.isolation.microvm.execution import Work
 from cloister.isolation.microvm.image.boot_report import record_boot
 from cloister.isolation.microvm.image.store import ImageStore
-from cloister.isolation.microvm.link import Work
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.pool import closed
 from cloister.isolation.microvm.ready import ReadyMachine

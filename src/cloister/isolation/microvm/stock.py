@@ -233,6 +233,7 @@ class Stock:
             for take in range(WARMING_TAKES):
                 for plan in rehearsal.PLANS:
                     ready.link.rehearse(PlanProgram(source=f"{plan} ; waiting {take}", name="<rehearsal>"))
+            ready.link.begin_ahead()
         except BaseException:
             ready.stop()
             raise

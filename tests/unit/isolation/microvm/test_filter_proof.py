@@ -30,8 +30,10 @@ ALLOW_SOME = [
     (0x15, 1, 0, ARCH),
     (0x06, 0, 0, KILL),
     (0x20, 0, 0, 0),  # the number
-    (0x15, 5, 0, 41),  # socket
-    (0x35, 0, 3, 56),  # clone and above
+    (0x15, 7, 0, 41),  # socket
+    (0x35, 0, 5, 56),  # clone and above
+    (0x15, 4, 0, 202),  # futex: Python's threads cannot do without
+    (0x15, 3, 0, 230),  # clock_nanosleep
     (0x15, 2, 0, 60),  # exit
     (0x15, 1, 0, 231),  # exit_group
     (0x06, 0, 0, ERRNO),

@@ -1,18 +1,21 @@
 """The greeting of an agent and its adoption: whatever is not one of ours is refused, and nothing is waited for long."""
 
+import contextlib
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.unit.isolation.microvm.agents import Peer, adopt, status, wait_until
 
 from cloister.errors import CloisterError, WireError
 from cloister.isolation.microvm import link
-from cloister.isolation.microvm.guest.frames import HEADER, VERSION, Kind, encode_json
-from cloister.isolation.microvm.link import MachineLink, Work
+from cloister.isolation.microvm.execution import Work
+from cloister.isolation.microvm.guest.frames import HEADER, VERSION, Frame, Kind, encode_json
+from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.provider import ExternalProgram, PlanProgram
 from cloister.limits import ResourceLimits
@@ -245,3 +248,54 @@ def test_an_agent_that_says_that_the_root_could_not_be_closed_runs_nothing(ends)
 
     assert run_with(ends, answer, PROGRAM).code.startswith("provider.")
     assert orders == ["close-root"]
+
+
+def frames_of_a_plan_begun_ahead(ends, work: Work) -> list[Frame]:
+    """Run something in a machine that has begun a plan ahead, until its agent hangs up; return what that was told."""
+    made, peer = ends
+    told: list[Frame] = []
+    adopted(made, peer)
+    made.begin_ahead()
+    told.append(peer.next())
+
+    def listen() -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                told.append(peer.next(0.5))
+        peer.connection.close()
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
+    with pytest.raises(CloisterError):
+        made.execute(work)
+    listening.join(5)
+    return told
+
+
+def test_a_plan_goes_on_where_one_was_begun_ahead(ends) -> None:
+    work = Work(workload=PlanProgram(source="1", name="p"), limits=ResourceLimits())
+    told = frames_of_a_plan_begun_ahead(ends, work)
+    assert [frame.kind for frame in told] == [Kind.ORDER, Kind.INPUT]
+    assert told[0].data() == {"do": "plan", "limits": ResourceLimits().to_dict()}
+    assert b"start" in told[1].body
+
+
+def test_a_plan_with_other_limits_goes_on_within_them(ends) -> None:
+    told = frames_of_a_plan_begun_ahead(ends, PLAN)
+    assert [frame.kind for frame in told] == [Kind.ORDER, Kind.BOUND, Kind.INPUT]
+    assert told[1].data() == PLAN.limits.to_dict()
+
+
+def test_what_is_no_plan_leaves_the_one_that_was_begun_ahead_alone(ends) -> None:
+    told = frames_of_a_plan_begun_ahead(ends, PROGRAM)
+    assert [(frame.kind, frame.stream) for frame in told] == [(Kind.ORDER, 1), (Kind.ORDER, 2)]
+
+
+def test_a_machine_with_a_plan_that_nobody_wanted_gives_everything_back(ends) -> None:
+    made, peer = ends
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    adopted(made, peer)
+    made.begin_ahead()
+    peer.await_kind(Kind.ORDER)
+    made.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1  # the connection, too

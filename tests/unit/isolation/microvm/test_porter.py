@@ -15,7 +15,7 @@ import pytest
 from tests.unit.isolation.microvm.agents import USAGE, Peer, status, wait_until
 
 from cloister.errors import InternalError
-from cloister.isolation.microvm import porter
+from cloister.isolation.microvm import parcel, porter
 from cloister.isolation.microvm.guest.frames import HEADER, ORDER_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES, Kind
 from cloister.isolation.microvm.parcel import Parcel, as_record, as_report
 from cloister.isolation.microvm.porter import CREDIT_STEP_BYTES, Porter
@@ -368,7 +368,7 @@ def test_a_terminal_that_is_gone_does_not_cost_the_machine(setting) -> None:
     assert setting.peer.await_kind(Kind.RESIZE).data() == {"rows": 30, "columns": 90}
     os.close(master)
     with pytest.raises(TimeoutError):
-        setting.peer.next(2.5 * porter.TERMINAL_TURN_S)
+        setting.peer.next(2.5 * parcel.TERMINAL_TURN_S)
     setting.peer.say_json(1, Kind.STATUS, status())
     assert carried.record()["status"] == 0
     assert setting.porter.lost is None
@@ -399,3 +399,47 @@ def test_records_are_in_the_words_of_the_process_provider() -> None:
     assert json.loads(as_report(parcel_end)) == parcel_end.report
     parcel_end.report = None
     assert as_report(parcel_end) == b""
+
+
+def test_an_execution_that_was_begun_ahead_goes_on_when_it_is_wanted(setting) -> None:
+    carried = setting.begin(is_ahead=True)
+    assert setting.peer.await_kind(Kind.ORDER).stream == 1
+    os.write(carried.give, b"in")
+    with pytest.raises(TimeoutError):
+        setting.peer.next(0.2)
+    setting.porter.go_on(carried.parcel, parcel.NEVER_S, None)
+    assert setting.peer.next().body == b"in"
+    os.write(carried.give, b"more")
+    assert setting.peer.next().body == b"more"
+
+
+def test_other_limits_are_told_before_the_input_of_one_that_was_begun_ahead(setting) -> None:
+    carried = setting.begin(is_ahead=True)
+    setting.peer.await_kind(Kind.ORDER)
+    os.write(carried.give, b"in")
+    setting.porter.go_on(carried.parcel, parcel.NEVER_S, {"wall_ms": 7})
+    bound = setting.peer.next()
+    assert (bound.kind, bound.stream, bound.data()) == (Kind.BOUND, 1, {"wall_ms": 7})
+    assert setting.peer.next().body == b"in"
+
+
+def test_the_time_of_one_that_was_begun_ahead_counts_from_when_it_is_wanted(setting) -> None:
+    carried = setting.begin(is_ahead=True)
+    setting.peer.await_kind(Kind.ORDER)
+    time.sleep(0.3)
+    setting.porter.go_on(carried.parcel, time.monotonic() + 0.2, None)
+    assert setting.peer.await_kind(Kind.END).stream == 1
+    setting.peer.say_json(1, Kind.STATUS, status(9))
+    limit, took_ms = carried.record()["killed_for"]
+    assert limit == "wall_ms"
+    assert 200 <= took_ms < 300
+
+
+def test_one_that_was_begun_ahead_in_a_machine_that_was_lost_has_ended(setting) -> None:
+    carried = setting.begin(is_ahead=True)
+    setting.peer.await_kind(Kind.ORDER)
+    setting.peer.connection.close()
+    assert wait_until(lambda: setting.porter.lost is not None)
+    setting.porter.go_on(carried.parcel, parcel.NEVER_S, {"wall_ms": 7})
+    assert "status" not in carried.record()
+    assert carried.control.recv(1) == b""

@@ -31,7 +31,7 @@ from cloister.isolation.microvm.guest.frames import (
 )
 from cloister.isolation.microvm.guest.groups import USAGE, Group
 from cloister.isolation.microvm.guest.measured import Prover
-from cloister.isolation.microvm.guest.streams import Rehearsal, Stream
+from cloister.isolation.microvm.guest.streams import Plan, Rehearsal, Stream
 from cloister.isolation.process import reports, terminals
 from cloister.limits import ResourceLimits
 
@@ -85,7 +85,8 @@ class Agent:
         self._acts: dict[Kind, Callable[[Frame], None]] = {
             Kind.ADOPT: self._adopt,
             Kind.ORDER: self._begin,
-            Kind.INPUT: lambda frame: self._for_stream(frame, lambda stream: stream.take_input(frame.body)),
+            Kind.INPUT: lambda frame: self._for_stream(frame, lambda stream: self._take_input(stream, frame.body)),
+            Kind.BOUND: lambda frame: self._for_stream(frame, lambda stream: stream.bound(_limits(frame.data()))),
             Kind.CREDIT: lambda frame: self._for_stream(frame, lambda stream: stream.give_credit(frame.credit())),
             Kind.END: lambda frame: self._for_stream(frame, lambda stream: stream.kill()),
             Kind.RESIZE: self._resize,
@@ -122,7 +123,7 @@ class Agent:
             for descriptor, can_write in stream.watched().items():
                 poll.register(descriptor, _events(can_write=can_write))
                 watched[descriptor] = stream
-        ready = [descriptor for descriptor, _ in poll.poll(TURN_MS if self._streams else None)]
+        ready = [descriptor for descriptor, _ in poll.poll(self._timeout_ms())]
         if self._connection_fd in ready:
             self._receive()
         for descriptor in ready:
@@ -137,6 +138,9 @@ class Agent:
             if stream.is_over:
                 del self._streams[stream.number]
                 stream.finish()
+
+    def _timeout_ms(self) -> int | None:
+        return TURN_MS if any(stream.is_working for stream in self._streams.values()) else None
 
     def _check(self) -> None:
         """Look now and then whether executions use too much: it takes longer than most plans."""
@@ -233,6 +237,11 @@ class Agent:
         if stream is not None:
             act(stream)
 
+    def _take_input(self, stream: Stream, data: bytes) -> None:
+        if not stream.is_working:
+            self._check_s = time.monotonic() + TURN_MS / 1000
+        stream.take_input(data)
+
     def _resize(self, frame: Frame) -> None:
         size = frame.data()
         self._for_stream(frame, lambda stream: stream.resize(size["rows"], size["columns"]))
@@ -241,7 +250,7 @@ class Agent:
         order = frame.data()
         if frame.stream == AGENT or frame.stream in self._streams:
             raise WireError("a stream began that has begun", code="provider.wire-order")
-        limits = ResourceLimits(**order["limits"])
+        limits = _limits(order["limits"])
         stream = _BEGINNINGS[order["do"]](self, frame.stream, order, limits)
         if stream is not None:
             if not self._streams:
@@ -268,7 +277,7 @@ class Agent:
         del order
         waiting, self._worker = self._waiting(), None
         descriptor = waiting.perform(limits)
-        return self._stream(number, waiting.pid, waiting.group, limits, input_fd=descriptor, output_fd=descriptor)
+        return Plan(waiting, number=number, limits=limits, send=self._send, input_fd=descriptor, output_fd=descriptor)
 
     def _rehearse(self, number: int, order: dict[str, Any], limits: ResourceLimits) -> Stream:
         """Give it a plan of our own."""
@@ -353,6 +362,10 @@ class Agent:
 
     def _stream(self, number: int, pid: int, group: Group, limits: ResourceLimits, **descriptors: int) -> Stream:
         return Stream(number=number, pid=pid, group=group, limits=limits, send=self._send, **descriptors)
+
+
+def _limits(data: dict[str, int]) -> ResourceLimits:
+    return ResourceLimits(**data)
 
 
 def _events(*, can_write: bool) -> int:

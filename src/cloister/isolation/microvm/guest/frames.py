@@ -66,6 +66,8 @@ class Kind(IntEnum):
     """From the host: whether it is, and why not. Nothing flows before it."""
     REHEARSE = 15
     """From the host: make what a plan will need, as the machine is going to be saved. The answer has the same kind."""
+    BOUND = 16
+    """From the host: these limits hold for a plan that was begun before there was one, and that has no input yet."""
 
 
 class Frame(NamedTuple):

@@ -16,6 +16,7 @@ from cloister.errors import WireError
 from cloister.isolation.microvm.guest import root
 from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind, encode, encode_credit, encode_json
 from cloister.isolation.microvm.guest.groups import Group
+from cloister.isolation.microvm.guest.worker import Worker
 from cloister.isolation.process import reports, terminals
 from cloister.limits import ResourceLimits
 
@@ -120,6 +121,20 @@ class Stream:
             os.close(self._input_fd)
             self._input_fd = -1
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it is to be looked after."""
+        return True
+
+    def bound(self, limits: ResourceLimits) -> None:
+        """Have other limits hold.
+
+        Raises:
+            WireError: `provider.wire-order`: only those of a plan without input can be changed.
+        """
+        del limits
+        raise WireError("an execution was bound that works", code="provider.wire-order")
+
     def give_credit(self, count: int) -> None:
         """Take note that the host can take more output."""
         self._credit += count
@@ -214,6 +229,37 @@ class Stream:
 
     def _release(self) -> None:
         self._group.remove()
+
+
+class Plan(Stream):
+    """A plan, which may have been begun before there was one: until it has input its process waits.
+
+    Args:
+        worker: Its process.
+        facts: See `Stream`.
+    """
+
+    def __init__(self, worker: Worker, **facts: Any) -> None:
+        super().__init__(pid=worker.pid, group=worker.group, **facts)
+        self._worker = worker
+        self._is_working = False
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there is a plan."""
+        return self._is_working
+
+    def bound(self, limits: ResourceLimits) -> None:
+        """Have other limits hold, as long as there is none."""
+        if self._is_working:
+            super().bound(limits)
+        self.limits = limits
+        self._worker.bound(limits)
+
+    def take_input(self, data: bytes) -> None:
+        """See `Stream`."""
+        self._is_working = True
+        super().take_input(data)
 
 
 class Rehearsal(Stream):

@@ -79,17 +79,17 @@ class Worker:
 
     def rehearse(self, limits: ResourceLimits) -> int:
         """Bound it and have it expect a plan after which it stays; return a connection for the caller to close."""
-        self._bound(limits)
+        self.bound(limits)
         self._connection.sendall(REHEARSE)
         return os.dup(self._connection.fileno())
 
     def perform(self, limits: ResourceLimits) -> int:
         """Bound it and have it expect its last plan; return the connection, which the caller closes."""
-        self._bound(limits)
+        self.bound(limits)
         self._connection.sendall(PERFORM)
         return self._connection.detach()
 
-    def _bound(self, limits: ResourceLimits) -> None:
+    def bound(self, limits: ResourceLimits) -> None:
         """Bound what it uses from here on. What a rehearsal has set already is not set again: that takes long."""
         table = privileges.limits_table(limits)
         table[resource.RLIMIT_CPU] += _cpu_s(self.pid)

@@ -1,5 +1,6 @@
 """The agent's process for plans: rehearsed before the machine is saved and while it waits, and used for one plan."""
 
+import json
 import os
 import socket
 import subprocess
@@ -40,6 +41,7 @@ class WaitingProcess:
         self.pid = self.process.pid
         self.group = Group()
         self.told: list[str] = []
+        self.bounds: list[ResourceLimits] = []
 
     def prepare(self) -> None:
         self.told.append("prepare")
@@ -51,6 +53,9 @@ class WaitingProcess:
     def perform(self, _: ResourceLimits) -> int:
         self.told.append("perform")
         return self._connection()
+
+    def bound(self, limits: ResourceLimits) -> None:
+        self.bounds.append(limits)
 
     def _connection(self) -> int:
         ours, theirs = socket.socketpair()
@@ -70,6 +75,10 @@ class Setting:
 
     def order(self, number: int, what: str) -> None:
         self.host.say_json(number, Kind.ORDER, {**ORDER, "do": what})
+        self.agent._receive()
+
+    def say(self, number: int, kind: Kind, body: bytes) -> None:
+        self.host.say(number, kind, body)
         self.agent._receive()
 
     def close(self) -> None:
@@ -131,6 +140,7 @@ def test_a_rehearsal_leaves_the_process_for_the_plan_and_ends_when_the_next_come
 
 def test_what_executions_use_is_looked_at_now_and_then(setting, monkeypatch) -> None:
     setting.order(1, "plan")
+    setting.say(1, Kind.INPUT, b"start")
     looks: list[int] = []
     turns_count = 0
     monkeypatch.setattr(setting.agent._streams[1], "check", lambda: looks.append(turns_count))
@@ -140,3 +150,32 @@ def test_what_executions_use_is_looked_at_now_and_then(setting, monkeypatch) -> 
         turns_count += 1
     assert 2 <= len(looks) <= 3
     assert turns_count > 10 * len(looks)
+
+
+def test_a_plan_without_input_is_not_looked_after(setting) -> None:
+    setting.order(1, "plan")
+    time.sleep(2 * agents.TURN_MS / 1000)
+    assert setting.agent._timeout_ms() is None
+    setting.say(1, Kind.INPUT, b"start")
+    assert setting.agent._timeout_ms() == agents.TURN_MS
+    # and is not for a while: what it has used is not worth a look yet
+    assert setting.agent._check_s > time.monotonic()
+
+
+def test_the_limits_of_a_plan_can_be_changed_until_it_has_input(setting) -> None:
+    setting.order(1, "plan")
+    narrow = ResourceLimits(cpu_ms=7)
+    setting.say(1, Kind.BOUND, json.dumps(narrow.to_dict()).encode())
+    assert (setting.waiting.bounds, setting.agent._streams[1].limits) == ([narrow], narrow)
+    setting.say(1, Kind.INPUT, b"start")
+    with pytest.raises(WireError) as caught:
+        setting.say(1, Kind.BOUND, json.dumps(ResourceLimits().to_dict()).encode())
+    assert caught.value.code == "provider.wire-order"
+    assert setting.agent._streams[1].limits == narrow
+
+
+def test_the_limits_of_nothing_else_can_be_changed(setting) -> None:
+    setting.order(1, "rehearse")
+    with pytest.raises(WireError) as caught:
+        setting.say(1, Kind.BOUND, json.dumps(ResourceLimits().to_dict()).encode())
+    assert caught.value.code == "provider.wire-order"
