@@ -190,6 +190,14 @@ class Confinement:
         """Process id of the launcher; None when none was started yet."""
         return self._nursery.launcher_pid
 
+    def prepare(self) -> None:
+        """Start the launcher ahead of the first program.
+
+        Raises:
+            LaunchError: It does not start.
+        """
+        self._nursery.prepare()
+
     def start(
         self,
         argv: Sequence[str],

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from cloister.audit.home import AuditHome
-from cloister.audit.signer import Signer
+from cloister.audit.signer import PublicKey, Signer
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
@@ -237,13 +238,12 @@ class MicroVMProvider:
     def _make_stock(self, spec: MachineSpec) -> Stock:
         ImageStore(self._home).require(self._config.image)
         signer = Signer.load(AuditHome(self._home).key_path)
-        if self._parts is None:
-            self._parts = load_parts(self._home, self._config, signer.public_key)
-        if self._vmm is None:
-            self._vmm = self._choice.create(self._confined())
+        vmm, parts = self._vmm, self._parts
+        if vmm is None or parts is None:
+            vmm, parts = self._measure(signer.public_key)
         return Stock(
-            vmm=self._vmm,
-            parts=self._parts,
+            vmm=vmm,
+            parts=parts,
             spec=spec,
             config=self._config,
             snapshots=SnapshotStore(self._home / DIRECTORY),
@@ -252,6 +252,21 @@ class MicroVMProvider:
             on_boot=self._record_boot,
             roster=self._roster,
         )
+
+    def _measure(self, key: PublicKey) -> tuple[Vmm, MachineParts]:
+        """Measure what machines are made of and what runs them while that is made ready: nothing waits for another."""
+        vmm = self._vmm = self._vmm or self._choice.create(self._confined())
+        with ThreadPoolExecutor(2, "cloister-measuring") as aside:
+            loading = aside.submit(load_parts, self._home, self._config, key)
+            identifying = aside.submit(vmm.identity)
+            try:
+                vmm.prepare()
+                identifying.result()
+            except BaseException:
+                loading.result().close()  # or what is wrong with the image is told first
+                raise
+            parts = self._parts = loading.result()
+        return vmm, parts
 
     def _record_boot(self, boot_ms: int) -> None:
         """Note beside the image how long it takes to boot, for `cloister image show`, and tidy up after older ones."""

@@ -218,6 +218,9 @@ class Vmm(Protocol):
     def accelerator(self) -> Accelerator:
         """What executes instructions."""
 
+    def prepare(self) -> None:
+        """Do ahead what the first machine would have to wait for. Raises as `boot`."""
+
     def identity(self) -> dict[str, str]:
         """Return what a snapshot depends on beside image and hardware: version, digest of the program, processor."""
 

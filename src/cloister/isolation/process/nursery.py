@@ -71,6 +71,15 @@ class Nursery:
         """Process id of the launcher; None when none was started yet."""
         return self._launcher.pid if self._launcher is not None else None
 
+    def prepare(self) -> None:
+        """Start the launcher ahead of the first sandbox.
+
+        Raises:
+            LaunchError: `provider.launcher`: it does not start.
+            ProviderError: `provider.closed` after `close`.
+        """
+        self._ready_launcher()
+
     def launch(
         self,
         spec: SandboxSpec,

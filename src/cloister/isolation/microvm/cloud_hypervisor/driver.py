@@ -82,6 +82,10 @@ class CloudHypervisorVmm:
             "processor_sha256": hashlib.sha256(processor().encode()).hexdigest(),
         }
 
+    def prepare(self) -> None:
+        """Start what starts machines; see `vmm.Vmm.prepare`."""
+        self._confinement.prepare()
+
     def identity(self) -> dict[str, str]:
         """Return what a snapshot depends on beside image and hardware."""
         return dict(self._identity)

@@ -69,6 +69,9 @@ class FirecrackerVmm:
         """Firecracker has no other."""
         return Accelerator.KVM
 
+    def prepare(self) -> None:
+        """Do nothing: the jailer is started anew for each machine."""
+
     def identity(self) -> dict[str, str]:
         """Return versions, digests and the processor: what a snapshot depends on beside image and hardware."""
         return dict(self._identity)

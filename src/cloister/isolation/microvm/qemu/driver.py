@@ -80,6 +80,10 @@ class QemuVmm:
             "words": self._words(counter.khz() // 10_000 * 10_000),
         }
 
+    def prepare(self) -> None:
+        """Start what starts machines; see `vmm.Vmm.prepare`."""
+        self._confinement.prepare()
+
     def identity(self) -> dict[str, str]:
         """Return what a snapshot depends on beside image and hardware."""
         return dict(self._identity)
