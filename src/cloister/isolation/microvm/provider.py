@@ -37,7 +37,7 @@ from cloister.isolation.microvm.snapshot import DIRECTORY, Snapshot, SnapshotSto
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
-from cloister.isolation.microvm.watch import CpuWatch
+from cloister.isolation.microvm.watch import CpuWatch, CpuWatcher
 from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.permit import require_permit, require_session_permit
 from cloister.isolation.provider import (
@@ -87,6 +87,7 @@ class MicroVMProvider:
         self._confining = threading.Lock()
         self._choice: Choice = choose(name, home, self._config)
         self._confinement: Confinement | None = None
+        self._watcher = CpuWatcher()
         self._vmm: Vmm | None = None
         self._parts: MachineParts | None = None
         self._stocks: dict[MachineSpec, Stock] = {}
@@ -158,7 +159,7 @@ class MicroVMProvider:
         on_output: OutputObserver | None,
     ) -> ExecutionResult:
         before = ready.processor_usage()
-        with CpuWatch(ready.machine, context.limits) as watch:
+        with CpuWatch(ready.machine, context.limits, before, self._watcher) as watch:
             try:
                 result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
             except MachineLost as lost:
@@ -297,6 +298,7 @@ class MicroVMProvider:
             self._is_closed = True
             stocks, self._stocks = self._stocks, {}
             parts, self._parts = self._parts, None
+        self._watcher.close()
         for stock in stocks.values():
             stock.close()
         if self._vmm is not None:

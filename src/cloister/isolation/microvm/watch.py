@@ -6,17 +6,20 @@ executions. The machine's own kernel limits it, too, but that may have been take
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from types import TracebackType
 from typing import Final, Self
 
-from cloister.errors import LimitExceeded
+from cloister.errors import CloisterError, LimitExceeded
 from cloister.isolation.microvm.vmm import Machine, VmmUsage
 from cloister.isolation.process.outcome import limit_error
 from cloister.limits import ResourceLimits
 
 INTERVAL_S: Final = 0.1
+IDLE_LOOKS: Final = 50
+"""After so many with nothing to look at the thread ends."""
 SESSION_FACTOR: Final = 2
 """How many times `cpu_ms` the host lets an execution of a session use. The machine's kernel ends it after one, and the
 session stays; the host counts what that kernel and the VMM need beside it, and ends the session."""
@@ -27,53 +30,96 @@ IDLE_SHARE: Final = 0.1
 
 
 class CpuWatch:
-    """The watch over one execution.
+    """The watch over one execution, as long as its context.
 
     Args:
         machine: Stopped when it is over the limit.
         limits: Of the execution.
-        processors_count: Processors of the host: a VMM that was taken over uses as many as there are.
+        before: What its VMM has used before; where that is not known, what counts is from the first look that says.
+        watcher: Looks at it.
 
     Attributes:
         error: The limit that was reached; None while none was.
     """
 
-    def __init__(self, machine: Machine, limits: ResourceLimits, processors_count: int | None = None) -> None:
+    def __init__(self, machine: Machine, limits: ResourceLimits, before: VmmUsage, watcher: CpuWatcher) -> None:
         self._machine = machine
         self._limits = limits
-        self._done = threading.Event()
+        self._before_us = _microseconds(before)
+        self._watcher = watcher
         self.error: LimitExceeded | None = None
-        # Where the deadline comes first there is nothing to watch
-        is_needed = limits.cpu_ms < limits.wall_ms * (processors_count or os.cpu_count() or 1)
-        self._thread = threading.Thread(target=self._watch, name="cloister-cpu", daemon=True) if is_needed else None
 
-    def _watch(self) -> None:
-        before_us = self._used_us()
-        while not self._done.wait(INTERVAL_S):
-            now_us = self._used_us()
-            if before_us is None or now_us is None:
-                before_us = now_us if before_us is None else before_us
-                continue
-            used_ms = (now_us - before_us) // 1000
-            if used_ms > self._limits.cpu_ms:
-                self.error = limit_error("cpu_ms", self._limits, used_ms, "virtual machine")
-                self._machine.stop()
-                return
-
-    def _used_us(self) -> int | None:
-        return _microseconds(self._machine.processor_usage())
+    def look(self) -> None:
+        """Stop the machine if it has used too much."""
+        used_us = _microseconds(self._machine.processor_usage())
+        if used_us is None or self._before_us is None:
+            self._before_us = used_us if self._before_us is None else self._before_us
+            return
+        used_ms = (used_us - self._before_us) // 1000
+        if used_ms > self._limits.cpu_ms and self.error is None:
+            self.error = limit_error("cpu_ms", self._limits, used_ms, "virtual machine")
+            self._machine.stop()
 
     def __enter__(self) -> Self:
-        if self._thread is not None:
-            self._thread.start()
+        self._watcher.begin(self, self._limits)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._watcher.end(self)
+
+
+class CpuWatcher:
+    """Looks at what is watched, now and then, in one thread for all: a thread each would take longer than most plans.
+
+    For several threads.
+
+    Args:
+        processors_count: Processors of the host: a VMM that was taken over uses as many as there are.
+    """
+
+    def __init__(self, processors_count: int | None = None) -> None:
+        self._processors_count = processors_count or os.cpu_count() or 1
+        self._lock = threading.Lock()
+        self._watches: set[CpuWatch] = set()
+        self._is_over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"CpuWatcher({len(self._watches)} watched)"
+
+    def begin(self, watch: CpuWatch, limits: ResourceLimits) -> None:
+        """Look at it from now on, unless its deadline comes first in any case."""
+        if limits.cpu_ms >= limits.wall_ms * self._processors_count:
+            return
+        with self._lock:
+            self._watches.add(watch)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="cloister-cpu", daemon=True)
+                self._thread.start()
+
+    def end(self, watch: CpuWatch) -> None:
+        """Look at it no more; a look that has begun may end after this."""
+        with self._lock:
+            self._watches.discard(watch)
+
+    def close(self) -> None:
+        """Look at nothing any more. Idempotent."""
+        self._is_over.set()
+
+    def _run(self) -> None:
+        idle_count = 0
+        while not self._is_over.wait(INTERVAL_S):
+            with self._lock:
+                watches = tuple(self._watches)
+                idle_count = 0 if watches else idle_count + 1
+                if idle_count > IDLE_LOOKS:
+                    self._thread = None
+                    return
+            for watch in watches:
+                with contextlib.suppress(CloisterError, OSError):  # of a machine that ends at this moment
+                    watch.look()
 
 
 class CpuAccount:

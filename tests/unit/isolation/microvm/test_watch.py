@@ -1,12 +1,13 @@
 """The watch over a machine's processor time, from outside: it ends what uses more than it may, and nothing else."""
 
+import contextlib
 import threading
 
 import pytest
 from tests.unit.isolation.microvm.agents import wait_until
 
 from cloister.isolation.microvm.vmm import VmmUsage
-from cloister.isolation.microvm.watch import CpuAccount, CpuWatch
+from cloister.isolation.microvm.watch import CpuAccount, CpuWatch, CpuWatcher
 from cloister.limits import ResourceLimits
 
 LIMITS = ResourceLimits(cpu_ms=1_000, wall_ms=60_000)
@@ -38,8 +39,10 @@ def short_interval_and_nothing_for_vmms(monkeypatch) -> None:
 
 
 def watched(machine: Machine, limits: ResourceLimits = LIMITS, processors: int = 1) -> CpuWatch:
-    with CpuWatch(machine, limits, processors) as watch:
+    watcher = CpuWatcher(processors)
+    with CpuWatch(machine, limits, machine.processor_usage(), watcher) as watch:  # type: ignore[arg-type]
         wait_until(lambda: machine.is_stopped or machine.looks_count > 10, 1.0)
+    watcher.close()
     return watch
 
 
@@ -70,7 +73,7 @@ def test_what_is_not_known_at_first_counts_from_when_it_is() -> None:
 def test_where_the_deadline_comes_first_nothing_is_watched() -> None:
     machine = Machine(0, 100_000)
     assert watched(machine, ResourceLimits(cpu_ms=1_000, wall_ms=1_000)).error is None
-    assert machine.looks_count == 0
+    assert machine.looks_count == 1  # the one that begins
 
 
 def test_several_processors_can_use_more_than_the_deadline_has() -> None:
@@ -78,10 +81,41 @@ def test_several_processors_can_use_more_than_the_deadline_has() -> None:
     assert watched(machine, ResourceLimits(cpu_ms=1_000, wall_ms=1_000), processors=2).error is not None
 
 
-def test_the_thread_ends_with_it() -> None:
+def test_the_thread_ends_with_the_watcher() -> None:
     before = threading.active_count()
     watched(Machine(0))
-    assert threading.active_count() == before
+    assert wait_until(lambda: threading.active_count() == before)
+
+
+def test_one_thread_looks_at_all_ends_when_there_is_nothing_and_begins_again(monkeypatch) -> None:
+    monkeypatch.setattr("cloister.isolation.microvm.watch.IDLE_LOOKS", 3)
+    before = threading.active_count()
+    watcher = CpuWatcher(1)
+    for _ in range(2):
+        machines = [Machine(0, 500), Machine(0, 1_500), Machine(0, 100)]
+        watches = [CpuWatch(each, LIMITS, each.processor_usage(), watcher) for each in machines]  # type: ignore[arg-type]
+        with contextlib.ExitStack() as watching:
+            for each in watches:
+                watching.enter_context(each)
+            assert threading.active_count() == before + 1
+            assert wait_until(lambda: min(each.looks_count for each in machines) > 3)  # noqa: B023 - ends in its round
+        assert [each.error is not None for each in watches] == [False, True, False]
+        assert wait_until(lambda: threading.active_count() == before)
+    watcher.close()
+
+
+def test_a_machine_that_cannot_be_looked_at_costs_no_other_its_watch() -> None:
+    class Gone(Machine):
+        def processor_usage(self) -> VmmUsage:
+            raise FileNotFoundError
+
+    watcher, machine = CpuWatcher(1), Machine(0, 1_500)
+    with (
+        CpuWatch(Gone(0), LIMITS, VmmUsage(), watcher),  # type: ignore[arg-type]
+        CpuWatch(machine, LIMITS, VmmUsage(cpu_user_us=0, cpu_system_us=0), watcher) as watch,  # type: ignore[arg-type]
+    ):
+        assert wait_until(lambda: watch.error is not None)
+    watcher.close()
 
 
 class Books:
