@@ -10,8 +10,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from cloister.isolation.dialogue import Dialogue, start_message
@@ -80,9 +81,11 @@ class RunningInMachine(RunningSandbox):
 
     Attributes:
         parcel: What the porter carries for it.
+        keeper: Keeps the ends of a plan that is over, and closes them with its machine, when nobody waits any more.
     """
 
     parcel: Parcel
+    keeper: Callable[[RunningInMachine], None] | None = None
 
     def go_on(self, carrier: Porter, limits: ResourceLimits, deadline_s: float) -> None:
         """Let it go on, within these limits, when it was begun ahead."""
@@ -93,6 +96,14 @@ class RunningInMachine(RunningSandbox):
         """Return the record of the end of a plan."""
         self.is_over = True
         return {"status": 0, "wall_us": round((time.monotonic() - self._begun_s) * 1e6)}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_over and self.keeper is not None:
+            self.keeper(self)
+        else:
+            RunningSandbox.__exit__(self, kind, error, trace)  # `super` does not know a class with slots
 
 
 def begin_ahead(carrier: Porter) -> RunningInMachine:
@@ -219,7 +230,9 @@ class Execution:
 
     def _begun_guest(self, do: str) -> RunningInMachine:
         ahead = self._link.take_ahead() if do == "plan" else None
-        return ahead or _begin_guest(self._link.porter, do, self._limits, self._deadline_s)
+        running = ahead or _begin_guest(self._link.porter, do, self._limits, self._deadline_s)
+        running.keeper = self._link.keep if do == "plan" else None
+        return running
 
     def _send_start(self, running: RunningInMachine, start: bytes) -> None:
         assert running.channel is not None  # noqa: S101 - guests have one

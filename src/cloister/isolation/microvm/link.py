@@ -47,6 +47,7 @@ class MachineLink:
         self._decoder = Decoder()
         self._porter: Porter | None = None
         self._ahead: RunningInMachine | None = None
+        self._kept: list[RunningInMachine] = []
 
     def __repr__(self) -> str:
         return f"MachineLink({self._porter!r})" if self._porter is not None else "MachineLink(not adopted)"
@@ -172,6 +173,10 @@ class MachineLink:
         ahead, self._ahead = self._ahead, None
         return ahead
 
+    def keep(self, running: RunningInMachine) -> None:
+        """Keep the ends of something that is over until this is closed."""
+        self._kept.append(running)
+
     def order(self, order: dict[str, Any], limits: ResourceLimits, deadline_s: float = NEVER_S) -> dict[str, Any]:
         """Have the agent do something that has no input and no output, and return the record of its end."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -183,8 +188,9 @@ class MachineLink:
     def close(self) -> None:
         """End the conversation. Idempotent."""
         ahead = self.take_ahead()
-        if ahead is not None:
-            ahead.close()
+        kept, self._kept = self._kept, []
+        for running in (*kept, *(() if ahead is None else (ahead,))):
+            running.close()
         if self._porter is not None:
             self._porter.close()
         with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from cloister.isolation.microvm.guest.frames import HEADER, VERSION, Frame, Kind
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.provider import ExternalProgram, PlanProgram
+from cloister.isolation.wire import frame_bytes, pack
 from cloister.limits import ResourceLimits
 
 HELLO = {"version": VERSION, "kernel": "6.1.0", "memory_bytes": 1 << 29, "python": "3.11.2", "drives": ["rootfs"]}
@@ -299,3 +300,26 @@ def test_a_machine_with_a_plan_that_nobody_wanted_gives_everything_back(ends) ->
     peer.await_kind(Kind.ORDER)
     made.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before - 1  # the connection, too
+
+
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_the_ends_of_a_plan_that_is_over_are_given_back_with_its_machine(ends, is_ahead) -> None:
+    made, peer = ends
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    adopted(made, peer)
+    if is_ahead:
+        made.begin_ahead()
+
+    def answer() -> None:
+        number = peer.await_kind(Kind.ORDER).stream
+        peer.await_kind(Kind.INPUT)
+        result = pack({"type": "result", "value": 3, "steps": 1}, frame_bytes(PLAN.limits))
+        peer.say(number, Kind.OUTPUT, result)
+
+    answering = threading.Thread(target=answer, daemon=True)
+    answering.start()
+    result = made.execute(PLAN)
+    answering.join(5)
+    assert (result.value, result.usage.cpu_user_us) == (3, None)
+    made.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
