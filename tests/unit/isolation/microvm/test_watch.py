@@ -81,15 +81,18 @@ def test_several_processors_can_use_more_than_the_deadline_has() -> None:
     assert watched(machine, ResourceLimits(cpu_ms=1_000, wall_ms=1_000), processors=2).error is not None
 
 
+def threads_count() -> int:
+    return sum(thread.name == "cloister-cpu" for thread in threading.enumerate())
+
+
 def test_the_thread_ends_with_the_watcher() -> None:
-    before = threading.active_count()
     watched(Machine(0))
-    assert wait_until(lambda: threading.active_count() == before)
+    assert wait_until(lambda: threads_count() == 0)
 
 
 def test_one_thread_looks_at_all_ends_when_there_is_nothing_and_begins_again(monkeypatch) -> None:
     monkeypatch.setattr("cloister.isolation.microvm.watch.IDLE_LOOKS", 3)
-    before = threading.active_count()
+    assert wait_until(lambda: threads_count() == 0)
     watcher = CpuWatcher(1)
     for _ in range(2):
         machines = [Machine(0, 500), Machine(0, 1_500), Machine(0, 100)]
@@ -97,10 +100,10 @@ def test_one_thread_looks_at_all_ends_when_there_is_nothing_and_begins_again(mon
         with contextlib.ExitStack() as watching:
             for each in watches:
                 watching.enter_context(each)
-            assert threading.active_count() == before + 1
+            assert threads_count() == 1
             assert wait_until(lambda: min(each.looks_count for each in machines) > 3)  # noqa: B023 - ends in its round
         assert [each.error is not None for each in watches] == [False, True, False]
-        assert wait_until(lambda: threading.active_count() == before)
+        assert wait_until(lambda: threads_count() == 0)
     watcher.close()
 
 
