@@ -7,7 +7,6 @@ message. What an execution comes to is decided where the process provider decide
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from cloister.errors import WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
 from cloister.isolation.microvm import interpreting
@@ -114,9 +114,13 @@ def begin_ahead(carrier: Porter) -> RunningInMachine:
 def _begin_guest(
     carrier: Porter, do: str, limits: ResourceLimits, deadline_s: float, *, is_ahead: bool = False
 ) -> RunningInMachine:
-    channel, theirs = socket.socketpair()
-    parcel_order = {"do": do, "limits": limits.to_dict()}
-    return _begin(carrier, parcel_order, theirs.detach(), channel, deadline_s=deadline_s, is_ahead=is_ahead)
+    with contextlib.ExitStack() as undo:
+        channel, theirs = socket.socketpair()
+        undo.callback(channel.close)
+        order = {"do": do, "limits": limits.to_dict()}
+        running = _begin(carrier, order, theirs.detach(), channel, deadline_s=deadline_s, is_ahead=is_ahead)
+        undo.pop_all()
+    return running
 
 
 def _begin(
@@ -128,37 +132,47 @@ def _begin(
     deadline_s: float,
     is_ahead: bool = False,
 ) -> RunningInMachine:
-    """Begin an execution and return it as if it were in a sandbox of the process provider."""
-    stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
-    stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    unused, ordered = socket.socketpair()
-    unused.close()
-    if channel is not None:
-        os.close(their_stdout)
-        their_stdout = input_fd
-    parcel = Parcel(
-        order=order,
-        input_fd=input_fd,
-        output_fd=their_stdout,
-        errors_fd=their_stderr,
-        control=theirs,
-        finish=as_record,
-        deadline_s=deadline_s,
-        is_ahead=is_ahead,
-    )
+    """Begin an execution and return it as if it were in a sandbox of the process provider.
+
+    Args:
+        carrier: Carries it.
+        order: For the agent.
+        input_fd: Where its input is read; for a guest, the other end of its channel. It is taken in any case.
+        channel: To a guest; None for a program.
+        deadline_s: When it is ended.
+        is_ahead: Whether it is a plan that is not known yet.
+    """
+    with contextlib.ExitStack() as undo:
+        descriptors.held(input_fd, undo)
+        with contextlib.ExitStack() as unused:
+            stdout, their_stdout = descriptors.pipe(undo, undo if channel is None else unused)
+            ordered, _ = descriptors.connection(socket.SOCK_STREAM, undo, unused)
+        stderr, their_stderr = descriptors.pipe(undo, undo)
+        control, theirs = descriptors.connection(socket.SOCK_SEQPACKET, undo, undo)
+        parcel = Parcel(
+            order=order,
+            input_fd=input_fd,
+            output_fd=their_stdout if channel is None else input_fd,
+            errors_fd=their_stderr,
+            control=theirs,
+            finish=as_record,
+            deadline_s=deadline_s,
+            is_ahead=is_ahead,
+        )
+        running = RunningInMachine(
+            _begun_s=time.monotonic(),
+            control=control,
+            order=ordered,
+            stdout=stdout,
+            stderr=stderr,
+            channel=channel,
+            aside=Aside(),
+            is_plain=order["do"] in {"plan", "rehearse"},  # whose process waits for the next one
+            parcel=parcel,
+        )
+        undo.pop_all()
     carrier.begin(parcel)
-    return RunningInMachine(
-        _begun_s=time.monotonic(),
-        control=control,
-        order=ordered,
-        stdout=stdout,
-        stderr=stderr,
-        channel=channel,
-        aside=Aside(),
-        is_plain=order["do"] in {"plan", "rehearse"},  # whose process waits for the next one
-        parcel=parcel,
-    )
+    return running
 
 
 class Execution:
@@ -220,8 +234,7 @@ class Execution:
         dialogue = Dialogue(self._host, self._limits)
         start = pack(checked(start_message(workload, self._limits), HOST_MESSAGES), frame_bytes(self._limits))
         with self._begun_guest(do) as running:
-            with contextlib.suppress(OSError):  # the machine is gone, and its end says why
-                self._send_start(running, start)
+            self._send_start(running, start)
             ending = self._attend(running, dialogue)
         if dialogue.fatal is not None:
             raise dialogue.fatal
@@ -238,9 +251,11 @@ class Execution:
         assert running.channel is not None  # noqa: S101 - guests have one
         sent_bytes = 0
         if running.parcel.is_ahead:
-            sent_bytes = running.channel.send(start, socket.MSG_DONTWAIT)  # there when the porter looks for it
+            with contextlib.suppress(OSError):  # what fits is there when the porter looks for it
+                sent_bytes = running.channel.send(start, socket.MSG_DONTWAIT)
             running.go_on(self._link.porter, self._limits, self._deadline_s)
-        running.channel.sendall(start[sent_bytes:])
+        with contextlib.suppress(OSError):  # the machine is gone, and its end says why
+            running.channel.sendall(start[sent_bytes:])
 
     def _run_program(self, argv: tuple[str, ...], script: ScriptSource | None = None) -> ExecutionResult:
         workload = self._work.workload
@@ -271,7 +286,8 @@ class Execution:
         except LauncherLost as error:
             raise self._link.porter.lost or hung_up(error.message) from error
         lost = self._link.porter.lost
-        if lost is not None and ending.failure is None and "killed_for" not in ending.record:
+        is_cut_off = ending.failure is None or isinstance(ending.failure, WireError)
+        if lost is not None and is_cut_off and "killed_for" not in ending.record:
             raise lost
         return ending
 

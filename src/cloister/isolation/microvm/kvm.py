@@ -101,7 +101,7 @@ def probe(*, proof: BootProof | None = None, cache: Path | None = None, device: 
         device: Where KVM is looked for.
     """
     known = _cached(cache)
-    findings = known or _looked(device) or _tried(device)
+    findings = _looked(device) or known or _tried(device)
     if findings.is_usable and proof is not None and proof.vmm not in findings.booted_by:
         findings = _booted(findings, proof)
     if findings != known and _is_lasting(findings):

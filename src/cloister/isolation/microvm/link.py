@@ -54,7 +54,9 @@ class MachineLink:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the conversation has ended that began when the agent was adopted."""
+        """Whether the conversation that began with the adoption has ended, or the plan that was begun ahead."""
+        if self._ahead is not None and self._ahead.parcel.ended is not None:
+            return True
         return self._porter is not None and self._porter.lost is not None
 
     @property

@@ -34,11 +34,19 @@ class _File:
     device: int
     inode: int
     size_bytes: int
+    written_ns: int
     changed_ns: int
+    """Of anything about it. Whoever writes to a file can set the other time, and not this one."""
 
     @classmethod
     def of(cls, facts: os.stat_result) -> _File:
-        return cls(device=facts.st_dev, inode=facts.st_ino, size_bytes=facts.st_size, changed_ns=facts.st_mtime_ns)
+        return cls(
+            device=facts.st_dev,
+            inode=facts.st_ino,
+            size_bytes=facts.st_size,
+            written_ns=facts.st_mtime_ns,
+            changed_ns=facts.st_ctime_ns,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +97,9 @@ class Program:
                 found = _File.of(os.fstat(file.fileno()))
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 said = self._ask(file.fileno())
-                if _File.of(os.fstat(file.fileno())) != found:
+                before, found = found, _File.of(os.fstat(file.fileno()))
+                file.seek(0)
+                if found != before and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise self._changed("was changed while it was measured", {})
         except (OSError, subprocess.SubprocessError) as error:
             raise ProviderUnavailable(f"{self.path} does not tell its version: {error}", code="provider.vmm") from error

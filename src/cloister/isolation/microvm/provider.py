@@ -162,8 +162,12 @@ class MicroVMProvider:
         with CpuWatch(ready.machine, context.limits, before, self._watcher) as watch:
             try:
                 result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
-            except MachineLost as lost:
-                raise watch.error or ready.lost(lost) from lost
+            except CloisterError as error:
+                if watch.error is not None:  # which may have cut off a message
+                    raise watch.error from error
+                if isinstance(error, MachineLost):
+                    raise ready.lost(error) from error
+                raise
         return replace(result, usage=_joined(result.usage, before, ready.processor_usage()))
 
     def monitoring(self) -> MonitoringStats:
@@ -298,13 +302,13 @@ class MicroVMProvider:
             self._is_closed = True
             stocks, self._stocks = self._stocks, {}
             parts, self._parts = self._parts, None
-        self._watcher.close()
         for stock in stocks.values():
             stock.close()
         if self._vmm is not None:
             self._vmm.close()
         if self._confinement is not None:
             self._confinement.close()
+        self._watcher.close()
         if parts is not None:
             parts.close()
 

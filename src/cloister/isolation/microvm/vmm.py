@@ -200,7 +200,7 @@ class Machine(Protocol):
         """Return the end of what it has written to its console, control characters replaced."""
 
     def stop(self) -> None:
-        """End it at once and remove everything it left. Idempotent."""
+        """End it at once and remove everything it left. Idempotent; for several threads, which wait for it."""
 
 
 class Vmm(Protocol):

@@ -6,13 +6,12 @@ executions. The machine's own kernel limits it, too, but that may have been take
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from types import TracebackType
 from typing import Final, Self
 
-from cloister.errors import CloisterError, LimitExceeded
+from cloister.errors import CloisterError, InternalError, quoted
 from cloister.isolation.microvm.vmm import Machine, VmmUsage
 from cloister.isolation.process.outcome import limit_error
 from cloister.limits import ResourceLimits
@@ -39,7 +38,7 @@ class CpuWatch:
         watcher: Looks at it.
 
     Attributes:
-        error: The limit that was reached; None while none was.
+        error: Why the machine was ended: the limit that was reached; None while none was.
     """
 
     def __init__(self, machine: Machine, limits: ResourceLimits, before: VmmUsage, watcher: CpuWatcher) -> None:
@@ -47,10 +46,10 @@ class CpuWatch:
         self._limits = limits
         self._before_us = _microseconds(before)
         self._watcher = watcher
-        self.error: LimitExceeded | None = None
+        self.error: CloisterError | None = None
 
     def look(self) -> None:
-        """Stop the machine if it has used too much."""
+        """Have the machine stopped if it has used too much: by a thread of its own, as others are to be looked at."""
         used_us = _microseconds(self._machine.processor_usage())
         if used_us is None or self._before_us is None:
             self._before_us = used_us if self._before_us is None else self._before_us
@@ -58,7 +57,13 @@ class CpuWatch:
         used_ms = (used_us - self._before_us) // 1000
         if used_ms > self._limits.cpu_ms and self.error is None:
             self.error = limit_error("cpu_ms", self._limits, used_ms, "virtual machine")
-            self._machine.stop()
+            threading.Thread(target=self._machine.stop, name="cloister-cpu-stop", daemon=True).start()
+
+    def fail(self, error: Exception) -> None:
+        """End the machine, as it cannot be watched any more."""
+        text = f"the watch over a virtual machine failed: {type(error).__name__}: {quoted(str(error))}"
+        self.error = self.error or InternalError(text)
+        threading.Thread(target=self._machine.stop, name="cloister-cpu-stop", daemon=True).start()
 
     def __enter__(self) -> Self:
         self._watcher.begin(self, self._limits)
@@ -118,8 +123,15 @@ class CpuWatcher:
                     self._thread = None
                     return
             for watch in watches:
-                with contextlib.suppress(CloisterError, OSError):  # of a machine that ends at this moment
-                    watch.look()
+                self._look_at(watch)
+
+    def _look_at(self, watch: CpuWatch) -> None:
+        try:
+            watch.look()
+        except (CloisterError, OSError):
+            return  # it ends at this moment
+        except Exception as error:  # noqa: BLE001 - a defect must cost no other execution its watch
+            watch.fail(error)
 
 
 class CpuAccount:

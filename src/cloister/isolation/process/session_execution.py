@@ -112,6 +112,7 @@ class SessionExecution:
         return self
 
     def _start(self, theirs: contextlib.ExitStack) -> None:
+        self.started_s = time.monotonic()
         self._report, their_report = descriptors.connection(socket.SOCK_SEQPACKET, self._ours, theirs)
         self._open.add(self._report.fileno())
         sent = [their_report.fileno()]

@@ -218,3 +218,10 @@ def test_the_one_of_this_host_gets_a_verdict_with_evidence() -> None:
     findings = kvm.probe()
     assert findings.state in (KvmState.USABLE, KvmState.CRIPPLED)
     assert findings.evidence["stage"] in ("create", "real mode", "64-bit mode")
+
+
+def test_what_was_found_before_does_not_hide_that_there_is_none_now(tmp_path: Path) -> None:
+    kept(tmp_path / "cache", BOOTED)
+    assert kvm.probe(device=str(tmp_path / "kvm"), cache=tmp_path / "cache").state is KvmState.ABSENT
+    (tmp_path / "kvm").touch()
+    assert kvm.probe(device=str(tmp_path / "kvm"), cache=tmp_path / "cache") == BOOTED

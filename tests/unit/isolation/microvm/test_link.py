@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import resource
 import socket
 import threading
 import time
@@ -323,3 +324,43 @@ def test_the_ends_of_a_plan_that_is_over_are_given_back_with_its_machine(ends, i
     assert (result.value, result.usage.cpu_user_us) == (3, None)
     made.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
+
+
+def test_a_machine_that_is_lost_in_the_middle_of_a_message_is_lost(ends) -> None:
+    def answer(peer: Peer) -> None:
+        number = peer.await_kind(Kind.ORDER).stream
+        peer.say(number, Kind.OUTPUT, b"\0\0\1")
+        peer.connection.close()
+
+    assert isinstance(run_with(ends, answer, PLAN), MachineLost)
+
+
+def test_a_machine_whose_plan_has_ended_before_anybody_wanted_it_is_given_to_nobody(ends) -> None:
+    made, peer = ends
+    adopted(made, peer)
+    made.begin_ahead()
+    number = peer.await_kind(Kind.ORDER).stream
+    assert not made.is_lost
+    peer.say_json(number, Kind.STATUS, status(9))
+    assert wait_until(lambda: made.is_lost)
+
+
+def test_what_cannot_be_begun_gives_everything_back(ends) -> None:
+    made, peer = ends
+    adopted(made, peer)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    begun_count = 0
+    for room in range(1, 12):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before - 1 + room, limits[1]))
+        try:
+            made.begin_ahead()
+        except OSError:
+            pass
+        else:
+            begun_count += 1
+            break
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before, room
+    assert begun_count == 1

@@ -169,3 +169,18 @@ def test_a_confined_one_is_told_apart() -> None:
                 Program(Path(TAIL), "the VMM").require_in(process)
     finally:
         confinement.close()
+
+
+def test_one_that_was_written_over_and_given_its_old_times_is_refused(path: Path, started) -> None:
+    program = Program(path, "the program")
+    assert program.sha256
+    facts = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+    with pytest.raises(DigestMismatch):
+        program.require_in(started(path, "60"))

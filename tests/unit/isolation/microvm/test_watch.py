@@ -6,6 +6,7 @@ import threading
 import pytest
 from tests.unit.isolation.microvm.agents import wait_until
 
+from cloister.errors import InternalError, LimitExceeded
 from cloister.isolation.microvm.vmm import VmmUsage
 from cloister.isolation.microvm.watch import CpuAccount, CpuWatch, CpuWatcher
 from cloister.limits import ResourceLimits
@@ -41,7 +42,7 @@ def short_interval_and_nothing_for_vmms(monkeypatch) -> None:
 def watched(machine: Machine, limits: ResourceLimits = LIMITS, processors: int = 1) -> CpuWatch:
     watcher = CpuWatcher(processors)
     with CpuWatch(machine, limits, machine.processor_usage(), watcher) as watch:  # type: ignore[arg-type]
-        wait_until(lambda: machine.is_stopped or machine.looks_count > 10, 1.0)
+        wait_until(lambda: watch.error is not None or machine.looks_count > 10, 1.0)
     watcher.close()
     return watch
 
@@ -49,8 +50,8 @@ def watched(machine: Machine, limits: ResourceLimits = LIMITS, processors: int =
 def test_a_machine_that_uses_more_is_ended() -> None:
     machine = Machine(500, 900, 1_501)
     error = watched(machine).error
-    assert machine.is_stopped
-    assert error is not None
+    assert wait_until(lambda: machine.is_stopped)
+    assert isinstance(error, LimitExceeded)
     assert (error.limit, error.allowed, error.code) == ("cpu_ms", 1_000, "limit.cpu")
 
 
@@ -118,6 +119,41 @@ def test_a_machine_that_cannot_be_looked_at_costs_no_other_its_watch() -> None:
         CpuWatch(machine, LIMITS, VmmUsage(cpu_user_us=0, cpu_system_us=0), watcher) as watch,  # type: ignore[arg-type]
     ):
         assert wait_until(lambda: watch.error is not None)
+    watcher.close()
+
+
+def test_a_machine_that_takes_long_to_stop_costs_no_other_its_watch() -> None:
+    class Slow(Machine):
+        def stop(self) -> None:
+            may_end.wait(5)
+            super().stop()
+
+    may_end = threading.Event()
+    watcher, slow, machine = CpuWatcher(1), Slow(0, 1_500), Machine(0, 1_500)
+    with (
+        CpuWatch(slow, LIMITS, slow.processor_usage(), watcher) as first,  # type: ignore[arg-type]
+        CpuWatch(machine, LIMITS, machine.processor_usage(), watcher) as second,  # type: ignore[arg-type]
+    ):
+        assert wait_until(lambda: machine.is_stopped and first.error is not None and second.error is not None)
+        assert not slow.is_stopped
+    may_end.set()
+    assert wait_until(lambda: slow.is_stopped)
+    watcher.close()
+
+
+def test_a_defect_of_a_watch_ends_its_machine_and_costs_no_other_its_watch() -> None:
+    class Defective(Machine):
+        def processor_usage(self) -> VmmUsage:
+            raise ValueError("a defect")
+
+    watcher, defective, machine = CpuWatcher(1), Defective(0), Machine(0, 1_500)
+    with (
+        CpuWatch(defective, LIMITS, VmmUsage(), watcher) as first,  # type: ignore[arg-type]
+        CpuWatch(machine, LIMITS, machine.processor_usage(), watcher) as second,  # type: ignore[arg-type]
+    ):
+        assert wait_until(lambda: machine.is_stopped and defective.is_stopped)
+    assert isinstance(first.error, InternalError)
+    assert isinstance(second.error, LimitExceeded)
     watcher.close()
 
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from typing import Any, Final, Self
 
@@ -50,6 +51,7 @@ class CloudHypervisorMachine:
         self._process, self._api, self._hardware = process, api, hardware
         self._directory, self._directory_fd, self._was_begun = directory, directory_fd, is_loaded
         self._undo = contextlib.ExitStack()
+        self._stopping = threading.Lock()
 
     def keep(self, undo: contextlib.ExitStack) -> None:
         """Take over what is to be closed and removed when it ends."""
@@ -140,8 +142,9 @@ class CloudHypervisorMachine:
         return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
     def stop(self) -> None:
-        """End it at once and remove everything it left. Idempotent."""
-        self._undo.close()
+        """End it at once and remove everything it left. Idempotent; for several threads, which wait for it."""
+        with self._stopping:
+            self._undo.close()
 
     def failure(self, what: str) -> LaunchError:
         """Return an error with the end of the console."""

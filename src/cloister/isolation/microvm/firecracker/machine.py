@@ -55,6 +55,7 @@ class FirecrackerMachine:
     ) -> None:
         self._process, self._api, self._hardware = process, api, hardware
         self._log, self._metrics, self._undo = log, metrics, contextlib.ExitStack()
+        self._stopping = threading.Lock()
         self._lock = threading.Lock()
         self.proof: Proof | None = None
 
@@ -187,8 +188,9 @@ class FirecrackerMachine:
         return self._log.text()
 
     def stop(self) -> None:
-        """End it at once and remove everything it left. Idempotent."""
-        self._undo.close()
+        """End it at once and remove everything it left. Idempotent; for several threads, which wait for it."""
+        with self._stopping:
+            self._undo.close()
 
     def failure(self, what: str) -> LaunchError:
         """Return an error with the ends of console and log."""

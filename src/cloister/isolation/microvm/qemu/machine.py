@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -43,6 +44,7 @@ class QemuMachine:
         self._control = control
         self._agent: socket.socket | None = agent
         self._memory_fd = memory_fd
+        self._stopping = threading.Lock()
 
     def __repr__(self) -> str:
         return f"QemuMachine({self._process!r})"
@@ -128,14 +130,15 @@ class QemuMachine:
         return self._process.end_error("the virtual machine")
 
     def stop(self) -> None:
-        """End it at once. Idempotent."""
-        self._control.close()
-        self._process.stop()
-        if self._agent is not None:
-            self._agent.close()
-        if self._memory_fd is not None:
-            os.close(self._memory_fd)
-            self._memory_fd = None
+        """End it at once. Idempotent; for several threads, which wait for it."""
+        with self._stopping:
+            self._control.close()
+            self._process.stop()
+            if self._agent is not None:
+                self._agent.close()
+            memory_fd, self._memory_fd = self._memory_fd, None
+            if memory_fd is not None:
+                os.close(memory_fd)
 
     def _command(
         self,
