@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -85,6 +86,29 @@ def test_something_else_than_expected_is_refused(runtime: Runtime) -> None:
     assert runtime.run("2", context=RuntimeContext.pure(), provider="microvm", expected=expected).value == 2
     with pytest.raises(DigestMismatch):
         runtime.run("3", context=RuntimeContext.pure(), provider="microvm", expected={"kernel": f"sha256:{'0' * 64}"})
+
+
+LARGE = bytes(range(256)) * 4_000
+"""More than pipes, sockets and windows of the way hold at once."""
+DIGEST = "import hashlib, sys; print(hashlib.sha256({}).hexdigest())"
+
+
+def test_what_is_larger_than_anything_on_the_way_comes_in_and_back(runtime: Runtime, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    (place / "large").write_bytes(LARGE)
+    digest = hashlib.sha256(LARGE).hexdigest().encode() + b"\n"
+    context = RuntimeContext.controlled(capabilities=["cloister.exec"], write=[str(place)])
+    read = DIGEST.format(f"open('{place}/large', 'rb').read()")
+    assert runtime.execute([PYTHON, "-c", read], context=context, provider="microvm").stdout == digest
+    stdin = DIGEST.format("sys.stdin.buffer.read()")
+    assert runtime.execute([PYTHON, "-c", stdin], stdin=LARGE, context=EXEC, provider="microvm").stdout == digest
+    copy = f"open('{place}/copy', 'wb').write(open('{place}/large', 'rb').read() + b'!')"
+    with runtime.session(context=context, provider="microvm") as session:
+        session.upload("/tmp/up", LARGE)
+        assert said(session, DIGEST.format("open('/tmp/up', 'rb').read()")) == digest
+        assert session.read_file("/tmp/up") == LARGE
+        said(session, copy)
+    assert (place / "copy").read_bytes() == LARGE + b"!"
 
 
 def test_a_session_keeps_its_machine(runtime: Runtime) -> None:

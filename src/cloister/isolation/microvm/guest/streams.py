@@ -75,10 +75,10 @@ class Stream:
             os.set_blocking(descriptor, False)
 
     def watched(self) -> dict[int, bool]:
-        """Return the descriptors to wait for: whether for writing, too."""
+        """Return the descriptors to wait for: whether for room to write, too."""
         found = dict.fromkeys(self._outputs if self._credit > 0 else (), False)
         if self._pending:
-            found[self._input_fd] = self._input_fd in found
+            found[self._input_fd] = True
         return found
 
     def take_input(self, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """An execution as its agent sees it: bytes flow as far as there is credit, and no payload can end the agent."""
 
 import os
+import select
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -115,6 +116,30 @@ def test_input_is_passed_on_and_credited(setting) -> None:
         setting.stream.take_input(bytes(4096))
         taken += len(os.read(setting.stdin, 4096))
     assert setting.sent[-1].credit() == taken
+
+
+def test_input_that_does_not_fit_waits_for_room(setting) -> None:
+    sent = os.urandom(WINDOW_BYTES // 2)
+    for begin in range(0, len(sent), 1 << 15):
+        setting.stream.take_input(sent[begin : begin + (1 << 15)])
+    assert setting.stream.watched()[setting.facts["input_fd"]]
+    poll = select.poll()
+    poll.register(setting.facts["input_fd"], select.POLLOUT)
+    assert poll.poll(0) == []
+    seen = b""
+    while len(seen) < len(sent):
+        seen += os.read(setting.stdin, 1 << 16)
+        assert poll.poll(5_000)
+        setting.stream.write()
+    assert seen == sent
+    assert setting.facts["input_fd"] not in setting.stream.watched()
+
+
+@GUEST
+def test_input_that_does_not_fit_a_connection_waits_for_room_beside_output(setting) -> None:
+    setting.stream.take_input(bytes(WINDOW_BYTES))
+    descriptor = setting.facts["input_fd"]
+    assert setting.stream.watched() == {descriptor: True}
 
 
 def test_the_end_of_input_is_seen_by_the_program(setting) -> None:
