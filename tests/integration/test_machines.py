@@ -316,3 +316,24 @@ def test_the_image_says_how_long_it_boots(command: Command) -> None:
     command("snapshot", "create")
     shown = command("image", "show", "base")
     assert 0 < shown["image"]["boot_ms"] < 120_000
+
+
+def test_a_machine_with_more_memory_than_the_host_is_refused(command: Command) -> None:
+    told = command("run", "examples/hello.rtfs", "--input", "who=Ada", "--provider", "microvm", "--machine",
+                   "memory-mib=999999999", status=2)  # fmt: skip
+    assert told["error"]["code"] == "config.machine"
+    assert "has no room on this host" in told["error"]["message"]
+
+
+def test_machines_cannot_be_chosen_where_there_are_none(command: Command) -> None:
+    words = ("run", "examples/hello.rtfs", "--input", "who=Ada")
+    told = command(*words, "--machine", "vcpus=1", status=2)
+    assert (told["error"]["code"], told["error"]["hint"]) == (
+        "config.machine", "add --provider microvm, or leave --machine out"
+    )  # fmt: skip
+    assert command(*words, "--machine", "vcpus=1", "--provider", "microvm")["value"]
+
+
+def test_a_program_of_the_host_is_not_in_a_machine(command: Command) -> None:
+    told = command("exec", "--provider", "microvm", "--", "nosuchprogram", status=5)
+    assert "--machine image=tools" in told["error"]["hint"]

@@ -111,7 +111,7 @@ def execute(
             "expected": parse_expected(expect),
         }
         note_level(provider, isolation, as_json=as_json)
-        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine))) as runtime:
+        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine, provider))) as runtime:
             if terminal:
                 raise typer.Exit(execute_on_terminal(runtime, command, lang, surroundings, as_json=as_json))
             result = _run(runtime, command, lang, surroundings, stdin=stdin)

@@ -120,17 +120,26 @@ UnsafeOption = Annotated[
 ]
 
 
-def parse_machine(pairs: Sequence[str] | None) -> dict[str, str]:
+def parse_machine(pairs: Sequence[str] | None, provider: str) -> dict[str, str]:
     """Return what `--machine` says, word by word.
 
     Raises:
-        ConfigError: `config.machine`: one is not `word=value`.
+        ConfigError: `config.machine`: one is not `word=value`, or the provider has no machines.
     """
+    from cloister.isolation.factory import MACHINES, canonical_name  # noqa: PLC0415
+
     words: dict[str, str] = {}
+    if pairs and canonical_name(provider) not in MACHINES:
+        raise ConfigError(
+            f"the provider {provider} has no virtual machines, so none can be chosen with --machine",
+            code="config.machine",
+            hint="add --provider microvm, or leave --machine out",
+        )
     for pair in pairs or ():
         word, separator, value = pair.partition("=")
         if not separator:
-            raise ConfigError(f"--machine {quoted(pair)} has no value", code="config.machine", hint="write image=base")
+            hint = f"write {word}=VALUE" if word else "write WORD=VALUE"
+            raise ConfigError(f"--machine {quoted(pair)} has no value", code="config.machine", hint=hint)
         words[word] = value
     return words
 

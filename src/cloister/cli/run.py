@@ -76,7 +76,7 @@ def run(
         if unsafe_everything:
             note("warning: UnsafeEverything: this plan may call every capability on every path")
         note_level(provider, isolation, as_json=as_json)
-        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine))) as runtime:
+        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine, provider))) as runtime:
             result = runtime.run(
                 plan,
                 context=context,

@@ -103,7 +103,7 @@ def new(
             provider=provider,
             terms=terms,
             expected=parse_expected(expect),
-            machine=parse_machine(machine),
+            machine=parse_machine(machine, provider),
         )
         echo_json({"ok": True, "session": facts}) if as_json else echo(str(facts["name"]))
 

@@ -37,7 +37,7 @@ def create(
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import parse_machine  # noqa: PLC0415
 
-    with reporting(as_json=as_json), _machines(provider, parse_machine(machine), home) as machines:
+    with reporting(as_json=as_json), _machines(provider, parse_machine(machine, provider), home) as machines:
         limits = parse_limits(None, memory, limit)
         made = machines.stock(limits).snapshot()
     if as_json:

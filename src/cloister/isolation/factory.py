@@ -67,6 +67,8 @@ def _machines(name: str) -> _Create:
 
 VMMS: Final = ("qemu", "firecracker", "cloud-hypervisor")
 """Names that ask the microVM provider for one VMM and no other."""
+MACHINES: Final = ("microvm", *VMMS)
+"""Providers that run virtual machines."""
 _BUILT: Final[Mapping[str, _Create]] = {
     "process": _process,
     "microvm": _machines("microvm"),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cloister.errors import ConfigError, quoted
 from cloister.isolation.microvm.pool import PoolBounds
-from cloister.isolation.microvm.vmm import MachineSpec, RateLimit
+from cloister.isolation.microvm.vmm import MEMORY_MIB_MIN, VCPUS_MAX, MachineSpec, RateLimit
 from cloister.limits import MIB, ResourceLimits
 
 IMAGE: Final = "base"
@@ -72,7 +72,7 @@ class MachineConfig:
                 raise ConfigError(
                     f"{word} of a virtual machine cannot be {quoted(text)}",
                     code="config.machine",
-                    hint="see the help of --machine",
+                    hint=f"write {word}={VALUES[word]}",
                 ) from error
         rates = {name: found.pop(name) for name in ("bytes_per_s", "ops_per_s") if name in found}
         return cls(**found, drive_rate=RateLimit(**rates) if rates else None)
@@ -110,3 +110,14 @@ WORDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "drive-reads-per-s": ("ops_per_s", _positive),
 }
 """What can be decided in words: the field, and how its text is read."""
+
+VALUES: Final[Mapping[str, str]] = {
+    "image": "NAME",
+    "vcpus": f"N, 1 to {VCPUS_MAX}",
+    "memory-mib": f"N, at least {MEMORY_MIB_MIN}",
+    "capabilities": "FILE",
+    "snapshots": "yes or snapshots=no",
+    "drive-bytes-per-s": "N, at least 1",
+    "drive-reads-per-s": "N, at least 1",
+}
+"""What can be written for each word, as people are told."""

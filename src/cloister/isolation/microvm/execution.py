@@ -275,7 +275,8 @@ class Execution:
             missing = outcome.missing_program(ending.record)
             if missing is not None:
                 raise interpreting.missing(missing)
-        results.raise_failures(ending, spec)
+        with interpreting.explaining():
+            results.raise_failures(ending, spec)
         if script is not None and script.is_checked:
             return results.script_result(ending, spec)
         return results.program_result(ending)

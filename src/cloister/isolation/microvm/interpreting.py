@@ -5,11 +5,13 @@ Owns that choice. What is there is decided by the image; one that is missing is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cloister.errors import ProviderUnavailable, quoted
+from cloister.errors import CloisterError, ProviderUnavailable, quoted
 from cloister.isolation.given import require_program, require_words
+from cloister.isolation.process import outcome
 from cloister.isolation.process.spec import SCRIPT_PATH
 from cloister.isolation.provider import CustomInterpreter, ScriptLanguage, ScriptSource
 
@@ -41,6 +43,24 @@ def command_for(script: ScriptSource) -> tuple[str, ...]:
     found = (language.program,) if isinstance(language, CustomInterpreter) else INTERPRETERS[language]
     require_program(found)
     return (*found, *script.options, SCRIPT_PATH, *script.argv)
+
+
+NOT_IN_IMAGE: Final = (
+    "inside are the programs of the image and granted paths, not those of the host: build an image that has it, "
+    "for example `cloister image build --kind vm --name tools --package dash --package coreutils`, "
+    "and choose that with --machine image=tools"
+)
+
+
+@contextlib.contextmanager
+def explaining() -> Iterator[None]:
+    """Say of a program that is not found in here what that means in a machine."""
+    try:
+        yield
+    except CloisterError as error:
+        if error.hint == outcome.INVISIBLE:
+            error.hint = NOT_IN_IMAGE
+        raise
 
 
 def missing(program: str) -> ProviderUnavailable:

@@ -8,6 +8,7 @@ There is no other way to run anything: where a machine cannot be had, the execut
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from cloister.audit.signer import PublicKey, Signer
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
-from cloister.errors import CloisterError
+from cloister.errors import CloisterError, ConfigError
 from cloister.isolation.attestation import Attestation
 from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
@@ -53,7 +54,7 @@ from cloister.isolation.provider import (
     WireValue,
 )
 from cloister.isolation.session_provider import SessionContext
-from cloister.limits import ResourceLimits
+from cloister.limits import MIB, ResourceLimits
 
 
 class MicroVMProvider:
@@ -233,6 +234,7 @@ class MicroVMProvider:
             ProviderUnavailable, AttestationError: As `execute`.
         """
         spec = self._config.spec_for(limits)
+        _require_memory(spec)
         with self._lock:
             if self._is_closed:
                 raise closed()
@@ -311,6 +313,17 @@ class MicroVMProvider:
         self._watcher.close()
         if parts is not None:
             parts.close()
+
+
+def _require_memory(spec: MachineSpec) -> None:
+    """Refuse a machine that has more memory than there is: it would be given as long as the host has any."""
+    host_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") // MIB
+    if spec.memory_mib > host_mib:
+        raise ConfigError(
+            f"a machine of {spec.memory_mib} MiB has no room on this host, which has {host_mib} MiB",
+            code="config.machine",
+            hint="choose less with --machine memory-mib=N, or lower the limits memory-bytes and disk-bytes",
+        )
 
 
 def _joined(inside: Usage, before: VmmUsage, after: VmmUsage) -> Usage:

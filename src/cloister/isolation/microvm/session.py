@@ -18,7 +18,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import InputError
 from cloister.isolation.given import checked_environment
-from cloister.isolation.microvm import memory
+from cloister.isolation.microvm import interpreting, memory
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.session_server import SessionServer
@@ -115,9 +115,10 @@ class MicroVMSession(ProcessSession):
         hangup: int | None = None,
     ) -> ExecutionResult:
         """Run one program and wait for its end; see `SandboxSession.execute`."""
-        result = super().execute(
-            leave, program, working_directory=working_directory, on_output=on_output, hangup=hangup
-        )
+        with interpreting.explaining():
+            result = super().execute(
+                leave, program, working_directory=working_directory, on_output=on_output, hangup=hangup
+            )
         self._write_back()
         return result
 
@@ -132,9 +133,10 @@ class MicroVMSession(ProcessSession):
         working_directory: str | None = None,
     ) -> ExecutionResult:
         """Run one program on a terminal; see `SandboxSession.interact`."""
-        result = super().interact(
-            leave, program, peer, size=size, terminal_type=terminal_type, working_directory=working_directory
-        )
+        with interpreting.explaining():
+            result = super().interact(
+                leave, program, peer, size=size, terminal_type=terminal_type, working_directory=working_directory
+            )
         self._write_back()
         return result
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cloister.errors import ConfigError
-from cloister.isolation.microvm.config import MEMORY_STEP_MIB, SYSTEM_BYTES, MachineConfig
+from cloister.isolation.microvm.config import MEMORY_STEP_MIB, SYSTEM_BYTES, VALUES, WORDS, MachineConfig
 from cloister.isolation.microvm.vmm import MEMORY_MIB_MIN, VCPUS_MAX, MachineSpec
 from cloister.limits import MIB, ResourceLimits
 
@@ -39,3 +39,22 @@ def test_machines_that_cannot_be_are_refused(facts) -> None:
 @pytest.mark.parametrize("facts", [{"vcpus": 1}, {"vcpus": VCPUS_MAX}, {"memory_mib": MEMORY_MIB_MIN}])
 def test_the_least_and_the_most_are_granted(facts) -> None:
     assert MachineConfig(**facts).spec_for(ResourceLimits())
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "hint"),
+    [
+        ("vcpus", "two", "write vcpus=N, 1 to 32"),
+        ("snapshots", "maybe", "write snapshots=yes or snapshots=no"),
+        ("memory-mib", "1G", "write memory-mib=N, at least 192"),
+        ("drive-bytes-per-s", "0", "write drive-bytes-per-s=N, at least 1"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_can(word: str, text: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MachineConfig.parse({word: text})
+    assert (caught.value.code, caught.value.hint) == ("config.machine", hint)
+
+
+def test_there_is_something_to_write_for_every_word() -> None:
+    assert VALUES.keys() == WORDS.keys()

@@ -1,9 +1,19 @@
 """Which program in a machine runs a script, and what is said when the image has it not."""
 
+import errno
+
 import pytest
 
-from cloister.errors import ConfigError
-from cloister.isolation.microvm.interpreting import INTERPRETERS, PACKAGES, command_for, missing
+from cloister.errors import CloisterError, ConfigError
+from cloister.isolation.microvm.interpreting import (
+    INTERPRETERS,
+    NOT_IN_IMAGE,
+    PACKAGES,
+    command_for,
+    explaining,
+    missing,
+)
+from cloister.isolation.process import outcome
 from cloister.isolation.process.spec import SCRIPT_PATH
 from cloister.isolation.provider import CustomInterpreter, ScriptLanguage, ScriptSource
 
@@ -32,3 +42,17 @@ def test_a_program_that_nobody_knows_is_named_clean() -> None:
     error = missing("/opt/\x1b[2J")
     assert error.code == "provider.interpreter"
     assert "\x1b" not in f"{error.message}{error.hint}"
+
+
+def test_a_program_that_is_not_there_is_one_of_the_image() -> None:
+    record = {"reported": {"failed": "exec", "program": "ls", "errno": errno.ENOENT}}
+    with pytest.raises(CloisterError) as caught, explaining():
+        raise outcome.set_up_failure(record) or AssertionError
+    assert (caught.value.code, caught.value.hint) == ("provider.exec", NOT_IN_IMAGE)
+
+
+def test_a_program_that_is_there_and_does_not_start_is_explained_as_everywhere() -> None:
+    record = {"reported": {"failed": "exec", "program": "ls", "errno": errno.EACCES}}
+    with pytest.raises(CloisterError) as caught, explaining():
+        raise outcome.set_up_failure(record) or AssertionError
+    assert caught.value.hint == outcome.EXEC_HINTS[errno.EACCES]
