@@ -47,24 +47,33 @@ def fork(life: Life, streams: tuple[int, int, int], group: Group) -> tuple[int, 
     Returns:
         Process id, and a descriptor from which the report is read of why it could not begin: nothing when it has.
     """
-    said, says = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid:
-        os.close(says)
-        return pid, said
-    failure = reports.failure("mechanism", step="start", errno=errno.EIO, detail="")
-    try:
+
+    def begin() -> None:
         group.enter(os.getpid())
         os.setsid()
         signal.set_wakeup_fd(-1)
         place(streams, says)
+
+    said, says = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        live(begin, life)
+    os.close(says)
+    return pid, said
+
+
+def live(begin: Callable[[], None], life: Life, status: int = STATUS_NOT_STARTED) -> NoReturn:
+    """Begin a process and be it; when that returns or goes wrong, say why at `SAYS_FD` and end with this status."""
+    failure = reports.failure("mechanism", step="start", errno=errno.EIO, detail="")
+    try:
+        begin()
         failure = life()
     except OSError as error:
         failure = reports.failure("mechanism", step="start", errno=error.errno, detail=str(error))
     finally:
         with contextlib.suppress(OSError):
             os.write(SAYS_FD, reports.to_bytes(failure))
-        os._exit(STATUS_NOT_STARTED)
+        os._exit(status)
 
 
 def place(streams: tuple[int, int, int], says: int) -> None:

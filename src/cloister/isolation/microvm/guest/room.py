@@ -8,15 +8,13 @@ of the guest set: standard library only.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import signal
 from typing import Final, NoReturn
 
 from cloister.isolation.microvm.guest import root
 from cloister.isolation.microvm.guest.groups import Group
-from cloister.isolation.microvm.guest.payload import SAYS_FD, STATUS_NOT_STARTED, STREAMS, Life, place
+from cloister.isolation.microvm.guest.payload import SAYS_FD, STREAMS, Life, live, place
 from cloister.isolation.process import privileges, reports, syscalls, terminals
 from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.reports import Report
@@ -39,25 +37,20 @@ def fork(life: Life, streams: tuple[int, int, int], group: Group, *, has_termina
         Process id, and a descriptor from which the report is read of how the program ended or why it could not begin:
         nothing when the process that leads it was killed.
     """
-    said, says = os.pipe2(os.O_CLOEXEC)
-    pid = _clone()
-    if pid:
-        os.close(says)
-        return pid, said
-    report = reports.failure("mechanism", step="start", errno=errno.EIO, detail="")
-    try:
+
+    def begin() -> None:
         signal.set_wakeup_fd(-1)
         group.enter(0)
         place(streams, says)
         root.enter()
         AT_ONCE.make("sethostname", root.HOST_NAME, len(root.HOST_NAME))
-        report = _lead(life, has_terminal=has_terminal)
-    except OSError as error:
-        report = reports.failure("mechanism", step="start", errno=error.errno, detail=str(error))
-    finally:
-        with contextlib.suppress(OSError):
-            os.write(SAYS_FD, reports.to_bytes(report))
-        os._exit(0)
+
+    said, says = os.pipe2(os.O_CLOEXEC)
+    pid = _clone()
+    if pid == 0:
+        live(begin, lambda: _lead(life, has_terminal=has_terminal), status=0)
+    os.close(says)
+    return pid, said
 
 
 def _lead(life: Life, *, has_terminal: bool) -> Report:
@@ -79,17 +72,11 @@ def _lead(life: Life, *, has_terminal: bool) -> Report:
 
 
 def _become(life: Life, says: int, *, has_terminal: bool) -> NoReturn:
-    failure = reports.failure("mechanism", step="start", errno=errno.EIO, detail="")
-    try:
+    def begin() -> None:
         os.setsid()
         os.dup2(says, SAYS_FD, inheritable=False)
         os.close(says)
         if has_terminal:
             terminals.take_control(0)
-        failure = life()
-    except OSError as error:
-        failure = reports.failure("mechanism", step="start", errno=error.errno, detail=str(error))
-    finally:
-        with contextlib.suppress(OSError):
-            os.write(SAYS_FD, reports.to_bytes(failure))
-        os._exit(STATUS_NOT_STARTED)
+
+    live(begin, life)
