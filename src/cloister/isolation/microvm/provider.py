@@ -234,7 +234,6 @@ class MicroVMProvider:
             ProviderUnavailable, AttestationError: As `execute`.
         """
         spec = self._config.spec_for(limits)
-        _require_memory(spec)
         with self._lock:
             if self._is_closed:
                 raise closed()
@@ -243,6 +242,7 @@ class MicroVMProvider:
             return self._stocks[spec]
 
     def _make_stock(self, spec: MachineSpec) -> Stock:
+        _require_memory(spec)
         ImageStore(self._home).require(self._config.image)
         signer = Signer.load(AuditHome(self._home).key_path)
         vmm, parts = self._vmm, self._parts

@@ -123,12 +123,15 @@ class Stock:
         return ready
 
     def take_to_be_saved(self) -> ReadyMachine:
-        """Return a machine that nobody has used, and that can be saved while it is used."""
+        """Return a machine that nobody has used, and that can be saved while it is used.
+
+        Where its conversation would not outlive that, it shares memory as all others do: a copy would be for nothing.
+        """
         if not self._config.keeps_snapshots:
             return self.booted()
         with self._lock:
             first = self._find_or_save() if self._loaded is None else None
-        return first or self._restored(can_be_saved=True)
+        return first or self._restored(can_be_saved=self.survives_saving)
 
     def retire(self, machine: ReadyMachine) -> None:
         """Have a machine stopped that was used."""

@@ -102,6 +102,7 @@ class FakeVmm:
         self._lives = list(lives)
         self._facts = facts
         self.made: list[FakeMachine] = []
+        self.can_be_saved: list[bool] = []
 
     def identity(self) -> dict[str, str]:
         return {"vmm": "fake"}
@@ -114,6 +115,7 @@ class FakeVmm:
         return self.made[-1]
 
     def restore(self, saved: SavedState, *, can_be_saved: bool = False) -> FakeMachine:
+        self.can_be_saved.append(can_be_saved)
         return self.boot(saved.spec, None)  # type: ignore[arg-type]
 
 
@@ -268,6 +270,23 @@ def test_a_saved_machine_whose_connections_end_with_that_is_connected_anew(stock
     ready = stock_of(vmm).take()
     assert not ready.has_ended()
     ready.stop()
+
+
+@pytest.mark.parametrize(("channel", "can_be_saved"), [(ChannelKind.SERIAL, True), (ChannelKind.VSOCK, False)])
+def test_a_session_has_memory_of_its_own_only_where_it_can_be_saved(stock_of, channel, can_be_saved) -> None:
+    def first(peer: Peer) -> None:
+        peer.say_json(0, Kind.HELLO, HELLO)
+        peer.await_kind(Kind.REHEARSE)
+        peer.say_json(0, Kind.REHEARSE, {})
+        if can_be_saved:
+            adopt(peer)
+
+    second = restored if can_be_saved else good
+    vmm = FakeVmm(first, second, channel=channel, next_life=good)
+    made = stock_of(vmm)
+    made.take().stop()
+    made.take_to_be_saved().stop()
+    assert vmm.can_be_saved == [can_be_saved]
 
 
 def test_nothing_is_restored_once_it_is_closed(stock_of) -> None:

@@ -138,8 +138,7 @@ class CloudHypervisorMachine:
 
     def console_tail(self) -> str:
         """Return the end of what the machine has written to its console, and Cloud Hypervisor to its log."""
-        text = self._process.tail()
-        return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return self._process.shown_tail()
 
     def stop(self) -> None:
         """End it at once and remove everything it left. Idempotent; for several threads, which wait for it."""
