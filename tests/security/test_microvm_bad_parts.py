@@ -106,11 +106,19 @@ class Alteration:
         subprocess.run(["cp", "-a", "--sparse=always", self._kept, self._path.parent], check=True)
 
 
-@pytest.mark.parametrize("change", [Path.unlink, cut, grown, flipped, emptied, linked])
-@pytest.mark.parametrize("name", ["vmlinux", "initramfs.cpio", "manifest.json", "manifest.sig"])
+PARTS = ("vmlinux", "initramfs.cpio")
+TEXTS = ("manifest.json", "manifest.sig")
+"""A link to one of them has the same signature and content, and lies in the same directory: that is no other image."""
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, change) for name in (*PARTS, *TEXTS) for change in (Path.unlink, cut, grown, flipped, emptied)),
+        *((name, linked) for name in PARTS),
+    ],
+)
 def test_a_part_of_the_image_that_is_not_what_was_signed_is_refused(home, tmp_path, name, change) -> None:
-    if (name, change) in (("manifest.json", linked), ("manifest.sig", linked)):
-        pytest.skip("its signature is that of the same content, and it lies in the same directory")
     with Alteration(home / "images" / "base" / name, change, tmp_path / "kept"):
         error = refused(home, tmp_path)
     assert isinstance(error, AttestationError)
@@ -137,7 +145,8 @@ def test_a_home_without_a_key_is_refused(home, tmp_path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir(mode=0o700)
     shutil.copytree(home / "images", empty / "images")
-    assert refused(empty, tmp_path).exit_status in (5, 7)
+    error = refused(empty, tmp_path)
+    assert (error.code, error.exit_status) == ("attestation.key", 7)
 
 
 def test_an_image_that_somebody_else_has_signed_is_refused(home, tmp_path) -> None:

@@ -171,6 +171,8 @@ def test_a_guest_that_is_killed_with_something_unread_does_not_end_the_agent(set
 def test_a_program_that_does_not_read_its_input_does_not_end_the_agent(setting) -> None:
     os.close(setting.stdin)
     setting.stream.take_input(bytes(100_000))
+    assert setting.facts["input_fd"] not in setting.stream.watched()  # it was dropped
+    assert sum(frame.credit() for frame in setting.sent) == 100_000  # and may be followed by more
     del setting.stdin
 
 
