@@ -203,7 +203,7 @@ class MicroVMSession(ProcessSession):
             raise InputError(
                 "the session may write to files of the host, and its forks would write to the same ones",
                 code="input.fork",
-                hint="open the session with --read alone, and copy results out with `cloister session download`",
+                hint="open the session with --read alone, and copy results out with `cloister session cp`",
             )
 
     def _require_idle(self) -> None:
