@@ -1,0 +1,1 @@
+"""Core compiled to WebAssembly."""

@@ -1,0 +1,1 @@
+"""The small language the runtime support is written in, and its way to WebAssembly."""
