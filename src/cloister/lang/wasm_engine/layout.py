@@ -162,3 +162,41 @@ CROSS_ERROR: Final = 13
 
 CROSS_DEPTH_MAX: Final = 2000
 """Deepest nesting of what crosses to a builtin."""
+
+CODE_START: Final = 1024
+"""Index in the table of functions from which the plan's functions are; the runtime's own are before it."""
+
+# What the host is asked, besides builtins. The data is a vector of what stands in brackets.
+
+NOT_CALLABLE: Final = -2
+"""[value]: it was called and is no function."""
+WRONG_COUNT: Final = -3
+"""[code, count]: a function of the plan was called with a wrong number of arguments."""
+THROW: Final = -4
+"""[value]: `throw`."""
+UNCAUGHT: Final = -5
+"""[error]: thrown again where nothing can catch it."""
+INPUT: Final = -6
+"""[name, whether it is required]."""
+CONTEXT_GET: Final = -7
+"""[name]."""
+STEP_STARTED: Final = -8
+"""[name, number of its options among the plan's objects]."""
+STEP_ENDED: Final = -9
+"""[]: the innermost step ended well."""
+STEP_FAILED: Final = -10
+"""[error]: the innermost step ended with an error."""
+HINTED: Final = -11
+"""[name, value, ...]: hints that are in force from here on."""
+UNHINTED: Final = -12
+"""[]: the last hints end."""
+HAS_TYPE: Final = -13
+"""[number of a type among the plan's objects, value]: a boolean."""
+REFUSE: Final = -14
+"""[number of a type, subject, value]: the value does not have the type."""
+UNDEFINED: Final = -15
+"""[name]: read before it was assigned."""
+CALL_VALUE: Final = -16
+"""[capability, arguments ...]: the function `call` was called as a value, or with an id that is computed."""
+BAD_CONSTANT: Final = -17
+"""[number among the plan's objects]: the constant itself, which is too large to be static."""
