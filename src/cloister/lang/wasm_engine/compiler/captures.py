@@ -134,6 +134,10 @@ class Captures:
                 for variable in variables:
                     self._use(variable, function, defining, may_be_unset=True)
 
+    def is_late_used(self, variable: core.Variable) -> bool:
+        """Say whether some place may read a variable before it is assigned."""
+        return variable in self.checked
+
     def is_late(self, variable: core.Variable) -> bool:
         """Say whether a variable may be read, or captured, before it is assigned."""
         return variable in self._late or variable in self.checked
