@@ -20,17 +20,23 @@ from cloister.lang.python_engine.kinds import Kind, Kinds
 from cloister.lang.python_engine.ranges import Ranges
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.binary import opcodes as op
+from cloister.lang.wasm_engine.binary.opcodes import I32
 from cloister.lang.wasm_engine.compiler.captures import Captures
 from cloister.lang.wasm_engine.compiler.constants import Constants
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep, Symbol, Writer
-from cloister.lang.wasm_engine.layout import STATIC_START
+from cloister.lang.wasm_engine.layout import NIL, STATIC_START
 
 NodeWriter: TypeAlias = "Callable[[Generator, Any, Rep | None, bool], Rep | None]"
 
 _REPS: Final = {Kind.INTEGER: Rep.INTEGER, Kind.FLOAT: Rep.FLOAT, Kind.BOOLEAN: Rep.CONDITION}
 
-MARK_BYTES: Final = 8
+_OF_CONSTANT: Final[dict[type[Any], Rep]] = {int: Rep.INTEGER, float: Rep.FLOAT, bool: Rep.CONDITION}
+
+WORD_BYTES: Final = 8
+
+WORD_IS_TRUE: Final = (op.i64_const(-5), op.I64_AND, op.i64_const(NIL), op.I64_NE)
+"""Instructions that turn a word into whether it is neither false nor nil."""
 
 
 @dataclass(slots=True)
@@ -114,7 +120,6 @@ class Generator:
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
-        self.roots: dict[core.Variable, int] = {}
         self._serial = 0
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
@@ -125,10 +130,9 @@ class Generator:
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
         for number, variable in enumerate((*words, *others)):
-            self.statics[variable] = STATIC_START + number * MARK_BYTES
-        self.constant_roots: list[int] = []
+            self.statics[variable] = STATIC_START + number * WORD_BYTES
         self.roots_count = len(words)
-        start = STATIC_START + len(self.statics) * MARK_BYTES
+        start = STATIC_START + len(self.statics) * WORD_BYTES
         self.constants = Constants((start + 15) & -16)
 
     # Nodes
@@ -148,6 +152,8 @@ class Generator:
 
     def natural(self, node: core.Node) -> Rep:
         """Return how the value of a node lies best."""
+        if isinstance(node, core.Const):
+            return _OF_CONSTANT.get(type(node.value), Rep.WORD)
         return _REPS.get(self.kinds.of(node), Rep.WORD)
 
     def emit_natural(self, node: core.Node) -> Rep:
@@ -159,6 +165,9 @@ class Generator:
     def test(self, node: core.Node) -> None:
         """Write whether a node is neither false nor nil, as a condition."""
         rep = self.natural(node)
+        if isinstance(node, core.Logic) and rep is not Rep.CONDITION:
+            self._test_logic(node)
+            return
         if rep is Rep.CONDITION:
             self.emit(node, rep)
             return
@@ -167,7 +176,20 @@ class Generator:
             self.w.add(op.i32_const(1))
             return
         self.emit(node, Rep.WORD)
-        self.w.add(op.i64_const(-5), op.I64_AND, op.i64_const(2), op.I64_NE)
+        self.w.add(*WORD_IS_TRUE)
+
+    def _test_logic(self, node: core.Logic) -> None:
+        outer = self._enter(node)
+        with self.w.block(op.BLOCK, bytes((I32,))) as decided:
+            for item in node.items[:-1]:
+                self.w.add(op.i32_const(not node.is_and))
+                self.test(item)
+                if node.is_and:
+                    self.w.add(op.I32_EQZ)
+                self.w.branch(decided, op.BR_IF)
+                self.w.add(op.DROP)
+            self.test(node.items[-1])
+        self.w.place = outer
 
     def words(self, nodes: Sequence[core.Node]) -> None:
         """Write nodes as words on the stack, in order; those before a place that may collect are kept."""

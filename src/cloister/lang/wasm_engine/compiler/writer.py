@@ -43,6 +43,10 @@ class Symbol(NamedTuple):
     name: str
 
 
+SAFEPOINT: Final = Symbol("", "safepoint")
+"""In place of a call: the collector runs when it is time."""
+
+
 @dataclass(slots=True)
 class Insertion:
     """Instructions put in at the end.
@@ -152,6 +156,12 @@ class Writer:
         """Give the words of the frame up, as before a call that is the last thing done."""
         self.insert(op.i32_const(0) + op.local_get(self.frame) + op.store("store_i32", SP))
 
+    def loop_head(self) -> Insertion:
+        """Leave room for a safepoint, which is put in when `Insertion.symbol` is set to `SAFEPOINT`."""
+        insertion = Insertion(len(self.code))
+        self.insertions.append(insertion)
+        return insertion
+
     def own_stack(self) -> None:
         """Give up the words of functions that ended with an exception."""
         self.insert(b"\xff")  # replaced at the end, when the size of the frame is known
@@ -209,6 +219,8 @@ class Writer:
         return out, marks
 
     def _inserted(self, insertion: Insertion, resolve: Callable[[Symbol], int]) -> bytes:
+        if insertion.symbol == SAFEPOINT:
+            return safepoint(resolve)
         if insertion.symbol is not None:
             opcode = op.RETURN_CALL if insertion.tail else op.CALL
             return opcode + unsigned(resolve(insertion.symbol))
