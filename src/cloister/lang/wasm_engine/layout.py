@@ -45,8 +45,8 @@ STRING: Final = 3
 """+4 code points, +8 hash (0: not known yet), +12 bytes per code point (1, 2, 4; the least that does), +16 the code
 points. Two bytes are never used for surrogates."""
 ROPE: Final = 4
-"""+4 code points, +8 i32 left, +12 i32 right: a string that is the concatenation of two. Right is 0 once it was needed
-as a whole; left is then that string."""
+"""+2 u8 bytes per code point of the whole, +4 code points, +8 i32 left, +12 i32 right: a string that is the
+concatenation of two. Right is 0 once it was needed as a whole; left is then that string."""
 KEYWORD: Final = 5
 """+8 i32 the name, a `STRING` whose hash is known. There may be several of one name."""
 SYMBOL: Final = 6
@@ -87,7 +87,7 @@ ROPE_MIN: Final = 64
 """Shorter strings are joined by copying."""
 
 HOST_FUNCTION: Final = -1
-"""In place of a builtin: the function `call`."""
+"""In place of a builtin: the function `call`. Numbers below are functions that builtins made and the host holds."""
 
 BUILTIN_NAMES: Final = tuple(sorted(BUILTINS))
 BUILTIN_IDS: Final = {name: index for index, name in enumerate(BUILTIN_NAMES)}
@@ -123,14 +123,42 @@ BUFFER: Final = 72
 BUFFER_BYTES: Final = 76
 PEAK_PAGES: Final = 80
 """Most pages the heap had."""
+WORK: Final = 84
+"""Address of the stack on which the runtime keeps what it has still to visit, instead of recursing."""
+WORK_BYTES: Final = 88
+WORK_TOP: Final = 92
+"""How many bytes of that are in use."""
+ARGUMENTS: Final = 96
+"""Four words: arguments on their way to the host."""
 ALLOCATOR: Final = 128
-"""From here to `CELLS_END` the allocator keeps its own state."""
+"""From here to `ALLOCATOR_END` the allocator keeps its own state."""
+ALLOCATOR_END: Final = 1000
+CROSS_AT: Final = 1000
+"""Where the buffer is being read, an address, or written, an offset."""
 CELLS_END: Final = 1024
 
 STACK_START: Final = 65536
 STACK_BYTES: Final = 4 * 1024 * 1024
 STATIC_START: Final = STACK_START + STACK_BYTES
 PAGE: Final = 65536
+
+# What the host is asked, besides builtins, which are asked for by their index in `BUILTIN_NAMES`
+
+ASK_NOT_CALLABLE: Final = -2
+"""[value]: raise that it cannot be called."""
+ASK_WRONG_COUNT: Final = -3
+"""[index of the code, count of arguments]: raise that a function takes another number of them."""
+ASK_THROW: Final = -4
+"""[value]: raise what throwing a value raises."""
+ASK_UNCAUGHT: Final = -5
+"""[error]: end the run with an error."""
+ASK_CALL: Final = -6
+"""[function, arguments ...]: call a function that the host holds."""
+
+LIMIT_MEMORY: Final = 1
+LIMIT_DEPTH: Final = 2
+LIMIT_VALUE: Final = 3
+"""What `limit` says was reached."""
 
 # How values cross, in the buffer: one byte that says what follows, all numbers little-endian
 

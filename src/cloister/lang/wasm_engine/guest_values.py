@@ -1,0 +1,77 @@
+"""What values of a running program are to the host that it has no class for: functions, and errors that come back.
+
+Owns how the host recognises its own errors. Numbers and words come from the memory of a program and are hostile.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from cloister.errors import CloisterError
+from cloister.lang.values import Function, Value
+
+ERRORS_MAX: Final = 1_024
+"""How many errors the host remembers; a program may catch any number of them, and one costs some kilobytes."""
+
+Caller: TypeAlias = Callable[[int, tuple[Value, ...]], Value]
+"""Calls the function of a program that a word stands for."""
+
+
+class GuestFunction(Function):
+    """A function that lives in the memory of a program.
+
+    Args:
+        word: Its word there, valid as long as the host answers the question it came with.
+        caller: Calls functions of that program.
+
+    Attributes:
+        word: As given.
+    """
+
+    __slots__ = ("_caller", "word")
+
+    def __init__(self, word: int, caller: Caller) -> None:
+        self.word = word
+        self._caller = caller
+
+    def __call__(self, *arguments: Value) -> Value:
+        """Call it."""
+        return self._caller(self.word, arguments)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GuestFunction) and other.word == self.word
+
+    def __hash__(self) -> int:
+        return hash(("guest function", self.word))
+
+
+class ErrorTable:
+    """The errors a program has met, by number, so that one that it passes on keeps its place, its code and its hint.
+
+    It holds the last `ERRORS_MAX`; of older ones message, kind and data are left, which the program holds itself.
+    """
+
+    __slots__ = ("_errors", "_last", "_numbers")
+
+    def __init__(self) -> None:
+        self._errors: OrderedDict[int, CloisterError] = OrderedDict()
+        self._numbers: dict[int, int] = {}
+        self._last = 0
+
+    def number_of(self, error: CloisterError) -> int:
+        """Return the number of an error, from 1; a new one when it has none."""
+        known = self._numbers.get(id(error))
+        if known is not None:
+            return known
+        self._last += 1
+        self._errors[self._last], self._numbers[id(error)] = error, self._last
+        if len(self._errors) > ERRORS_MAX:
+            _, oldest = self._errors.popitem(last=False)
+            del self._numbers[id(oldest)]
+        return self._last
+
+    def error_of(self, number: int) -> CloisterError | None:
+        """Return the error of a number; None when it is not known, or not any more."""
+        return self._errors.get(number)

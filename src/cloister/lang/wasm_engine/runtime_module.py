@@ -1,0 +1,53 @@
+"""The runtime support as a module.
+
+Owns which sources it is made of. Pure: the same sources always give the same bytes, which is what caches go by.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from types import ModuleType
+from typing import Final
+
+from cloister.lang.wasm_engine.dialect.translator import translate
+from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
+from cloister.lang.wasm_engine.runtime import (
+    base,
+    crossing_in,
+    crossing_out,
+    elements,
+    fallback,
+    hashing,
+    host,
+    memory,
+    scratch,
+    stack,
+    texts,
+)
+
+SOURCES: Final[tuple[ModuleType, ...]] = (
+    host,
+    memory,
+    base,
+    stack,
+    scratch,
+    hashing,
+    texts,
+    elements,
+    crossing_out,
+    crossing_in,
+    fallback,
+)
+"""Everything in the dialect; no two functions in it have the same name."""
+
+
+def runtime_module() -> bytes:
+    """Return the runtime in the binary format; it exports every function it defines."""
+    exported = [name for source in SOURCES if source is not host for name in _defined(source)]
+    return translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE).encode()
+
+
+def _defined(source: ModuleType) -> list[str]:
+    tree = ast.parse(inspect.getsource(source))
+    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
