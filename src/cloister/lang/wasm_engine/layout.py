@@ -228,3 +228,9 @@ CALL_VALUE: Final = -16
 """[capability, arguments ...]: the function `call` was called as a value, or with an id that is computed."""
 BAD_CONSTANT: Final = -17
 """[number among the plan's objects]: the constant itself, which is too large to be static."""
+TURNS: Final = -18
+"""[value]: what `dotimes` was given, which is no integer."""
+THROW_NO_MATCH: Final = -19
+"""[value]: no clause took it."""
+NEXT_TURN: Final = -36
+"""[integer]: a turn of `step-loop` ended; the next one's number."""

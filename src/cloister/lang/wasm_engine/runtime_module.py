@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Final
 
-from cloister.lang.wasm_engine.dialect.translator import translate
+from cloister.lang.wasm_engine.binary.module import Signature
+from cloister.lang.wasm_engine.dialect.translator import signatures, translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
 from cloister.lang.wasm_engine.runtime import (
     base,
@@ -58,6 +61,12 @@ def runtime_module() -> bytes:
     """Return the runtime in the binary format; it exports every function it defines."""
     exported = [name for source in SOURCES if source is not host for name in _defined(source)]
     return translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE).encode()
+
+
+@lru_cache(maxsize=1)
+def runtime_signatures() -> Mapping[str, Signature]:
+    """Return the types of every function the runtime exports, by name."""
+    return {name: found for source in SOURCES if source is not host for name, found in signatures(source).items()}
 
 
 def _defined(source: ModuleType) -> list[str]:

@@ -1,0 +1,131 @@
+"""What the code of plans calls directly: making functions and cells, loops, errors, the way to the host and back."""
+
+from __future__ import annotations
+
+from cloister.lang.wasm_engine.dialect.words import (
+    extend_u,
+    i32,
+    i64,
+    load_i32,
+    load_i64,
+    store_i32,
+    store_i64,
+    throw_error,
+    wrap,
+)
+from cloister.lang.wasm_engine.layout import (
+    BIGINT,
+    BUILTIN,
+    CATCHERS,
+    CELL,
+    CLOSURE,
+    ERROR,
+    FALSE,
+    FLOAT,
+    KEYWORD,
+    LIMIT_SIZE,
+    NIL,
+    NOT_CALLABLE,
+    ROPE,
+    STRING,
+    TRUE,
+    TURNS,
+    UNCAUGHT,
+    UNSET,
+    VALUE_BYTES,
+)
+from cloister.lang.wasm_engine.runtime.base import is_integer, is_small, kind_of, new_object, unbox_integer
+from cloister.lang.wasm_engine.runtime.crossing_in import cross_in
+from cloister.lang.wasm_engine.runtime.fallback import fallback1
+from cloister.lang.wasm_engine.runtime.host import limit
+from cloister.lang.wasm_engine.runtime.texts import same_text
+from cloister.lang.wasm_engine.runtime.vector_growth import vector_push
+from cloister.lang.wasm_engine.runtime.vector_views import vector_drop
+
+
+def limit_reached(which: i32) -> None:
+    """End the run because a limit was reached."""
+    limit(which)
+
+
+def new_closure(code: i32, parameters: i32, captured: i32) -> i32:
+    """Return the address of a function value whose captured words are still to be put in."""
+    address = new_object(CLOSURE, captured, 16 + (captured << 3))
+    store_i32(address + 8, code)
+    store_i32(address + 12, parameters)
+    return address
+
+
+def new_cell() -> i64:
+    """Return the cell of a variable that is not assigned yet."""
+    address = new_object(CELL, 0, 16)
+    store_i64(address + 8, UNSET)
+    return extend_u(address)
+
+
+def callable_value(value: i64) -> i64:
+    """Return a value that can be called, or refuse it."""
+    kind = kind_of(value)
+    if kind == CLOSURE or kind == BUILTIN or kind == KEYWORD:
+        return value
+    return fallback1(NOT_CALLABLE, value)
+
+
+def throw_again(error: i64) -> None:
+    """Throw an error value that was caught."""
+    if load_i32(CATCHERS) == 0:
+        fallback1(UNCAUGHT, error)
+    throw_error(error)
+
+
+def error_has_kind(error: i64, kind: i64) -> i32:
+    """Say whether an error value is of a kind."""
+    if kind_of(error) != ERROR:
+        return 0
+    actual = load_i64(wrap(error) + 16)
+    return 1 if kind_of(actual) != 0 and same_text(actual, kind) else 0
+
+
+def for_push(found: i64, item: i64) -> i64:
+    """Add what a turn of `for` gave, as far as one value may be that large."""
+    if load_i32(wrap(found) + 4) >= load_i32(VALUE_BYTES) >> 3:
+        limit(LIMIT_SIZE)
+    return vector_push(found, item)
+
+
+def turns_of(value: i64) -> i64:
+    """Return how often `dotimes` repeats."""
+    if is_integer(value):
+        return unbox_integer(value)
+    return unbox_integer(fallback1(TURNS, value))
+
+
+def rest_arguments(arguments: i64, first: i32) -> i64:
+    """Return the vector of the arguments from one on."""
+    return vector_drop(arguments, first)
+
+
+def answered(length: i32) -> i64:
+    """Return what the host answered, which is in the buffer, or throw what it raised."""
+    value = cross_in()
+    if length < 0:
+        throw_error(value)
+    return value
+
+
+def type_bits(value: i64) -> i32:
+    """Return the bit of the type of a value: integer 1, float 2, string 4, boolean 8, keyword 16, nil 32; else 64."""
+    if is_small(value):
+        return 1
+    if value == NIL:
+        return 32
+    if value == TRUE or value == FALSE:
+        return 8
+    kind = kind_of(value)
+    if kind == BIGINT:
+        return 1
+    if kind == FLOAT:
+        return 2
+    if kind == STRING or kind == ROPE:
+        return 4
+    return 16 if kind == KEYWORD else 64
