@@ -69,7 +69,7 @@ def _integers(g: Generator, name: str, nodes: Sequence[core.Node], original: str
         return Rep.CONDITION
     if name in _CHECKED:
         low, high = result_range(g.ranges, name, nodes)
-        if INT_MIN <= low and high <= INT_MAX:
+        if low >= INT_MIN and high <= INT_MAX:
             g.operands(nodes, [Rep.INTEGER] * 2)
             g.w.add(_CHECKED[name])
         else:

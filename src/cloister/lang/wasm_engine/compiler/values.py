@@ -7,7 +7,6 @@ from typing import Final
 from cloister.lang import core
 from cloister.lang.core import Operation
 from cloister.lang.types.expression import Kind, Optional, Primitive, Type
-from cloister.lang.values import Keyword
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.opcodes import I64
 from cloister.lang.wasm_engine.compiler.calls import ask, push_sequence
@@ -17,11 +16,9 @@ from cloister.lang.wasm_engine.compiler.writer import Rep
 from cloister.lang.wasm_engine.layout import (
     BAD_CONSTANT,
     CONTEXT_GET,
-
     HAS_TYPE,
     INPUT,
     NEXT_TURN,
-
     REFUSE,
     THROW,
     THROW_NO_MATCH,
