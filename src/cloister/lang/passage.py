@@ -13,7 +13,7 @@ from cloister.errors import CloisterError, DeniedError, GuestError, InputError, 
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host, StepOptions
 from cloister.lang.stdlib.builtin import type_error
-from cloister.lang.values import Keyword, Map, Symbol, Value
+from cloister.lang.values import Function, Keyword, Map, Symbol, Value
 from cloister.limits import ResourceLimits
 
 CATCHABLE: Final = (GuestError, DeniedError, ProviderError, InputError)
@@ -127,3 +127,17 @@ class Passage:
     def step_failed(self, name: str, error: CloisterError) -> None:
         """Tell that a step failed."""
         self._on_caller(lambda: self._host.step_ended(name, error))
+
+
+class HostFunctionValue(Function):
+    """`call` as a function value."""
+
+    __slots__ = ("_passage",)
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+
+    def __call__(self, *arguments: Value) -> Value:
+        if not arguments:
+            raise GuestError("Arity mismatch in call: expected at least 1, got 0", kind="ArityMismatch")
+        return self._passage.call(arguments[0], arguments[1:])

@@ -17,7 +17,7 @@ from cloister.errors import (
 )
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
-from cloister.lang.passage import CATCHABLE, Passage
+from cloister.lang.passage import CATCHABLE, HostFunctionValue, Passage
 from cloister.lang.python_engine import operations
 from cloister.lang.python_engine.blame import Blame
 from cloister.lang.python_engine.budget import RunBudget
@@ -164,7 +164,7 @@ class Run:
     _OWN: ClassVar[dict[str, Callable[[Run], Any]]] = {
         "B": lambda self: self._budget,
         "L": lambda self: max(1, self._limits.value_bytes // SLOT_BYTES),
-        "r_host_call": lambda self: _HostCall(self._passage),
+        "r_host_call": lambda self: HostFunctionValue(self._passage),
         "r_input": lambda self: self._passage.input,
         "r_look": lambda self: self._budget.more,
         "r_too_long": lambda self: self._too_long,
@@ -177,20 +177,6 @@ class Run:
         "r_step_ended": lambda self: self._passage.step_ended,
         "r_step_failed": lambda self: self._step_failed,
     }
-
-
-class _HostCall(Function):
-    """`call` as a function value."""
-
-    __slots__ = ("_passage",)
-
-    def __init__(self, passage: Passage) -> None:
-        self._passage = passage
-
-    def __call__(self, *arguments: Value) -> Value:
-        if not arguments:
-            raise GuestError("Arity mismatch in call: expected at least 1, got 0", kind="ArityMismatch")
-        return self._passage.call(arguments[0], arguments[1:])
 
 
 _SHARED: Final[dict[str, Any]] = {

@@ -36,7 +36,8 @@ class CompiledPlan:
         wasm: The module, without custom sections of ours.
         places: Start and end offsets in the text, by number.
         functions: By index among the functions of the module, imports not counted.
-        imported_count: How many functions it imports.
+        imports: Module and name of everything it imports, in its order.
+        imported_count: How many of them are functions.
         closures: Name and expected arguments, in words, of each function value, by index in the table.
         objects: What the code refers to by number: types, step options, large constants.
         capabilities: Ids that have an import of their own.
@@ -46,6 +47,7 @@ class CompiledPlan:
     wasm: bytes
     places: tuple[tuple[int, int], ...]
     functions: tuple[PlanFunction, ...]
+    imports: tuple[tuple[str, str], ...]
     imported_count: int
     closures: tuple[tuple[str, str], ...]
     objects: tuple[Any, ...]

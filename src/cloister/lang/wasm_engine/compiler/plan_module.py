@@ -117,6 +117,7 @@ class _Assembly:
             wasm=module.encode(),
             places=tuple(g.places),
             functions=tuple(traced),
+            imports=tuple(module.imports),
             imported_count=module.imported_count,
             closures=tuple((name, arity) for _, name, arity in g.codes),
             objects=tuple(g.objects),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloister.lang.wasm_engine.dialect.words import (
+    attempt,
     extend_u,
     i32,
     i64,
@@ -11,6 +12,7 @@ from cloister.lang.wasm_engine.dialect.words import (
     store_i32,
     store_i64,
     throw_error,
+    unreachable,
     wrap,
 )
 from cloister.lang.wasm_engine.layout import (
@@ -19,13 +21,16 @@ from cloister.lang.wasm_engine.layout import (
     CATCHERS,
     CELL,
     CLOSURE,
+    DEPTH,
     ERROR,
+    ERROR_WORD,
     FALSE,
     FLOAT,
     KEYWORD,
-    LIMIT_SIZE,
+    LIMIT_VALUE,
     NIL,
     NOT_CALLABLE,
+    RAISED,
     ROPE,
     STRING,
     TRUE,
@@ -36,11 +41,15 @@ from cloister.lang.wasm_engine.layout import (
 )
 from cloister.lang.wasm_engine.runtime.base import is_integer, is_small, kind_of, new_object, unbox_integer
 from cloister.lang.wasm_engine.runtime.crossing_in import cross_in
+from cloister.lang.wasm_engine.runtime.calls import call_with
+from cloister.lang.wasm_engine.runtime.crossing_out import cross_out
 from cloister.lang.wasm_engine.runtime.fallback import fallback1
 from cloister.lang.wasm_engine.runtime.host import limit
+from cloister.lang.wasm_engine.runtime.stack import enter, leave
 from cloister.lang.wasm_engine.runtime.texts import same_text
 from cloister.lang.wasm_engine.runtime.vector_growth import vector_push
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop
+from cloister.lang.wasm_engine.runtime.vectors import vector_at, vector_count
 
 
 def limit_reached(which: i32) -> None:
@@ -89,7 +98,7 @@ def error_has_kind(error: i64, kind: i64) -> i32:
 def for_push(found: i64, item: i64) -> i64:
     """Add what a turn of `for` gave, as far as one value may be that large."""
     if load_i32(wrap(found) + 4) >= load_i32(VALUE_BYTES) >> 3:
-        limit(LIMIT_SIZE)
+        limit(LIMIT_VALUE)
     return vector_push(found, item)
 
 
@@ -129,3 +138,33 @@ def type_bits(value: i64) -> i32:
     if kind == STRING or kind == ROPE:
         return 4
     return 16 if kind == KEYWORD else 64
+
+
+def trap_now() -> None:
+    """Trap, so that the host sees which calls are open."""
+    unreachable()
+
+
+def called_from_host() -> i32:
+    """Call a function of the plan with what is in the buffer, a vector of the function and its arguments.
+
+    Returns:
+        How long the result in the buffer is; when it threw, -1 less how long the error is.
+    """
+    asked = cross_in()
+    count = vector_count(asked) - 1
+    depth = load_i32(DEPTH)
+    frame = enter(count + 1)
+    store_i64(frame, asked)
+    index = 0
+    while index < count:
+        store_i64(frame + 8 + (index << 3), vector_at(asked, index + 1))
+        index += 1
+    store_i32(CATCHERS, load_i32(CATCHERS) + 1)
+    result = attempt(call_with(vector_at(asked, 0), frame + 8, count), ERROR_WORD)
+    store_i32(CATCHERS, load_i32(CATCHERS) - 1)
+    leave(frame)
+    store_i32(DEPTH, depth)
+    if result == RAISED:
+        return -1 - cross_out(load_i64(ERROR_WORD))
+    return cross_out(result)

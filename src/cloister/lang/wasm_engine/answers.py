@@ -1,0 +1,175 @@
+"""What the host does for a compiled program: builtins, errors, steps, hints, capabilities.
+
+Owns the table of what may be asked (see `layout`) and the limits of answering. Every question comes from the memory of
+a program and is hostile: its arguments are checked values of the language, and nothing but a host given by the caller
+touches the outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from cloister.errors import WireError
+from cloister.lang.host import StepOptions
+from cloister.lang.passage import HostFunctionValue, Passage
+from cloister.lang.python_engine import operations
+from cloister.lang.stdlib.builtin import arity_error, as_callable
+from cloister.lang.stdlib.table import BUILTINS
+from cloister.lang.types.check import make_accepts
+from cloister.lang.types.problem import validation_error
+from cloister.lang.values import ErrorValue, Map, Value
+from cloister.lang.wasm_engine import layout
+from cloister.lang.wasm_engine.compiler.places import CompiledPlan
+
+Arguments = Sequence[Value]
+
+
+class Answers:
+    """Answers the questions of one run.
+
+    Args:
+        plan: What runs.
+        passage: The way to its host.
+
+    Attributes:
+        host_function: The function `call` as a value.
+    """
+
+    def __init__(self, plan: CompiledPlan, passage: Passage) -> None:
+        self._plan = plan
+        self._passage = passage
+        self.host_function = HostFunctionValue(passage)
+        self._steps: list[str] = []
+        self._hints: list[Map] = []
+        self._checks: dict[int, Callable[[Value], bool]] = {}
+
+    @property
+    def open_steps(self) -> Sequence[str]:
+        """Names of the steps that began and did not end, the innermost last."""
+        return self._steps
+
+    def needs_call(self, operation: int) -> bool:
+        """Say whether an operation may call functions of the program."""
+        return operation >= 0 and _builtin(operation).needs_call
+
+    def answer(self, operation: int, arguments: Arguments) -> Value:
+        """Do what is asked and return its result.
+
+        Raises:
+            WireError: `provider.wire-shape`: nobody of ours asks that.
+            CloisterError: What went wrong.
+        """
+        if operation >= 0:
+            return _builtin(operation)(*arguments)
+        act = self._ACTS.get(operation)
+        if act is None:
+            raise _misasked()
+        try:
+            return act(self, *arguments)
+        except (IndexError, KeyError, AttributeError) as error:
+            raise _misasked() from error
+
+    def call(self, capability: str, arguments: Value) -> Value:
+        """Call a capability whose id is a literal of the program."""
+        if not isinstance(arguments, tuple):
+            raise _misasked()
+        return self._passage.call(capability, arguments)
+
+    def fail_steps(self, error: Any) -> None:
+        """Tell that the steps still open failed, the innermost first."""
+        while self._steps:
+            self._passage.step_failed(self._steps.pop(), error)
+
+    # What is asked, besides builtins
+
+    def _not_callable(self, value: Value) -> Value:
+        return as_callable(value, "a call")
+
+    def _wrong_count(self, code: int, count: int) -> Value:
+        name, expected = self._plan.closures[code - layout.CODE_START]
+        raise arity_error(name, expected, count)
+
+    def _uncaught(self, error: Value) -> Value:
+        if isinstance(error, ErrorValue):
+            raise error.error
+        raise _misasked()
+
+    def _input(self, name: str, required: bool) -> Value:
+        return self._passage.input(name, required)
+
+    def _context_get(self, name: Value) -> Value:
+        return self._passage.context_get(name)
+
+    def _step_started(self, name: Value, number: int) -> Value:
+        options = self._plan.objects[number]
+        if not isinstance(options, StepOptions):
+            raise _misasked()
+        self._steps.append(self._passage.step_started(name, options))
+        return None
+
+    def _step_ended(self) -> Value:
+        self._passage.step_ended(self._steps.pop())
+        return None
+
+    def _step_failed(self, error: Value) -> Value:
+        self._passage.step_failed(self._steps.pop(), error.error)
+        return None
+
+    def _hinted(self, *parts: Value) -> Value:
+        self._hints.append(self._passage.hinted(dict(zip(parts[::2], parts[1::2], strict=True))))
+        return None
+
+    def _unhinted(self) -> Value:
+        self._passage.unhinted(self._hints.pop())
+        return None
+
+    def _has_type(self, number: int, value: Value) -> Value:
+        check = self._checks.get(number)
+        if check is None:
+            check = self._checks[number] = make_accepts(self._plan.objects[number])
+        return check(value)
+
+    def _refuse(self, number: int, subject: str, value: Value) -> Value:
+        raise validation_error(value, self._plan.objects[number], subject)
+
+    def _call_value(self, *arguments: Value) -> Value:
+        if not self._plan.is_computed:
+            raise _misasked()
+        return self.host_function(*arguments)
+
+    def _constant(self, number: int) -> Value:
+        return self._plan.objects[number]
+
+    _ACTS: ClassVar[dict[int, Callable[..., Value]]] = {
+        layout.NOT_CALLABLE: _not_callable,
+        layout.WRONG_COUNT: _wrong_count,
+        layout.THROW: lambda _, value: operations.throw(value),
+        layout.UNCAUGHT: _uncaught,
+        layout.INPUT: _input,
+        layout.CONTEXT_GET: _context_get,
+        layout.STEP_STARTED: _step_started,
+        layout.STEP_ENDED: _step_ended,
+        layout.STEP_FAILED: _step_failed,
+        layout.HINTED: _hinted,
+        layout.UNHINTED: _unhinted,
+        layout.HAS_TYPE: _has_type,
+        layout.REFUSE: _refuse,
+        layout.UNDEFINED: lambda _, name: operations.unset(name),
+        layout.CALL_VALUE: _call_value,
+        layout.BAD_CONSTANT: _constant,
+        layout.TURNS: lambda _, value: len(operations.turns(value)),
+        layout.THROW_NO_MATCH: lambda _, value: operations.no_match(value),
+        layout.NEXT_TURN: lambda _, turn: operations.next_turn(turn),
+    }
+
+
+def _builtin(number: int) -> Any:
+    if number >= len(layout.BUILTIN_NAMES):
+        raise _misasked()
+    return BUILTINS[layout.BUILTIN_NAMES[number]]
+
+
+def _misasked() -> WireError:
+    return WireError("the program asked its host for what there is not", code="provider.wire-shape")
+
