@@ -14,12 +14,14 @@ from cloister.lang.wasm_engine.dialect.translator import translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
 from cloister.lang.wasm_engine.runtime import (
     base,
+    collector,
     crossing_in,
     crossing_out,
     elements,
     fallback,
     hashing,
     host,
+    marking,
     memory,
     scratch,
     stack,
@@ -29,6 +31,8 @@ from cloister.lang.wasm_engine.runtime import (
 SOURCES: Final[tuple[ModuleType, ...]] = (
     host,
     memory,
+    marking,
+    collector,
     base,
     stack,
     scratch,
