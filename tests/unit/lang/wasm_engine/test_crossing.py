@@ -75,7 +75,7 @@ def test_a_value_that_shares_its_parts_ends_at_the_size_limit() -> None:
     word = guest.word(("x",))
     for _ in range(30):
         guest.memory.write(guest.store, word.to_bytes(8, "little") * 2, layout.ARGUMENTS)
-        word = guest.call("sequence_from", layout.VECTOR, layout.ARGUMENTS, 2) % 2**64
+        word = guest.call("vector_from", layout.ARGUMENTS, 2, layout.VECTOR) % 2**64
     with pytest.raises(LimitReached, match=str(layout.LIMIT_VALUE)):
         guest.value(word)
     assert guest.value(guest.word(("x", "x"))) == ("x", "x")

@@ -160,7 +160,7 @@ def test_a_value_nested_as_deep_as_memory_is_times_is_marked() -> None:
         for _ in range(100_000):
             pair = [word, layout.NIL] if first else [layout.NIL, word]
             guest.memory.write(guest.store, b"".join(part.to_bytes(8, "little") for part in pair), layout.ARGUMENTS)
-            word = guest.call("sequence_from", layout.VECTOR, layout.ARGUMENTS, 2)
+            word = guest.call("vector_from", layout.ARGUMENTS, 2, layout.VECTOR)
     _root(guest, [word])
     guest.call("collect")
     alive = guest.get_i32(memory.LIVE)

@@ -49,9 +49,10 @@ from cloister.lang.wasm_engine.layout import (
     WORK_TOP,
 )
 from cloister.lang.wasm_engine.runtime.base import box_float, box_integer, new_object
-from cloister.lang.wasm_engine.runtime.elements import map_from, sequence_from
+from cloister.lang.wasm_engine.runtime.map_changes import map_from
 from cloister.lang.wasm_engine.runtime.scratch import pop_work, push_work, top_work
 from cloister.lang.wasm_engine.runtime.texts import new_name, new_string
+from cloister.lang.wasm_engine.runtime.vector_growth import vector_from
 
 
 def cross_in() -> i64:
@@ -85,9 +86,9 @@ def in_place(value: i64) -> i64:
 def in_whole(code: i32, words: i32, count: i32, number: i32) -> i64:
     """Return the collection or error that has some words as its parts."""
     if code == CROSS_VECTOR:
-        return sequence_from(VECTOR, words, count)
+        return vector_from(words, count, VECTOR)
     if code == CROSS_LIST:
-        return sequence_from(LIST, words, count)
+        return vector_from(words, count, LIST)
     if code == CROSS_MAP:
         return map_from(words, count >> 1)
     address = new_object(ERROR, 0, 40)

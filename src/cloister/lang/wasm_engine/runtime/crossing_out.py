@@ -48,14 +48,16 @@ from cloister.lang.wasm_engine.layout import (
     STRING,
     SYMBOL,
     TRUE,
+    UNSET,
     VECTOR,
     WIDE_MAP,
     WORK_TOP,
 )
-from cloister.lang.wasm_engine.runtime.base import unbox_integer
-from cloister.lang.wasm_engine.runtime.elements import map_part, vector_part
+from cloister.lang.wasm_engine.runtime.base import unbox_integer, word
+from cloister.lang.wasm_engine.runtime.maps import map_end, map_entry
 from cloister.lang.wasm_engine.runtime.scratch import buffer, pop_work, push_work, top_work
 from cloister.lang.wasm_engine.runtime.texts import flat, name_of
+from cloister.lang.wasm_engine.runtime.vectors import vector_at
 
 
 def cross_out(value: i64) -> i32:
@@ -129,17 +131,20 @@ def out_tree(value: i64) -> None:
             pop_work(12)
         else:
             store_i32(frame + 4, index + 1)
-            out_value(part_of(address, index))
+            part = part_of(address, index)
+            if part != UNSET:
+                out_value(part)
 
 
 def part_of(address: i32, index: i32) -> i64:
-    """Return a part of a collection or an error, in the order in which they cross."""
+    """Return a part of a collection or an error, in the order in which they cross; UNSET when a map has none there."""
     kind = load_u8(address)
     if kind == ERROR:
         return load_i64(address + 8 + (index << 3))
     if kind == VECTOR or kind == LIST:
-        return vector_part(address, index)
-    return map_part(address, index)
+        return vector_at(word(address), index)
+    entry = map_entry(word(address), index >> 1)
+    return load_i64(entry + ((index & 1) << 3)) if entry else UNSET
 
 
 def out_value(value: i64) -> None:
@@ -168,11 +173,11 @@ def out_object(value: i64, kind: i32) -> None:
     elif kind == FLOAT:
         out_word(CROSS_FLOAT, load_i64(address + 8))
     elif kind == VECTOR:
-        out_parts(CROSS_VECTOR, address, load_i32(address + 4), 0)
+        out_parts(CROSS_VECTOR, address, load_i32(address + 4))
     elif kind == MAP or kind == WIDE_MAP:
-        out_parts(CROSS_MAP, address, load_i32(address + 4), 1)
+        out_parts(CROSS_MAP, address, map_end(value) << 1)
     elif kind == LIST:
-        out_parts(CROSS_LIST, address, load_i32(address + 4), 0)
+        out_parts(CROSS_LIST, address, load_i32(address + 4))
     elif kind == SYMBOL:
         out_text(CROSS_SYMBOL, name_of(value))
     elif kind == BIGINT:
@@ -196,11 +201,11 @@ def out_rare(value: i64, kind: i32) -> None:
         unreachable()
 
 
-def out_parts(code: i32, address: i32, count: i32, doubled: i32) -> None:
-    """Begin to write a collection."""
-    out_number(code, count)
-    if count != 0:
-        begin_parts(address, count << doubled)
+def out_parts(code: i32, address: i32, parts: i32) -> None:
+    """Begin to write a collection that has so many places for parts."""
+    out_number(code, load_i32(address + 4))
+    if parts != 0:
+        begin_parts(address, parts)
 
 
 def begin_parts(address: i32, count: i32) -> None:
