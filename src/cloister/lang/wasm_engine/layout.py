@@ -130,12 +130,14 @@ WORK_TOP: Final = 92
 """How many bytes of that are in use."""
 ARGUMENTS: Final = 96
 """Four words: arguments on their way to the host."""
-ALLOCATOR: Final = 128
-"""From here to `ALLOCATOR_END` the allocator keeps its own state."""
-ALLOCATOR_END: Final = 1000
-CROSS_AT: Final = 1000
+CROSS_AT: Final = 128
 """Where the buffer is being read, an address, or written, an offset."""
-CELLS_END: Final = 1024
+PAGES_MAX: Final = 132
+"""How many pages the memory may have, or 0: near them collecting becomes more frequent."""
+ALLOCATOR: Final = 1024
+"""From here to `CELLS_END` the allocator keeps its own state; for size class `n`, which begins with the objects of
+`16 * n` bytes, the i32 where the next one goes is at `ALLOCATOR + 32 * n`, and 4 behind it where no more fit."""
+CELLS_END: Final = 4096
 
 STACK_START: Final = 65536
 STACK_BYTES: Final = 4 * 1024 * 1024

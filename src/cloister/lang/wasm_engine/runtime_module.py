@@ -17,6 +17,7 @@ from cloister.lang.wasm_engine.dialect.translator import signatures, translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
 from cloister.lang.wasm_engine.runtime import (
     base,
+    collector,
     crossing_in,
     crossing_out,
     fallback,
@@ -25,6 +26,7 @@ from cloister.lang.wasm_engine.runtime import (
     keys,
     map_changes,
     maps,
+    marking,
     memory,
     scratch,
     stack,
@@ -38,6 +40,8 @@ from cloister.lang.wasm_engine.runtime import (
 SOURCES: Final[tuple[ModuleType, ...]] = (
     host,
     memory,
+    marking,
+    collector,
     base,
     stack,
     scratch,

@@ -1,7 +1,7 @@
 """The runtime support in a machine of its own, with the builtins of the language behind it.
 
-Whatever the runtime does not do itself comes to `Guest.ask`, which is what a provider would do: call the builtin of that
-number with the values that crossed. `asked` lists them, so that a test sees whether a native did its work itself.
+Whatever the runtime does not do itself comes to `Guest.ask`, which does what a provider does: it calls the builtin of
+that number with the values that crossed. `asked` lists them, so that a test sees whether a native did its work itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class Guest:
     Args:
         value_bytes: Largest text.
         memory_bytes: Most memory it may have.
-        pages: Whole pages of static data in front of the heap.
 
     Attributes:
         asked: Names of the builtins it asked for.
@@ -87,8 +86,7 @@ class Guest:
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call an exported function; words are integers without a sign."""
-        result = self.exports[function](self.store, *map(_signed, arguments))
-        return result
+        return self.exports[function](self.store, *map(_signed, arguments))
 
     def word(self, value: Value) -> int:
         """Put a value into the memory and return its word."""

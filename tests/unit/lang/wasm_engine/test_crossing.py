@@ -7,6 +7,8 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.lang.wasm_engine.harness import Guest, LimitReached
+from tests.unit.lang.wasm_engine.values import VALUES, spelled
 
 from cloister.errors import GuestError, WireError
 from cloister.lang.stdlib.table import BUILTINS
@@ -15,8 +17,6 @@ from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import ERRORS_MAX, ErrorTable, GuestFunction
 from cloister.lang.wasm_engine.runtime_module import runtime_module
-from tests.unit.lang.wasm_engine.harness import Guest, LimitReached
-from tests.unit.lang.wasm_engine.values import VALUES, spelled
 
 GUEST = Guest()
 
