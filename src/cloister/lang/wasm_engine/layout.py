@@ -92,6 +92,11 @@ HOST_FUNCTION: Final = -1
 BUILTIN_NAMES: Final = tuple(sorted(BUILTINS))
 BUILTIN_IDS: Final = {name: index for index, name in enumerate(BUILTIN_NAMES)}
 
+NATIVE_CODE: Final = 1
+"""Where in the table of functions the builtins begin, in the order of `BUILTIN_NAMES`."""
+NATIVE_COUNTS: Final = 3
+"""How many places each has there: for calls with one argument, with two, and so on."""
+
 # Cells: addresses of the state of a run, i32 unless it says otherwise
 
 SP: Final = 8
@@ -149,13 +154,16 @@ PAGE: Final = 65536
 ASK_NOT_CALLABLE: Final = -2
 """[value]: raise that it cannot be called."""
 ASK_WRONG_COUNT: Final = -3
-"""[index of the code, count of arguments]: raise that a function takes another number of them."""
+"""[index of the code or keyword, count of arguments]: raise that a function takes another number of them."""
 ASK_THROW: Final = -4
 """[value]: raise what throwing a value raises."""
 ASK_UNCAUGHT: Final = -5
 """[error]: end the run with an error."""
 ASK_CALL: Final = -6
 """[function, arguments ...]: call a function that the host holds."""
+
+ASK_KEYWORD_GET: Final = -20
+"""[keyword, value]: raise that a keyword cannot be looked up in a value."""
 
 LIMIT_MEMORY: Final = 1
 LIMIT_DEPTH: Final = 2
@@ -196,43 +204,35 @@ CROSS_DEPTH_MAX: Final = 2000
 CODE_START: Final = 1024
 """Index in the table of functions from which the plan's functions are; the runtime's own are before it."""
 
-# What the host is asked, besides builtins. The data is a vector of what stands in brackets.
+# What plans ask
 
-NOT_CALLABLE: Final = -2
-"""[value]: it was called and is no function."""
-WRONG_COUNT: Final = -3
-"""[code, count]: a function of the plan was called with a wrong number of arguments."""
-THROW: Final = -4
-"""[value]: `throw`."""
-UNCAUGHT: Final = -5
-"""[error]: thrown again where nothing can catch it."""
-INPUT: Final = -6
-"""[name, whether it is required]."""
-CONTEXT_GET: Final = -7
-"""[name]."""
-STEP_STARTED: Final = -8
-"""[name, number of its options among the plan's objects]."""
-STEP_ENDED: Final = -9
-"""[]: the innermost step ended well."""
-STEP_FAILED: Final = -10
-"""[error]: the innermost step ended with an error."""
-HINTED: Final = -11
-"""[name, value, ...]: hints that are in force from here on."""
-UNHINTED: Final = -12
-"""[]: the last hints end."""
-HAS_TYPE: Final = -13
-"""[number of a type among the plan's objects, value]: a boolean."""
-REFUSE: Final = -14
-"""[number of a type, subject, value]: the value does not have the type."""
-UNDEFINED: Final = -15
-"""[name]: read before it was assigned."""
-CALL_VALUE: Final = -16
-"""[capability, arguments ...]: the function `call` was called as a value, or with an id that is computed."""
-BAD_CONSTANT: Final = -17
+ASK_INPUT: Final = -40
+"""[name, whether it is required]: the value of an input."""
+ASK_CONTEXT_GET: Final = -41
+"""[name]: the value of an input, nil when there is none."""
+ASK_STEP_STARTED: Final = -42
+"""[name, number of its options among the plan's objects]: tell that a step begins."""
+ASK_STEP_ENDED: Final = -43
+"""[]: tell that the innermost step ended well."""
+ASK_STEP_FAILED: Final = -44
+"""[error]: tell that the innermost step ended with an error."""
+ASK_HINTED: Final = -45
+"""[name, value, ...]: put hints in force from here on."""
+ASK_UNHINTED: Final = -46
+"""[]: end the last hints."""
+ASK_HAS_TYPE: Final = -47
+"""[number of a type among the plan's objects, value]: whether the value has the type."""
+ASK_REFUSE: Final = -48
+"""[number of a type, subject, value]: raise that the value does not have the type."""
+ASK_UNDEFINED: Final = -49
+"""[name]: raise that it was read before it was assigned."""
+ASK_CAPABILITY: Final = -50
+"""[capability, arguments ...]: call a capability whose id is computed."""
+ASK_CONSTANT: Final = -51
 """[number among the plan's objects]: the constant itself, which is too large to be static."""
-TURNS: Final = -18
-"""[value]: what `dotimes` was given, which is no integer."""
-THROW_NO_MATCH: Final = -19
-"""[value]: no clause took it."""
-NEXT_TURN: Final = -36
-"""[integer]: a turn of `step-loop` ended; the next one's number."""
+ASK_TURNS: Final = -52
+"""[value]: raise that `dotimes` was given what is no integer."""
+ASK_NO_MATCH: Final = -53
+"""[value]: raise that no clause took it."""
+ASK_NEXT_TURN: Final = -54
+"""[integer]: the number of the next turn of `step-loop`."""

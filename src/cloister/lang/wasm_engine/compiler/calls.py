@@ -17,7 +17,7 @@ from cloister.lang.wasm_engine.compiler.functions import direct_parameters, dire
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
-from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, CALL_VALUE, DEPTH, NIL, VECTOR
+from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
 from cloister.lang.wasm_engine.runtime.natives import NATIVES
 
 FALLBACK_MAX: Final = 4
@@ -203,7 +203,7 @@ def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) 
     name = value.name if isinstance(value, Keyword) else value
     if not isinstance(name, str):
         g.is_computed = True
-        return ask(g, CALL_VALUE, [node.capability, *node.arguments])
+        return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
     g.capabilities.setdefault(name, len(g.capabilities))
     first = g.array(node.arguments)
     g.w.add(op.i32_const(0), op.load("load_i32", BUFFER))

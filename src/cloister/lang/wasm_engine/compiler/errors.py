@@ -18,11 +18,11 @@ from cloister.lang.wasm_engine.compiler.variables import assign, local_of
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep
 from cloister.lang.wasm_engine.layout import (
     CATCHERS,
-    HINTED,
-    STEP_ENDED,
-    STEP_FAILED,
-    STEP_STARTED,
-    UNHINTED,
+    ASK_HINTED,
+    ASK_STEP_ENDED,
+    ASK_STEP_FAILED,
+    ASK_STEP_STARTED,
+    ASK_UNHINTED,
     UNSET,
 )
 
@@ -152,20 +152,20 @@ def _step(g: Generator, node: core.Step, want: Rep | None, tail: bool) -> Rep | 
     del tail
     loop, g.f.loop = g.f.loop, None
     result = _Result(g, want)
-    ask(g, STEP_STARTED, [node.name, core.Const(g.object_number(node.options), node.start, node.end)])
+    ask(g, ASK_STEP_STARTED, [node.name, core.Const(g.object_number(node.options), node.start, node.end)])
     g.w.add(op.DROP)
     place = g.w.place
 
     def fail(error: int) -> None:
         g.w.place = place
-        g.w.add(op.i32_const(STEP_FAILED))
+        g.w.add(op.i32_const(ASK_STEP_FAILED))
         g.w.get(error)
         g.runtime("fallback1")
         g.w.add(op.DROP)
         _throw_again(g, error)
 
     guarded(g, lambda: result.emit(node.body), fail)
-    ask(g, STEP_ENDED, [])
+    ask(g, ASK_STEP_ENDED, [])
     g.w.add(op.DROP)
     g.f.loop = loop
     return result.push()
@@ -178,16 +178,16 @@ def _hinted(g: Generator, node: core.Hinted, want: Rep | None, tail: bool) -> Re
     parts: list[core.Node] = []
     for name, value in node.hints:
         parts += [core.Const(name, node.start, node.end), value]
-    ask(g, HINTED, parts)
+    ask(g, ASK_HINTED, parts)
     g.w.add(op.DROP)
 
     def fail(error: int) -> None:
-        ask(g, UNHINTED, [])
+        ask(g, ASK_UNHINTED, [])
         g.w.add(op.DROP)
         _throw_again(g, error)
 
     guarded(g, lambda: result.emit(node.body), fail)
-    ask(g, UNHINTED, [])
+    ask(g, ASK_UNHINTED, [])
     g.w.add(op.DROP)
     g.f.loop = loop
     return result.push()

@@ -14,14 +14,14 @@ from cloister.lang.wasm_engine.compiler.constants import TooLarge
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.writer import Rep
 from cloister.lang.wasm_engine.layout import (
-    BAD_CONSTANT,
-    CONTEXT_GET,
-    HAS_TYPE,
-    INPUT,
-    NEXT_TURN,
-    REFUSE,
-    THROW,
-    THROW_NO_MATCH,
+    ASK_CONSTANT,
+    ASK_CONTEXT_GET,
+    ASK_HAS_TYPE,
+    ASK_INPUT,
+    ASK_NEXT_TURN,
+    ASK_REFUSE,
+    ASK_THROW,
+    ASK_NO_MATCH,
     TRUE,
     VECTOR,
 )
@@ -43,10 +43,10 @@ _OPERATIONS: Final[dict[Operation, tuple[str, str, str]]] = {
 """Function, operands (`w` a word, `n` a number that is a constant) and result of operations the runtime does."""
 
 _ASKED: Final = {
-    Operation.THROW: THROW,
-    Operation.NO_MATCH: THROW_NO_MATCH,
-    Operation.CONTEXT_GET: CONTEXT_GET,
-    Operation.NEXT_TURN: NEXT_TURN,
+    Operation.THROW: ASK_THROW,
+    Operation.NO_MATCH: ASK_NO_MATCH,
+    Operation.CONTEXT_GET: ASK_CONTEXT_GET,
+    Operation.NEXT_TURN: ASK_NEXT_TURN,
 }
 _JOINED: Final = {
     Operation.JOIN_LIST: "op_join_list", Operation.JOIN_VECTOR: "op_join_vector", Operation.JOIN_MAP: "op_join_map",
@@ -72,13 +72,13 @@ def _const(g: Generator, node: core.Const, want: Rep | None, tail: bool) -> Rep 
         g.constant(value)
     except TooLarge:
         number = g.object_number(value)
-        return ask(g, BAD_CONSTANT, [core.Const(number, node.start, node.end)])
+        return ask(g, ASK_CONSTANT, [core.Const(number, node.start, node.end)])
     return Rep.WORD
 
 
 def _input(g: Generator, node: core.Input, want: Rep | None, tail: bool) -> Rep | None:
     del want, tail
-    g.w.add(op.i32_const(INPUT))
+    g.w.add(op.i32_const(ASK_INPUT))
     g.constant(node.name)
     g.constant(node.required)
     g.runtime("fallback2")
@@ -163,7 +163,7 @@ def _cast(g: Generator, node: core.Cast, want: Rep | None, tail: bool) -> Rep | 
     _test_type(g, node.annotation, bits)
     g.w.add(op.I32_EQZ)
     with g.w.block(op.IF, op.EMPTY):
-        g.w.add(op.i32_const(REFUSE))
+        g.w.add(op.i32_const(ASK_REFUSE))
         g.constant(g.object_number(node.annotation))
         g.constant(node.subject)
         g.w.get(value)
@@ -188,7 +188,7 @@ def _test_type(g: Generator, type_: Type, bits: int | None) -> None:
         return
     value = g.w.local(I64)
     g.w.set(value)
-    g.w.add(op.i32_const(HAS_TYPE))
+    g.w.add(op.i32_const(ASK_HAS_TYPE))
     g.constant(g.object_number(type_))
     g.w.get(value)
     g.runtime("fallback2")

@@ -11,7 +11,7 @@ from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.opcodes import I64
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep
-from cloister.lang.wasm_engine.layout import UNDEFINED, UNSET
+from cloister.lang.wasm_engine.layout import ASK_UNDEFINED, UNSET
 
 CAPTURED_AT = 16
 CELL_VALUE_AT = 8
@@ -146,7 +146,7 @@ def require_set(g: Generator, variable: core.Variable) -> None:
 
 def refuse_unset(g: Generator, variable: core.Variable) -> None:
     """Raise the error for a variable that was not assigned."""
-    g.w.add(op.i32_const(UNDEFINED))
+    g.w.add(op.i32_const(ASK_UNDEFINED))
     g.constant(variable.name)
     g.runtime("fallback1")
     g.w.add(op.DROP, op.UNREACHABLE)

@@ -29,13 +29,13 @@ from cloister.lang.wasm_engine.layout import (
     KEYWORD,
     LIMIT_VALUE,
     NIL,
-    NOT_CALLABLE,
+    ASK_NOT_CALLABLE,
     RAISED,
     ROPE,
     STRING,
     TRUE,
-    TURNS,
-    UNCAUGHT,
+    ASK_TURNS,
+    ASK_UNCAUGHT,
     UNSET,
     VALUE_BYTES,
 )
@@ -77,13 +77,13 @@ def callable_value(value: i64) -> i64:
     kind = kind_of(value)
     if kind == CLOSURE or kind == BUILTIN or kind == KEYWORD:
         return value
-    return fallback1(NOT_CALLABLE, value)
+    return fallback1(ASK_NOT_CALLABLE, value)
 
 
 def throw_again(error: i64) -> None:
     """Throw an error value that was caught."""
     if load_i32(CATCHERS) == 0:
-        fallback1(UNCAUGHT, error)
+        fallback1(ASK_UNCAUGHT, error)
     throw_error(error)
 
 
@@ -106,7 +106,7 @@ def turns_of(value: i64) -> i64:
     """Return how often `dotimes` repeats."""
     if is_integer(value):
         return unbox_integer(value)
-    return unbox_integer(fallback1(TURNS, value))
+    return unbox_integer(fallback1(ASK_TURNS, value))
 
 
 def rest_arguments(arguments: i64, first: i32) -> i64:
