@@ -31,9 +31,6 @@ from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
-PYTHON_FRAMES: Final = 10_000
-"""How many Python frames the host's answers may nest, on the thread of a plan."""
-
 _INT32 = 4
 
 
@@ -119,7 +116,7 @@ class PlanRun:
         if not self._plan.nests:
             return self._main()
         self._thread = DeepThread(self._deadline.cancel)
-        return self._thread.run_in(self._main, [(self._engine.thread_stack_bytes, PYTHON_FRAMES)])
+        return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes)
 
     def _main(self) -> PlanOutcome:
         outer = install(self._budget)

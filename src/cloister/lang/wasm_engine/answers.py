@@ -8,9 +8,10 @@ touches the outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from cloister.errors import WireError
+from cloister.lang.core import Operation
 from cloister.lang.host import StepOptions
 from cloister.lang.passage import HostFunctionValue, Passage
 from cloister.lang.python_engine import operations
@@ -23,6 +24,8 @@ from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
 
 Arguments = Sequence[Value]
+
+_OPERATIONS: Final = tuple(Operation)
 
 
 class Answers:
@@ -62,6 +65,8 @@ class Answers:
         """
         if operation >= 0:
             return _builtin(operation)(*arguments)
+        if operation <= layout.ASK_OPERATION:
+            return _operation(operation)(*arguments)
         act = self._ACTS.get(operation)
         if act is None:
             raise _misasked()
@@ -168,6 +173,13 @@ def _builtin(number: int) -> Any:
     if number >= len(layout.BUILTIN_NAMES):
         raise _misasked()
     return BUILTINS[layout.BUILTIN_NAMES[number]]
+
+
+def _operation(number: int) -> Any:
+    place = layout.ASK_OPERATION - number
+    if place >= len(_OPERATIONS):
+        raise _misasked()
+    return operations.OPERATIONS[_OPERATIONS[place]]
 
 
 def _misasked() -> WireError:

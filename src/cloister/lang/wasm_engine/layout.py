@@ -236,3 +236,5 @@ ASK_NO_MATCH: Final = -53
 """[value]: raise that no clause took it."""
 ASK_NEXT_TURN: Final = -54
 """[integer]: the number of the next turn of `step-loop`."""
+ASK_OPERATION: Final = -60
+"""From here downwards, in the order of `core.Operation`: [operands ...]."""

@@ -187,8 +187,7 @@ def _for(g: Generator, node: core.For, want: Rep | None, tail: bool) -> Rep | No
 def _source(g: Generator, node: core.Node) -> int:
     """Write a sequence that `for` goes through, refused when it is none; returns its local."""
     local, slot = g.w.local(I64), g.w.slot()
-    g.emit(node, Rep.WORD)
-    g.runtime("op_elements")
+    g.emit(core.Intrinsic(core.Operation.ELEMENTS, (node,), node.start, node.end), Rep.WORD)
     g.w.set(local)
     g.w.keep(local, slot)
     return local
