@@ -6,6 +6,9 @@ argument: patterns, templates, JSON, small counts. What stands here is read by t
 
 from __future__ import annotations
 
+import math
+import struct
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -88,6 +91,9 @@ ARGUMENTS: Final = frozenset(LITERALS) - frozenset(TRIED) - {"float", "err", "kw
 """Kinds that only arguments have."""
 
 _BIG_SHARE: Final = 0.02
+_RANDOM_SHARE: Final = 0.15
+"""How many integers, floats and strings are none of those above, but random."""
+_CHARACTERS: Final = "aabcxyzABC019 _-.,;=é\u0308ßΩж日本\U0001f600\U0001d4b3\U0010ffff\u00a0\u2003"
 
 
 def literal(kind: Kind, rng: Random) -> str:
@@ -96,7 +102,33 @@ def literal(kind: Kind, rng: Random) -> str:
         kind = _one(ALTERNATIVES[kind], rng)
     if kind in BIG and rng.random() < _BIG_SHARE:
         return _one(BIG[kind], rng)
+    if kind in _RANDOM and rng.random() < _RANDOM_SHARE:
+        return _RANDOM[kind](rng)
     return _one(LITERALS[kind], rng)
+
+
+def _random_int(rng: Random) -> str:
+    return str(rng.getrandbits(64) - 2**63 >> int(rng.random() * 64))
+
+
+def _random_float(rng: Random) -> str:
+    """Write a float whose bits are random, or one with few digits, as people write them."""
+    value = struct.unpack("<d", rng.getrandbits(64).to_bytes(8, "little"))[0]
+    if rng.random() < 0.5 or not math.isfinite(value):
+        value = (rng.getrandbits(20) - 2**19) / 10 ** int(rng.random() * 6)
+    mantissa, mark, exponent = repr(value).partition("e")
+    return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}{mark}{int(exponent) if mark else ''}"
+
+
+def _random_string(rng: Random) -> str:
+    return f'"{"".join([_CHARACTERS[int(rng.random() * len(_CHARACTERS))] for _ in range(int(rng.random() * 12))])}"'
+
+
+_RANDOM: Final[dict[str, Callable[[Random], str]]] = {
+    "int": _random_int,
+    "float": _random_float,
+    "str": _random_string,
+}
 
 
 def key(kind: Kind, rng: Random) -> str:

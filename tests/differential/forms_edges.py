@@ -153,3 +153,31 @@ def write_taken_apart(writer: Writer, kind: Kind, scope: Scope) -> str:
     items = writer.write(("vec", item), scope)
     body = f"(if (empty? {rest}) {writer.write(kind, inner)} (recur {rest} {writer.write(kind, inner)}))"
     return f"(loop [[{pattern.text} & {rest}] {items} {total} {writer.write(kind, scope)}] {body})"
+
+
+_CALLED_AGAIN: Final = (
+    "(f (- n 1))",
+    "(+ 1 (f (- n 1)))",
+    "(first (map f [(- n 1)]))",
+    "(reduce (fn [a i] (f i)) 0 [(- n 1)])",
+    "(apply f [(- n 1)])",
+    "((comp f dec) n)",
+    "(first (sort-by f [(- n 1)]))",
+    "(try (f (- n 1)) (finally 1))",
+    "(let [g (fn [] (f (- n 1)))] (g))",
+    "(for [i [(- n 1)]] (f i))",
+    '(step "s" (f (- n 1)))',
+    "((partial f (- n 1)))",
+    "(some f [(- n 1)])",
+)
+
+
+@form(1, "int", "any")
+def write_nested(writer: Writer, kind: Kind, scope: Scope) -> str:
+    """Nest calls to just under or over the depth that is allowed, perhaps after that many failed and were caught."""
+    depth = writer.one(("20", "25", "26", "38", "39", "40", "76", "77", "78", "79", "80", "81"))
+    end = writer.one(("0", "0", '(throw "end")', "(call :count)", "(nth [] 1)"))
+    function = f"(fn [n] (if (< n 1) {end} {writer.one(_CALLED_AGAIN)}))"
+    if writer.chance(0.4):
+        return f"(let [f {function}] (try (f {depth}) (catch e (f {writer.one(('5', '70', '78'))}))))"
+    return f"(let [f {function}] (f {depth}))"

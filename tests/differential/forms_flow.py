@@ -198,7 +198,8 @@ def write_try(writer: Writer, kind: Kind, scope: Scope) -> str:
         body = f"(throw {name})" if writer.chance(0.08) else writer.write(kind, inner)
         parts.append(f"(catch {wanted}{name} {body})")
     if len(parts) == 2 or writer.chance(0.2):
-        parts.append(f"(finally {writer.write('any', scope)})")
+        last = failing(writer, scope) if writer.chance(0.1) else writer.write("any", scope)
+        parts.append(f"(finally {last})")
     return f"(try {' '.join(part for part in parts if part)})"
 
 

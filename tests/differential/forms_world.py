@@ -63,7 +63,8 @@ def write_asked_each(writer: Writer, kind: Kind, scope: Scope) -> str:
     name, total = writer.name(), writer.name()
     inner = scope | {name: item}
     items = writer.write(("vec", item), scope)
-    asked = f"(call :echo {writer.write(item, inner)})"
+    capability = writer.one(REFUSED) if writer.chance(0.1) else ":echo"
+    asked = f"(call {capability} {writer.write(item, inner)})"
     return (
         f"(map (fn [{name}] {asked}) {items})",
         f"(mapv #(call :echo %) {items})" if not writer.is_short else f"(mapv (fn [a] (call :echo a)) {items})",

@@ -37,7 +37,7 @@ def generate(seed: int) -> str:
     names: Scope = {}
     parts: list[str] = []
     if rng.random() < _SHARING_SHARE:
-        return _separated(rng, [sharing.write_versions(writer, "any", names)])
+        return _separated(rng, [sharing.write_much(writer, "any", names)])
     for _ in range(int(rng.random() * 4) if size > 4 else 0):
         writer.left = max(2, size // 4)
         parts.append(DEFINITIONS[int(rng.random() * len(DEFINITIONS))](writer, names))

@@ -142,6 +142,39 @@ def write_versions(writer: Writer, kind: Kind, scope: Scope) -> str:
     return f"(let [{' '.join(bindings)}] [{' '.join(seen)}])"
 
 
+_MUCH: Final = (
+    "(loop [i 0 v []] (if (< i {m}) (recur (inc i) (conj v (str i {x}))) (count v)))",
+    "(reduce (fn [m i] (assoc m (mod i 97) [i (get m (mod i 97))])) {{}} (range 300))",
+    "(reduce (fn [m i] (assoc m (* i 7919) i)) {{}} (range {m}))",
+    "(loop [i 0 s 0] (if (< i {m}) (recur (inc i) (+ s (count (str i {x})))) s))",
+    "(reduce + 0 (map (fn [i] (* i (- i 3))) (range {m})))",
+    '(loop [i 0 s ""] (if (< i 200) (recur (inc i) (str s (char (+ 97 (mod i 26))))) s))',
+    "(let [f (fn [n] (if (< n 1) 0 (+ 1 (f (- n 1)))))] (reduce (fn [a i] (+ a (f 50))) 0 (range 30)))",
+    "(count (sort (fn [a b] (< (mod a 101) (mod b 101))) (range 300)))",
+    "(frequencies (map (fn [i] (mod (* i i) 17)) (range {m})))",
+    "(count (for [i (range 40) j (range 40) :when (= 0 (mod (+ i j) 3))] [i j {x}]))",
+    "(loop [i 0 fs []] (if (< i 300) (recur (inc i) (conj fs (fn [a] (+ a i)))) (reduce (fn [a f] (f a)) 0 fs)))",
+    "(loop [i 0 v (range 2000)] (if (empty? v) i (recur (+ i (first v)) (rest v))))",
+    "(loop [i 0] (if (< i {m}) (do (try (nth [] i) (catch e e)) (recur (inc i))) i))",
+    "(count (parse-json (serialize-json (range {m}))))",
+    '(count (string-repeat "ab" 40000))',
+    "(count (range 9000))",
+    "(try (call :echo (range 3100)) (catch e 1))",
+    "(loop [i 0 s {x}] (if (< i 18) (recur (inc i) (str s s)) (count s)))",
+    "(loop [i 0 v [1]] (if (< i 14) (recur (inc i) (concat v v)) (count v)))",
+    "(loop [i 0 v [1]] (if (< i 12) (recur (inc i) [v v]) v))",
+)
+
+
+@form(1, "any")
+def write_much(writer: Writer, kind: Kind, scope: Scope) -> str:
+    """Write a scenario that makes and drops many values, for the memory of engines that have their own."""
+    if writer.chance(0.6):
+        return write_versions(writer, kind, scope)
+    text = writer.one(_MUCH).format(m=writer.one(("300", "1023", "1025", "1500")), x=atoms.literal("str", writer.rng))
+    return f"[{text} {writer.atom('any', scope)}]"
+
+
 def _filled(writer: Writer, template: str, versions: list[str], scope: Scope) -> str:
     newest, any_other = versions[-1], writer.one(tuple(versions))
     return template.format(
