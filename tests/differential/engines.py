@@ -88,5 +88,11 @@ def _plain_walk() -> Engine:
     return Engine(name="walk", run=_walk, tells=frozenset({Fact.STEPS}))
 
 
-ENGINES: Final[dict[str, Callable[[], Engine]]] = {"python": _python, "walk": _plain_walk}
+def _wasm() -> Engine:
+    from cloister.isolation.wasm.dev import run  # noqa: PLC0415 - an extra
+
+    return Engine(name="wasm", run=run, tells=frozenset({Fact.PLACE, Fact.HINT}))
+
+
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {"python": _python, "walk": _plain_walk, "wasm": _wasm}
 """How to make each engine, by name: only those that are asked for are made, and imported."""

@@ -15,11 +15,11 @@ from cloister.lang.core import Operation
 from cloister.lang.host import StepOptions
 from cloister.lang.passage import HostFunctionValue, Passage
 from cloister.lang.python_engine import operations
-from cloister.lang.stdlib.builtin import arity_error, as_callable
+from cloister.lang.stdlib.builtin import arity_error, as_callable, keyword_get
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.types.check import make_accepts
 from cloister.lang.types.problem import validation_error
-from cloister.lang.values import ErrorValue, Map, Value
+from cloister.lang.values import ErrorValue, Keyword, Map, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
 
@@ -54,7 +54,7 @@ class Answers:
 
     def needs_call(self, operation: int) -> bool:
         """Say whether an operation may call functions of the program."""
-        return operation >= 0 and _builtin(operation).needs_call
+        return operation == layout.ASK_CALL or operation >= 0 and _builtin(operation).needs_call
 
     def answer(self, operation: int, arguments: Arguments) -> Value:
         """Do what is asked and return its result.
@@ -91,7 +91,14 @@ class Answers:
     def _not_callable(self, value: Value) -> Value:
         return as_callable(value, "a call")
 
-    def _wrong_count(self, code: int, count: int) -> Value:
+    def _call_function(self, function: Value, *arguments: Value) -> Value:
+        if function is self.host_function and not self._plan.is_computed:
+            raise _misasked()
+        return as_callable(function, "a call")(*arguments)
+
+    def _wrong_count(self, code: int | Keyword, count: int) -> Value:
+        if isinstance(code, Keyword):
+            raise arity_error(f":{code.name}", "between 1 and 2", count)
         name, expected = self._plan.closures[code - layout.CODE_START]
         raise arity_error(name, expected, count)
 
@@ -148,6 +155,8 @@ class Answers:
 
     _ACTS: ClassVar[dict[int, Callable[..., Value]]] = {
         layout.ASK_NOT_CALLABLE: _not_callable,
+        layout.ASK_CALL: _call_function,
+        layout.ASK_KEYWORD_GET: lambda _, keyword, target: keyword_get(keyword, target),
         layout.ASK_WRONG_COUNT: _wrong_count,
         layout.ASK_THROW: lambda _, value: operations.throw(value),
         layout.ASK_UNCAUGHT: _uncaught,

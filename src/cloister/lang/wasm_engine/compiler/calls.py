@@ -10,7 +10,7 @@ from cloister.lang.python_engine.functions import fits
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Keyword
 from cloister.lang.wasm_engine.binary import opcodes as op
-from cloister.lang.wasm_engine.binary.opcodes import I64
+from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler.arithmetic import write_arithmetic
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.functions import direct_parameters, direct_symbol, result_rep
@@ -205,11 +205,13 @@ def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) 
         g.is_computed = True
         return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
     g.capabilities.setdefault(name, len(g.capabilities))
-    first = g.array(node.arguments)
-    g.w.add(op.i32_const(0), op.load("load_i32", BUFFER))
-    g.push_address(first)
+    length = g.w.local(I32)
+    g.push_address(g.array(node.arguments))
     g.w.add(op.i32_const(len(node.arguments)))
     g.runtime("cross_arguments", allocates=False)
+    g.w.set(length)
+    g.w.add(op.i32_const(0), op.load("load_i32", BUFFER))  # only now: crossing may have moved it
+    g.w.get(length)
     g.w.call(Symbol("capability", name))
     g.runtime("answered")
     return Rep.WORD

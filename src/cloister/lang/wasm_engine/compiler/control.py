@@ -157,7 +157,7 @@ def _recur(g: Generator, node: core.Recur, want: Rep | None, tail: bool) -> Rep 
 
 def _for(g: Generator, node: core.For, want: Rep | None, tail: bool) -> Rep | None:
     del want, tail
-    sources = [_source(g, each) for each in node.collections]
+    sources = [_source(g, each, node) for each in node.collections]
     found, slot = g.w.local(I64), g.w.slot()
     g.constant(())
     g.w.set(found)
@@ -184,10 +184,10 @@ def _for(g: Generator, node: core.For, want: Rep | None, tail: bool) -> Rep | No
     return Rep.WORD
 
 
-def _source(g: Generator, node: core.Node) -> int:
+def _source(g: Generator, node: core.Node, place: core.For) -> int:
     """Write a sequence that `for` goes through, refused when it is none; returns its local."""
     local, slot = g.w.local(I64), g.w.slot()
-    g.emit(core.Intrinsic(core.Operation.ELEMENTS, (node,), node.start, node.end), Rep.WORD)
+    g.emit(core.Intrinsic(core.Operation.ELEMENTS, (node,), place.start, place.end), Rep.WORD)
     g.w.set(local)
     g.w.keep(local, slot)
     return local

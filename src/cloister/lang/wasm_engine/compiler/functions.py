@@ -50,7 +50,12 @@ def direct_symbol(g: Generator, node: core.Lambda) -> Symbol:
 
 
 def code_of(g: Generator, node: core.Lambda) -> int:
-    """Return the index in the table of a function as a value, also before it is written."""
+    """Return the index in the table of a function as a value, also before it is written.
+
+    One that is only ever called directly has none; its value is but a sign that it is there.
+    """
+    if g.facts.is_closed(node):
+        return 0
     symbol = Symbol("plan", f"g{id(node)}")
     for number, (known, _, _) in enumerate(g.codes):
         if known == symbol:
