@@ -28,7 +28,9 @@ class Fact(Enum):
     """
 
     PLACE = "place"
-    """Where an error happened, and the calls that led there."""
+    """Where an error happened, and in which function."""
+    CALLS = "calls"
+    """All calls that led to an error. An engine that gives up calls in tail position before they end cannot tell."""
     HINT = "hint"
     """What to do about an error. The plain walk leaves out hints that only the real engines give."""
     STEPS = "steps"

@@ -193,6 +193,8 @@ def _comparable(failure: Failure, facts: frozenset[Fact]) -> Failure:
     """Return what of a failure has to be the same."""
     if failure.limit in _OF_MEANING:
         return replace(failure, message="", hint=None, details="", span=None, trace=())
+    if Fact.CALLS not in facts:
+        failure = replace(failure, trace=failure.trace[:1])
     if Fact.PLACE not in facts:
         failure = replace(failure, span=None, trace=())
     return failure if Fact.HINT in facts else replace(failure, hint=None)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from ctypes import ArgumentError
 from typing import Any, Final, NamedTuple
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
 from cloister.isolation.wasm.binding import binding
-from cloister.isolation.wasm.engine import Engine, Module
+from cloister.isolation.wasm.engine import STACK_SPARE_BYTES, Engine, Module
 from cloister.isolation.wasm.plan_store import OpenCall, PlanStore, calls_of
 from cloister.isolation.wasm.store import GuestMemory, HostFunction
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
 from cloister.lang.passage import CATCHABLE, Passage
 from cloister.lang.python_engine.budget import RunBudget
-from cloister.lang.python_engine.deep import DeepThread
+from cloister.lang.python_engine.deep import BYTES_PER_FRAME, DeepThread
 from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import install, uninstall
 from cloister.lang.traces import Frame, located
@@ -32,6 +33,9 @@ from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
 _INT32 = 4
+
+PYTHON_FRAMES: Final = STACK_SPARE_BYTES // BYTES_PER_FRAME
+"""How many Python frames the host's answers may have open in all, so that they never need more than the spare stack."""
 
 
 class PlanOutcome(NamedTuple):
@@ -116,7 +120,7 @@ class PlanRun:
         if not self._plan.nests:
             return self._main()
         self._thread = DeepThread(self._deadline.cancel)
-        return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes)
+        return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes, PYTHON_FRAMES)
 
     def _main(self) -> PlanOutcome:
         outer = install(self._budget)
@@ -265,7 +269,8 @@ class PlanRun:
 def _translated(error: Exception, limits: ResourceLimits) -> CloisterError:
     if isinstance(error, CloisterError):
         return error
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or (isinstance(error, ArgumentError) and "RecursionError" in str(error)):
+        # What ctypes makes of running out of frames while it converts an argument
         return _limit_error(layout.LIMIT_DEPTH, limits)
     if isinstance(error, MemoryError):
         return _limit_error(layout.LIMIT_MEMORY, limits)

@@ -85,19 +85,21 @@ class DeepThread(Generic[T]):
                     return self._outcome()
         raise no_thread()
 
-    def run_on_stack(self, function: Callable[[], T], stack_bytes: int) -> T:
+    def run_on_stack(self, function: Callable[[], T], stack_bytes: int, frames_count: int = 0) -> T:
         """Run a function that enters other machine code than Python's, on a stack of that size, and return its result.
 
         Args:
             function: What to run.
             stack_bytes: Size of its thread's stack; never less.
+            frames_count: How many Python frames it has room for, when more than Python allows by itself.
 
         Raises:
             BaseException: Whatever the function raises.
             InternalError: `internal.thread` when no such thread can be started.
         """
-        if not self._has_run(function, stack_bytes):
-            raise no_thread()
+        with _recursion_limit(frames_count):
+            if not self._has_run(function, stack_bytes):
+                raise no_thread()
         return self._outcome()
 
     def _has_run(self, function: Callable[[], T], stack_bytes: int) -> bool:
