@@ -92,6 +92,11 @@ HOST_FUNCTION: Final = -1
 BUILTIN_NAMES: Final = tuple(sorted(BUILTINS))
 BUILTIN_IDS: Final = {name: index for index, name in enumerate(BUILTIN_NAMES)}
 
+NATIVE_CODE: Final = 1
+"""Where in the table of functions the builtins begin, in the order of `BUILTIN_NAMES`."""
+NATIVE_COUNTS: Final = 3
+"""How many places each has there: for calls with one argument, with two, and so on."""
+
 # Cells: addresses of the state of a run, i32 unless it says otherwise
 
 SP: Final = 8
@@ -149,13 +154,16 @@ PAGE: Final = 65536
 ASK_NOT_CALLABLE: Final = -2
 """[value]: raise that it cannot be called."""
 ASK_WRONG_COUNT: Final = -3
-"""[index of the code, count of arguments]: raise that a function takes another number of them."""
+"""[index of the code or keyword, count of arguments]: raise that a function takes another number of them."""
 ASK_THROW: Final = -4
 """[value]: raise what throwing a value raises."""
 ASK_UNCAUGHT: Final = -5
 """[error]: end the run with an error."""
 ASK_CALL: Final = -6
 """[function, arguments ...]: call a function that the host holds."""
+
+ASK_KEYWORD_GET: Final = -20
+"""[keyword, value]: raise that a keyword cannot be looked up in a value."""
 
 LIMIT_MEMORY: Final = 1
 LIMIT_DEPTH: Final = 2

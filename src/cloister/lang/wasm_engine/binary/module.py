@@ -53,6 +53,10 @@ class Module:
 
     Args:
         name: For traces.
+
+    Attributes:
+        table_start: Functions that its own table has from index 1 on.
+        table_elements: Functions that code of its own puts into a table.
     """
 
     def __init__(self, name: str) -> None:
@@ -61,6 +65,7 @@ class Module:
         self.exports: list[bytes] = []
         self.customs: list[bytes] = []
         self.table_elements: list[int] = []
+        self.table_start: list[int] = []
         self.data: bytes = b""
         self.memory: tuple[int, int | None] | None = None
         self.table: tuple[int, int | None] | None = None
@@ -148,10 +153,12 @@ class Module:
         ]
 
     def _elements(self) -> bytes | None:
-        # Passive: whoever instantiates grows the table first
-        if not self.table_elements:
-            return None
-        return counted((b"\x01\x00" + counted(map(unsigned, self.table_elements)),))
+        segments = []
+        if self.table_start:
+            segments.append(b"\x00\x41\x01\x0b" + counted(map(unsigned, self.table_start)))
+        if self.table_elements:  # passive: whoever instantiates grows the table first
+            segments.append(b"\x01\x00" + counted(map(unsigned, self.table_elements)))
+        return counted(segments) if segments else None
 
     def _names(self) -> bytes:
         names = [*self._import_names, *(function.name for function in self.functions)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64, memory_copy, store_i32, store_i64
+from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i64, memory_copy, store_i32, store_i64
 from cloister.lang.wasm_engine.layout import SMALL_MAP_MAX, WIDE_MAP
 from cloister.lang.wasm_engine.runtime.base import at, kind_of, word
 from cloister.lang.wasm_engine.runtime.maps import map_count, map_end, map_entry, map_find, new_map, put_entry

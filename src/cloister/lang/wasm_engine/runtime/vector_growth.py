@@ -7,7 +7,7 @@ it yet; such a header is also how vectors are built from nothing.
 
 from __future__ import annotations
 
-from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64, memory_copy, store_i32, store_i64
+from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, memory_copy, store_i32
 from cloister.lang.wasm_engine.layout import LIMIT_VALUE, NODE_MAX, UNSET
 from cloister.lang.wasm_engine.runtime.base import at, is_object, new_object, word
 from cloister.lang.wasm_engine.runtime.host import limit

@@ -9,7 +9,13 @@ from __future__ import annotations
 from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, store_i32
 from cloister.lang.wasm_engine.layout import NODE_MAX
 from cloister.lang.wasm_engine.runtime.base import at, is_object, kind_of, word
-from cloister.lang.wasm_engine.runtime.vector_growth import append, append_all, copied_back, copied_front, vector_builder
+from cloister.lang.wasm_engine.runtime.vector_growth import (
+    append,
+    append_all,
+    copied_back,
+    copied_front,
+    vector_builder,
+)
 from cloister.lang.wasm_engine.runtime.vectors import (
     child_of,
     copied_header,

@@ -15,7 +15,7 @@ from cloister.lang.wasm_engine.dialect.words import (
     store_i32,
     store_i64,
 )
-from cloister.lang.wasm_engine.layout import LIST, NODE, NODE_MAX, UNSET, VECTOR
+from cloister.lang.wasm_engine.layout import LIST, NODE, NODE_MAX, RAW, UNSET, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, kind_of, new_object, word
 
 VECTOR_BYTES = 32
@@ -110,3 +110,18 @@ def vector_count(value: i64) -> i32:
 def vector_at(value: i64, index: i32) -> i64:
     """Return an element of a vector or list; the index exists."""
     return load_i64(place_of(value, index))
+
+
+def words_of(value: i64) -> i32:
+    """Return the address of all elements next to each other, which nobody may change; copies those of a large vector."""
+    vector = at(value)
+    if load_i32(vector + 16) == 0:
+        return load_i32(vector + 20) + (load_i32(vector + 8) << 3) + 16
+    count = load_i32(vector + 4)
+    row = new_object(RAW, count << 3, (count << 3) + 16) + 16
+    index = 0
+    while index < count:
+        run = run_of(value, index)
+        memory_copy(row + (index << 3), place_of(value, index), run << 3)
+        index += run
+    return row

@@ -7,7 +7,7 @@ change do not depend on the size of the map, but for versions that are not the n
 
 from __future__ import annotations
 
-from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64, memory_copy, store_i32, store_i64
+from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64, store_i32, store_i64
 from cloister.lang.wasm_engine.layout import ENTRIES, ENTRY_BYTES, GONE, RAW, STORE, WIDE_MAP
 from cloister.lang.wasm_engine.runtime.base import new_object, word
 from cloister.lang.wasm_engine.runtime.keys import hash_of_key, same_key
