@@ -25,6 +25,9 @@ from cloister.lang.wasm_engine.runtime import (
     maps,
     marking,
     memory,
+    numbers,
+    ordering,
+    rounding,
     scratch,
     stack,
     texts,
@@ -54,6 +57,9 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     crossing_out,
     crossing_in,
     fallback,
+    numbers,
+    ordering,
+    rounding,
 )
 """Everything in the dialect; no two functions in it have the same name."""
 
