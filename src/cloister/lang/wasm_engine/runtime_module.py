@@ -12,25 +12,42 @@ from typing import Final
 
 from cloister.lang.wasm_engine.dialect.translator import translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
+from cloister.lang.wasm_engine.native_tables import add_table
 from cloister.lang.wasm_engine.runtime import (
     base,
+    calls,
     collector,
     crossing_in,
     crossing_out,
+    cutting,
+    entries,
+    equality,
     fallback,
+    folding,
+    gathering,
     hashing,
+    higher_order,
     host,
     keys,
+    lookups,
+    made_functions,
     map_changes,
     maps,
     marking,
     memory,
     numbers,
     ordering,
+    patterns,
+    predicates,
+    prefixes,
     rounding,
     scratch,
+    sequences,
+    sorting,
     stack,
     texts,
+    updates,
+    values,
     vector_growth,
     vector_views,
     vectors,
@@ -60,6 +77,22 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     numbers,
     ordering,
     rounding,
+    equality,
+    values,
+    calls,
+    predicates,
+    sequences,
+    cutting,
+    lookups,
+    entries,
+    higher_order,
+    folding,
+    prefixes,
+    updates,
+    gathering,
+    sorting,
+    made_functions,
+    patterns,
 )
 """Everything in the dialect; no two functions in it have the same name."""
 
@@ -67,7 +100,9 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
 def runtime_module() -> bytes:
     """Return the runtime in the binary format; it exports every function it defines."""
     exported = [name for source in SOURCES if source is not host for name in _defined(source)]
-    return translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE).encode()
+    module = translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE)
+    add_table(module)
+    return module.encode()
 
 
 def _defined(source: ModuleType) -> list[str]:

@@ -6,7 +6,7 @@ What they make are closures whose code is in this module. It takes its arguments
 from __future__ import annotations
 
 from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64, memory_copy, store_i32, store_i64
-from cloister.lang.wasm_engine.layout import ARGUMENTS, CLOSURE, DEPTH, MADE_CODE, NIL, RAW, VECTOR
+from cloister.lang.wasm_engine.layout import ARGUMENTS, CLOSURE, DEPTH, MADE_CODE, NIL, RAW, UNSET, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, boolean, is_truthy, new_object, word
 from cloister.lang.wasm_engine.runtime.calls import call1, call_vector, call_with, can_call
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3, fallback4
@@ -96,7 +96,7 @@ def do_constantly(value: i64) -> i64:
 
 def code_constantly(closure: i64, arguments: i64) -> i64:
     """Return the value, whatever the arguments are."""
-    return held_by(closure, 0) if arguments else NIL
+    return held_by(closure, 0) if arguments != UNSET else NIL
 
 
 def do_comp1(a: i64) -> i64:
