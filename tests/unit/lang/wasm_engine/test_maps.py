@@ -15,7 +15,7 @@ def _key(chance: random.Random, most: int) -> Value:
     number = chance.randrange(most)
     return chance.choice(
         (
-            number, -number, number << 32, number << 61, INT_MIN + number, INT_MAX - number, f"k{number}", f"é{number}",
+            number, -number, number << 32, (number % 4) << 61, INT_MIN + number, INT_MAX - number, f"k{number}", f"é{number}",
             f"{number}", Keyword(f"k{number}"), Keyword(f"n-{number}"), "x" * number,
         )
     )  # fmt: skip
