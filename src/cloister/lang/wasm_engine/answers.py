@@ -25,7 +25,20 @@ from cloister.lang.wasm_engine.compiler.places import CompiledPlan
 
 Arguments = Sequence[Value]
 
-_OPERATIONS: Final = tuple(Operation)
+_OPERATIONS: Final = {
+    layout.ASK_CHECK_MAP: Operation.CHECK_MAP,
+    layout.ASK_TAIL: Operation.TAIL,
+    layout.ASK_WITHOUT: Operation.WITHOUT,
+    layout.ASK_ELEMENTS: Operation.ELEMENTS,
+    layout.ASK_JOIN_VECTOR: Operation.JOIN_VECTOR,
+    layout.ASK_JOIN_LIST: Operation.JOIN_LIST,
+    layout.ASK_JOIN_MAP: Operation.JOIN_MAP,
+    layout.ASK_JOIN_CODE_MAP: Operation.JOIN_CODE_MAP,
+    layout.ASK_THROW: Operation.THROW,
+    layout.ASK_NO_MATCH: Operation.NO_MATCH,
+    layout.ASK_NEXT_TURN: Operation.NEXT_TURN,
+}
+"""What is asked as the operations of core are."""
 
 
 class Answers:
@@ -65,8 +78,8 @@ class Answers:
         """
         if operation >= 0:
             return _builtin(operation)(*arguments)
-        if operation <= layout.ASK_OPERATION:
-            return _operation(operation)(*arguments)
+        if operation in _OPERATIONS:
+            return operations.OPERATIONS[_OPERATIONS[operation]](*arguments)
         act = self._ACTS.get(operation)
         if act is None:
             raise _misasked()
@@ -158,7 +171,7 @@ class Answers:
         layout.ASK_CALL: _call_function,
         layout.ASK_KEYWORD_GET: lambda _, keyword, target: keyword_get(keyword, target),
         layout.ASK_WRONG_COUNT: _wrong_count,
-        layout.ASK_THROW: lambda _, value: operations.throw(value),
+        layout.ASK_CHECK_VECTOR: lambda _, value, count, exact: operations.check_vector(value, count, bool(exact)),
         layout.ASK_UNCAUGHT: _uncaught,
         layout.ASK_INPUT: _input,
         layout.ASK_CONTEXT_GET: _context_get,
@@ -173,8 +186,6 @@ class Answers:
         layout.ASK_CAPABILITY: _call_value,
         layout.ASK_CONSTANT: _constant,
         layout.ASK_TURNS: lambda _, value: len(operations.turns(value)),
-        layout.ASK_NO_MATCH: lambda _, value: operations.no_match(value),
-        layout.ASK_NEXT_TURN: lambda _, turn: operations.next_turn(turn),
     }
 
 
@@ -182,13 +193,6 @@ def _builtin(number: int) -> Any:
     if number >= len(layout.BUILTIN_NAMES):
         raise _misasked()
     return BUILTINS[layout.BUILTIN_NAMES[number]]
-
-
-def _operation(number: int) -> Any:
-    place = layout.ASK_OPERATION - number
-    if place >= len(_OPERATIONS):
-        raise _misasked()
-    return operations.OPERATIONS[_OPERATIONS[place]]
 
 
 def _misasked() -> WireError:

@@ -15,6 +15,7 @@ from typing import Final
 from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.dialect.translator import signatures, translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
+from cloister.lang.wasm_engine.native_tables import add_table
 from cloister.lang.wasm_engine.runtime import (
     base,
     calls,
@@ -26,12 +27,14 @@ from cloister.lang.wasm_engine.runtime import (
     equality,
     fallback,
     folding,
+    gathering,
     hashing,
     higher_order,
     host,
     keys,
     kinds,
     lookups,
+    made_functions,
     map_changes,
     maps,
     marking,
@@ -39,13 +42,17 @@ from cloister.lang.wasm_engine.runtime import (
     names,
     numbers,
     ordering,
+    patterns,
     plan_support,
+    prefixes,
     rounding,
     scratch,
     sequences,
+    sorting,
     stack,
     text_parts,
     texts,
+    updates,
     values,
     vector_growth,
     vector_views,
@@ -64,12 +71,14 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     equality,
     fallback,
     folding,
+    gathering,
     hashing,
     higher_order,
     host,
     keys,
     kinds,
     lookups,
+    made_functions,
     map_changes,
     maps,
     marking,
@@ -77,13 +86,17 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     names,
     numbers,
     ordering,
+    patterns,
     plan_support,
+    prefixes,
     rounding,
     scratch,
     sequences,
+    sorting,
     stack,
     text_parts,
     texts,
+    updates,
     values,
     vector_growth,
     vector_views,
@@ -96,7 +109,9 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
 def runtime_module() -> bytes:
     """Return the runtime in the binary format; it exports every function it defines."""
     exported = [name for source in SOURCES if source is not host for name in _defined(source)]
-    return translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE).encode()
+    module = translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE)
+    add_table(module)
+    return module.encode()
 
 
 @lru_cache(maxsize=1)

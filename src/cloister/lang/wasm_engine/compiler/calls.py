@@ -18,7 +18,7 @@ from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
 from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
-from cloister.lang.wasm_engine.runtime.natives import NATIVES
+from cloister.lang.wasm_engine.native_tables import NATIVES
 
 FALLBACK_MAX: Final = 4
 """Most arguments that are handed to a builtin of the host one by one."""

@@ -13,10 +13,8 @@ from cloister.lang.wasm_engine.compiler.calls import ask, push_sequence
 from cloister.lang.wasm_engine.compiler.constants import TooLarge
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.writer import Rep
-from cloister.lang.wasm_engine.runtime_module import runtime_signatures
 from cloister.lang.wasm_engine.layout import (
     ASK_CONSTANT,
-    ASK_OPERATION,
     ASK_CONTEXT_GET,
     ASK_HAS_TYPE,
     ASK_INPUT,
@@ -113,15 +111,12 @@ def _intrinsic(g: Generator, node: core.Intrinsic, want: Rep | None, tail: bool)
     if operation in _ASKED:
         ask(g, _ASKED[operation], arguments)
         return _never(g) if operation in {Operation.THROW, Operation.NO_MATCH} else Rep.WORD
-    if operation in _JOINED and _JOINED[operation] in runtime_signatures():
+    if operation in _JOINED:
         g.push_address(g.array(arguments))
         g.w.add(op.i32_const(len(arguments)))
         g.runtime(_JOINED[operation])
         return Rep.WORD
-    function, operands, result = _OPERATIONS.get(operation, ("", "", ""))
-    if function not in runtime_signatures():
-        ask(g, ASK_OPERATION - list(Operation).index(operation), arguments)
-        return Rep.WORD
+    function, operands, result = _OPERATIONS[operation]
     words = [node for node, code in zip(arguments, operands, strict=True) if code == "w"]
     g.words(words)
     for argument, code in zip(arguments, operands, strict=True):

@@ -16,7 +16,6 @@ from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
 from cloister.lang.wasm_engine.dialect.body import Body, Callee, DialectError
 from cloister.lang.wasm_engine.dialect.instructions import INVOKED_MAX
-from cloister.lang.wasm_engine.layout import CODE_START
 
 HOST: Final = "host"
 """The module that imported functions come from."""
@@ -61,7 +60,7 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
         body = Body(callees, _constants(source), invokes, f"{source.__name__}")
         function.body += body.translate(definition, callees[definition.name])
         function.locals += body.locals
-    module.memory, module.table = (pages_min, None), (CODE_START, None)
+    module.memory, module.table = (pages_min, None), (1, None)
     module.tag = module.type_index((I64,), ())
     for each in exported:
         module.export(each, "function", callees[each].index)

@@ -186,3 +186,8 @@ def error_kind(value: i64) -> i64:
 def error_data(value: i64) -> i64:
     """Return the data that was thrown with an error."""
     return load_i64(wrap(value) + 24) if is_error(value) else fallback1(ID_DATA, value)
+
+
+def do_identity(value: i64) -> i64:
+    """Return the value."""
+    return value

@@ -23,6 +23,7 @@ _READ: Final = {
 }  # fmt: skip
 
 NATIVES: Final[dict[tuple[str, int], Native]] = {
+    ("identity", 1): Native("do_identity", "w", "w"),
     **{(name, 1): Native(function, "w", "c") for name, function in _TESTED.items()},
     **{(name, 1): Native(function, "w", "w") for name, function in _READ.items()},
     ("=", 2): Native("same", "ww", "c"),
