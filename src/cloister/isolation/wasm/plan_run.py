@@ -34,6 +34,10 @@ from cloister.limits import ResourceLimits
 
 _INT32 = 4
 
+BYTES_PER_PART: Final = 4
+"""Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
+PARTS_MIN: Final = 1_000
+
 PYTHON_FRAMES: Final = STACK_SPARE_BYTES // BYTES_PER_FRAME
 """How many Python frames the host's answers may have open in all, so that they never need more than the spare stack."""
 
@@ -106,7 +110,7 @@ class PlanRun:
         self._crossing = Crossing(
             caller=self._call_guest,
             host_function=self._answers.host_function,
-            elements_max=max(limits.value_bytes // 8, limits.value_elements_count) * 2,
+            elements_max=limits.value_bytes // BYTES_PER_PART + PARTS_MIN,
         )
         self._store: PlanStore
         self._memory: GuestMemory

@@ -15,7 +15,7 @@ from cloister.lang.collector import paused_collector
 from cloister.lang.python_engine.deep import run_with_room
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
-from cloister.lang.wasm_engine.binary.module import Module, Signature
+from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
@@ -90,7 +90,7 @@ class _Assembly:
 
     def __init__(self, g: Generator) -> None:
         self._g = g
-        self._module = Module("plan")
+        self._module = g.module
         self._indexes: dict[Symbol, int] = {}
 
     def assemble(self) -> CompiledPlan:
