@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 
 from cloister.isolation.process import archive, payloads, privileges, reports, subtree, syscalls, terminals, unpacking
 from cloister.isolation.process.reports import Report
-from cloister.isolation.process.session_orders import Order, OrderKind
+from cloister.isolation.session.orders import Order, OrderKind
 
 REPORT_FD: Final = 3
 STREAMS_FD: Final = 4

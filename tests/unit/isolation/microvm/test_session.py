@@ -16,7 +16,7 @@ from tests.unit.isolation.microvm.agents import FileAgent, status, wait_until
 
 from cloister.authority.level import IsolationLevel
 from cloister.errors import CloisterError, InputError, LaunchError, LimitExceeded
-from cloister.isolation.microvm import session as sessions
+from cloister.isolation.microvm import session_server
 from cloister.isolation.microvm.guest.frames import Kind
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.ready import ReadyMachine
@@ -25,6 +25,7 @@ from cloister.isolation.microvm.session import MicroVMSession
 from cloister.isolation.microvm.session_server import SessionServer
 from cloister.isolation.microvm.vmm import VmmUsage
 from cloister.isolation.provider import ExternalProgram, Mount, MountMode
+from cloister.isolation.session.line import SessionLine
 from cloister.isolation.session_provider import SessionContext, SessionLeave
 from cloister.limits import ResourceLimits
 
@@ -282,12 +283,14 @@ def fail(*_: object) -> Any:
     raise OSError(24, "Too many open files")
 
 
-@pytest.mark.parametrize("step", ["pipe", "connection", "_spec", "SessionServer", "start", "await_ready", "order"])
+@pytest.mark.parametrize(
+    "step", ["connection", "checked_environment", "SessionServer", "start", "await_ready", "order"]
+)
 def test_one_that_cannot_be_built_leaves_nothing_open_and_gives_its_machine_back(stock, monkeypatch, step) -> None:
     with opened(stock):
         pass  # what is imported and made once
     before = open_descriptors()
-    owner = {"start": SessionServer, "await_ready": MicroVMSession, "order": MachineLink}.get(step, sessions)
+    owner = {"start": SessionServer, "await_ready": SessionLine, "order": MachineLink}.get(step, session_server)
     with monkeypatch.context() as patched:
         patched.setattr(owner, step, fail)
         with pytest.raises(OSError, match="Too many"), opened(stock):
