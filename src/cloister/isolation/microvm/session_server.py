@@ -25,10 +25,10 @@ from cloister.isolation.microvm.parcel import Parcel, as_report
 from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.watch import CpuAccount
 from cloister.isolation.process import reports
-from cloister.isolation.process.descriptors import connection, held
+from cloister.isolation.process.descriptors import await_end, connection, held
 from cloister.isolation.process.spec import FIXED_ENVIRONMENT
 from cloister.isolation.session import orders
-from cloister.isolation.session.line import END_TIMEOUT_S, RECORD_BYTES_MAX, SessionLine
+from cloister.isolation.session.line import END_TIMEOUT_S, SessionLine
 from cloister.isolation.session.orders import Order, OrderKind
 from cloister.isolation.session_provider import SessionContext
 
@@ -201,10 +201,8 @@ class _Ends:
     ) -> None:
         """Wait until the machine is stopped: the server closes its end last."""
         self.kill()
-        self.control.settimeout(END_TIMEOUT_S)
-        with self.control, contextlib.suppress(OSError):  # it takes longer; its thread goes on
-            while self.control.recv(RECORD_BYTES_MAX):
-                pass
+        with self.control:
+            await_end(self.control, END_TIMEOUT_S)  # if it takes longer, its thread goes on
 
 
 def served(ready: ReadyMachine, context: SessionContext, undo: contextlib.ExitStack) -> SessionLine:
