@@ -16,6 +16,7 @@ from typing import Self
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import InputError
+from cloister.isolation.copying.archive import Copied
 from cloister.isolation.microvm import interpreting, memory
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.ready import ReadyMachine
@@ -26,7 +27,6 @@ from cloister.isolation.microvm.vmm import SavedState
 from cloister.isolation.monitoring import MachineState
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
-from cloister.isolation.process.archive import Copied
 from cloister.isolation.process.descriptors import held
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver, Usage
 from cloister.isolation.session.held import HeldSession

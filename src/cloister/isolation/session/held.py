@@ -15,11 +15,11 @@ from typing import Self
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import CloisterError, ConfigError, GuestError, InputError, quoted
+from cloister.isolation.copying.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
+from cloister.isolation.copying.unpacking import Unpacking
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
-from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY
-from cloister.isolation.process.unpacking import Unpacking
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver, Usage
 from cloister.isolation.session.execution import READ_BYTES, SessionExecution
 from cloister.isolation.session.line import SessionLine
