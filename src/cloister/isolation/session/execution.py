@@ -172,10 +172,13 @@ class SessionExecution:
         Returns:
             Those of them where something happened.
         """
+        end_fd = self._line.fileno()
+        if end_fd < 0:
+            self._is_over = True
+            return set()
         poll = select.poll()
-        for each in self._open:
+        for each in (*self._open, end_fd):
             poll.register(each, select.POLLIN)
-        poll.register(self._line.fileno(), select.POLLIN)
         if self._hangup is not None and self._end_by_s is None:
             poll.register(self._hangup, select.POLLIN)
         for each, events in (watched or {}).items():
@@ -186,7 +189,7 @@ class SessionExecution:
             self.fail(KeyboardInterrupt())
         for descriptor in ready & self._open:
             self._take_output(descriptor) if descriptor in self._streams else self._take_report()
-        if self._line.fileno() in ready and not self.has_ended and self._line.is_over(0):
+        if end_fd in ready and not self.has_ended and self._line.is_over(0):
             self._is_over = True
         return ready & (watched or {}).keys()
 

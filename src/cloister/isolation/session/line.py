@@ -96,7 +96,7 @@ class SessionLine:
         return outcome.usage_of(self._record, None, None) if self._record else Usage()
 
     def fileno(self) -> int:
-        """Return what becomes readable when the session has ended."""
+        """Return what becomes readable when the session has ended; -1 once it is closed."""
         return self._ends.control.fileno()
 
     def send(self, order_fd: int, sent: list[int]) -> None:
