@@ -19,12 +19,11 @@ from cloister.errors import InputError
 from cloister.isolation.copying.archive import Copied
 from cloister.isolation.microvm import interpreting, memory
 from cloister.isolation.microvm.granting import Granting
-from cloister.isolation.microvm.ready import ReadyMachine
+from cloister.isolation.microvm.live import LiveMachine, Stage
 from cloister.isolation.microvm.session_server import served
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import SavedState
-from cloister.isolation.monitoring import MachineState
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
 from cloister.isolation.process.descriptors import held
@@ -50,7 +49,7 @@ class MicroVMSession:
     def __init__(  # noqa: PLR0917 - called here only
         self,
         holding: HeldSession,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         granting: Granting,
         context: SessionContext,
         verifier: TokenVerifier,
@@ -72,7 +71,7 @@ class MicroVMSession:
     @classmethod
     def open(
         cls,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         context: SessionContext,
         verifier: TokenVerifier,
         level: IsolationLevel,
@@ -95,7 +94,7 @@ class MicroVMSession:
         """
         with contextlib.ExitStack() as undo:
             undo.callback(ready.stop)
-            stock.roster.turn(ready, MachineState.SESSION)
+            ready.turn(Stage.SESSION)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000
             granting = Granting(ready.link, () if is_fork else context.mounts, context.limits, deadline_s)
             if not is_fork:
@@ -261,7 +260,7 @@ class MicroVMSession:
             yield self._stock.saved_state(memory_fd, state_fd)
 
 
-def _give(ready: ReadyMachine, granting: Granting, context: SessionContext, deadline_s: float) -> None:
+def _give(ready: LiveMachine, granting: Granting, context: SessionContext, deadline_s: float) -> None:
     """Send what is granted, and close the machine's root."""
     try:
         granting.give()

@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cloister.isolation.given import checked_environment
+from cloister.isolation.microvm.live import LiveMachine
 from cloister.isolation.microvm.parcel import Parcel, as_report
-from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.watch import CpuAccount
 from cloister.isolation.process import reports
 from cloister.isolation.process.descriptors import await_end, connection, held
@@ -49,7 +49,7 @@ class SessionServer:
 
     def __init__(
         self,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         channel: socket.socket,
         control: socket.socket,
         context: SessionContext,
@@ -205,7 +205,7 @@ class _Ends:
             await_end(self.control, END_TIMEOUT_S)  # if it takes longer, its thread goes on
 
 
-def served(ready: ReadyMachine, context: SessionContext, undo: contextlib.ExitStack) -> SessionLine:
+def served(ready: LiveMachine, context: SessionContext, undo: contextlib.ExitStack) -> SessionLine:
     """Start what serves a session in a machine.
 
     Args:
