@@ -71,7 +71,13 @@ def test_packages_are_those_that_exist_in_the_order_of_imports() -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "package"), [("Inside the process provider", "process"), ("Sessions", "session")], ids=str
+    ("title", "package"),
+    [
+        ("Inside the process provider", "process"),
+        ("Sessions", "session"),
+        ("Virtual machines", "microvm"),
+        ("Inside a machine", "microvm/guest"),
+    ],
 )
 def test_modules_are_those_that_exist(title: str, package: str) -> None:
     section = PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
