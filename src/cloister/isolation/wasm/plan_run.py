@@ -55,6 +55,10 @@ class PlanOutcome(NamedTuple):
     fuel_count: int
     memory_peak_bytes: int
 
+    @property
+    def steps_count(self) -> None:
+        """None: fuel is counted, not steps."""
+
 
 class LoadedPlan(NamedTuple):
     """A plan ready to run, any number of times.
