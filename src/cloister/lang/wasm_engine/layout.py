@@ -96,6 +96,8 @@ NATIVE_CODE: Final = 1
 """Where in the table of functions the builtins begin, in the order of `BUILTIN_NAMES`."""
 NATIVE_COUNTS: Final = 3
 """How many places each has there: for calls with one argument, with two, and so on."""
+MADE_CODE: Final = NATIVE_CODE + NATIVE_COUNTS * len(BUILTIN_NAMES)
+"""Where the code of the functions begins that builtins such as `comp` make; see `runtime.made_functions`."""
 
 # Cells: addresses of the state of a run, i32 unless it says otherwise
 
@@ -164,6 +166,24 @@ ASK_CALL: Final = -6
 
 ASK_KEYWORD_GET: Final = -20
 """[keyword, value]: raise that a keyword cannot be looked up in a value."""
+ASK_CHECK_VECTOR: Final = -21
+"""[value, count, exact?]: the operation of core; as all those below it is asked for what is wrong or odd."""
+ASK_CHECK_MAP: Final = -22
+"""[value]."""
+ASK_TAIL: Final = -23
+"""[sequence, index]."""
+ASK_WITHOUT: Final = -24
+"""[map, vector of keys]."""
+ASK_ELEMENTS: Final = -25
+"""[value]."""
+ASK_JOIN_VECTOR: Final = -26
+"""[part ...]."""
+ASK_JOIN_LIST: Final = -27
+"""[part ...]."""
+ASK_JOIN_MAP: Final = -28
+"""[key, value ...]."""
+ASK_JOIN_CODE_MAP: Final = -29
+"""[key, value ...]."""
 
 LIMIT_MEMORY: Final = 1
 LIMIT_DEPTH: Final = 2

@@ -12,17 +12,26 @@ from typing import Final
 
 from cloister.lang.wasm_engine.dialect.translator import translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
+from cloister.lang.wasm_engine.native_tables import add_table
 from cloister.lang.wasm_engine.runtime import (
     base,
+    calls,
     collector,
     crossing_in,
     crossing_out,
+    cutting,
+    entries,
     equality,
     fallback,
+    folding,
+    gathering,
     hashing,
+    higher_order,
     host,
     keys,
     kinds,
+    lookups,
+    made_functions,
     map_changes,
     maps,
     marking,
@@ -30,11 +39,18 @@ from cloister.lang.wasm_engine.runtime import (
     names,
     numbers,
     ordering,
+    patterns,
+    predicates,
+    prefixes,
     rounding,
     scratch,
+    sequences,
+    sorting,
     stack,
     text_parts,
     texts,
+    updates,
+    values,
     vector_growth,
     vector_views,
     vectors,
@@ -64,10 +80,25 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     numbers,
     ordering,
     rounding,
-    text_parts,
     equality,
+    text_parts,
+    values,
+    calls,
+    predicates,
     kinds,
     names,
+    sequences,
+    cutting,
+    lookups,
+    entries,
+    higher_order,
+    folding,
+    prefixes,
+    updates,
+    gathering,
+    sorting,
+    made_functions,
+    patterns,
 )
 """Everything in the dialect; no two functions in it have the same name."""
 
@@ -75,7 +106,9 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
 def runtime_module() -> bytes:
     """Return the runtime in the binary format; it exports every function it defines."""
     exported = [name for source in SOURCES if source is not host for name in _defined(source)]
-    return translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE).encode()
+    module = translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE)
+    add_table(module)
+    return module.encode()
 
 
 def _defined(source: ModuleType) -> list[str]:

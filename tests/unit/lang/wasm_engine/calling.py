@@ -1,0 +1,92 @@
+"""A guest with functions of its own, which are functions of Python behind code of WebAssembly.
+
+Every call collects first, so that whatever a native does not keep alive is gone when it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import wasmtime
+from tests.unit.lang.wasm_engine.harness import Guest
+
+from cloister.lang.stdlib.table import BUILTINS
+from cloister.lang.values import Value
+from cloister.lang.wasm_engine import layout
+from cloister.lang.wasm_engine.guest_values import GuestFunction
+from cloister.lang.wasm_engine.runtime.native import Native
+
+I64 = wasmtime.ValType.i64()
+PLAIN_MAX = 4
+REST = 1 << 16
+
+
+class CallingGuest(Guest):
+    """A guest that can be given functions.
+
+    Attributes:
+        operations: Negative numbers of what the host was asked for, with the arguments.
+    """
+
+    def __init__(self, **options: int) -> None:
+        super().__init__(**options)
+        self.crossing.caller = self.called
+        self.operations: list[tuple[int, Value]] = []
+        self._functions: dict[int, Callable[..., Value]] = {}
+        self._next = layout.STATIC_START
+
+    def closure(self, function: Callable[..., Value], count: int, *, rest: bool = False) -> GuestFunction:
+        """Return the value that is a function in the guest and calls one of Python with so many arguments."""
+        packed = rest or count > PLAIN_MAX
+        parameters = 1 if packed else count
+        kind = wasmtime.FuncType([I64] * (parameters + 1), [I64])
+        code = self.exports["table"].grow(
+            self.store, 1, wasmtime.Func(self.store, kind, partial(self._entered, function, packed))
+        )
+        word, self._next = self._next, self._next + 16
+        header = (layout.CLOSURE, 0, code, count | (REST if rest else 0))
+        self.memory.write(self.store, b"".join(part.to_bytes(4, "little") for part in header), word)
+        self._functions[word] = function
+        return GuestFunction(word, self.called)
+
+    def called(self, word: int, arguments: tuple[Value, ...]) -> Value:
+        """Call the function of a word, as the host does."""
+        return self._functions[word](*arguments)
+
+    def _entered(self, function: Callable[..., Value], packed: bool, _closure: int, *words: int) -> int:
+        arguments = [self.value(word % 2**64) for word in words]
+        self.set_i32(layout.DEPTH, self.get_i32(layout.DEPTH) + 1)
+        self.call("collect")
+        word = self.word(function(*(arguments[0] if packed else arguments)))
+        return word - 2**64 if word >= 2**63 else word
+
+    def native(self, native: Native, *arguments: Value) -> Value:
+        """Call a native, with the stacks as they are when a program begins."""
+        self.set_i32(layout.SP, layout.STACK_START)
+        self.set_i32(layout.WORK_TOP, 0)
+        self.set_i32(layout.DEPTH, 7)
+        return super().native(native, *arguments)
+
+    def ask(self, operation: int, address: int, length: int) -> int:
+        """Answer the runtime, also where it asks for something else than a builtin."""
+        if operation >= 0:
+            return super().ask(operation, address, length)
+        data = self.memory.read(self.store, address, address + length)
+        arguments = self.crossing.decode(bytes(data))
+        self.operations.append((operation, arguments))
+        if operation == layout.ASK_CALL:
+            answer = self.crossing.encode(arguments[0](*arguments[1:]))
+            self._answer(answer)
+            return len(answer)
+        raise OperationAsked(operation, arguments)
+
+
+class OperationAsked(Exception):
+    """The runtime asked for an operation that raises."""
+
+
+def builtin(name: str) -> Any:
+    """Return a builtin as a value."""
+    return BUILTINS[name]
