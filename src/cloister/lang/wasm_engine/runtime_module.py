@@ -20,6 +20,7 @@ from cloister.lang.wasm_engine.runtime import (
     crossing_in,
     crossing_out,
     cutting,
+    display,
     entries,
     equality,
     fallback,
@@ -47,7 +48,12 @@ from cloister.lang.wasm_engine.runtime import (
     sequences,
     sorting,
     stack,
+    text_building,
+    text_case,
+    text_cutting,
+    text_numbers,
     text_parts,
+    text_search,
     texts,
     updates,
     values,
@@ -99,6 +105,12 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     sorting,
     made_functions,
     patterns,
+    text_building,
+    display,
+    text_search,
+    text_case,
+    text_cutting,
+    text_numbers,
 )
 """Everything in the dialect; no two functions in it have the same name."""
 
