@@ -20,6 +20,7 @@ from cloister.lang.wasm_engine.runtime import (
     natives_numbers,
     natives_predicates,
     natives_sequences,
+    natives_values,
 )
 from cloister.lang.wasm_engine.runtime.native import Native
 
@@ -29,6 +30,7 @@ _TABLES: Final = (
     natives_sequences.NATIVES,
     natives_maps.NATIVES,
     natives_higher_order.NATIVES,
+    natives_values.NATIVES,
 )
 
 _BOXES: Final = {"c": "boolean", "i": "box_integer", "f": "box_float"}
