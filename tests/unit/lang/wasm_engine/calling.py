@@ -12,8 +12,9 @@ from typing import Any
 import wasmtime
 from tests.unit.lang.wasm_engine.harness import Guest
 
-from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.values import Value
+from cloister.lang.python_engine import operations, templates
+from cloister.lang.stdlib.builtin import KeywordLookup, keyword_get
+from cloister.lang.values import Keyword, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.lang.wasm_engine.runtime.native import Native
@@ -76,17 +77,32 @@ class CallingGuest(Guest):
         data = self.memory.read(self.store, address, address + length)
         arguments = self.crossing.decode(bytes(data))
         self.operations.append((operation, arguments))
-        if operation == layout.ASK_CALL:
-            answer = self.crossing.encode(arguments[0](*arguments[1:]))
-            self._answer(answer)
-            return len(answer)
-        raise OperationAsked(operation, arguments)
+        answer = self.crossing.encode(OPERATIONS[operation](*arguments))
+        self._answer(answer)
+        return len(answer)
 
 
-class OperationAsked(Exception):
-    """The runtime asked for an operation that raises."""
+def _call(function: Callable[..., Value], *arguments: Value) -> Value:
+    return function(*arguments)
 
 
-def builtin(name: str) -> Any:
-    """Return a builtin as a value."""
-    return BUILTINS[name]
+def _refuse_count(function: Value, count: int) -> Value:
+    assert isinstance(function, Keyword)  # functions of compiled code have names that only their plan knows
+    return KeywordLookup(function)(*[None] * count)
+
+
+OPERATIONS: dict[int, Callable[..., Value]] = {
+    layout.ASK_CALL: _call,
+    layout.ASK_WRONG_COUNT: _refuse_count,
+    layout.ASK_KEYWORD_GET: keyword_get,
+    layout.ASK_CHECK_VECTOR: operations.check_vector,
+    layout.ASK_CHECK_MAP: operations.check_map,
+    layout.ASK_TAIL: operations.tail,
+    layout.ASK_WITHOUT: operations.without,
+    layout.ASK_ELEMENTS: operations.elements,
+    layout.ASK_JOIN_VECTOR: templates.join_vector,
+    layout.ASK_JOIN_LIST: templates.join_list,
+    layout.ASK_JOIN_MAP: templates.join_map,
+    layout.ASK_JOIN_CODE_MAP: templates.join_code_map,
+}
+"""What a provider does when it is asked for something else than a builtin."""

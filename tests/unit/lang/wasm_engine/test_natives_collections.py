@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.lang.wasm_engine.calling import CallingGuest
 from tests.unit.lang.wasm_engine.harness import outcome
-from tests.unit.lang.wasm_engine.values import ATOMS, KEYS, KEYWORDS, VALUES, spelled
+from tests.unit.lang.wasm_engine.values import ATOMS, INTEGERS, KEYS, KEYWORDS, VALUES, spelled
 
 from cloister.errors import GuestError
 from cloister.lang.stdlib.budget import Budget, install, uninstall
@@ -78,7 +78,7 @@ SORTABLE = st.one_of(
     [
         st.lists(kind, max_size=40).map(tuple)
         for kind in (
-            NUMBERS, st.integers(), NUMBERS | st.floats(allow_nan=False), st.floats(), st.text(max_size=3), KEYWORDS, ATOMS,
+            NUMBERS, INTEGERS, NUMBERS | st.floats(allow_nan=False), st.floats(), st.text(max_size=3), KEYWORDS, ATOMS,
         )
     ]
 )  # fmt: skip
@@ -86,9 +86,7 @@ PLAIN = {
     "s": SEQUENCES, "M": MAPS, "c": SEQUENCES | MAPS, "i": st.integers(-3, 40), "k": SHARED_KEYS | NUMBERS, "v": ATOMS,
     "p": st.lists(SHARED_KEYS, max_size=4).map(tuple), "P": st.tuples(ATOMS, ATOMS), "K": KEY_ROWS,
     "N": _maps(SHARED_KEYS), "n": NESTED, "o": SORTABLE, "r": st.lists(st.integers(0, 2) | NESTED, max_size=9).map(tuple),
-    "<": st.sampled_from([BUILTINS[name] for name in ("<", ">", "compare", "<=")]), "a": st.sampled_from(
-        [BUILTINS[name] for name in ("+", "vector", "str", "max", "get", "list", "count")]
-    ),
+    "<": st.sampled_from([BUILTINS[name] for name in ("<", ">", "compare", "<=")]),
 }  # fmt: skip
 
 
@@ -152,6 +150,8 @@ RECORDED = {
 
 
 def _strategy(code: str) -> Any:
+    if code == "a":
+        return st.sampled_from([RECORDED["0"][-1], *(BUILTINS[name] for name in ("+", "vector", "str", "max", "get"))])
     if code not in "0123":
         return PLAIN[code]
     made = [BUILTINS[name] for name in BUILTINS_OF[code]]
@@ -189,7 +189,8 @@ def _for_guest(argument: Value) -> Value:
     return argument.in_guest if isinstance(argument, Recorded) else argument
 
 
-CASES = sorted(NATIVES)
+MAKING = {"partial", "complement", "constantly", "comp", "juxt"}
+CASES = sorted(case for case in NATIVES if case[0] not in MAKING)
 ODD = VALUES | SEQUENCES | MAPS | st.sampled_from([BUILTINS["inc"], *RECORDED["1"]])
 
 
