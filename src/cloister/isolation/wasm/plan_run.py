@@ -169,7 +169,7 @@ class PlanRun:
         for cell, value in (
             (layout.SP, layout.STACK_START),
             (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH_MAX, min(self._limits.depth_count, 2**31 - 1)),
+            (layout.DEPTH, min(self._limits.depth_count, 2**31 - 1)),
             (layout.VALUE_BYTES, min(self._limits.value_bytes, 2**31 - 1)),
         ):
             memory.write_int(cell, value, _INT32)

@@ -99,16 +99,20 @@ def _call_keyword(g: Generator, keyword: Keyword, arguments: Sequence[core.Node]
 # Functions of the program
 
 
-def leave_depth(g: Generator, less: int = 0) -> None:
-    """Leave the number of open calls where functions that are called as values find it."""
+def leave_depth(g: Generator, more: int = 0) -> None:
+    """Leave how many more calls may be open where functions that are called as values find it."""
     g.w.add(op.i32_const(0))
-    if g.f.depth is None:
-        g.w.add(op.i32_const(-less))
-    else:
-        g.w.get(g.f.depth)
-        if less:
-            g.w.add(op.i32_const(less), op.I32_SUB)
+    push_depth(g)
+    if more:
+        g.w.add(op.i32_const(more), op.I32_ADD)
     g.w.add(op.store("store_i32", DEPTH))
+
+
+def push_depth(g: Generator) -> None:
+    """Push how many more calls may be open."""
+    if g.f.depth is None:
+        raise AssertionError("every function knows how many more calls may be open")
+    g.w.get(g.f.depth)
 
 
 def _call_known(
@@ -127,17 +131,14 @@ def _call_known(
         push_variable(g, callee.variable)
     result = result_rep(g, known)
     is_last = tail and want is result
-    if g.f.depth is None:
-        g.w.add(op.i32_const(1))
-    else:
-        g.w.get(g.f.depth)
-        if not is_last:
-            g.w.add(op.i32_const(1), op.I32_ADD)
+    push_depth(g)
+    if not is_last:
+        g.w.add(op.i32_const(1), op.I32_SUB)
     _push_arguments(g, known, arguments)
     if is_last:
         g.w.restore_stack()
     g.w.collects += 1
-    g.w.allocates += 1
+    g.w.callees.append(direct_symbol(g, known))
     g.w.call(direct_symbol(g, known), tail=is_last)
     return None if is_last else result
 
@@ -196,7 +197,7 @@ def _tail_call(g: Generator, count: int) -> None:
     g.runtime("direct_code", allocates=False)
     g.w.tee(code)
     with g.w.block(op.IF, op.EMPTY):
-        leave_depth(g, less=1)
+        leave_depth(g, more=1)
         g.w.restore_stack()
         for local in given:
             g.w.get(local)

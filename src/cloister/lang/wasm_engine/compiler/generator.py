@@ -61,7 +61,7 @@ class FunctionFrame:
         node: The function; None for the program.
         writer: Its instructions.
         result: How it leaves its value.
-        depth: Local with the number of open calls; None when it is read from its cell.
+        depth: Local that says how many more calls may be open in this one.
         own: Local with the function itself, when it captures anything.
         locals: Local of each variable.
         slots: Where the word of each variable is kept.
