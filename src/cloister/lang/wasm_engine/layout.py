@@ -48,7 +48,7 @@ ROPE: Final = 4
 """+2 u8 bytes per code point of the whole, +4 code points, +8 i32 left, +12 i32 right: a string that is the
 concatenation of two. Right is 0 once it was needed as a whole; left is then that string."""
 KEYWORD: Final = 5
-"""+8 i32 the name, a `STRING` whose hash is known. There may be several of one name."""
+"""+8 i32 the name, a `STRING`. There may be several of one name."""
 SYMBOL: Final = 6
 """As a keyword."""
 VECTOR: Final = 7
