@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Final
 
-from cloister.lang.wasm_engine.binary.module import Module
+from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
 from cloister.lang.wasm_engine.dialect.body import Body
 from cloister.lang.wasm_engine.dialect.callees import Callee, DialectError, Expression
@@ -80,6 +80,11 @@ def translate(
     module.export("table", "table", 0)
     module.export("error", "tag", 0)
     return module
+
+
+def signatures(source: ModuleType) -> dict[str, Signature]:
+    """Return the types of the functions a source defines, by name."""
+    return {each.name: _signature(each, source) for each in _functions(source) if not _is_imported(each)}
 
 
 def _functions(source: ModuleType) -> list[ast.FunctionDef]:
