@@ -24,8 +24,9 @@ NUMERALS = st.from_regex(r"\s?[+-]?[0-9]{0,20}(\.[0-9]{0,8})?(e5)?\s?", fullmatc
 LIKELY = LETTERS | PARTS | PLACES | NUMERALS
 TYPED = {
     "substring": (LETTERS, PLACES, PLACES), "subs": (LETTERS, PLACES, PLACES), "split": (LETTERS, PARTS, PLACES),
-    "replace": (LETTERS, PARTS, PARTS), "string-replace": (LETTERS, PARTS, PARTS), "join": (PARTS, st.lists(ATOMS).map(tuple)),
-    "string-join": (PARTS, st.lists(TEXTS).map(List)), "pad-left": (LETTERS, PLACES, PARTS), "pad-right": (LETTERS, PLACES, PARTS),
+    "replace": (LETTERS, PARTS, PARTS), "string-replace": (LETTERS, PARTS, PARTS),
+    "join": (PARTS, st.lists(ATOMS).map(tuple)), "string-join": (PARTS, st.lists(TEXTS).map(List)),
+    "pad-left": (LETTERS, PLACES, PARTS), "pad-right": (LETTERS, PLACES, PARTS),
     "string-repeat": (LETTERS, PLACES), "index-of": (LETTERS, PARTS, PLACES), "last-index-of": (LETTERS, PARTS),
     "char": (st.integers(-1, 0x110001),), "char-code": (st.characters(),), "int": (NUMERALS | NUMBERS,),
     "float": (NUMERALS | NUMBERS,), "parse-int": (NUMERALS | NUMBERS,), "parse-float": (NUMERALS | NUMBERS,),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
+from cloister.lang.wasm_engine.dialect.callees import Callee, DialectError, Expression
 from cloister.lang.wasm_engine.dialect.instructions import (
     LOADED,
     STORED,
@@ -24,17 +25,8 @@ from cloister.lang.wasm_engine.layout import RAISED
 
 _TYPES: Final = {"i32": I32, "i64": I64, "f64": F64}
 
-
-class DialectError(Exception):
-    """A mistake in a source of the dialect, with its place."""
-
-
-class Callee(NamedTuple):
-    """A function that can be called: its index and types."""
-
-    index: int
-    parameters: tuple[int, ...]
-    results: tuple[int, ...]
+INLINED_DEPTH_MAX: Final = 4
+"""How deep functions are put in place of calls in what was put in place of a call."""
 
 
 class Body:
@@ -64,11 +56,13 @@ class Body:
         self._blocks = 0
         self._loops: list[int] = []
         self._parameters = 0
+        self._inside: list[str] = []
 
     def translate(self, definition: ast.FunctionDef, callee: Callee) -> bytes:
         """Return the instructions of a function, without the last end."""
         self._results = callee.results
         self._parameters = len(callee.parameters)
+        self._inside.append(definition.name)
         for argument, kind in zip(definition.args.args, callee.parameters, strict=True):
             self._variables[argument.arg] = (len(self._variables), kind)
         self._statements(definition.body)
@@ -320,8 +314,26 @@ class Body:
         if callee is None:
             self._fail(node, f"{name} is no function")
         self._arguments(node, arguments, callee.parameters)
-        self._code += op.call(callee.index)
+        if callee.expression is not None and len(self._inside) < INLINED_DEPTH_MAX and name not in self._inside:
+            return self._inline(name, callee, callee.expression)
+        self._code += op.call(callee.number)
         return callee.results[0] if callee.results else None
+
+    def _inline(self, name: str, callee: Callee, expression: Expression) -> int:
+        """Evaluate the expression of a function whose arguments are on the stack."""
+        outside = self._variables, self._constants
+        places = range(self._parameters + len(self.locals), self._parameters + len(self.locals) + len(expression.names))
+        self.locals += callee.parameters
+        for place in reversed(places):
+            self._code += op.local_set(place)
+        self._variables = dict(zip(expression.names, zip(places, callee.parameters, strict=True), strict=True))
+        self._constants = expression.constants
+        self._inside.append(name)
+        if self._expression(expression.value, callee.results[0]) != callee.results[0]:
+            self._fail(expression.value, "the result has another type")
+        self._inside.pop()
+        self._variables, self._constants = outside
+        return callee.results[0]
 
     def _attempt(self, node: ast.expr, arguments: list[ast.expr]) -> int:
         value, cell = arguments

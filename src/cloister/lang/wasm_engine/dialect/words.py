@@ -10,6 +10,7 @@ A module in the dialect is a Python module that is translated and never run. Wha
   A number that stands alone takes the type it is needed in, `i32` when nothing says otherwise;
 * calls of functions of the dialect, of what `imported` declares, and of the words below.
 
+A function that only returns a short expression is put in place of its calls; so those cost nothing.
 A variable has the type of what it is first given. Nothing is checked at run time except what WebAssembly checks.
 This module gives the words types for checkers; calling one in Python is an error.
 """
