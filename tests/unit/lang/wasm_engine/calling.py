@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import wasmtime
 from tests.unit.lang.wasm_engine.harness import Guest
 
 from cloister.lang.python_engine import operations, templates
-from cloister.lang.stdlib.builtin import KeywordLookup, arity_error, arity_text, keyword_get
+from cloister.lang.stdlib.builtin import KeywordLookup, arity_error, arity_text, as_callable, keyword_get
 from cloister.lang.values import Keyword, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.guest_values import GuestFunction
@@ -96,6 +95,7 @@ def _refuse_count(keyword: Keyword, count: int) -> Value:
 
 OPERATIONS: dict[int, Callable[..., Value]] = {
     layout.ASK_CALL: _call,
+    layout.ASK_NOT_CALLABLE: lambda value: as_callable(value, "a call"),
     layout.ASK_WRONG_COUNT: _refuse_count,
     layout.ASK_KEYWORD_GET: keyword_get,
     layout.ASK_CHECK_VECTOR: operations.check_vector,

@@ -62,7 +62,8 @@ COUNTED = {
 }  # fmt: skip
 
 NUMBERS = st.integers(-9, 9)
-ITEMS = st.lists(NUMBERS | KEYWORDS | st.none() | st.booleans(), max_size=6) | st.lists(NUMBERS, min_size=30, max_size=70)
+FEW = st.lists(NUMBERS | KEYWORDS | st.none() | st.booleans(), max_size=6)
+ITEMS = FEW | st.lists(NUMBERS, min_size=30, max_size=70)
 SEQUENCES = ITEMS.map(tuple) | ITEMS.map(List)
 SHARED_KEYS = st.sampled_from([Keyword("a"), Keyword("b"), "a", "b", "", 0, 1, 2, -1, 2**62, *map(Keyword, "cdefghij")])
 
@@ -88,7 +89,8 @@ SORTABLE = st.one_of(
 PLAIN = {
     "s": SEQUENCES, "M": MAPS, "c": SEQUENCES | MAPS, "i": st.integers(-3, 40), "k": SHARED_KEYS | NUMBERS, "v": ATOMS,
     "p": st.lists(SHARED_KEYS, max_size=4).map(tuple), "P": st.tuples(ATOMS, ATOMS), "K": KEY_ROWS,
-    "N": _maps(SHARED_KEYS), "n": NESTED, "o": SORTABLE, "r": st.lists(st.integers(0, 2) | NESTED, max_size=9).map(tuple),
+    "N": _maps(SHARED_KEYS), "n": NESTED, "o": SORTABLE,
+    "r": st.lists(st.integers(0, 2) | NESTED, max_size=9).map(tuple),
     "<": st.sampled_from([BUILTINS[name] for name in ("<", ">", "compare", "<=")]),
 }  # fmt: skip
 
@@ -190,11 +192,11 @@ def both(name: str, count: int, arguments: tuple[Value, ...]) -> tuple[Any, Any]
         if isinstance(function, Recorded):
             function.taken()
     results = []
-    for call, given in (
+    for call, items in (
         (BUILTINS[name], arguments),
-        (lambda *items: GUEST.native(NATIVES[name, count], *items), tuple(map(_for_guest, arguments))),
+        (lambda *given_: GUEST.native(NATIVES[name, count], *given_), tuple(map(_for_guest, arguments))),
     ):
-        kind, content = outcome(call, *given)
+        kind, content = outcome(call, *items)
         calls = [each.taken() for each in arguments if isinstance(each, Recorded)]
         results.append((kind, freely(content) if kind == "value" else content, calls))
     return results[0], results[1]
@@ -245,7 +247,8 @@ def test_functions_that_builtins_make_do_the_same(name: str, data: st.DataObject
     count = data.draw(st.integers(1, most))
     recorded = [RECORDED["1"], RECORDED["0"][-1:]]
     functions = [each for row in recorded for each in row]
-    values = ATOMS if name in {"partial", "constantly"} else st.sampled_from([*functions, BUILTINS["inc"], Keyword("a")])
+    others = st.sampled_from([*functions, BUILTINS["inc"], Keyword("a")])
+    values = ATOMS if name in {"partial", "constantly"} else others
     first = values if name == "constantly" else st.sampled_from([*functions, BUILTINS["vector"], Keyword("a")])
     arguments = (data.draw(first), *[data.draw(values) for _ in range(count - 1)])
     called_with = tuple(data.draw(st.lists(ATOMS | MAPS, max_size=3)))

@@ -114,7 +114,7 @@ def vector_at(value: i64, index: i32) -> i64:
 
 
 def words_of(value: i64) -> i32:
-    """Return the address of all elements next to each other, which nobody may change; copies those of a large vector."""
+    """Return the address of all elements in a row, which nobody may change; those of a large vector are copied."""
     vector = at(value)
     if load_i32(vector + 16) == 0:
         return load_i32(vector + 20) + (load_i32(vector + 8) << 3) + 16
