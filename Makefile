@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
-.PHONY: help demo test check format lint types system-packages lab bench soak explore fuzz docs clean
+.PHONY: help demo test check format lint types system-packages lab bench soak explore differential fuzz docs clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -58,6 +58,9 @@ bench: $(DEV_INSTALLED) ## Measure, beside peers, which it installs; GROUP=sandb
 
 soak: $(DEV_INSTALLED) ## Run RUNS (10000) sandboxes of all kinds and 200 at once, and fail when anything is left of them.
 	@$(BIN)/python -m benchmarks.soak --runs $(or $(RUNS),10000)
+
+differential: $(DEV_INSTALLED) ## Compare the engines on COUNT (100000) generated programs, from seed SEED (1) on, in JOBS (2) processes.
+	@$(BIN)/python -m tests.differential.explore --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
 
 fuzz: $(DEV_INSTALLED) ## Fuzz everything that reads plan text, guided by coverage, for FUZZ_SECONDS (60).
 	@$(BIN)/python scripts/dev_requirements.py fuzz > $(VENV)/fuzz-requirements.txt

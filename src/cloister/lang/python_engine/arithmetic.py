@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from cloister.lang import core
-from cloister.lang.python_engine.generator import Generator, Ranges
+from cloister.lang.python_engine.generator import Generator
+from cloister.lang.python_engine.ranges import result_range
 from cloister.lang.values import INT_MAX, INT_MIN
 
 _COMPARISONS: Final[dict[str, type[ast.cmpop]]] = {
@@ -21,13 +22,8 @@ _COMPARISONS: Final[dict[str, type[ast.cmpop]]] = {
 _OPERATORS: Final[dict[str, type[ast.operator]]] = {"+": ast.Add, "-": ast.Sub, "*": ast.Mult}
 _STEPS: Final = {"inc": ("+", 1), "dec": ("-", 1)}
 
-_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
-_OPPOSITE: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-
 NEAR: Final = 2**30 - 1
 """CPython compares integers up to here, of one digit each, several times faster than larger ones."""
-
-_ANY: Final = (INT_MIN, INT_MAX)
 
 
 def write_arithmetic(g: Generator, name: str, nodes: Sequence[core.Node]) -> ast.expr | None:
@@ -59,7 +55,7 @@ def write_arithmetic(g: Generator, name: str, nodes: Sequence[core.Node]) -> ast
         return g.emit.choose(g.emit.both(*checks), short, _slow(g, fallback, sides)) if checks else short
     result = g.temporary()
     computed = g.emit.walrus(result, g.emit.binary(sides[0], _OPERATORS[name](), sides[1]))
-    near, fits = _fits(g, result, computed, _range(g, name, nodes))
+    near, fits = _fits(g, result, computed, result_range(g.ranges, name, nodes))
     if near is None:
         return (
             g.emit.choose(g.emit.both(*checks), computed.value, _slow(g, fallback, sides)) if checks else computed.value
@@ -107,42 +103,3 @@ def _fits(g: Generator, result: str, computed: ast.expr, reach: tuple[int, int])
         else:
             tests.append(g.emit.between(low, first, high))
     return tests[0], tests[1]
-
-
-# What is known of the size of integers
-
-
-def _range(g: Generator, name: str, nodes: Sequence[core.Node]) -> tuple[int, int]:
-    (low, high), (other_low, other_high) = (_range_of(g, node) for node in nodes)
-    if name == "+":
-        return low + other_low, high + other_high
-    if name == "-":
-        return low - other_high, high - other_low
-    products = [one * other for one in (low, high) for other in (other_low, other_high)]
-    return min(products), max(products)
-
-
-def _range_of(g: Generator, node: core.Node) -> tuple[int, int]:
-    if isinstance(node, core.Const):
-        return node.value, node.value
-    return g.ranges.get(node.variable, _ANY) if isinstance(node, core.Local) else _ANY
-
-
-def narrowed(g: Generator, test: core.Node, *, outcome: bool) -> Ranges:
-    """Return the ranges of integers where a test had an outcome."""
-    match test:
-        case core.Call(callee=core.Global(name=name), arguments=(core.Local() as local, core.Const(value=number))):
-            pass
-        case core.Call(callee=core.Global(name=name), arguments=(core.Const(value=number), core.Local() as local)):
-            name = _MIRRORED.get(name, name)
-        case _:
-            return g.ranges
-    relation = name if outcome else _OPPOSITE.get(name)
-    if type(number) is not int or relation not in _MIRRORED or not g.kinds.is_integer(local):
-        return g.ranges
-    low, high = g.ranges.get(local.variable, _ANY)
-    if relation in {">", ">=", "="}:
-        low = max(low, number + (relation == ">"))
-    if relation in {"<", "<=", "="}:
-        high = min(high, number - (relation == "<"))
-    return {**g.ranges, local.variable: (low, high)}

@@ -8,7 +8,6 @@ other exception is a defect of ours and becomes an `InternalError`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
@@ -17,16 +16,8 @@ from cloister.lang.python_engine.compiler import CompiledCode
 from cloister.lang.python_engine.frames import ENTRY, OUTSIDE
 from cloister.lang.source import Source
 from cloister.lang.stdlib.builtin import arity_error
+from cloister.lang.traces import located
 from cloister.limits import ResourceLimits
-
-FRAMES_MAX: Final = 20
-"""Guest call stack entries an error keeps, innermost first."""
-
-CYCLES: Final = (1, 2, 3)
-"""How many functions that call one another in turn are recognised as a cycle."""
-
-REPEATS_MIN: Final = 2
-"""From so many repetitions on they are counted instead of shown."""
 
 # Python names the function it could not bind arguments to by its qualified name, which starts with ours.
 _ARITY: Final = re.compile(
@@ -109,30 +100,4 @@ class Blame:
             traceback = traceback.tb_next
         if not frames:
             return None, ()
-        lines = []
-        for cycle, repeats in _collapsed(frames[::-1]):
-            lines += [f"{name} at {self._source.span(*generated.places[place])}" for name, place in cycle]
-            if repeats:
-                what = "the same" if len(cycle) == 1 else f"the same {len(cycle)} lines"
-                lines.append(f"\N{HORIZONTAL ELLIPSIS} {what} {repeats} more times")
-        return self._source.span(*generated.places[frames[-1][1]]), tuple(lines)
-
-
-def _collapsed(frames: list[tuple[str, int]]) -> Iterator[tuple[list[tuple[str, int]], int]]:
-    """Yield the first frames, alone or as a cycle of functions that call one another, and how often they repeat."""
-    at = shown = 0
-    while at < len(frames) and shown < FRAMES_MAX:
-        size, repeats = max(((size, _repeats(frames, at, size)) for size in CYCLES), key=lambda cycle: cycle[1])
-        if repeats < REPEATS_MIN:
-            size, repeats = 1, 0
-        yield frames[at : at + size], repeats
-        at += size * (repeats + 1)
-        shown += size
-
-
-def _repeats(frames: list[tuple[str, int]], at: int, size: int) -> int:
-    """Return how often the `size` frames at a place follow once more."""
-    end = at + size
-    while end < len(frames) and frames[end] == frames[end - size]:
-        end += 1
-    return (end - at) // size - 1
+        return located(frames[::-1], generated.places, self._source)

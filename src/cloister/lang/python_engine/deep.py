@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -79,20 +79,40 @@ class DeepThread(Generic[T]):
             InternalError: `internal.thread` when no thread can be started.
         """
         wanted = FRAMES_SPARE + depth_count * (FRAMES_PER_CALL + max(0, bodies_count - 1))
-        context = contextvars.copy_context()
         for stack_bytes in _stack_sizes(wanted * BYTES_PER_FRAME):
-            thread = threading.Thread(target=context.run, args=(self._body, function), daemon=True)
             with _recursion_limit(min(wanted, stack_bytes // BYTES_PER_FRAME)):
-                if _started(thread, stack_bytes):
-                    self._serve()
-                    thread.join()
-                    break
-        else:
-            raise InternalError(
-                "no thread could be started to run the program",
-                code="internal.thread",
-                hint="allow this process more threads or address space",
-            )
+                if self._has_run(function, stack_bytes):
+                    return self._outcome()
+        raise no_thread()
+
+    def run_on_stack(self, function: Callable[[], T], stack_bytes: int, frames_count: int = 0) -> T:
+        """Run a function that enters other machine code than Python's, on a stack of that size, and return its result.
+
+        Args:
+            function: What to run.
+            stack_bytes: Size of its thread's stack; never less.
+            frames_count: How many Python frames it has room for, when more than Python allows by itself.
+
+        Raises:
+            BaseException: Whatever the function raises.
+            InternalError: `internal.thread` when no such thread can be started.
+        """
+        with _recursion_limit(frames_count):
+            if not self._has_run(function, stack_bytes):
+                raise no_thread()
+        return self._outcome()
+
+    def _has_run(self, function: Callable[[], T], stack_bytes: int) -> bool:
+        """Run a function and wait for its end; return False when there is no thread with that stack to run it on."""
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(self._body, function), daemon=True)
+        if not _started(thread, stack_bytes):
+            return False
+        self._serve()
+        thread.join()
+        return True
+
+    def _outcome(self) -> T:
         if self._error is not None:
             raise self._error
         return self._value[0]
@@ -123,6 +143,15 @@ class DeepThread(Generic[T]):
                 reply.put((None, error))
         if interrupted is not None:
             raise interrupted
+
+
+def no_thread() -> InternalError:
+    """Return the error for a machine that has no room for another thread."""
+    return InternalError(
+        "no thread could be started to run the program",
+        code="internal.thread",
+        hint="allow this process more threads or address space",
+    )
 
 
 def _stack_sizes(needed_bytes: int) -> list[int]:

@@ -13,14 +13,11 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from cloister.errors import (
     CloisterError,
-    DeniedError,
     GuestError,
-    InputError,
-    ProviderError,
-    quoted,
 )
 from cloister.lang.bounds import check_crossing
-from cloister.lang.host import Host, StepOptions
+from cloister.lang.host import Host
+from cloister.lang.passage import CATCHABLE, HostFunctionValue, Passage
 from cloister.lang.python_engine import operations
 from cloister.lang.python_engine.blame import Blame
 from cloister.lang.python_engine.budget import RunBudget
@@ -30,16 +27,11 @@ from cloister.lang.python_engine.expressions import OPERATIONS
 from cloister.lang.python_engine.frames import ENTRY
 from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import SLOT_BYTES, install, uninstall
-from cloister.lang.stdlib.builtin import as_callable, keyword_get, type_error
+from cloister.lang.stdlib.builtin import as_callable, keyword_get
 from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.values import Function, Keyword, Map, Symbol, Value
+from cloister.lang.values import Function, Map, Value
 from cloister.lang.wide_map import map_of
 from cloister.limits import ResourceLimits
-
-CATCHABLE: Final = (GuestError, DeniedError, ProviderError, InputError)
-"""What `try` can catch. Limits, audit failures and our own defects end the run."""
-
-_NO_HINTS: Final = Map()
 
 _T = TypeVar("_T")
 
@@ -68,7 +60,7 @@ class Run:
         budget: What it may still spend; counted from before its code was generated.
     """
 
-    __slots__ = ("_blame", "_budget", "_code", "_hints", "_hints_told", "_host", "_inputs", "_limits", "_thread")
+    __slots__ = ("_blame", "_budget", "_code", "_limits", "_passage", "_thread")
 
     def __init__(
         self,
@@ -81,13 +73,11 @@ class Run:
         budget: RunBudget,
     ) -> None:
         self._code = code
-        self._host = host
         self._limits = limits
-        self._inputs = inputs
         self._budget = budget
         self._blame = Blame(code, source, limits)
         self._thread: DeepThread[Value] | None = None
-        self._hints = self._hints_told = _NO_HINTS
+        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller)
 
     def execute(self) -> Outcome:
         """Run the program to its end: where the caller stands when calls cannot nest, else on a thread with room.
@@ -142,26 +132,6 @@ class Run:
 
     # Called by compiled code
 
-    def call_host(self, capability: Value, arguments: tuple[Value, ...]) -> Value:
-        """Pass a `call` to the host, on the caller's thread."""
-        name = capability.name if isinstance(capability, Keyword) else capability
-        if not isinstance(name, str):
-            raise type_error("call", "keyword or string", capability, "the first argument is the capability id")
-        crossing = check_crossing(arguments, self._limits)
-        return self._on_host(lambda: self._host_call(name, crossing))
-
-    def _host_call(self, name: str, arguments: tuple[Value, ...]) -> Value:
-        if self._hints_told is not self._hints:
-            self._host.hints_changed(self._hints)
-            self._hints_told = self._hints
-        return self._host.call(name, arguments)
-
-    def _on_host(self, action: Callable[[], _T]) -> _T:
-        self._budget.look()
-        result = self._on_caller(action)
-        self._budget.look()  # a long call may have used up the time
-        return result
-
     def _on_caller(self, action: Callable[[], _T]) -> _T:
         if self._thread is None:
             inner = install(None)  # what a host does for itself is not charged to the program
@@ -172,16 +142,6 @@ class Run:
         result: _T = self._thread.on_caller(action)
         return result
 
-    def _input(self, name: str, required: bool) -> Value:
-        if name in self._inputs:
-            return self._inputs[name]
-        if not required:
-            return None
-        shown = quoted(name, 60)
-        message = f"Undefined symbol: the input {shown} was not given to this run"
-        hint = f"pass it with --input {shown}=..., or read it with (get :{shown}) to get nil"
-        raise GuestError(message, kind="UndefinedSymbol", code="guest.input", hint=hint)
-
     def _too_long(self) -> None:
         self._budget.charge_value_bytes(self._limits.value_bytes + SLOT_BYTES)
 
@@ -191,70 +151,32 @@ class Run:
             return explained
         raise explained from None
 
-    def _context_get(self, key: Value) -> Value:
-        name = key.name if isinstance(key, (Keyword, Symbol)) else key
-        if not isinstance(name, str):
-            raise type_error("context/get", "keyword or string", key, "the argument is the name of an input")
-        return self._input(name, False)
-
-    def _hinted(self, hints: dict[str, Value]) -> Map:
-        crossing = check_crossing(tuple(hints.values()), self._limits)
-        outer = self._hints
-        self._hints = Map(outer | dict(zip(hints, crossing, strict=True)))
-        return outer
-
-    def _unhinted(self, outer: Map) -> None:
-        self._hints = outer
-
     def _unhinted_failed(self, outer: Map, error: Exception) -> CloisterError:
-        self._hints = outer
+        self._passage.unhinted(outer)
         return self._blame.explain(error)
-
-    def _step_started(self, name: Value, options: StepOptions) -> str:
-        if not isinstance(name, str):
-            raise type_error("step", "string", name, "the first argument is the name of the step")
-        self._on_host(lambda: self._host.step_started(name, options))
-        return name
-
-    def _step_ended(self, name: str) -> None:
-        self._on_host(lambda: self._host.step_ended(name, None))
 
     def _step_failed(self, name: str, error: Exception) -> CloisterError:
         explained = self._blame.explain(error)
-        self._on_caller(lambda: self._host.step_ended(name, explained))
+        self._passage.step_failed(name, explained)
         return explained
 
     # What each global that belongs to one run is
     _OWN: ClassVar[dict[str, Callable[[Run], Any]]] = {
         "B": lambda self: self._budget,
         "L": lambda self: max(1, self._limits.value_bytes // SLOT_BYTES),
-        "r_host_call": lambda self: _HostCall(self),  # noqa: PLW0108 - the class stands below
-        "r_input": lambda self: self._input,
+        "r_host_call": lambda self: HostFunctionValue(self._passage),
+        "r_input": lambda self: self._passage.input,
         "r_look": lambda self: self._budget.more,
         "r_too_long": lambda self: self._too_long,
         "r_caught": lambda self: self._caught,
-        "r_context_get": lambda self: self._context_get,
-        "r_hinted": lambda self: self._hinted,
-        "r_unhinted": lambda self: self._unhinted,
+        "r_context_get": lambda self: self._passage.context_get,
+        "r_hinted": lambda self: self._passage.hinted,
+        "r_unhinted": lambda self: self._passage.unhinted,
         "r_unhinted_failed": lambda self: self._unhinted_failed,
-        "r_step_started": lambda self: self._step_started,
-        "r_step_ended": lambda self: self._step_ended,
+        "r_step_started": lambda self: self._passage.step_started,
+        "r_step_ended": lambda self: self._passage.step_ended,
         "r_step_failed": lambda self: self._step_failed,
     }
-
-
-class _HostCall(Function):
-    """`call` as a function value."""
-
-    __slots__ = ("_run",)
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def __call__(self, *arguments: Value) -> Value:
-        if not arguments:
-            raise GuestError("Arity mismatch in call: expected at least 1, got 0", kind="ArityMismatch")
-        return self._run.call_host(arguments[0], arguments[1:])
 
 
 _SHARED: Final[dict[str, Any]] = {

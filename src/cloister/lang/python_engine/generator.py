@@ -31,10 +31,8 @@ from cloister.lang.python_engine.frames import (
 )
 from cloister.lang.python_engine.functions import Functions
 from cloister.lang.python_engine.kinds import Kinds
+from cloister.lang.python_engine.ranges import Ranges
 from cloister.lang.values import Value
-
-Ranges: TypeAlias = dict[core.Variable, tuple[int, int]]
-"""The smallest and largest integer that variables can hold, as far as tests passed so far tell."""
 
 ExpressionWriter: TypeAlias = "Callable[[Generator, core.Node], ast.expr]"
 StatementWriter: TypeAlias = "Callable[[Generator, core.Node, Destination], None]"

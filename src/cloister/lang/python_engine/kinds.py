@@ -30,8 +30,9 @@ class Kind(IntFlag):
     BOOLEAN = 2
     NIL = 4
     OTHER = 8
-    NUMBER = 9
-    ANY = 15
+    FLOAT = 16
+    NUMBER = 17
+    ANY = 31
 
 
 # Plain numbers in the hot loops: operations on members of an IntFlag are many times slower.
@@ -40,6 +41,7 @@ _INTEGER: Final = Kind.INTEGER.value
 _BOOLEAN: Final = Kind.BOOLEAN.value
 _NIL: Final = Kind.NIL.value
 _OTHER: Final = Kind.OTHER.value
+_FLOAT: Final = Kind.FLOAT.value
 _NUMBER: Final = Kind.NUMBER.value
 _ANY: Final = Kind.ANY.value
 
@@ -48,15 +50,18 @@ _BOOLEAN_BUILTINS: Final = frozenset({
     "vector?", "list?", "keyword?", "symbol?", "fn?", "empty?", "contains?", "even?", "odd?", "zero?", "pos?", "neg?",
     "starts-with?", "string-contains",
 })  # fmt: skip
-_INTEGER_BUILTINS: Final = frozenset({"+", "-", "*", "inc", "dec", "mod"})
-"""Builtins that give an integer, or fail, whenever all their arguments are integers; a number otherwise."""
+_NUMBER_BUILTINS: Final = frozenset({"+", "-", "*", "inc", "dec", "mod", "rem", "abs"})
+"""Builtins that give an integer when all their arguments are integers, a float when one is a float, or fail."""
 
 _OPERATIONS: Final = {
     core.Operation.HAS_KEY: _BOOLEAN, core.Operation.SAME: _BOOLEAN, core.Operation.HAS_CONTENT: _BOOLEAN,
     core.Operation.NEXT_TURN: _INTEGER, core.Operation.THROW: _NEVER, core.Operation.NO_MATCH: _NEVER,
 }  # fmt: skip
 
-_OF_CONSTANT: Final[Mapping[type[Any], int]] = {int: _INTEGER, bool: _BOOLEAN, type(None): _NIL}
+_OF_CONSTANT: Final[Mapping[type[Any], int]] = {int: _INTEGER, bool: _BOOLEAN, type(None): _NIL, float: _FLOAT}
+
+
+_CASTS: Final = {TypeKind.INT: _INTEGER, TypeKind.FLOAT: _NUMBER, TypeKind.NUMBER: _NUMBER, TypeKind.BOOL: _BOOLEAN}
 
 
 class Kinds:
@@ -74,6 +79,7 @@ class Kinds:
         self._nodes: dict[int, int] = {}
         self._loops: list[core.Loop] = []
         self._changed = False
+        self._is_complete = False
         if functions.bound:  # else nothing is worth knowing but what literals say of themselves
             self._infer(program)
 
@@ -85,6 +91,18 @@ class Kinds:
         """Say whether a node always gives true or false, when it gives anything."""
         return self._nodes.get(id(node)) == _BOOLEAN
 
+    def of(self, node: core.Node) -> Kind:
+        """Return every kind of value a node can give."""
+        return Kind(self._nodes.get(id(node), _ANY))
+
+    def of_variable(self, variable: core.Variable) -> Kind:
+        """Return every kind of value a variable can hold once it is assigned."""
+        return Kind(self._variables.get(variable, _ANY)) if self._is_complete else Kind.ANY
+
+    def of_result(self, function: core.Lambda) -> Kind:
+        """Return every kind of value a function can give."""
+        return Kind(self._results.get(id(function), _ANY)) if self._is_complete else Kind.ANY
+
     def may_be_integer(self, node: core.Node) -> bool:
         """Say whether checking for an integer is worth the while."""
         return self._nodes.get(id(node), _ANY) & _INTEGER != 0
@@ -95,6 +113,7 @@ class Kinds:
             self._changed = False
             self._visit(program)
             if not self._changed:
+                self._is_complete = True
                 return
         self._nodes.clear()  # unfinished answers are too small, and so unsound
 
@@ -193,11 +212,13 @@ class Kinds:
             return _NEVER
         if name in _BOOLEAN_BUILTINS:
             return _BOOLEAN
-        if name not in _INTEGER_BUILTINS:
+        if name not in _NUMBER_BUILTINS:
             return _INTEGER if name == "count" else _ANY
         if _NEVER in given:
             return _NEVER
-        return _INTEGER if all(kind == _INTEGER for kind in given) else _NUMBER
+        if all(kind == _INTEGER for kind in given):
+            return _INTEGER
+        return _FLOAT if _FLOAT in given else _NUMBER
 
     def _intrinsic(self, node: core.Intrinsic) -> int:
         self._union(node.arguments)
@@ -249,8 +270,7 @@ class Kinds:
 
     def _cast(self, node: core.Cast) -> int:
         kind = self._visit(node.value)
-        is_integer = isinstance(node.annotation, Primitive) and node.annotation.kind is TypeKind.INT
-        return kind & _INTEGER if is_integer else kind
+        return kind & _CASTS.get(node.annotation.kind, _ANY) if isinstance(node.annotation, Primitive) else kind
 
     def _has_type(self, node: core.HasType) -> int:
         self._visit(node.value)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 
 from cloister.lang import core
-from cloister.lang.python_engine.arithmetic import narrowed
 from cloister.lang.python_engine.calls import write_hoisted, write_lambda
 from cloister.lang.python_engine.frames import DROP, Destination, LoopFrame
 from cloister.lang.python_engine.generator import STATEMENTS, Generator, variable_name
+from cloister.lang.python_engine.ranges import narrowed
 
 
 def _let(g: Generator, node: core.Let, to: Destination) -> None:
@@ -46,14 +46,14 @@ def _branch(g: Generator, node: core.Branch, to: Destination) -> None:
     for test, body in node.clauses:
         with g.at(test):
             condition = g.test(test)
-            before, g.ranges = g.ranges, narrowed(g, test, outcome=True)
+            before, g.ranges = g.ranges, narrowed(g.kinds, g.ranges, test, outcome=True)
             with g.new_block() as then:
                 g.deliver(body, to)
             g.ranges = before
             statement = g.emit.when(condition, then)
             g.add(statement)
         g.block = statement.orelse
-        g.ranges = narrowed(g, test, outcome=False)
+        g.ranges = narrowed(g.kinds, g.ranges, test, outcome=False)
     g.deliver(node.otherwise, to)
     g.ranges = ranges
     if not g.block:

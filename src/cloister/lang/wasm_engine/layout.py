@@ -109,8 +109,7 @@ SP: Final = 8
 SP_MAX: Final = 12
 """Where that stack ends."""
 DEPTH: Final = 16
-"""How many calls are open, as far as functions that are called as values are concerned."""
-DEPTH_MAX: Final = 20
+"""How many more calls may be open in whoever calls, as far as functions that are called as values are concerned."""
 CATCHERS: Final = 24
 """How many `try` are open that may catch; with none, the host ends the run instead of raising."""
 COLLECT: Final = 28
@@ -223,3 +222,39 @@ CROSS_ERROR: Final = 13
 
 CROSS_DEPTH_MAX: Final = 2000
 """Deepest nesting of what crosses to a builtin."""
+
+CODE_START: Final = 1024
+"""Index in the table of functions from which the plan's functions are; the runtime's own are before it."""
+
+# What plans ask
+
+ASK_INPUT: Final = -40
+"""[name, whether it is required]: the value of an input."""
+ASK_CONTEXT_GET: Final = -41
+"""[name]: the value of an input, nil when there is none."""
+ASK_STEP_STARTED: Final = -42
+"""[name, number of its options among the plan's objects]: tell that a step begins."""
+ASK_STEP_ENDED: Final = -43
+"""[]: tell that the innermost step ended well."""
+ASK_STEP_FAILED: Final = -44
+"""[error]: tell that the innermost step ended with an error."""
+ASK_HINTED: Final = -45
+"""[name, value, ...]: put hints in force from here on."""
+ASK_UNHINTED: Final = -46
+"""[]: end the last hints."""
+ASK_HAS_TYPE: Final = -47
+"""[number of a type among the plan's objects, value]: whether the value has the type."""
+ASK_REFUSE: Final = -48
+"""[number of a type, subject, value]: raise that the value does not have the type."""
+ASK_UNDEFINED: Final = -49
+"""[name]: raise that it was read before it was assigned."""
+ASK_CAPABILITY: Final = -50
+"""[capability, arguments ...]: call a capability whose id is computed."""
+ASK_CONSTANT: Final = -51
+"""[number among the plan's objects]: the constant itself, which is too large to be static."""
+ASK_TURNS: Final = -52
+"""[value]: raise that `dotimes` was given what is no integer."""
+ASK_NO_MATCH: Final = -53
+"""[value]: raise that no clause took it."""
+ASK_NEXT_TURN: Final = -54
+"""[integer]: the number of the next turn of `step-loop`."""

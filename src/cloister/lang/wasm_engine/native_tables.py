@@ -13,13 +13,14 @@ from typing import Final
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import Module
 from cloister.lang.wasm_engine.binary.opcodes import I64
-from cloister.lang.wasm_engine.layout import BUILTIN_NAMES, NATIVE_CODE, NATIVE_COUNTS
+from cloister.lang.wasm_engine.layout import BUILTIN_NAMES, CODE_START, NATIVE_CODE, NATIVE_COUNTS
 from cloister.lang.wasm_engine.runtime import (
     natives_higher_order,
     natives_maps,
     natives_numbers,
     natives_predicates,
     natives_sequences,
+    natives_text,
     natives_values,
 )
 from cloister.lang.wasm_engine.runtime.native import Native
@@ -31,6 +32,7 @@ _TABLES: Final = (
     natives_maps.NATIVES,
     natives_higher_order.NATIVES,
     natives_values.NATIVES,
+    natives_text.NATIVES,
 )
 
 _BOXES: Final = {"c": "boolean", "i": "box_integer", "f": "box_float"}
@@ -69,7 +71,9 @@ def add_table(module: Module) -> None:
             reached = _front(module, indexes, native) if native and is_reached else indexes[f"ask_builtin{count}"]
             module.table_start.append(reached)
     module.table_start.extend(indexes[name] for name in MADE_FUNCTIONS)
-    module.table = (NATIVE_CODE + len(module.table_start), None)
+    if NATIVE_CODE + len(module.table_start) > CODE_START:
+        raise ValueError("the runtime has more functions in its table than there is room for")
+    module.table = (CODE_START, None)
 
 
 def _front(module: Module, indexes: dict[str, int], native: Native) -> int:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Final
 
-from cloister.lang.wasm_engine.dialect.translator import translate
+from cloister.lang.wasm_engine.binary.module import Signature
+from cloister.lang.wasm_engine.dialect.translator import signatures, translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
 from cloister.lang.wasm_engine.native_tables import add_table
 from cloister.lang.wasm_engine.runtime import (
@@ -20,6 +23,7 @@ from cloister.lang.wasm_engine.runtime import (
     crossing_in,
     crossing_out,
     cutting,
+    display,
     entries,
     equality,
     fallback,
@@ -40,6 +44,7 @@ from cloister.lang.wasm_engine.runtime import (
     numbers,
     ordering,
     patterns,
+    plan_support,
     predicates,
     prefixes,
     rounding,
@@ -47,7 +52,12 @@ from cloister.lang.wasm_engine.runtime import (
     sequences,
     sorting,
     stack,
+    text_building,
+    text_case,
+    text_cutting,
+    text_numbers,
     text_parts,
+    text_search,
     texts,
     updates,
     values,
@@ -58,47 +68,54 @@ from cloister.lang.wasm_engine.runtime import (
 )
 
 SOURCES: Final[tuple[ModuleType, ...]] = (
-    host,
-    memory,
-    marking,
-    collector,
     base,
-    stack,
-    scratch,
-    hashing,
-    texts,
-    vectors,
-    vector_growth,
-    vector_views,
-    keys,
-    wide_maps,
-    maps,
-    map_changes,
-    crossing_out,
+    calls,
+    collector,
     crossing_in,
+    crossing_out,
+    cutting,
+    display,
+    entries,
+    equality,
     fallback,
+    folding,
+    gathering,
+    hashing,
+    higher_order,
+    host,
+    keys,
+    kinds,
+    lookups,
+    made_functions,
+    map_changes,
+    maps,
+    marking,
+    memory,
+    names,
     numbers,
     ordering,
-    rounding,
-    equality,
-    text_parts,
-    values,
-    calls,
-    predicates,
-    kinds,
-    names,
-    sequences,
-    cutting,
-    lookups,
-    entries,
-    higher_order,
-    folding,
-    prefixes,
-    updates,
-    gathering,
-    sorting,
-    made_functions,
     patterns,
+    plan_support,
+    predicates,
+    prefixes,
+    rounding,
+    scratch,
+    sequences,
+    sorting,
+    stack,
+    text_building,
+    text_case,
+    text_cutting,
+    text_numbers,
+    text_parts,
+    text_search,
+    texts,
+    updates,
+    values,
+    vector_growth,
+    vector_views,
+    vectors,
+    wide_maps,
 )
 """Everything in the dialect; no two functions in it have the same name."""
 
@@ -109,6 +126,12 @@ def runtime_module() -> bytes:
     module = translate("runtime", SOURCES, exported, pages_min=STATIC_START // PAGE)
     add_table(module)
     return module.encode()
+
+
+@lru_cache(maxsize=1)
+def runtime_signatures() -> Mapping[str, Signature]:
+    """Return the types of every function the runtime exports, by name."""
+    return {name: found for source in SOURCES if source is not host for name, found in signatures(source).items()}
 
 
 def _defined(source: ModuleType) -> list[str]:

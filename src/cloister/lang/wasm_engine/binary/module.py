@@ -55,6 +55,7 @@ class Module:
         name: For traces.
 
     Attributes:
+        imports: Module and name of everything it imports, in order.
         table_start: Functions that its own table has from index 1 on.
         table_elements: Functions that code of its own puts into a table.
     """
@@ -72,6 +73,7 @@ class Module:
         self.tag: int | None = None
         self.globals: list[bytes] = []
         self.imported_count = 0
+        self.imports: list[tuple[str, str]] = []
         self._types: dict[Signature, int] = {}
         self._imports: list[bytes] = []
         self._import_names: list[str] = []
@@ -85,23 +87,27 @@ class Module:
         if self.functions:
             raise ValueError("imports come before functions")
         kind = _FUNCTION + unsigned(self.type_index(parameters, results))
-        self._imports.append(text(module) + text(name) + kind)
+        self._add_import(module, name, kind)
         self._import_names.append(name)
         self.imported_count += 1
         return self.imported_count - 1
 
     def import_memory(self, module: str, name: str, pages_min: int) -> None:
         """Import the memory."""
-        self._imports.append(text(module) + text(name) + _MEMORY + _limits(pages_min, None))
+        self._add_import(module, name, _MEMORY + _limits(pages_min, None))
 
     def import_table(self, module: str, name: str, elements_min: int) -> None:
         """Import the table of functions."""
-        self._imports.append(text(module) + text(name) + _TABLE + b"\x70" + _limits(elements_min, None))
+        self._add_import(module, name, _TABLE + b"\x70" + _limits(elements_min, None))
 
     def import_tag(self, module: str, name: str, parameters: tuple[int, ...]) -> None:
         """Import the tag of exceptions."""
         index = self.type_index(parameters, ())
-        self._imports.append(text(module) + text(name) + _TAG + b"\x00" + unsigned(index))
+        self._add_import(module, name, _TAG + b"\x00" + unsigned(index))
+
+    def _add_import(self, module: str, name: str, kind: bytes) -> None:
+        self.imports.append((module, name))
+        self._imports.append(text(module) + text(name) + kind)
 
     def add_function(self, name: str, parameters: tuple[int, ...], results: tuple[int, ...]) -> tuple[int, Function]:
         """Declare a function; its body is filled in later. Returns its index and itself."""

@@ -20,6 +20,7 @@ from cloister.lang.wasm_engine.dialect.instructions import (
     constant,
     operation,
 )
+from cloister.lang.wasm_engine.layout import RAISED
 
 _TYPES: Final = {"i32": I32, "i64": I64, "f64": F64}
 
@@ -249,7 +250,7 @@ class Body:
             return LOADED[name]
         if name in WORDS:
             return WORDS[name].result
-        if name in self._invokes:
+        if name in self._invokes or name == "attempt":
             return I64
         callee = self._callees.get(name)
         return callee.results[0] if callee and callee.results else None
@@ -313,12 +314,27 @@ class Body:
             return word.result
         if name in self._invokes:
             return self._invoke(node, name, arguments)
+        if name == "attempt":
+            return self._attempt(node, arguments)
         callee = self._callees.get(name)
         if callee is None:
             self._fail(node, f"{name} is no function")
         self._arguments(node, arguments, callee.parameters)
         self._code += op.call(callee.index)
         return callee.results[0] if callee.results else None
+
+    def _attempt(self, node: ast.expr, arguments: list[ast.expr]) -> int:
+        value, cell = arguments
+        error = self._variable(f"error {len(self.locals)}", I64)
+        result = bytes((I64,))
+        self._code += op.BLOCK + result + op.BLOCK + result
+        self._code += op.TRY_TABLE + result + b"\x01\x00\x00\x00"  # one clause: the only tag, to the inner block
+        if self._expression(value, I64) != I64:
+            self._fail(node, "what is attempted gives an i64")
+        self._code += op.END + op.BR + unsigned(1) + op.END + op.local_set(error)
+        offset = self._address(cell)
+        self._code += op.local_get(error) + op.store("store_i64", offset) + op.i64_const(RAISED) + op.END
+        return I64
 
     def _invoke(self, node: ast.expr, name: str, arguments: list[ast.expr]) -> int:
         self._arguments(node, arguments[1:], (I64,) * (len(arguments) - 1))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Final
 
-from cloister.lang.wasm_engine.binary.module import Module
+from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
 from cloister.lang.wasm_engine.dialect.body import Body, Callee, DialectError
 from cloister.lang.wasm_engine.dialect.instructions import INVOKED_MAX
@@ -68,6 +68,11 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
     module.export("table", "table", 0)
     module.export("error", "tag", 0)
     return module
+
+
+def signatures(source: ModuleType) -> dict[str, Signature]:
+    """Return the types of the functions a source defines, by name."""
+    return {each.name: _signature(each, source) for each in _functions(source) if not _is_imported(each)}
 
 
 def _functions(source: ModuleType) -> list[ast.FunctionDef]:

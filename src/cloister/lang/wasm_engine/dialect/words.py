@@ -245,6 +245,14 @@ def throw_error(error: i64) -> NoReturn:
     _not_here(error)
 
 
+def attempt(value: i64, cell: i32) -> i64:
+    """Return what a call gives; when it throws, keep the error value in a cell and return `layout.RAISED`.
+
+    The first operand is the call itself.
+    """
+    _not_here(value, cell)
+
+
 def invoke0(code: i32, closure: i64) -> i64:
     """Call the function of the table at `code` with a closure and no arguments."""
     _not_here(code, closure)

@@ -1,0 +1,225 @@
+"""Engines: what WebAssembly is allowed to be, how it becomes machine code, and the clock that interrupts it.
+
+Owns the settings of wasmtime, which no input decides: some of them end the whole process when they are wrong. Compiles
+what others have bounded: `modules` decides where, since the time that compiling takes has no bound of its own. Text
+and code of guests are not trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from cloister.errors import InputError, ProviderError, quoted
+from cloister.isolation.wasm.binding import binding
+from cloister.limits import MIB
+
+TICK_MS: Final = 10
+"""How often guests are asked whether their time is over."""
+STACK_BYTES: Final = 64 * MIB
+STACK_SPARE_BYTES: Final = 16 * MIB
+"""What the thread of a guest has beyond the guest's stack, for the host's functions that it calls. Without it a deep
+guest would end the process instead of itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What differs between engines.
+
+    Attributes:
+        stack_bytes: Native stack of a guest; address space only, until used.
+        is_parallel: Whether several threads compile. They stay for as long as the process lives.
+        has_components: Whether components are read, too.
+    """
+
+    stack_bytes: int = STACK_BYTES
+    is_parallel: bool = False
+    has_components: bool = False
+
+
+class Engine:
+    """One configured wasmtime. May be used by several threads at once.
+
+    Args:
+        settings: What is not the same for every engine.
+
+    Raises:
+        ProviderUnavailable: wasmtime is not installed.
+    """
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        self.settings = settings or EngineSettings()
+        self.raw: Any = binding().api.Engine(_config(self.settings))
+        self._ticker = Ticker(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Engine({self.settings!r}, {self._ticker!r})"
+
+    @property
+    def thread_stack_bytes(self) -> int:
+        """The stack that a thread needs before it may run a guest of this engine. Less would end the process."""
+        return self.settings.stack_bytes + STACK_SPARE_BYTES
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides whether compiled code fits: version and settings."""
+        facts = f"{binding().version}\n{sorted(asdict(self.settings).items())}\n{sorted(_FEATURES.items())}"
+        return hashlib.sha256(facts.encode("utf-8")).hexdigest()
+
+    def compile(self, wasm: bytes) -> Module:
+        """Make machine code of a module.
+
+        Args:
+            wasm: A binary module whose size somebody has bounded: hostile ones of a few hundred kilobytes take minutes.
+
+        Raises:
+            InputError: `input.wasm`: it is not valid, or uses what is switched off.
+        """
+        try:
+            return Module(binding().api.Module(self.raw, wasm))
+        except binding().api.WasmtimeError as error:
+            raise not_a_module(str(error)) from error
+
+    def load(self, code: bytes) -> Module:
+        """Take machine code that an engine with this fingerprint made.
+
+        Args:
+            code: What `Module.serialize` returned. It is run as it is: pass nothing that was not authenticated.
+
+        Raises:
+            ProviderError: `provider.wasm-code`: another wasmtime made it, or for another processor.
+        """
+        try:
+            return Module(binding().api.Module.deserialize(self.raw, code))
+        except binding().api.WasmtimeError as error:
+            raise ProviderError(
+                f"compiled code does not fit this wasmtime: {quoted(str(error), 300)}", code="provider.wasm-code"
+            ) from error
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Keep the clock going that interrupts guests; without it none of them ends in time."""
+        with self._ticker.running():
+            yield
+
+    def close(self) -> None:
+        """End the clock. Idempotent."""
+        self._ticker.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module as machine code, for any number of stores of its engine."""
+
+    raw: Any
+
+    def serialize(self) -> bytes:
+        """Return the machine code, for `Engine.load` of an engine with the same fingerprint."""
+        return bytes(self.raw.serialize())
+
+
+_FEATURES: Final = {
+    "consume_fuel": True,
+    "epoch_interruption": True,
+    "wasm_exceptions": True,
+    "wasm_tail_call": True,
+    "wasm_wide_arithmetic": True,
+    "wasm_simd": True,
+    "wasm_bulk_memory": True,
+    "wasm_multi_value": True,
+    "wasm_reference_types": True,
+    # What follows would be room that nothing here bounds, or results that differ from machine to machine
+    "wasm_threads": False,
+    "wasm_memory64": False,
+    "wasm_multi_memory": False,
+    "wasm_gc": False,
+    "wasm_relaxed_simd": False,
+    "wasm_custom_page_sizes": False,
+    "wasm_stack_switching": False,
+    "cranelift_nan_canonicalization": True,
+}
+"""Names are those of `wasmtime.Config` and of `wasmtime_config_*_set`."""
+
+
+def _config(settings: EngineSettings) -> Any:
+    config, ffi = binding().api.Config(), binding().ffi
+    for name, value in _FEATURES.items():
+        getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
+    ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
+    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
+    ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)
+    # First the stack that is never used: wasmtime ends the process when the other one is larger
+    ffi.wasmtime_config_async_stack_size_set(config.ptr(), settings.stack_bytes + STACK_SPARE_BYTES)
+    ffi.wasmtime_config_max_wasm_stack_set(config.ptr(), settings.stack_bytes)
+    return config
+
+
+def not_a_module(reason: str) -> InputError:
+    """Return the error for bytes that are not WebAssembly we run."""
+    return InputError(
+        f"the WebAssembly is not valid here: {quoted(' '.join(reason.split()), 300)}",
+        code="input.wasm",
+        hint="check it with another validator; threads, 64-bit and several memories, and garbage collection are "
+        "switched off",
+    )
+
+
+class Ticker:
+    """The thread that moves an engine's clock on, while anybody needs it.
+
+    Args:
+        engine: wasmtime's engine.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._users_count = 0
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"Ticker({self._users_count} users{', closed' if self._is_closed else ''})"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Move the clock on as long as the block runs.
+
+        Raises:
+            ProviderError: `provider.closed` after `close`.
+        """
+        with self._changed:
+            if self._is_closed:
+                raise ProviderError("the engine is closed", code="provider.closed", hint="create a new provider")
+            self._users_count += 1
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves it behind
+                self._thread = threading.Thread(target=self._tick, name="cloister-wasm-clock", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users_count -= 1
+
+    def _tick(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._users_count or self._is_closed)
+                if self._is_closed and not self._users_count:  # whoever still runs must still end in time
+                    return
+                self._changed.wait(TICK_MS / 1000)
+            self._engine.increment_epoch()
+
+    def close(self) -> None:
+        """End the thread when the last guest has ended; wait for it when there is none. Idempotent."""
+        with self._changed:
+            self._is_closed = True
+            thread = None if self._users_count else self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()

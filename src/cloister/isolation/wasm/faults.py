@@ -1,0 +1,112 @@
+"""What ended a guest, in the words of our errors.
+
+Owns the one mapping from wasmtime's traps and errors. Names of functions in a backtrace are the guest's own choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cloister.errors import CloisterError, GuestCrashed, GuestError, LimitExceeded, quoted
+from cloister.isolation.wasm.binding import binding
+from cloister.isolation.wasm.engine import STACK_BYTES
+from cloister.limits import MIB, ResourceLimits
+
+PAGE_BYTES: Final = 65_536
+FRAMES_MAX: Final = 16
+
+_OWN_FAULT: Final[Mapping[str, tuple[str, str]]] = {
+    "INTEGER_DIVISION_BY_ZERO": ("DivisionByZero", "it divided by zero"),
+    "INTEGER_OVERFLOW": ("Overflow", "the result of a division or conversion does not fit its type"),
+    "BAD_CONVERSION_TO_INTEGER": ("InvalidArgument", "it converted to an integer what is none"),
+    "UNCAUGHT_EXCEPTION": ("Generic", "it threw an exception that nothing caught"),
+}
+"""What a program does wrong by its own arithmetic, by the name of the trap: our kind, and words."""
+_CRASHES: Final[Mapping[str, str]] = {
+    "UNREACHABLE": "it gave up (unreachable): compilers put that after a panic, an abort or a failed allocation",
+    "MEMORY_OUT_OF_BOUNDS": "it touched a place outside its memory",
+    "TABLE_OUT_OF_BOUNDS": "it touched an element outside a table",
+    "INDIRECT_CALL_TO_NULL": "it called a function through an empty element of a table",
+    "BAD_SIGNATURE": "it called a function through a table with the wrong type",
+    "NULL_REFERENCE": "it used an empty reference",
+}
+
+
+def of(ended: Any, limits: ResourceLimits, *, fuel: int, memory_bytes: int | None) -> CloisterError:
+    """Return the error for a trap, or for an error that wasmtime itself made of what a guest did.
+
+    Args:
+        ended: wasmtime's.
+        limits: Of the guest.
+        fuel: What it had at the start.
+        memory_bytes: How large its memory was at the end; None when it is not known.
+    """
+    text = " ".join(str(ended).split())
+    if not isinstance(ended, binding().api.Trap):
+        if "GC heap out of memory" in text or "exceeds memory limits" in text:
+            return memory_used_up(limits, memory_bytes)
+        return GuestCrashed(f"the program was ended: {quoted(text, 300)}")
+    code = ended.trap_code.name if ended.trap_code is not None else ""
+    if code == "OUT_OF_FUEL":
+        return _fuel_used_up(limits, fuel)
+    if code == "STACK_OVERFLOW":
+        return _stack_used_up(limits)
+    if code == "ALLOCATION_TOO_LARGE" or (memory_bytes is not None and memory_bytes + PAGE_BYTES > limits.memory_bytes):
+        # It failed with its memory at the bound: that is why, whatever it made of the refusal itself
+        return memory_used_up(limits, memory_bytes)
+    if code in _OWN_FAULT:
+        kind, what = _OWN_FAULT[code]
+        return GuestError(f"the program failed: {what}", kind=kind, code="guest.error", trace=_trace(ended))
+    return GuestCrashed(
+        f"the program crashed: {_CRASHES.get(code, quoted(text.partition(' wasm backtrace')[0], 200))}",
+        details={"trap": code or "unknown", "memory_bytes": memory_bytes, "backtrace": list(_trace(ended))},
+        hint=_hint(code, limits, memory_bytes),
+    )
+
+
+def _hint(code: str, limits: ResourceLimits, memory_bytes: int | None) -> str:
+    if code == "UNREACHABLE" and memory_bytes is not None:
+        return (
+            f"its standard error may say why; it had {memory_bytes} bytes of memory, and if it wanted more than "
+            f"{limits.memory_bytes}, raise the limit memory_bytes"
+        )
+    return "run it outside Cloister with the same input to see whether it fails there too"
+
+
+def _trace(trap: Any) -> tuple[str, ...]:
+    frames = trap.frames[:FRAMES_MAX]
+    return tuple(quoted(each.func_name or f"function {each.func_index}", 80) for each in frames)
+
+
+def memory_used_up(limits: ResourceLimits, used: int | None) -> LimitExceeded:
+    """Return the error for a guest that needed more memory than it may have."""
+    return LimitExceeded(
+        f"the program needed more memory than it may use ({limits.memory_bytes} bytes)",
+        limit="memory_bytes",
+        allowed=limits.memory_bytes,
+        used=used,
+        unit="bytes",
+        hint="work on smaller pieces, or raise the limit memory_bytes",
+    )
+
+
+def _fuel_used_up(limits: ResourceLimits, fuel: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"the program was ended: it ran more instructions than allowed ({fuel} of fuel, from "
+        f"{limits.steps_count} steps)",
+        limit="steps_count",
+        allowed=limits.steps_count,
+        unit="steps",
+        hint="do less at once, or raise the limit steps_count",
+    )
+
+
+def _stack_used_up(limits: ResourceLimits) -> LimitExceeded:
+    return LimitExceeded(
+        f"calls of the program were nested deeper than its stack of {STACK_BYTES // MIB} MiB has room for",
+        limit="depth_count",
+        allowed=limits.depth_count,
+        unit="count",
+        hint="use a loop instead of recursion; no limit makes that stack larger",
+    )

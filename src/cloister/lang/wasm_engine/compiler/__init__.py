@@ -1,0 +1,1 @@
+"""From core to a WebAssembly module."""

@@ -1,0 +1,260 @@
+"""How calls are written: of builtins, keywords, known functions, values, and of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cloister.lang import core
+from cloister.lang.python_engine.functions import fits
+from cloister.lang.stdlib.table import BUILTINS
+from cloister.lang.values import Keyword
+from cloister.lang.wasm_engine.binary import opcodes as op
+from cloister.lang.wasm_engine.binary.encoding import unsigned
+from cloister.lang.wasm_engine.binary.opcodes import I32, I64
+from cloister.lang.wasm_engine.compiler.arithmetic import write_arithmetic
+from cloister.lang.wasm_engine.compiler.conversions import convert
+from cloister.lang.wasm_engine.compiler.functions import direct_parameters, direct_symbol, result_rep
+from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
+from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
+from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
+from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
+from cloister.lang.wasm_engine.native_tables import NATIVES
+
+FALLBACK_MAX: Final = 4
+"""Most arguments that are handed to a builtin of the host one by one."""
+CALLED_MAX: Final = 3
+"""Most arguments that are handed to a function value one by one."""
+
+REPS: Final = {"w": Rep.WORD, "i": Rep.INTEGER, "f": Rep.FLOAT, "c": Rep.CONDITION}
+
+
+def _call(g: Generator, node: core.Call, want: Rep | None, tail: bool) -> Rep | None:
+    callee, arguments = node.callee, node.arguments
+    if isinstance(callee, core.Global):
+        return _call_builtin(g, callee.name, arguments, want)
+    if isinstance(callee, core.Const) and isinstance(callee.value, Keyword) and 1 <= len(arguments) <= 2:
+        return _call_keyword(g, callee.value, arguments)
+    known = g.facts.called(node)
+    if known is not None and isinstance(callee, core.Local):
+        return _call_known(g, known, callee, arguments, want, tail)
+    return _call_value(g, node, want, tail)
+
+
+# Builtins
+
+
+def _call_builtin(g: Generator, name: str, arguments: Sequence[core.Node], want: Rep | None) -> Rep | None:
+    if fits(name, len(arguments)):
+        short = write_arithmetic(g, name, arguments, want)
+        if short is not None:
+            return short
+        native = NATIVES.get((name, len(arguments)))
+        if native is not None:
+            g.operands(arguments, [REPS[code] for code in native.parameters])
+            if native.calls_back:
+                leave_depth(g)
+            g.runtime(native.function, allocates=native.result in "wf", collects=native.calls_back)
+            return REPS[native.result]
+        if BUILTINS[name].needs_call:
+            return _call_back(g, name, arguments)
+    return ask(g, BUILTIN_IDS[name], arguments)
+
+
+def _call_back(g: Generator, name: str, arguments: Sequence[core.Node]) -> Rep:
+    """Write a call of a builtin of the host that calls functions of the program."""
+    first = g.array(arguments)
+    leave_depth(g)
+    g.w.add(op.i32_const(BUILTIN_IDS[name]))
+    g.push_address(first)
+    g.w.add(op.i32_const(len(arguments)))
+    g.runtime("fallback")
+    return Rep.WORD
+
+
+def ask(g: Generator, operation: int, arguments: Sequence[core.Node]) -> Rep:
+    """Write a question to the host, whose answer is a word."""
+    if 1 <= len(arguments) <= FALLBACK_MAX:
+        g.w.add(op.i32_const(operation))
+        g.words(arguments)
+        g.runtime(f"fallback{len(arguments)}")
+        return Rep.WORD
+    first = g.array(arguments)
+    g.w.add(op.i32_const(operation))
+    g.push_address(first)
+    g.w.add(op.i32_const(len(arguments)))
+    g.runtime("fallback")
+    return Rep.WORD
+
+
+def _call_keyword(g: Generator, keyword: Keyword, arguments: Sequence[core.Node]) -> Rep:
+    g.constant(keyword)
+    g.words(arguments)
+    if len(arguments) == 1:
+        g.w.add(op.i64_const(NIL))
+    g.runtime("keyword_get", allocates=False)
+    return Rep.WORD
+
+
+# Functions of the program
+
+
+def leave_depth(g: Generator, more: int = 0) -> None:
+    """Leave how many more calls may be open where functions that are called as values find it."""
+    g.w.add(op.i32_const(0))
+    push_depth(g)
+    if more:
+        g.w.add(op.i32_const(more), op.I32_ADD)
+    g.w.add(op.store("store_i32", DEPTH))
+
+
+def push_depth(g: Generator) -> None:
+    """Push how many more calls may be open."""
+    if g.f.depth is None:
+        raise AssertionError("every function knows how many more calls may be open")
+    g.w.get(g.f.depth)
+
+
+def _call_known(
+    g: Generator,
+    known: core.Lambda,
+    callee: core.Local,
+    arguments: Sequence[core.Node],
+    want: Rep | None,
+    tail: bool,
+) -> Rep | None:
+    if callee.checked:  # before the arguments: the callee comes first
+        push_variable(g, callee.variable)
+        require_set(g, callee.variable)
+        g.w.add(op.DROP)
+    if g.captures.has_self(known):
+        push_variable(g, callee.variable)
+    result = result_rep(g, known)
+    is_last = tail and want is result
+    push_depth(g)
+    if not is_last:
+        g.w.add(op.i32_const(1), op.I32_SUB)
+    _push_arguments(g, known, arguments)
+    if is_last:
+        g.w.restore_stack()
+    g.w.collects += 1
+    g.w.callees.append(direct_symbol(g, known))
+    g.w.call(direct_symbol(g, known), tail=is_last)
+    return None if is_last else result
+
+
+def _push_arguments(g: Generator, known: core.Lambda, arguments: Sequence[core.Node]) -> None:
+    reps, _ = direct_parameters(g, known)
+    if known.rest is None:
+        g.operands(arguments, reps)
+        return
+    # All in the frame first, so that the rest becomes a vector without anything being evaluated out of order
+    least = len(known.parameters)
+    first = g.array(arguments)
+    for number, rep in enumerate(reps[:least]):
+        g.w.get(g.w.use_frame())
+        g.w.add(op.load("load_i64", first + number * 8))
+        convert(g.w, Rep.WORD, rep)
+    push_sequence(g, first + least * 8, len(arguments) - least, VECTOR)
+
+
+def push_sequence(g: Generator, first: int, count: int, kind: int) -> None:
+    """Push a vector or list of words in the frame."""
+    g.push_address(first)
+    g.w.add(op.i32_const(count), op.i32_const(kind))
+    g.runtime("vector_from")
+
+
+def _call_value(g: Generator, node: core.Call, want: Rep | None, tail: bool) -> Rep | None:
+    """Write a call of whatever a node gives; it is refused before the arguments are evaluated."""
+    count = len(node.arguments)
+    _push_callee(g, node)
+    if count > CALLED_MAX:
+        g.push_address(g.array(node.arguments))
+        g.w.add(op.i32_const(count))
+        leave_depth(g)
+        g.runtime("call_with", collects=True)
+        return Rep.WORD
+    g.words(node.arguments)
+    if tail and want is Rep.WORD:
+        _tail_call(g, count)
+    leave_depth(g)
+    g.runtime(f"call{count}", collects=True)
+    return Rep.WORD
+
+
+def _tail_call(g: Generator, count: int) -> None:
+    """Make a call the last thing done when it is one of a function of the program that takes that many arguments.
+
+    Any other can fail by itself, and then the present function must be seen in the trace.
+    """
+    given = [g.w.local(I64) for _ in range(count + 1)]
+    code = g.w.local(I32)
+    for local in reversed(given):
+        g.w.set(local)
+    g.w.get(given[0])
+    g.w.add(op.i32_const(count))
+    g.runtime("direct_code", allocates=False)
+    g.w.tee(code)
+    with g.w.block(op.IF, op.EMPTY):
+        leave_depth(g, more=1)
+        g.w.restore_stack()
+        for local in given:
+            g.w.get(local)
+        g.w.get(code)
+        signature = g.signature((I64,) * (count + 1), (I64,))
+        g.w.placed(op.RETURN_CALL_INDIRECT + unsigned(signature) + b"\x00")
+    for local in given:
+        g.w.get(local)
+
+
+def _push_callee(g: Generator, node: core.Call) -> None:
+    callee, slot = g.w.local(I64), g.w.slot()
+    g.emit(node.callee, Rep.WORD)
+    g.runtime("callable_value", allocates=False)
+    g.w.tee(callee)
+    g.w.keep(callee, slot)
+
+
+# The host
+
+
+def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) -> Rep | None:
+    del want, tail
+    value = node.capability.value if isinstance(node.capability, core.Const) else None
+    name = value.name if isinstance(value, Keyword) else value
+    if not isinstance(name, str):
+        g.is_computed = True
+        return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
+    g.capabilities.setdefault(name, len(g.capabilities))
+    length = g.w.local(I32)
+    g.push_address(g.array(node.arguments))
+    g.w.add(op.i32_const(len(node.arguments)))
+    g.runtime("cross_arguments", allocates=False)
+    g.w.set(length)
+    g.w.add(op.i32_const(0), op.load("load_i32", BUFFER))  # only now: crossing may have moved it
+    g.w.get(length)
+    g.w.call(Symbol("capability", name))
+    g.runtime("answered")
+    return Rep.WORD
+
+
+def _host_function(g: Generator, node: core.HostFunction, want: Rep | None, tail: bool) -> Rep | None:
+    del node, want, tail
+    g.is_computed = True
+    g.w.add(op.i64_const(g.constants.builtin(None)))
+    return Rep.WORD
+
+
+def _global(g: Generator, node: core.Global, want: Rep | None, tail: bool) -> Rep | None:
+    del want, tail
+    g.w.add(op.i64_const(g.constants.builtin(node.name)))
+    return Rep.WORD
+
+
+WRITERS.update({
+    core.Call: _call,
+    core.HostCall: _host_call,
+    core.HostFunction: _host_function,
+    core.Global: _global,
+})  # fmt: skip

@@ -1,0 +1,195 @@
+"""Where the value of each variable lives: what functions capture, and what is static.
+
+Owns the facts about variables that cross functions. A variable the program assigns once, outside functions and loops,
+is static when a function reads it: it has an address. Any other variable that a function reads from around it is
+captured with the function, as a value, or as a cell when it may be assigned after the function was made. A function
+that captures nothing is static itself, and calls of it pass nothing but arguments. Must not know instructions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final, NamedTuple, TypeAlias
+
+from cloister.lang import core
+from cloister.lang.python_engine.functions import Functions
+
+Owner: TypeAlias = core.Lambda | None
+"""A function; None for the program outside all of them."""
+
+Scope: TypeAlias = core.Lambda | core.Loop | core.For | core.Dotimes | None
+"""What has variables of its own each time it begins: a function, a turn of a loop, the program."""
+
+_LOOPS: Final = (core.Loop, core.For, core.Dotimes)
+
+
+class _Use(NamedTuple):
+    """One place that reads a variable."""
+
+    variable: core.Variable
+    function: Owner
+    may_be_unset: bool
+
+
+class Captures:
+    """The facts of one program.
+
+    Args:
+        program: The program.
+        functions: What is known of its functions.
+    """
+
+    def __init__(self, program: core.Node, functions: Functions) -> None:
+        self._facts = functions
+        self._parents: dict[int, Owner] = {}
+        self._owners: dict[core.Variable, Owner] = {}
+        self._scopes: dict[core.Variable, Scope] = {}
+        self._late: set[core.Variable] = set()
+        self._uses: list[_Use] = []
+        self._lambdas: list[core.Lambda] = []
+        self._free: dict[int, dict[core.Variable, None]] = {}
+        self.static: set[core.Variable] = set()
+        self.cells: set[core.Variable] = set()
+        self.checked: set[core.Variable] = set()
+        self._cells_of: dict[int | None, list[core.Variable]] = defaultdict(list)
+        self._gather(program)
+        self._settle()
+
+    def captured(self, function: core.Lambda) -> tuple[core.Variable, ...]:
+        """Return the variables a function captures, in the order it keeps them."""
+        return tuple(self._free[id(function)])
+
+    def has_self(self, function: core.Lambda) -> bool:
+        """Say whether a function captures anything."""
+        return bool(self._free[id(function)])
+
+    def cells_of(self, scope: Scope) -> list[core.Variable]:
+        """Return the variables that need a new cell whenever a scope begins."""
+        return self._cells_of[id(scope) if scope is not None else None]
+
+    # Gathering
+
+    def _gather(self, program: core.Node) -> None:
+        pending: list[tuple[core.Node, Owner, Scope, tuple[core.Variable, ...]]] = [(program, None, None, ())]
+        while pending:
+            node, function, scope, defining = pending.pop()
+            self._note_bound(node, function, scope)
+            self._note_use(node, function, defining)
+            inner, turn = function, scope
+            if isinstance(node, core.Lambda):
+                self._parents[id(node)] = function
+                self._lambdas.append(node)
+                inner = turn = node
+            elif isinstance(node, _LOOPS):
+                self._push_loop(pending, node, function, scope, defining)
+                continue
+            elif isinstance(node, core.Let):
+                for variable, value in node.bindings:
+                    pending.append((value, function, scope, (*defining, variable)))
+                pending.append((node.body, function, scope, defining))
+                continue
+            pending.extend((child, inner, turn, defining) for child in core.children(node))
+
+    def _push_loop(
+        self,
+        pending: list[tuple[core.Node, Owner, Scope, tuple[core.Variable, ...]]],
+        node: core.Loop | core.For | core.Dotimes,
+        function: Owner,
+        scope: Scope,
+        defining: tuple[core.Variable, ...],
+    ) -> None:
+        *outside, body = core.children(node)
+        pending.extend((each, function, scope, defining) for each in outside)
+        pending.append((body, function, node, defining))
+
+    def _note_bound(self, node: core.Node, function: Owner, scope: Scope) -> None:
+        match node:
+            case core.Lambda(parameters=parameters, rest=rest):
+                self._bind((*parameters, *((rest,) if rest else ())), node, node)
+            case core.Let(bindings=bindings):
+                self._bind(tuple(variable for variable, _ in bindings), function, scope)
+            case core.Define(variable=variable):
+                self._bind((variable,), function, scope)
+                self._late.add(variable)
+            case core.Sequence(unset=unset):
+                self._late.update(unset)
+            case core.Loop(variables=variables) | core.For(variables=variables):
+                self._bind(variables, function, node)
+            case core.Dotimes(variable=variable):
+                self._bind((variable,), function, node)
+            case core.Try(catches=catches):
+                for clause in catches:
+                    self._bind(clause.variables, function, scope)
+
+    def _bind(self, variables: tuple[core.Variable, ...], function: Owner, scope: Scope) -> None:
+        for variable in variables:
+            self._owners[variable] = function
+            self._scopes[variable] = scope
+
+    def _note_use(self, node: core.Node, function: Owner, defining: tuple[core.Variable, ...]) -> None:
+        match node:
+            case core.Local(variable=variable, checked=checked):
+                self._use(variable, function, defining, may_be_unset=checked)
+            case core.Latest(variables=variables):
+                for variable in variables:
+                    self._use(variable, function, defining, may_be_unset=True)
+
+    def is_late_used(self, variable: core.Variable) -> bool:
+        """Say whether some place may read a variable before it is assigned."""
+        return variable in self.checked
+
+    def is_late(self, variable: core.Variable) -> bool:
+        """Say whether a variable may be read, or captured, before it is assigned."""
+        return variable in self._late or variable in self.checked
+
+    def _use(
+        self,
+        variable: core.Variable,
+        function: Owner,
+        defining: tuple[core.Variable, ...],
+        *,
+        may_be_unset: bool,
+    ) -> None:
+        self._uses.append(_Use(variable, function, may_be_unset))
+        if may_be_unset:
+            self.checked.add(variable)
+        if variable in defining and self._facts.known(variable) is None:
+            self._late.add(variable)
+
+    # Settling: a function that turns out to capture something must be captured itself by whoever calls it
+
+    def _settle(self) -> None:
+        self._free = {id(each): {} for each in self._lambdas}
+        self._note_static()
+        changed = True
+        while changed:
+            changed = any([self._apply(use) for use in self._uses])
+        for variable in self.cells:
+            scope = self._scopes[variable]
+            self._cells_of[id(scope) if scope is not None else None].append(variable)
+
+    def _note_static(self) -> None:
+        for use in self._uses:
+            owner = self._owners.get(use.variable)
+            if use.function is not None and owner is None and self._scopes.get(use.variable) is None:
+                self.static.add(use.variable)
+
+    def _apply(self, use: _Use) -> bool:
+        variable, function = use.variable, use.function
+        if variable in self.static or function is self._owners.get(variable):
+            return False
+        known = self._facts.known(variable)
+        if known is not None and not use.may_be_unset and variable not in self.checked and not self.has_self(known):
+            return False
+        changed = False
+        owner = self._owners.get(variable)
+        while function is not None and function is not owner:
+            if function is known and variable not in self.checked:
+                break  # a function knows itself
+            if variable not in self._free[id(function)]:
+                self._free[id(function)][variable] = None
+                changed = True
+                if variable in self._late:
+                    self.cells.add(variable)
+            function = self._parents[id(function)]
+        return changed

@@ -1,0 +1,193 @@
+"""The module of a program: its functions put together with what they import.
+
+Owns the boundary of the module. It imports the memory, the table, the tag of errors and what it calls of the runtime;
+one function for each capability it names by a literal, and one for ids that are computed: its imports are its effects.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from cloister.errors import CompileError
+from cloister.lang import core
+from cloister.lang.collector import paused_collector
+from cloister.lang.python_engine.deep import run_with_room
+from cloister.lang.wasm_engine.binary import opcodes as op
+from cloister.lang.wasm_engine.binary.encoding import unsigned
+from cloister.lang.wasm_engine.binary.module import Signature
+from cloister.lang.wasm_engine.binary.opcodes import I32, I64
+from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
+from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
+from cloister.lang.wasm_engine.compiler.places import CompiledPlan, PlanFunction
+from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
+from cloister.lang.wasm_engine.layout import (
+    CODE_START,
+    HEAP,
+    PAGE,
+    ROOTS,
+    ROOTS_END,
+    STATIC_START,
+)
+from cloister.lang.wasm_engine.runtime_module import runtime_signatures
+
+_WRITERS = (calls, control, errors, functions, values, variables)  # importing them registers how nodes are written
+
+RUNTIME: Final = "runtime"
+CAPABILITY: Final = "capability"
+COMPUTED: Final = "*"
+"""Name of the import, below `capability`, that says that ids are computed; no capability has it."""
+ENTRY: Final = "run"
+
+_ENTRY_SYMBOL: Final = Symbol("plan", "entry")
+_ASKED: Final[Signature] = ((I32, I32), (I32,))
+_COMPILE_DEPTH: Final = 10_000
+
+
+def compile_plan(program: core.Node) -> CompiledPlan:
+    """Compile a resolved program.
+
+    Args:
+        program: What the resolver gave.
+
+    Raises:
+        CompileError: `compile.size` when it is nested too deep.
+    """
+    try:
+        with paused_collector():
+            return run_with_room(lambda: _compile(program), _COMPILE_DEPTH)
+    except RecursionError:
+        raise CompileError(
+            "the program is too deeply nested to compile",
+            code="compile.size",
+            hint="split long chains of cond, and, or and nested forms into functions",
+        ) from None
+
+
+def _compile(program: core.Node) -> CompiledPlan:
+    g = Generator(program)
+    _write_entry(g)
+    return _Assembly(g).assemble()
+
+
+def _write_entry(g: Generator) -> None:
+    """Write the program itself: a function that leaves the value in the buffer and gives its length."""
+    frame = FunctionFrame(None, Writer(()), Rep.WORD)
+    with g.function(frame):
+        g.w.place = g.places.setdefault((g.program.start, g.program.end), len(g.places))
+        functions.read_depth(g, less=0)
+        variables.new_cells(g, g.captures.cells_of(None))
+        g.emit(g.program, Rep.WORD)
+        g.runtime("cross_out", allocates=False)
+    g.written.append(WrittenFunction(_ENTRY_SYMBOL, (), (I32,), frame.writer, "program", []))
+
+
+class _Assembly:
+    """Puts the functions of a program together.
+
+    Args:
+        g: What was generated.
+    """
+
+    def __init__(self, g: Generator) -> None:
+        self._g = g
+        self._module = g.module
+        self._indexes: dict[Symbol, int] = {}
+
+    def assemble(self) -> CompiledPlan:
+        """Return the compiled program."""
+        g, module = self._g, self._module
+        module.import_memory(RUNTIME, "memory", STATIC_START // PAGE)
+        module.import_table(RUNTIME, "table", 1)
+        module.import_tag(RUNTIME, "error", (I64,))
+        self._import_functions()
+        declared = []
+        for each in g.written:
+            index, function = module.add_function(each.symbol.name, each.parameters, each.results)
+            self._indexes[each.symbol] = index
+            declared.append(function)
+        traced, quiet = [], _quiet(g.written)
+        for each, function in zip(g.written, declared, strict=True):
+            collects_first = _calls(each) and each.symbol not in quiet
+            code, marks = each.writer.finish(each.kept, self._resolve, quiet, collects_first=collects_first)
+            function.body, function.locals = code, each.writer.locals
+            header = len(function.header())
+            traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
+        self._add_run()
+        traced.append(PlanFunction(name=None, marks=()))
+        return CompiledPlan(
+            wasm=module.encode(),
+            places=tuple(g.places),
+            functions=tuple(traced),
+            imports=tuple(module.imports),
+            imported_count=module.imported_count,
+            closures=tuple((name, arity) for _, name, arity in g.codes),
+            objects=tuple(g.objects),
+            capabilities=tuple(g.capabilities),
+            is_computed=g.is_computed,
+        )
+
+    def _import_functions(self) -> None:
+        called = {each.symbol: None for written in self._g.written for each in written.writer.insertions if each.symbol}
+        names = dict.fromkeys(symbol.name for symbol in called if symbol.space == RUNTIME)
+        for name in (*names, *(each for each in ("collect", "limit_reached") if each not in names)):
+            self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, runtime_signatures()[name])
+        for name in self._g.capabilities:
+            self._indexes[Symbol(CAPABILITY, name)] = self._import(CAPABILITY, name, _ASKED)
+        if self._g.is_computed:
+            self._import(CAPABILITY, COMPUTED, _ASKED)
+
+    def _import(self, space: str, name: str, signature: Signature) -> int:
+        return self._module.import_function(space, name, *signature)
+
+    def _resolve(self, symbol: Symbol) -> int:
+        return self._indexes[symbol]
+
+    def _add_run(self) -> None:
+        """Add what the host calls: it lays out the static data and the functions that are values, then runs."""
+        g, module = self._g, self._module
+        data = g.constants.data
+        end = (STATIC_START + _statics_bytes(g) + len(data) + PAGE - 1) & -PAGE
+        module.data = data
+        module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
+        index, run = module.add_function(ENTRY, (), (I32,))
+        body = run.body
+        pages = (end - STATIC_START) // PAGE
+        body += op.i32_const(pages) + op.MEMORY_GROW + op.i32_const(-1) + op.I32_EQ + op.IF + op.EMPTY
+        body += op.i32_const(1) + op.call(self._indexes[Symbol(RUNTIME, "limit_reached")]) + op.END
+        for cell, value in ((ROOTS, STATIC_START), (ROOTS_END, STATIC_START + g.roots_count * 8), (HEAP, end)):
+            body += op.i32_const(0) + op.i32_const(value) + op.store("store_i32", cell)
+        if data:
+            body += op.i32_const(STATIC_START + _statics_bytes(g)) + op.i32_const(0) + op.i32_const(len(data))
+            body += op.MEMORY_INIT + unsigned(0) + b"\x00"
+        if module.table_elements:
+            count = len(module.table_elements)
+            body += op.REF_NULL_FUNC + op.i32_const(count) + op.TABLE_GROW + b"\x00" + op.DROP
+            body += op.i32_const(CODE_START) + op.i32_const(0) + op.i32_const(count) + op.TABLE_INIT + b"\x00\x00"
+        body += op.call(self._indexes[_ENTRY_SYMBOL])
+        module.export(ENTRY, "function", index)
+
+
+def _statics_bytes(g: Generator) -> int:
+    return (len(g.statics) * 8 + 15) & -16
+
+
+def _quiet(written: list[WrittenFunction]) -> set[Symbol]:
+    """Return the functions that never allocate: neither they nor what they call."""
+    quiet = {each.symbol for each in written if not each.writer.allocates}
+    while True:
+        loud = {each.symbol for each in written if each.symbol in quiet and not quiet.issuperset(each.writer.callees)}
+        if not loud:
+            return quiet
+        quiet -= loud
+
+
+def _calls(written: WrittenFunction) -> bool:
+    """Say whether a function calls others, so that it may be called without end."""
+    return written.symbol != _ENTRY_SYMBOL and written.trace_name is not None and written.writer.collects > 0
+
+
+@lru_cache(maxsize=1)
+def runtime_names() -> frozenset[str]:
+    """Return the names a plan may import of the runtime."""
+    return frozenset(runtime_signatures())

@@ -1,0 +1,33 @@
+"""Programs that two engines once gave different ends, and programs that an engine is likely to get wrong.
+
+Owns the table. What a campaign finds is added here as the smallest program, not as its seed: what a seed gives changes
+with the grammar.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
+    ("(let [] (if (identity false) (def x 1)) x)", "a definition that was skipped is no value"),
+    ("(def x 1) (let [] (and (identity nil) (def x 2)) x)", "a skipped definition leaves the name what it was"),
+    ("(loop [i 0 c []] (if (< i 3) (recur (inc i) (conj c (fn [] i))) (map (fn [f] (f)) c)))", "closures of turns"),
+    (
+        "(let [a (vec (range 40)) b (conj a 1) c (assoc a 0 9)] [(first a) (count b) (first c) (= a (pop b))])",
+        "versions",
+    ),
+    ("(let [m (reduce (fn [m i] (assoc m i i)) {} (range 40)) n (dissoc m 0)] [(get m 0) (get n 0) m])", "versions"),
+    ("((identity (fn [a b] a)) 1)", "the arguments a function lacks are counted at the call"),
+    ("(try (call :deny) (catch e (throw e)))", "an error thrown again keeps its place"),
+    ("^{:runtime.x 1} (do (call :echo 1) ^{:runtime.x 2} (call :echo 2) (call :echo 3))", "hints end with their form"),
+    ('(try (step "a" (call :fail)) (catch e (call :echo e)) (finally (call :log 1)))', "order of steps and calls"),
+    ("(defn f [n] (+ 1 (f n))) (try (f 1) (catch e 2) (finally (call :log 1)))", "limits are not caught, and end all"),
+    ("(let [f (fn [x] (call :limit)) v (try (f 1) (finally (call :log 2)))] v)", "limits of the host are not caught"),
+    ("[(* 3037000500 3037000500) 1]", "overflow at the edge"),
+    ("(= [0.0 1 ##NaN] (list -0.0 1 ##NaN))", "equality of floats in sequences of different kinds"),
+    ("(quot -9223372036854775808 -1)", "the one quotient that overflows"),
+    ('(map (fn [x] (call (str "co" "unt") x)) [1 2])', "computed ids inside callbacks"),
+    ("(sort-by (fn [x] (call :count x)) > [:a :b :c])", "calls of the host while a builtin runs"),
+    ('(reduce (fn [a x] (if (> x 2) (throw {:message "m" :a a}) (+ a x))) 0 [1 2 3])', "errors out of callbacks"),
+)
+"""Programs, and why each is here."""
