@@ -47,7 +47,7 @@ TAKEN = {
     "get": "ckv", "get-in": "cpv", "find": "Mk", "assoc": "ckvkv", "assoc-in": "cpv", "dissoc": "Mkk",
     "hash-map": "kvkv", "array-map": "kvkv", "merge": "MMM", "keys": "M", "vals": "M", "key": "P", "val": "P",
     "select-keys": "MK", "rename-keys": "MN", "zipmap": "Ks", "map-invert": "N", "contains?": "ck",
-    "update": "ck123", "update-in": "cp12", "update-vals": "M1", "update-keys": "M1", "merge-with": "2MM",
+    "update": "ck123", "update-in": "Mp12", "update-vals": "M1", "update-keys": "M1", "merge-with": "2MM",
     "reduce-kv": "3vc", "map-indexed": "2s", "keep-indexed": "2s", "repeatedly": "i0", "iterate": "i1v",
     "partial": "1vv", "complement": "1", "constantly": "v", "comp": "111", "juxt": "111",
 }  # fmt: skip
@@ -57,7 +57,7 @@ COUNTED = {
     ("map", 4): "3sss", ("mapv", 2): "1s", ("mapv", 3): "2ss", ("mapv", 4): "3sss", ("reduce", 2): "2s",
     ("reduce", 3): "2vs", ("reductions", 2): "2s", ("reductions", 3): "2vs", ("sort", 1): "o", ("sort", 2): "<o",
     ("sort-by", 2): "1o", ("sort-by", 3): "1<o", ("apply", 2): "as", ("apply", 3): "avs", ("apply", 4): "avvs",
-    ("update", 4): "ck2v", ("update", 5): "ck3vv", ("update-in", 4): "cp2v", ("some?", 1): "v",
+    ("update", 4): "ck2v", ("update", 5): "ck3vv", ("update-in", 4): "Mp2v", ("some?", 1): "v",
     ("concat", 0): "", ("interleave", 0): "", ("hash-map", 0): "", ("array-map", 0): "",
 }  # fmt: skip
 
@@ -86,9 +86,10 @@ SORTABLE = st.one_of(
         )
     ]
 )  # fmt: skip
+PATHS = st.lists(SHARED_KEYS, max_size=4).map(tuple) | st.tuples(SHARED_KEYS) | st.tuples(SHARED_KEYS)
 PLAIN = {
     "s": SEQUENCES, "M": MAPS, "c": SEQUENCES | MAPS, "i": st.integers(-3, 40), "k": SHARED_KEYS | NUMBERS, "v": ATOMS,
-    "p": st.lists(SHARED_KEYS, max_size=4).map(tuple), "P": st.tuples(ATOMS, ATOMS), "K": KEY_ROWS,
+    "p": PATHS, "P": st.tuples(ATOMS, ATOMS), "K": KEY_ROWS,
     "N": _maps(SHARED_KEYS), "n": NESTED, "o": SORTABLE,
     "r": st.lists(st.integers(0, 2) | NESTED, max_size=9).map(tuple),
     "<": st.sampled_from([BUILTINS[name] for name in ("<", ">", "compare", "<=")]),

@@ -15,6 +15,7 @@ from typing import Final
 from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
 from cloister.lang.wasm_engine.dialect.body import Body, Callee, DialectError
+from cloister.lang.wasm_engine.dialect.inlining import short_form
 from cloister.lang.wasm_engine.dialect.instructions import INVOKED_MAX
 
 HOST: Final = "host"
@@ -53,7 +54,8 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
             if definition.name in callees:
                 raise DialectError(f"{source.__name__}:{definition.lineno}: {definition.name} is there already")
             index, function = module.add_function(definition.name, parameters, results)
-            callees[definition.name] = Callee(index, parameters, results)
+            short = short_form(definition, _constants(source)) if results else None
+            callees[definition.name] = Callee(index, parameters, results, short)
             bodies.append((source, definition, function))
     invokes = {f"invoke{count}": module.type_index((I64,) * (count + 1), (I64,)) for count in range(INVOKED_MAX + 1)}
     for source, definition, function in bodies:
