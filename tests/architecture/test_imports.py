@@ -38,6 +38,8 @@ RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 GUEST = ("isolation.guest", "isolation.wire", "isolation.wire_messages", "isolation.wire_errors")
 GUEST_MAY_IMPORT = ("errors", "clock", "limits", "lang", *GUEST)
 
+PROVIDERS = {"isolation.mock", "isolation.process", "isolation.microvm"}
+
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 
@@ -64,6 +66,26 @@ def is_below(name: str, prefixes: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
+def provider_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def bases(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names that the classes of a module inherit from, with the part of the isolation they come from."""
+    tree = ast.parse(path.read_bytes())
+    origins = {
+        alias.asname or alias.name: provider_of(str(node.module).removeprefix("cloister."))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for base in node.bases:
+                name = ast.unparse(base).split(".")[0].split("[")[0]
+                yield ast.unparse(base), origins.get(name, "")
+
+
 def ids(path: Path) -> str:
     return dotted(path) or "cloister"
 
@@ -86,6 +108,12 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", [each for each in MODULES if is_below(dotted(each), GUEST)], ids=ids)
 def test_the_guest_imports_only_the_guest(path: Path) -> None:
     assert [name for name in imports(path) if not is_below(name, GUEST_MAY_IMPORT)] == []
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if is_below(dotted(each), ("isolation",))], ids=ids)
+def test_no_provider_is_made_of_another(path: Path) -> None:
+    """A class that inherits from another provider's would change with it, and have what it does not need."""
+    assert [(base, of) for base, of in bases(path) if of in PROVIDERS - {provider_of(dotted(path))}] == []
 
 
 @pytest.mark.parametrize("path", [each for each in MODULES if each.name == "__init__.py" and dotted(each)], ids=ids)
@@ -116,3 +144,8 @@ def test_the_check_sees_what_it_is_for(tmp_path: Path) -> None:
         "def f():\n    import cloister.audit.chain\n"
     )
     assert sorted(imports(module)) == ["audit.chain", "cli.main", "runtime.Runtime"]
+    module.write_text(
+        "from cloister.isolation.process.session import Session\nfrom cloister.isolation.process import running\n"
+        "class A(Session[int]): pass\nclass B(running.Sandbox): pass\nclass C(A): pass\n"
+    )
+    assert [of for _, of in bases(module)] == ["isolation.process", "isolation.process", ""]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, TextIO
 
-from tests.differential.campaign import Finding, check, compiled, described
+from tests.differential.campaign import check, compiled, described
 from tests.differential.engines import ENGINES
 from tests.differential.grammar import generate
 from tests.differential.measure import Statistics
@@ -51,26 +51,30 @@ def explore(task: Task, out: TextIO, progress: TextIO) -> tuple[Statistics, int]
     """Run a campaign, tell of it, and return the counts and the number of differences."""
     statistics, findings_count = Statistics(), 0
     began = told = time.monotonic()
-    for message in run(task):
-        if isinstance(message, Finding):
+    try:
+        for message in run(task):
+            if isinstance(message, Statistics):
+                statistics.add(message)
+                if time.monotonic() - told > _PROGRESS_S:
+                    told = time.monotonic()
+                    progress.write(_progress(statistics, task, told - began, findings_count))
+                    progress.flush()
+                continue
             findings_count += 1
             out.write(f"{message.report()}\n\n")
             out.flush()
             if findings_count >= FINDINGS_MAX:
                 out.write(f"ended after {FINDINGS_MAX} differences\n")
                 break
-            continue
-        statistics.add(message)
-        if time.monotonic() - told > _PROGRESS_S:
-            told = time.monotonic()
-            rate = statistics.programs / (told - began)
-            progress.write(
-                f"\r{statistics.programs} of {len(task.seeds)} programs, {rate:.0f}/s, {findings_count} differ "
-            )
-            progress.flush()
-    seconds = time.monotonic() - began
-    out.write("\n".join(["", *statistics.lines(), f"differences {findings_count}, in {seconds:.0f} s", ""]))
+    finally:  # who interrupts a campaign wants to know how far it came
+        seconds = time.monotonic() - began
+        out.write("\n".join(["", *statistics.lines(), f"differences {findings_count}, in {seconds:.0f} s", ""]))
     return statistics, findings_count
+
+
+def _progress(statistics: Statistics, task: Task, seconds: float, findings_count: int) -> str:
+    rate = statistics.programs / seconds
+    return f"\r{statistics.programs} of {len(task.seeds)} programs, {rate:.0f}/s, {findings_count} differ "
 
 
 def _show(seed: int, left: str, right: str) -> int:

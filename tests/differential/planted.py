@@ -6,6 +6,7 @@ Owns the defects. Each is the python engine, wrong in one way that an engine mig
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -70,6 +71,12 @@ def _ends_process(program: Program, host: Host, limits: ResourceLimits, inputs: 
     return run_program(program, host, limits, inputs)
 
 
+def _never_returns(program: Program, host: Host, limits: ResourceLimits, inputs: Mapping[str, Value], /) -> Outcome:
+    while names(program, WRONG_END):
+        time.sleep(0.1)
+    return run_program(program, host, limits, inputs)
+
+
 def _engine(name: str, run: Any) -> Engine:
     return Engine(name=name, run=run, tells=frozenset(Fact))
 
@@ -94,10 +101,16 @@ def ends_process() -> Engine:
     return _engine("planted-crash", _ends_process)
 
 
+def never_returns() -> Engine:
+    """Make an engine that never comes back when a program names `re-split`."""
+    return _engine("planted-hang", _never_returns)
+
+
 PLANTED: Final[dict[str, Callable[[], Engine]]] = {
     "planted-value": wrong_value,
     "planted-hints": no_hints,
     "planted-trace": wrong_place,
     "planted-crash": ends_process,
+    "planted-hang": never_returns,
 }
 """How to make each, by name."""

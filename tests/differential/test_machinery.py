@@ -15,7 +15,15 @@ from tests.differential.forms_tree import parse, to_text
 from tests.differential.grammar import generate
 from tests.differential.measure import Statistics
 from tests.differential.outcome import Failure, Pair, Record, Verdict, compare, record
-from tests.differential.planted import WRONG_END, WRONG_VALUE, ends_process, no_hints, wrong_place, wrong_value
+from tests.differential.planted import (
+    WRONG_END,
+    WRONG_VALUE,
+    ends_process,
+    never_returns,
+    no_hints,
+    wrong_place,
+    wrong_value,
+)
 from tests.differential.shrink import shrink
 from tests.differential.structure import structure
 from tests.differential.workers import Task
@@ -67,7 +75,7 @@ def test_calls_that_an_error_does_not_name_are_found() -> None:
 
 
 def test_an_engine_that_ends_its_process_is_a_difference_and_the_rest_is_compared() -> None:
-    first = next(seed for seed in range(20_000, 30_000) if f"({WRONG_END} " in generate(seed) and _is_program(seed))
+    first = _seed_of_wrong_end()
     out = io.StringIO()
     seeds = range(first - 30, first + 60)
     statistics, findings_count = explore(
@@ -76,6 +84,19 @@ def test_an_engine_that_ends_its_process_is_a_difference_and_the_rest_is_compare
     assert findings_count >= 1
     assert f"seed {first} differs in crash:\n    {WRONG_END}\n  the process ended with 86\n" in out.getvalue()
     assert statistics.programs > 40
+
+
+def test_an_engine_that_never_returns_is_a_difference() -> None:
+    seed = _seed_of_wrong_end()
+    out = io.StringIO()
+    task = Task(left=ENGINES["python"], right=never_returns, seeds=range(seed, seed + 1), shrinks=False, hang_s=6)
+    assert explore(task, out, io.StringIO())[1] == 1
+    assert f"seed {seed} differs in hang:\n" in out.getvalue()
+
+
+def _seed_of_wrong_end() -> int:
+    """Return a seed whose program names the builtin that planted engines end their process at."""
+    return next(seed for seed in range(20_000, 30_000) if f"({WRONG_END} " in generate(seed) and _is_program(seed))
 
 
 def _is_program(seed: int) -> bool:

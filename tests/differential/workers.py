@@ -26,8 +26,8 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 """Engines may have threads, and a process that has them cannot be forked."""
 TOLD_EVERY: Final = 25
 """After so many programs a worker tells what it counted; as many at most go uncounted when it dies."""
-HANG_S: Final = 60.0
-"""A worker that needs longer for one program hangs: programs take milliseconds, shrinking is told of."""
+HANG_S: Final = 120.0
+"""A worker that needs longer for one program hangs: programs take milliseconds, and making one small some seconds."""
 ISOLATED_S: Final = 10.0
 ISOLATED_TRIES_MAX: Final = 400
 
@@ -45,6 +45,7 @@ class Task:
         seeds: The seeds of the programs.
         jobs: How many processes share them.
         shrinks: Whether differences are made small.
+        hang_s: After how long at one program a worker hangs.
     """
 
     left: Maker
@@ -52,6 +53,7 @@ class Task:
     seeds: range
     jobs: int = 1
     shrinks: bool = True
+    hang_s: float = HANG_S
 
 
 def _work(task: Task, seeds: range, pipe: Connection, at: Any) -> None:
@@ -112,7 +114,7 @@ class _Worker:
         """Say whether it has been at one seed for too long."""
         if self.at.value != self.seen_at:
             self.seen_at, self.since = self.at.value, time.monotonic()
-        return time.monotonic() - self.since > HANG_S
+        return time.monotonic() - self.since > self.task.hang_s
 
     def end(self) -> None:
         """End the process."""

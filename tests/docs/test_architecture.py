@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import cloister
 
 PAGE = Path("docs/architecture.md").read_text(encoding="utf-8")
@@ -68,10 +70,19 @@ def test_packages_are_those_that_exist_in_the_order_of_imports() -> None:
     assert [ranks[name] for name in listed] == sorted(ranks[name] for name in listed)
 
 
-def test_modules_of_the_process_provider_are_those_that_exist() -> None:
-    section = PAGE.split("## Inside the process provider\n")[1].split("\n## ")[0]
+@pytest.mark.parametrize(
+    ("title", "package"),
+    [
+        ("Inside the process provider", "process"),
+        ("Sessions", "session"),
+        ("Virtual machines", "microvm"),
+        ("Inside a machine", "microvm/guest"),
+    ],
+)
+def test_modules_are_those_that_exist(title: str, package: str) -> None:
+    section = PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
     listed = re.findall(r"`(\w+)`", " ".join(rows))
-    place = ROOT / "isolation/process"
+    place = ROOT / "isolation" / package
     there = {path.stem for path in place.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert sorted(listed) == sorted(there - {"__init__"})

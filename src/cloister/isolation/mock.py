@@ -14,9 +14,10 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
 from cloister.errors import CloisterError, LimitExceeded, ProviderError, ProviderUnavailable, quoted
+from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
-from cloister.isolation.guest.link import HostLost, require_size
+from cloister.isolation.guest.link import require_size
 from cloister.isolation.guest.operations import checked_operation
 from cloister.isolation.mock_files import FILE_OPERATIONS, MemoryTree, MemoryView, run_file_operation
 from cloister.isolation.permit import require_permit
@@ -35,8 +36,7 @@ from cloister.isolation.provider import (
     Usage,
     WireValue,
 )
-from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
-from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked
+from cloister.isolation.wire import frame_bytes
 from cloister.limits import ResourceLimits
 
 Answer = ExecutionResult | CloisterError
@@ -48,35 +48,6 @@ _EVIDENCE: Final = Evidence(
     observed="it runs inside the host's own process",
     holds=False,
 )
-
-
-class _Bridge:
-    """A link between a guest and its host in one process. Messages are packed and checked as on a socket."""
-
-    def __init__(self, start: Message, dialogue: Dialogue, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._dialogue = dialogue
-        self._inbox = [start]
-        self.ending: BaseException | None = None
-
-    def send(self, message: Message) -> None:
-        if self.ending is not None:
-            raise HostLost("the execution has ended")
-        received = checked(unpack(pack(message, self._bytes_max)[HEADER_BYTES:]), GUEST_MESSAGES)
-        try:
-            reply = self._dialogue.handle(received)
-        except BaseException as error:
-            # Whatever ends the execution goes to the caller of `execute`; the plan must not be able to stop it
-            self.ending = error
-            raise HostLost("the host ended the execution") from error
-        if reply is not None:
-            self._inbox.append(reply)
-
-    def receive(self) -> Message | None:
-        if not self._inbox:
-            return None
-        message = pack(self._inbox.pop(0), self._bytes_max)
-        return checked(unpack(message[HEADER_BYTES:]), HOST_MESSAGES)
 
 
 class MockProvider:
@@ -161,7 +132,7 @@ class MockProvider:
         workload: PlanProgram, limits: ResourceLimits, host: HostCalls | None
     ) -> tuple[WireValue, int | None]:
         dialogue = Dialogue(host, limits)
-        bridge = _Bridge(start_message(workload, limits), dialogue, frame_bytes(limits))
+        bridge = Bridge(start_message(workload, limits), dialogue, frame_bytes(limits))
         main.run(bridge, limits)
         if dialogue.fatal is not None:
             raise dialogue.fatal

@@ -13,10 +13,11 @@ from typing import Any
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
 from cloister.isolation.guest.link import HostLost, Link, require_size
 from cloister.isolation.guest.operations import run_operation
-from cloister.isolation.guest.plan import LinkHost, run_plan
+from cloister.isolation.guest.plan import LinkHost, RunsPrograms, run_plan
 from cloister.isolation.wire import Channel, Side, frame_bytes, frame_elements
 from cloister.isolation.wire_errors import guest_error
 from cloister.isolation.wire_messages import Message
+from cloister.lang.program import run_program
 from cloister.limits import ResourceLimits
 
 
@@ -35,13 +36,16 @@ def serve(channel_socket: socket.socket, limits: ResourceLimits) -> None:
     run(connect(channel_socket, limits), limits)
 
 
-def run(link: Link, limits: ResourceLimits, start: Message | None = None) -> None:
+def run(
+    link: Link, limits: ResourceLimits, start: Message | None = None, engine: RunsPrograms = run_program
+) -> None:
     """Run one execution over a link.
 
     Args:
         link: To the host.
         limits: Upper bounds; the start message may lower them.
         start: The start message, when a provider handed over one that it had checked; else it is received.
+        engine: Runs plans.
 
     Raises:
         WireError: The host did not start with a start message. There is nothing that could be reported then.
@@ -53,15 +57,15 @@ def run(link: Link, limits: ResourceLimits, start: Message | None = None) -> Non
         raise WireError(f"the host began with {start['type']}, not with start", code="provider.wire-order")
     bounds = limits.narrow(ResourceLimits(**start["limits"])) if "limits" in start else limits
     try:
-        _report(link, _ending(LinkHost(link, bounds), start["workload"], bounds))
+        _report(link, _ending(LinkHost(link, bounds), start["workload"], bounds, engine))
     except HostLost:
         return
 
 
-def _ending(host: LinkHost, workload: dict[str, Any], limits: ResourceLimits) -> Message:
+def _ending(host: LinkHost, workload: dict[str, Any], limits: ResourceLimits, engine: RunsPrograms) -> Message:
     """Return the last message of the execution: what came of the workload."""
     try:
-        value, steps = _result(host, workload, limits)
+        value, steps = _result(host, workload, limits, engine)
     except CloisterError as error:
         return {"type": "error", "error": guest_error(error, host.call_index_of(error))}
     except MemoryError:
@@ -73,9 +77,11 @@ def _ending(host: LinkHost, workload: dict[str, Any], limits: ResourceLimits) ->
     return {"type": "result", "value": value, "steps": steps}
 
 
-def _result(host: LinkHost, workload: dict[str, Any], limits: ResourceLimits) -> tuple[Any, int | None]:
+def _result(
+    host: LinkHost, workload: dict[str, Any], limits: ResourceLimits, engine: RunsPrograms
+) -> tuple[Any, int | None]:
     if workload["kind"] == "plan":
-        return run_plan(host, workload, limits)
+        return run_plan(host, workload, limits, engine)
     value = run_operation(workload["name"], workload["arguments"], limits)
     require_size(value, limits, f"the result of {workload['name']}")
     return value, None

@@ -8,7 +8,7 @@ the guest set: standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from cloister.errors import CloisterError, GuestError, WireError, quoted
@@ -21,9 +21,9 @@ from cloister.isolation.wire_messages import (
     STEPS_OPEN_MAX,
     Message,
 )
-from cloister.lang.host import StepOptions
+from cloister.lang.host import Host, StepOptions
 from cloister.lang.modules import GivenModules
-from cloister.lang.program import compile_program, run_program
+from cloister.lang.program import Program, compile_program, run_program
 from cloister.lang.source import ModuleText, Source
 from cloister.lang.transport import decode, encode
 from cloister.lang.values import Value
@@ -135,13 +135,37 @@ def _too_many_steps(what: str) -> GuestError:
     return GuestError(what, code="guest.steps", kind="ResourceError", hint=hint)
 
 
-def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits) -> tuple[Any, int]:
+class Finished(Protocol):
+    """What an engine gives of a run."""
+
+    @property
+    def value(self) -> Value:
+        """The value of the program."""
+
+    @property
+    def steps_count(self) -> int | None:
+        """Steps it took; None when the engine counts something else."""
+
+
+class RunsPrograms(Protocol):
+    """An engine: runs a program to its end, or raises a `CloisterError`."""
+
+    def __call__(
+        self, program: Program, host: Host, limits: ResourceLimits, inputs: Mapping[str, Value], /
+    ) -> Finished:
+        """Run a program."""
+
+
+def run_plan(
+    host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits, run: RunsPrograms = run_program
+) -> tuple[Any, int | None]:
     """Compile and run a plan.
 
     Args:
         host: Where its calls and steps go.
         workload: `source`, `name`, `inputs` and `modules` of the start message.
         limits: Bounds of the execution.
+        run: The engine.
 
     Returns:
         The value as JSON data that may cross, and the steps it took.
@@ -152,5 +176,5 @@ def run_plan(host: LinkHost, workload: Mapping[str, Any], limits: ResourceLimits
     inputs = {name: decode(value) for name, value in workload["inputs"].items()}
     modules = [ModuleText(name, Source(path, text)) for name, path, text in workload.get("modules", ())]
     program = compile_program(workload["source"], workload["name"], inputs, GivenModules(modules))
-    outcome = run_program(program, host, limits, inputs)
+    outcome = run(program, host, limits, inputs)
     return to_wire(outcome.value, limits, "the result"), outcome.steps_count

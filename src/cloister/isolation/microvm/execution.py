@@ -1,7 +1,7 @@
 """One workload in a machine: begun at its agent, attended to its end, and what that comes to.
 
-Owns the order of its steps. A plan can be begun ahead, before there is one: it lacks nothing then but its first
-message. What an execution comes to is decided where the process provider decides it, so that no two providers differ.
+Owns the order of its steps. A plan that was begun ahead lacks nothing but its first message. What an execution comes to
+is decided where the process provider decides it, so that no two providers differ.
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from cloister.errors import WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
 from cloister.isolation.microvm import interpreting
 from cloister.isolation.microvm.granting import Granting
-from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record
+from cloister.isolation.microvm.running import RunningInMachine, begin, begin_guest
 from cloister.isolation.microvm.statuses import hung_up
 from cloister.isolation.process import descriptors, outcome, results
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.running import Aside, RunningSandbox
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.provider import (
     ExecutionContext,
@@ -44,10 +42,6 @@ from cloister.limits import ResourceLimits
 
 if TYPE_CHECKING:
     from cloister.isolation.microvm.link import MachineLink
-    from cloister.isolation.microvm.porter import Porter
-
-USUAL: Final = ResourceLimits()
-"""What a plan is begun with that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,109 +64,6 @@ class Work:
             environment=context.environment,
             working_directory=context.working_directory,
         )
-
-
-@dataclass(slots=True, kw_only=True)
-class RunningInMachine(RunningSandbox):
-    """An execution in a machine. A plan has ended for its host when it has given its result.
-
-    Nothing but the machine would be left to end then, and whoever has it ends that. To have its worker ended and
-    measured first costs more than most plans do.
-
-    Attributes:
-        parcel: What the porter carries for it.
-        keeper: Keeps the ends of a plan that is over, and closes them with its machine, when nobody waits any more.
-    """
-
-    parcel: Parcel
-    keeper: Callable[[RunningInMachine], None] | None = None
-
-    def go_on(self, carrier: Porter, limits: ResourceLimits, deadline_s: float) -> None:
-        """Let it go on, within these limits, when it was begun ahead."""
-        self._begun_s = time.monotonic()
-        carrier.go_on(self.parcel, deadline_s, None if limits == USUAL else limits.to_dict())
-
-    def conclude(self) -> dict[str, Any] | None:
-        """Return the record of the end of a plan."""
-        self.is_over = True
-        return {"status": 0, "wall_us": round((time.monotonic() - self._begun_s) * 1e6)}
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.is_over and self.keeper is not None:
-            self.keeper(self)
-        else:
-            RunningSandbox.__exit__(self, kind, error, trace)  # `super` does not know a class with slots
-
-
-def begin_ahead(carrier: Porter) -> RunningInMachine:
-    """Begin a plan that is not known yet. Nothing bounds its time until it goes on."""
-    return _begin_guest(carrier, "plan", USUAL, NEVER_S, is_ahead=True)
-
-
-def _begin_guest(
-    carrier: Porter, do: str, limits: ResourceLimits, deadline_s: float, *, is_ahead: bool = False
-) -> RunningInMachine:
-    with contextlib.ExitStack() as undo:
-        channel, theirs = socket.socketpair()
-        undo.callback(channel.close)
-        order = {"do": do, "limits": limits.to_dict()}
-        running = _begin(carrier, order, theirs.detach(), channel, deadline_s=deadline_s, is_ahead=is_ahead)
-        undo.pop_all()
-    return running
-
-
-def _begin(
-    carrier: Porter,
-    order: dict[str, Any],
-    input_fd: int,
-    channel: socket.socket | None,
-    *,
-    deadline_s: float,
-    is_ahead: bool = False,
-) -> RunningInMachine:
-    """Begin an execution and return it as if it were in a sandbox of the process provider.
-
-    Args:
-        carrier: Carries it.
-        order: For the agent.
-        input_fd: Where its input is read; for a guest, the other end of its channel. It is taken in any case.
-        channel: To a guest; None for a program.
-        deadline_s: When it is ended.
-        is_ahead: Whether it is a plan that is not known yet.
-    """
-    with contextlib.ExitStack() as undo:
-        descriptors.held(input_fd, undo)
-        with contextlib.ExitStack() as unused:
-            stdout, their_stdout = descriptors.pipe(undo, undo if channel is None else unused)
-            ordered, _ = descriptors.connection(socket.SOCK_STREAM, undo, unused)
-        stderr, their_stderr = descriptors.pipe(undo, undo)
-        control, theirs = descriptors.connection(socket.SOCK_SEQPACKET, undo, undo)
-        parcel = Parcel(
-            order=order,
-            input_fd=input_fd,
-            output_fd=their_stdout if channel is None else input_fd,
-            errors_fd=their_stderr,
-            control=theirs,
-            finish=as_record,
-            deadline_s=deadline_s,
-            is_ahead=is_ahead,
-        )
-        running = RunningInMachine(
-            _begun_s=time.monotonic(),
-            control=control,
-            order=ordered,
-            stdout=stdout,
-            stderr=stderr,
-            channel=channel,
-            aside=Aside(),
-            is_plain=order["do"] in {"plan", "rehearse"},  # whose process waits for the next one
-            parcel=parcel,
-        )
-        undo.pop_all()
-    carrier.begin(parcel)
-    return running
 
 
 class Execution:
@@ -243,7 +134,7 @@ class Execution:
 
     def _begun_guest(self, do: str) -> RunningInMachine:
         ahead = self._link.take_ahead() if do == "plan" else None
-        running = ahead or _begin_guest(self._link.porter, do, self._limits, self._deadline_s)
+        running = ahead or begin_guest(self._link.porter, do, self._limits, self._deadline_s)
         running.keeper = self._link.keep if do == "plan" else None
         return running
 
@@ -269,7 +160,7 @@ class Execution:
             "limits": self._limits.to_dict(),
         }
         input_fd = descriptors.input_file(standard_input(workload))
-        with _begin(self._link.porter, order, input_fd, None, deadline_s=self._deadline_s) as running:
+        with begin(self._link.porter, order, input_fd, None, deadline_s=self._deadline_s) as running:
             ending = self._attend(running, None)
         if script is not None:
             missing = outcome.missing_program(ending.record)
@@ -281,7 +172,7 @@ class Execution:
             return results.script_result(ending, spec)
         return results.program_result(ending)
 
-    def _attend(self, running: RunningSandbox, dialogue: Dialogue | None) -> Ending:
+    def _attend(self, running: RunningInMachine, dialogue: Dialogue | None) -> Ending:
         try:
             ending = Conversation(running, self._limits, dialogue, self._on_output).attend()
         except LauncherLost as error:

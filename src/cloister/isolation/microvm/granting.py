@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from cloister.errors import CloisterError, GuestError, PathDenied, quoted
+from cloister.isolation.copying.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.microvm.parcel import Parcel, as_record, record_of
 from cloister.isolation.microvm.writeback import ChangedOnHost, Original
 from cloister.isolation.process import outcome
-from cloister.isolation.process.archive import Bounds, Copied, CopyRefused, pack, pack_bytes
 from cloister.isolation.process.grants import grants_for
 from cloister.isolation.process.spec import SCRIPT_PATH, Grant
 from cloister.isolation.provider import Mount

@@ -1,8 +1,8 @@
 """Connections to the host that something in a machine asks for.
 
-Owns having each one decided, and the bytes of those that are accepted, as far as there is credit. All are refused while
-nobody decides. What is asked for and what is sent is hostile: a frame that breaks the protocol ends the machine, and
-what a connection may reach is the matter of whoever accepts it.
+Owns having each one decided, and the bytes of those that are accepted, as far as there is credit (`guest.flow`). All
+are refused while nobody decides. What is asked for and what is sent is hostile: a frame that breaks the protocol ends
+the machine, and what a connection may reach is the matter of whoever accepts it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from cloister.errors import CloisterError, EgressDenied, ProviderError, WireError, quoted
+from cloister.isolation.microvm.guest.flow import READ_BYTES, Allowance, Intake
 from cloister.isolation.microvm.guest.frames import (
     STREAMS_MAX,
-    WINDOW_BYTES,
     Frame,
     Kind,
     encode,
@@ -28,8 +28,6 @@ from cloister.isolation.microvm.guest.frames import (
 Acceptor: TypeAlias = Callable[[str], socket.socket]
 """Returns the host's end of a connection for that purpose, a connected stream socket that it gives away, or raises a
 CloisterError, of which code and message are told inside. Called in a thread of its own for each connection."""
-READ_BYTES: Final = 64 * 1024
-CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
 PURPOSE_CHARS_MAX: Final = 200
 MESSAGE_CHARS_MAX: Final = 400
 Send = Callable[[bytes], None]
@@ -57,8 +55,8 @@ class _Passage:
         self.peer: socket.socket | None = None
         self._send = send
         self._pending = bytearray()
-        self._taken_bytes = 0
-        self._credit = WINDOW_BYTES
+        self._intake = Intake()
+        self._allowance = Allowance()
         self.is_refused = False
         self._is_read = False
         self._is_written = False
@@ -73,7 +71,7 @@ class _Passage:
         """Return what to wait for at its descriptor, if anything."""
         if self.peer is None:
             return {}
-        events = select.POLLIN if can_send and self._credit > 0 and not self._is_read else 0
+        events = select.POLLIN if can_send and self._allowance.left_bytes > 0 and not self._is_read else 0
         events |= select.POLLOUT if self._pending else 0
         return {self.peer.fileno(): events} if events else {}
 
@@ -87,15 +85,12 @@ class _Passage:
             case Kind.OUTPUT if self.peer is not None and not self._is_written:
                 self._take_output(frame.body)
             case Kind.CREDIT if self.peer is not None:
-                self._credit += frame.credit()
-                if self._credit > WINDOW_BYTES:
-                    raise WireError("the agent gives more credit than there is", code="provider.wire-order")
+                self._allowance.grow(frame.credit())
             case _:
                 raise WireError(f"the agent may not say {frame.kind.name} now", code="provider.wire-order")
 
     def _take_output(self, data: bytes) -> None:
-        if self._taken_bytes + len(self._pending) + len(data) > WINDOW_BYTES:
-            raise WireError("more came for a connection than was asked for", code="provider.wire-order")
+        self._intake.come(len(data))
         self._is_written = not data
         self._pending += data
         self.write()
@@ -117,23 +112,22 @@ class _Passage:
                 self.peer.shutdown(socket.SHUT_WR)
 
     def _took(self, count: int) -> None:
-        self._taken_bytes += count
-        if self._taken_bytes >= CREDIT_STEP_BYTES:
-            self._send(encode_credit(self.number, self._taken_bytes))
-            self._taken_bytes = 0
+        due_bytes = self._intake.taken(count)
+        if due_bytes:
+            self._send(encode_credit(self.number, due_bytes))
 
     def read(self) -> None:
         """Send what the other side of the connection has said."""
-        if self.peer is None or self._is_read or self._credit <= 0:
+        if self.peer is None or self._is_read or self._allowance.left_bytes <= 0:
             return
         try:
-            data = self.peer.recv(min(READ_BYTES, self._credit))
+            data = self.peer.recv(min(READ_BYTES, self._allowance.left_bytes))
         except BlockingIOError:
             return
         except OSError:
             data = b""
         self._is_read = not data
-        self._credit -= len(data)
+        self._allowance.spend(len(data))
         self._send(encode(self.number, Kind.INPUT, data))
 
     def close(self) -> None:

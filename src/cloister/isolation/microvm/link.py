@@ -12,13 +12,14 @@ import time
 from typing import Any, Final
 
 from cloister.errors import WireError
-from cloister.isolation.microvm import execution, greeting
-from cloister.isolation.microvm.execution import Execution, RunningInMachine, Work
+from cloister.isolation.microvm import greeting
+from cloister.isolation.microvm.execution import Execution, Work
 from cloister.isolation.microvm.greeting import GuestFacts
 from cloister.isolation.microvm.guest.frames import AGENT, Decoder, Frame, Kind, encode_json
 from cloister.isolation.microvm.inward import Acceptor
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel, as_record, record_of
 from cloister.isolation.microvm.porter import Porter
+from cloister.isolation.microvm.running import RunningInMachine, begin_ahead
 from cloister.isolation.microvm.statuses import MachineLost, hung_up
 from cloister.isolation.provider import (
     ExecutionResult,
@@ -168,7 +169,7 @@ class MachineLink:
 
     def begin_ahead(self) -> None:
         """Begin the plan that comes, before it is known: it is over all the sooner then. Nothing is rehearsed after."""
-        self._ahead = execution.begin_ahead(self.porter)
+        self._ahead = begin_ahead(self.porter)
 
     def take_ahead(self) -> RunningInMachine | None:
         """Return the plan that was begun ahead, for whoever has one; None when none was, or somebody has it."""

@@ -11,7 +11,7 @@ import posixpath
 import stat
 from dataclasses import dataclass
 
-from cloister.isolation.process.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused
+from cloister.isolation.copying.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,9 @@ from cloister.canonical import sha256_hex
 from cloister.clock import Clock, timestamp
 from cloister.isolation.attestation import Attestation, policy_sha256
 from cloister.isolation.microvm.confinement import FIRST_DESCRIPTOR, ConfinedProcess, Confinement
-from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.live import LiveMachine
 from cloister.isolation.microvm.parts import MachineParts
-from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.snapshot import Snapshot
-from cloister.isolation.microvm.statuses import MachineLost
-from cloister.isolation.microvm.stock import BOOT_TIMEOUT_S, CONNECT_TIMEOUT_S
 from cloister.isolation.microvm.tpm.initramfs import agent_tree_sha256
 from cloister.isolation.microvm.tpm.quote import answered, challenge
 from cloister.isolation.microvm.tpm.swtpm import MEMORY_BYTES, Render, SoftwareTpm
@@ -101,16 +98,10 @@ def quoted_boot(
         tpm = undo.enter_context(SoftwareTpm.start(partial(_start_tpm, confinement)))
         boot = replace(parts.boot, tpm_fd=tpm.fileno())
         line = vmm.boot_line(boot)
-        machine = vmm.boot(spec, boot)
-        undo.callback(machine.stop)
-        machine.resume()
-        link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
-        undo.callback(link.close)
-        try:
-            link.hello(BOOT_TIMEOUT_S)
-            answer = link.attest(challenge(nonce, stated.policy_sha256))
-        except MachineLost as lost:
-            raise ReadyMachine(machine, link).lost(lost) from lost
+        live = LiveMachine.connected(vmm.boot(spec, boot), spec)
+        undo.callback(live.stop)
+        live.greet()
+        answer = live.attest(challenge(nonce, stated.policy_sha256))
         quote = answered(
             answer,
             nonce=nonce,

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cloister.errors import CloisterError
-from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind
+from cloister.isolation.microvm.guest.flow import Allowance, Intake
+from cloister.isolation.microvm.guest.frames import Kind
 from cloister.isolation.microvm.statuses import Ended, hung_up
 from cloister.isolation.process import reports
 
@@ -47,6 +48,9 @@ class Parcel:
         window: Of a terminal: its last known size.
         is_ahead: Whether it was begun before anybody wants it: nothing of its input is sent yet.
         bounds: Limits that hold instead of those in the order, when somebody wants it after all.
+        allowance: How much of its input may be sent.
+        intake: What came of its output and errors, together.
+        pending: What of that was not written yet, by descriptor.
     """
 
     order: dict[str, Any]
@@ -60,9 +64,9 @@ class Parcel:
     is_ahead: bool = False
     bounds: dict[str, int] | None = None
     began_s: float = field(default_factory=time.monotonic)
-    credit: int = WINDOW_BYTES
+    allowance: Allowance = field(default_factory=Allowance)
+    intake: Intake = field(default_factory=Intake)
     pending: dict[int, bytearray] = field(default_factory=dict)
-    taken_bytes: int = 0
     over: set[Kind] = field(default_factory=set)
     is_ending: bool = False
     is_late: bool = False
@@ -79,7 +83,7 @@ class Parcel:
         if self.ended is None:
             if not self.is_ending:  # one whose other end is gone would be reported at every turn
                 found[self.control.fileno()] = select.POLLIN
-            if self.input_fd >= 0 and self.credit > 0 and can_send and not self.is_ahead:
+            if self.input_fd >= 0 and self.allowance.left_bytes > 0 and can_send and not self.is_ahead:
                 found[self.input_fd] = select.POLLIN
         for descriptor, pending in self.pending.items():
             if pending:

@@ -1,9 +1,10 @@
 """The host's end of the connection to an agent: it carries bytes between executions in a machine and local descriptors.
 
-Owns the numbering of executions, flow control, deadlines, and the end of each; streams that are opened from inside are
-`inward`'s, which it serves. To whoever runs something a machine then looks like a sandbox of the process provider:
-pipes, a connection to a guest, and a control connection on which the record of the end arrives. Every byte from the
-machine is hostile: a frame that breaks the protocol ends the machine. One thread of its own does all of it.
+Owns the numbering of executions, moving their bytes as far as there is credit (`guest.flow`), deadlines, and the end of
+each; streams that are opened from inside are `inward`'s, which it serves. To whoever runs something a machine then
+looks like a sandbox of the process provider: pipes, a connection to a guest, and a control connection on which the
+record of the end arrives. Every byte from the machine is hostile: a frame that breaks the protocol ends the machine.
+One thread of its own does all of it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Final
 
 from cloister.errors import CloisterError, InternalError, WireError, quoted
 from cloister.isolation.microvm import statuses
+from cloister.isolation.microvm.guest.flow import READ_BYTES
 from cloister.isolation.microvm.guest.frames import (
     AGENT,
     HEADER,
     ORDER_BYTES_MAX,
     STREAMS_MAX,
-    WINDOW_BYTES,
     Decoder,
     Frame,
     Kind,
@@ -35,9 +36,7 @@ from cloister.isolation.microvm.inward import Inward
 from cloister.isolation.microvm.parcel import NEVER_S, Parcel, too_long
 from cloister.isolation.microvm.statuses import Ended
 
-READ_BYTES: Final = 64 * 1024
 RECEIVE_BYTES: Final = 256 * 1024
-CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
 UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """What waits to be sent before nothing more is read from local descriptors."""
 UNREAD_BYTES_MAX: Final = 4 * UNSENT_BYTES_MAX
@@ -266,15 +265,15 @@ class Porter:
                 return
 
     def _take_input(self, number: int, parcel: Parcel) -> None:
-        if parcel.credit <= 0 or Kind.INPUT in parcel.over:
+        if parcel.allowance.left_bytes <= 0 or Kind.INPUT in parcel.over:
             return
         try:
-            data = os.read(parcel.input_fd, min(READ_BYTES, parcel.credit))
+            data = os.read(parcel.input_fd, min(READ_BYTES, parcel.allowance.left_bytes))
         except BlockingIOError:
             return
         except OSError:  # the terminal or the connection of who gives input is gone
             data = b""
-        parcel.credit -= len(data)
+        parcel.allowance.spend(len(data))
         self._unsent += encode(number, Kind.INPUT, data)
         if not data:
             parcel.over.add(Kind.INPUT)
@@ -343,9 +342,7 @@ class Porter:
             case Kind.OUTPUT | Kind.ERRORS:
                 self._take_output(frame, parcel)
             case Kind.CREDIT:
-                parcel.credit += frame.credit()
-                if parcel.credit > WINDOW_BYTES:
-                    raise WireError("the agent gives more credit than there is", code="provider.wire-order")
+                parcel.allowance.grow(frame.credit())
             case Kind.STATUS:
                 parcel.ended = statuses.checked(frame.data())
                 if parcel.is_late:
@@ -360,8 +357,7 @@ class Porter:
         if not frame.body:
             parcel.over.add(frame.kind)
         pending = parcel.pending.setdefault(descriptor, bytearray())
-        if sum(map(len, parcel.pending.values())) + len(frame.body) > WINDOW_BYTES:
-            raise WireError("more output came than was asked for", code="provider.wire-order")
+        parcel.intake.come(len(frame.body))
         pending += frame.body
         if descriptor < 0:
             self._took(parcel, len(pending))
@@ -382,10 +378,9 @@ class Porter:
             self._took(parcel, count)
 
     def _took(self, parcel: Parcel, count: int) -> None:
-        parcel.taken_bytes += count
-        if parcel.taken_bytes >= CREDIT_STEP_BYTES and parcel.ended is None:
-            self._unsent += encode_credit(self._number_of(parcel), parcel.taken_bytes)
-            parcel.taken_bytes = 0
+        due_bytes = parcel.intake.taken(count)
+        if due_bytes and parcel.ended is None:
+            self._unsent += encode_credit(self._number_of(parcel), due_bytes)
             self._send()
 
     # The end of an execution -----------------------------------------------------------------------------------------

@@ -29,9 +29,9 @@ from cloister.isolation.microvm.confinement import Confinement
 from cloister.isolation.microvm.execution import Work
 from cloister.isolation.microvm.image.boot_report import record_boot
 from cloister.isolation.microvm.image.store import ImageStore
+from cloister.isolation.microvm.live import LiveMachine
 from cloister.isolation.microvm.parts import MachineParts, load_parts
 from cloister.isolation.microvm.pool import closed
-from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.session import MicroVMSession
 from cloister.isolation.microvm.snapshot import DIRECTORY, Snapshot, SnapshotStore
@@ -154,7 +154,7 @@ class MicroVMProvider:
 
     def _run(
         self,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         context: ExecutionContext,
         host: HostCalls | None,
         on_output: OutputObserver | None,

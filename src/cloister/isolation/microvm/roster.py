@@ -1,16 +1,15 @@
 """The machines of a provider that are there, and how they came to be.
 
-Owns the list, for several threads: who made a machine enters it, and it leaves when it is stopped. What a machine uses
-is measured when somebody asks.
+Owns the list, for several threads: who made a machine enters it, and it leaves when it is stopped. What it is there for
+it knows itself, and what it uses is measured when somebody asks.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from cloister.isolation.microvm.live import Stage
 from cloister.isolation.microvm.vmm import MachineSpec, VmmUsage
 from cloister.isolation.monitoring import MachineGauges, MachineState
 
@@ -22,15 +21,30 @@ class Listed(Protocol):
     def pid(self) -> int | None:
         """Process id of its VMM."""
 
+    @property
+    def spec(self) -> MachineSpec:
+        """Its hardware."""
+
+    @property
+    def stage(self) -> Stage:
+        """Where it is in its life."""
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago it was made ready."""
+
     def usage(self) -> VmmUsage:
         """Measure what runs it."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    spec: MachineSpec
-    made_s: float
-    state: MachineState
+_STATES: Final = {
+    Stage.WAITING: MachineState.WAITING,
+    Stage.WORKING: MachineState.WORKING,
+    Stage.SESSION: MachineState.SESSION,
+    Stage.ENDING: MachineState.ENDING,
+    Stage.STOPPED: MachineState.ENDING,
+}
+"""What those in the list are there for; one that is stopped leaves it in the next moment."""
 
 
 class Roster:
@@ -45,14 +59,14 @@ class Roster:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: dict[Listed, _Entry] = {}
+        self._machines: dict[Listed, None] = {}  # in order
         self.booted_count = 0
         self.restored_count = 0
         self.boot_ms: int | None = None
         self.restore_ms: int | None = None
 
     def __repr__(self) -> str:
-        return f"Roster({len(self._entries)} machines)"
+        return f"Roster({len(self._machines)} machines)"
 
     def booted(self, boot_ms: int) -> None:
         """Take note of a boot."""
@@ -66,37 +80,31 @@ class Roster:
             self.restored_count += 1
             self.restore_ms = restore_ms
 
-    def enter(self, machine: Listed, spec: MachineSpec) -> None:
-        """Take a machine into the list; it waits."""
+    def enter(self, machine: Listed) -> None:
+        """Take a machine into the list, which was made ready."""
         with self._lock:
-            self._entries[machine] = _Entry(spec, time.monotonic(), MachineState.WAITING)
-
-    def turn(self, machine: Listed, state: MachineState) -> None:
-        """Take note of what a machine is there for from now on."""
-        with self._lock:
-            if machine in self._entries:
-                self._entries[machine].state = state
+            self._machines[machine] = None
 
     def leave(self, machine: Listed) -> None:
         """Take a machine from the list. Idempotent."""
         with self._lock:
-            self._entries.pop(machine, None)
+            self._machines.pop(machine, None)
 
     def gauges(self) -> tuple[MachineGauges, ...]:
         """Measure all that are there, the oldest first."""
         with self._lock:
-            entries = list(self._entries.items())
-        return tuple(_measured(machine, entry) for machine, entry in entries)
+            machines = list(self._machines)
+        return tuple(_measured(machine) for machine in machines)
 
 
-def _measured(machine: Listed, entry: _Entry) -> MachineGauges:
+def _measured(machine: Listed) -> MachineGauges:
     used = machine.usage()
     return MachineGauges(
         pid=machine.pid,
-        state=entry.state,
-        age_ms=round((time.monotonic() - entry.made_s) * 1000),
-        vcpus=entry.spec.vcpus,
-        memory_bytes=entry.spec.memory_bytes,
+        state=_STATES[machine.stage],
+        age_ms=machine.age_ms,
+        vcpus=machine.spec.vcpus,
+        memory_bytes=machine.spec.memory_bytes,
         cpu_user_us=used.cpu_user_us,
         cpu_system_us=used.cpu_system_us,
         resident_bytes=used.resident_bytes,

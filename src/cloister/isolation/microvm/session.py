@@ -1,14 +1,13 @@
 """A machine that stays for several executions.
 
-Owns its life and its forks. Executions, terminals and copies are attended to by the code of the process provider's
-sessions; what is under them is a machine. Granted files that may be written are copies in the machine: they are written
-back after each execution.
+Owns its life and its forks. Executions, terminals and copies are attended to as in the sessions of every provider; the
+server at the other end of the line turns their orders into executions of the machine. Granted files that may be written
+are copies in the machine: they are written back after each execution.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,41 +16,62 @@ from typing import Self
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.errors import InputError
-from cloister.isolation.given import checked_environment
+from cloister.isolation.copying.archive import Copied
 from cloister.isolation.microvm import interpreting, memory
 from cloister.isolation.microvm.granting import Granting
-from cloister.isolation.microvm.ready import ReadyMachine
-from cloister.isolation.microvm.session_server import SessionServer
+from cloister.isolation.microvm.live import LiveMachine, Stage
+from cloister.isolation.microvm.session_server import served
 from cloister.isolation.microvm.statuses import MachineLost
 from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import SavedState
-from cloister.isolation.monitoring import MachineState
 from cloister.isolation.permit import require_session_permit
 from cloister.isolation.process import outcome
-from cloister.isolation.process.descriptors import connection, held, pipe
-from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.running import Aside, RunningSandbox
-from cloister.isolation.process.session import ProcessSession
-from cloister.isolation.process.session_execution import SessionExecution
-from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
-from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver
-from cloister.isolation.session_provider import SessionContext, SessionLeave, TerminalPeer, WindowSize
+from cloister.isolation.process.descriptors import held
+from cloister.isolation.provider import ExecutionResult, ExternalProgram, MountMode, OutputObserver, Usage
+from cloister.isolation.session.held import HeldSession
+from cloister.isolation.session_provider import CopyBounds, SessionContext, SessionLeave, TerminalPeer, WindowSize
 
 
-class MicroVMSession(ProcessSession):
-    """One session; implements `cloister.isolation.session_provider.SandboxSession`, and can be forked."""
+class MicroVMSession:
+    """One session; implements `cloister.isolation.session_provider.SandboxSession`, and can be forked.
 
-    _ready: ReadyMachine
-    _granting: Granting
-    _stock: Stock
-    _syncing: threading.Lock
-    _beginning: threading.Lock
-    _is_fork: bool
+    Args:
+        holding: It, as the host holds any session; closed by `close`.
+        ready: The machine that it is in, which its server stops.
+        granting: What it was granted.
+        context: What it may do; its token was checked.
+        verifier: Checks the tokens of executions.
+        level: The isolation it is in.
+        stock: Where its machine comes from.
+        is_fork: Whether its machine was forked from another session's.
+    """
+
+    def __init__(  # noqa: PLR0917 - called here only
+        self,
+        holding: HeldSession,
+        ready: LiveMachine,
+        granting: Granting,
+        context: SessionContext,
+        verifier: TokenVerifier,
+        level: IsolationLevel,
+        stock: Stock,
+        *,
+        is_fork: bool,
+    ) -> None:
+        self._holding = holding
+        self._ready = ready
+        self._granting = granting
+        self._context = context
+        self._verifier = verifier
+        self._level = level
+        self._stock = stock
+        self._is_fork = is_fork
+        self._syncing = threading.Lock()
 
     @classmethod
     def open(
         cls,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         context: SessionContext,
         verifier: TokenVerifier,
         level: IsolationLevel,
@@ -74,36 +94,44 @@ class MicroVMSession(ProcessSession):
         """
         with contextlib.ExitStack() as undo:
             undo.callback(ready.stop)
-            stock.roster.turn(ready, MachineState.SESSION)
+            ready.turn(Stage.SESSION)
             deadline_s = time.monotonic() + context.limits.wall_ms / 1000
             granting = Granting(ready.link, () if is_fork else context.mounts, context.limits, deadline_s)
             if not is_fork:
                 _give(ready, granting, context, deadline_s)
-            channel, their_channel = connection(socket.SOCK_SEQPACKET, undo, undo)
-            control, their_control = connection(socket.SOCK_SEQPACKET, undo, undo)
-            spec = _spec(context)
-            server = SessionServer(ready, their_channel, their_control, spec, ready.stop)
-            session = cls(
-                running=_running(control, undo),
-                channel=channel,
-                spec=spec,
-                context=context,
-                verifier=verifier,
-                level=level,
-            )
-            session._ready, session._granting, session._stock = ready, granting, stock
-            session._syncing, session._beginning = threading.Lock(), threading.Lock()
-            session._is_fork = is_fork
-            server.start()
-            undo.pop_all()  # the server has the machine and its ends from now on, and the session has the others
+            line = served(ready, context, undo)
+            undo.pop_all()  # the server has the machine from now on, and ends with the line
         with contextlib.ExitStack() as undo:
-            undo.callback(session.close)
-            session.await_ready()
+            undo.callback(line.close)
+            holding = HeldSession(line, context, verifier, level).await_ready()
             undo.pop_all()
-        return session
+        return cls(holding, ready, granting, context, verifier, level, stock, is_fork=is_fork)
 
     def __repr__(self) -> str:
         return f"MicroVMSession({self._context.execution_id}, {self._ready!r})"
+
+    @property
+    def executions_count(self) -> int:
+        """How many run now."""
+        return self._holding.executions_count
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why it has ended, for a person; None while it runs."""
+        return self._holding.end_reason
+
+    @property
+    def usage(self) -> Usage:
+        """What all of it used; nothing is known before its end."""
+        return self._holding.usage
+
+    def fileno(self) -> int:
+        """Return what becomes readable when the session has ended."""
+        return self._holding.fileno()
+
+    def close(self) -> None:
+        """End it with all that runs in it, and its machine. Idempotent."""
+        self._holding.close()
 
     def execute(
         self,
@@ -116,7 +144,7 @@ class MicroVMSession(ProcessSession):
     ) -> ExecutionResult:
         """Run one program and wait for its end; see `SandboxSession.execute`."""
         with interpreting.explaining():
-            result = super().execute(
+            result = self._holding.execute(
                 leave, program, working_directory=working_directory, on_output=on_output, hangup=hangup
             )
         self._write_back()
@@ -134,23 +162,23 @@ class MicroVMSession(ProcessSession):
     ) -> ExecutionResult:
         """Run one program on a terminal; see `SandboxSession.interact`."""
         with interpreting.explaining():
-            result = super().interact(
+            result = self._holding.interact(
                 leave, program, peer, size=size, terminal_type=terminal_type, working_directory=working_directory
             )
         self._write_back()
         return result
 
+    def unpack(self, leave: SessionLeave, source: str | bytes, path: str, bounds: CopyBounds) -> Copied:
+        """Copy data, or a file or directory of the host, in; see `SandboxSession.unpack`."""
+        return self._holding.unpack(leave, source, path, bounds)
+
+    def pack(self, leave: SessionLeave, path: str, target: str, bounds: CopyBounds) -> Copied:
+        """Copy a file or directory out; see `SandboxSession.pack`."""
+        return self._holding.pack(leave, path, target, bounds)
+
     def _write_back(self) -> None:
         with self._syncing:
             self._granting.take_back()
-
-    @contextlib.contextmanager
-    def _started(self, execution: SessionExecution) -> Iterator[SessionExecution]:
-        """Begin an execution; not while the machine is saved for a fork, which would have half of it."""
-        with contextlib.ExitStack() as running:
-            with self._beginning:
-                running.enter_context(super()._started(execution))
-            yield execution
 
     def fork(self, contexts: Sequence[SessionContext]) -> tuple[MicroVMSession, ...]:
         """Make sessions that go on where this one is, each in a machine of its own; this one goes on, too.
@@ -207,8 +235,6 @@ class MicroVMSession(ProcessSession):
             )
 
     def _require_idle(self) -> None:
-        if self.is_over(0):
-            raise self.end_error()
         if self.executions_count:
             raise InputError(
                 "something runs in the session, which cannot be forked then",
@@ -222,7 +248,7 @@ class MicroVMSession(ProcessSession):
         with contextlib.ExitStack() as undo:
             memory_fd = held(memory.new_file("fork-memory"), undo)
             state_fd = held(memory.new_file("fork-state"), undo)
-            with self._beginning:  # of which none may come between the look and the end of the pause
+            with self._holding.beginning_nothing():  # or something would come between the look and the end of the pause
                 self._require_idle()
                 machine.pause()
                 try:
@@ -234,7 +260,7 @@ class MicroVMSession(ProcessSession):
             yield self._stock.saved_state(memory_fd, state_fd)
 
 
-def _give(ready: ReadyMachine, granting: Granting, context: SessionContext, deadline_s: float) -> None:
+def _give(ready: LiveMachine, granting: Granting, context: SessionContext, deadline_s: float) -> None:
     """Send what is granted, and close the machine's root."""
     try:
         granting.give()
@@ -244,26 +270,3 @@ def _give(ready: ReadyMachine, granting: Granting, context: SessionContext, dead
     failed = outcome.set_up_failure(record)
     if failed is not None:
         raise failed
-
-
-def _running(control: socket.socket, undo: contextlib.ExitStack) -> RunningSandbox:
-    """Return the machine as the code of the process provider's sessions knows a sandbox."""
-    with contextlib.ExitStack() as theirs:  # nobody writes to any of them
-        order, _ = connection(socket.SOCK_STREAM, undo, theirs)
-        stdout, _ = pipe(undo, theirs)
-        stderr, _ = pipe(undo, theirs)
-    return RunningSandbox(control=control, order=order, stdout=stdout, stderr=stderr, channel=None, aside=Aside())
-
-
-def _spec(context: SessionContext) -> SandboxSpec:
-    return SandboxSpec(
-        lane=Lane.PROGRAM,
-        argv=(),
-        script=None,
-        grants=(),
-        runtime=(),
-        environment=checked_environment(context.environment),
-        working_directory=context.working_directory or DEFAULT_DIRECTORY,
-        limits=context.limits,
-        session=SessionTerms(idle_ms=context.idle_ms, has_terminals=context.has_terminals),
-    )

@@ -17,15 +17,20 @@ import threading
 import time
 import tty
 from collections.abc import Callable
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
+from cloister.isolation.given import checked_environment
+from cloister.isolation.microvm.live import LiveMachine
 from cloister.isolation.microvm.parcel import Parcel, as_report
-from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.watch import CpuAccount
-from cloister.isolation.process import reports, session_orders
-from cloister.isolation.process.descriptors import held
-from cloister.isolation.process.session_orders import Order, OrderKind
-from cloister.isolation.process.spec import SandboxSpec
+from cloister.isolation.process import reports
+from cloister.isolation.process.descriptors import await_end, connection, held
+from cloister.isolation.process.spec import FIXED_ENVIRONMENT
+from cloister.isolation.session import orders
+from cloister.isolation.session.line import END_TIMEOUT_S, SessionLine
+from cloister.isolation.session.orders import Order, OrderKind
+from cloister.isolation.session_provider import SessionContext
 
 TURN_S: Final = 0.25
 Record = dict[str, Any]
@@ -38,32 +43,34 @@ class SessionServer:
         ready: The machine, which is stopped at the end.
         channel: Where orders come from.
         control: Closing its other end ends the session; the record of the end goes out on it.
-        spec: What the session may do.
+        context: What the session may do.
         stop: Stops the machine.
     """
 
     def __init__(
         self,
-        ready: ReadyMachine,
+        ready: LiveMachine,
         channel: socket.socket,
         control: socket.socket,
-        spec: SandboxSpec,
+        context: SessionContext,
         stop: Callable[[], None],
     ) -> None:
         self._ready = ready
         self._channel = channel
         self._control = control
-        self._spec = spec
         self._stop = stop
+        self._limits = context.limits
+        self._idle_ms = context.idle_ms
+        self._environment = FIXED_ENVIRONMENT | checked_environment(context.environment)
         self._began_s = time.monotonic()
         self._used_s = self._began_s
-        self._account = CpuAccount(spec.limits.cpu_ms, self._began_s)
+        self._account = CpuAccount(context.limits.cpu_ms, self._began_s)
         self._looked_s = 0.0
         self._thread = threading.Thread(target=self._run, name="cloister-session", daemon=True)
 
     def start(self) -> None:
         """Begin to take orders."""
-        self._channel.send(session_orders.READY)
+        self._channel.send(orders.READY)
         self._thread.start()
 
     def _run(self) -> None:
@@ -85,8 +92,6 @@ class SessionServer:
         poll = select.poll()
         for each in (self._channel, self._control, self._ready.machine):
             poll.register(each.fileno(), select.POLLIN)
-        terms = self._spec.session
-        assert terms is not None  # noqa: S101 - which is what makes it a session
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(TURN_S * 1000)}
             now_s = time.monotonic()
@@ -101,15 +106,15 @@ class SessionServer:
             reached = self._reached(now_s)
             if reached is not None:
                 return {"killed_for": list(reached), "reported": {}}
-            if now_s - self._used_s >= terms.idle_ms / 1000:
+            if now_s - self._used_s >= self._idle_ms / 1000:
                 with contextlib.suppress(OSError):
-                    self._channel.send(session_orders.ENDED_IDLE)
+                    self._channel.send(orders.ENDED_IDLE)
                 return {"status": 0, "reported": {}}
 
     def _reached(self, now_s: float) -> tuple[str, int] | None:
         """Return the limit of the session that was reached, with what was measured; None when none was."""
         lasted_ms = round((now_s - self._began_s) * 1000)
-        if lasted_ms >= self._spec.limits.wall_ms:
+        if lasted_ms >= self._limits.wall_ms:
             return "wall_ms", lasted_ms
         if now_s - self._looked_s < TURN_S:
             return None
@@ -122,12 +127,12 @@ class SessionServer:
 
     def _take_order(self) -> bool:
         """Begin what is asked for; return False when nothing more is asked."""
-        space = socket.CMSG_SPACE(session_orders.ORDER_FDS_MAX * array.array("i").itemsize)
-        message, ancillary, _, _ = self._channel.recvmsg(len(session_orders.ORDER), space, socket.MSG_CMSG_CLOEXEC)
+        space = socket.CMSG_SPACE(orders.ORDER_FDS_MAX * array.array("i").itemsize)
+        message, ancillary, _, _ = self._channel.recvmsg(len(orders.ORDER), space, socket.MSG_CMSG_CLOEXEC)
         received = array.array("i")
         for _, _, rights in ancillary:
             received.frombytes(rights)
-        if message != session_orders.ORDER:
+        if message != orders.ORDER:
             return False
         order_fd, report_fd, *streams = received
         order = Order.from_bytes(os.pread(order_fd, os.fstat(order_fd).st_size, 0))
@@ -148,12 +153,12 @@ class SessionServer:
         return True
 
     def _parcel(self, order: Order, report: socket.socket, streams: list[int]) -> Parcel:
-        words: dict[str, Any] = {"limits": self._spec.limits.to_dict()}
+        words: dict[str, Any] = {"limits": self._limits.to_dict()}
         if order.kind is OrderKind.PROGRAM:
             words |= {
                 "do": "program",
                 "argv": list(order.argv),
-                "environment": self._spec.full_environment() | order.environment,
+                "environment": self._environment | order.environment,
                 "directory": order.working_directory,
                 "window": None if order.window is None else list(order.window),
             }
@@ -171,6 +176,52 @@ class SessionServer:
             finish=as_report,
             window=order.window,
         )
+
+
+class _Ends:
+    """What ends a session in a machine: its server does, as soon as this end of their connection is closed.
+
+    Args:
+        control: Closed when this is left.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+
+    def kill(self) -> None:
+        """Have the session ended with its machine; the record still arrives."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.control.shutdown(socket.SHUT_WR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until the machine is stopped: the server closes its end last."""
+        self.kill()
+        with self.control:
+            await_end(self.control, END_TIMEOUT_S)  # if it takes longer, its thread goes on
+
+
+def served(ready: LiveMachine, context: SessionContext, undo: contextlib.ExitStack) -> SessionLine:
+    """Start what serves a session in a machine.
+
+    Args:
+        ready: The machine, which the server stops at the end.
+        context: What the session may do; its token was checked.
+        undo: Closes all of it, until it is told not to.
+
+    Returns:
+        The line to the server.
+    """
+    channel, their_channel = connection(socket.SOCK_SEQPACKET, undo, undo)
+    control, their_control = connection(socket.SOCK_SEQPACKET, undo, undo)
+    server = SessionServer(ready, their_channel, their_control, context, ready.stop)
+    line = SessionLine(_Ends(control), channel, context.limits)
+    server.start()
+    return line
 
 
 def _open_terminal(report: socket.socket, window: tuple[int, int]) -> int:

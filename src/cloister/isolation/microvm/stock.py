@@ -6,7 +6,6 @@ For several threads.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -19,19 +18,14 @@ from cloister.canonical import sha256_hex
 from cloister.clock import Clock
 from cloister.isolation.guest import rehearsal
 from cloister.isolation.microvm.config import MachineConfig
-from cloister.isolation.microvm.link import MachineLink
+from cloister.isolation.microvm.live import LiveMachine, Stage
 from cloister.isolation.microvm.parts import MachineParts
 from cloister.isolation.microvm.pool import MachinePool, closed
-from cloister.isolation.microvm.ready import ReadyMachine
 from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.snapshot import Binding, LoadedSnapshot, Snapshot, SnapshotStore
-from cloister.isolation.microvm.statuses import MachineLost
-from cloister.isolation.microvm.vmm import ChannelKind, Machine, MachineSpec, SavedState, Vmm
-from cloister.isolation.monitoring import MachineState
+from cloister.isolation.microvm.vmm import ChannelKind, MachineSpec, SavedState, Vmm
 from cloister.isolation.provider import PlanProgram
 
-BOOT_TIMEOUT_S: Final = 120.0
-CONNECT_TIMEOUT_S: Final = 20.0
 ENTROPY_BYTES: Final = 64
 WARMING_TAKES: Final = 4
 """After so many of each plan, one more is no faster where a processor is translated, by measurement."""
@@ -75,7 +69,7 @@ class Stock:
         self._lock = threading.Lock()
         self._loaded: LoadedSnapshot | None = None
         self._is_closed = False
-        self._pool: MachinePool[ReadyMachine] = MachinePool(self._restored, config.pool, make_ahead=self._warmed)
+        self._pool: MachinePool[LiveMachine] = MachinePool(self._restored, config.pool, make_ahead=self._warmed)
         self._on_boot = on_boot
         self.roster: Final = roster or Roster()
 
@@ -83,7 +77,7 @@ class Stock:
         return f"Stock({self._spec.memory_mib} MiB, {self._pool!r})"
 
     @property
-    def pool(self) -> MachinePool[ReadyMachine]:
+    def pool(self) -> MachinePool[LiveMachine]:
         """The machines that wait."""
         return self._pool
 
@@ -103,7 +97,7 @@ class Stock:
             drives=self._parts.drive_digests,
         )
 
-    def take(self) -> ReadyMachine:
+    def take(self) -> LiveMachine:
         """Return a machine that nobody has used: one that waits, one that is restored, or the first one, booted.
 
         Raises:
@@ -118,11 +112,12 @@ class Stock:
                     return self._working(first)
         return self._working(self._pool.take())
 
-    def _working(self, ready: ReadyMachine) -> ReadyMachine:
-        self.roster.turn(ready, MachineState.WORKING)
-        return ready
+    def _working(self, live: LiveMachine) -> LiveMachine:
+        with live.or_stopped():
+            live.turn(Stage.WORKING)
+        return live
 
-    def take_to_be_saved(self) -> ReadyMachine:
+    def take_to_be_saved(self) -> LiveMachine:
         """Return a machine that nobody has used, and that can be saved while it is used.
 
         Where its conversation would not outlive that, it shares memory as all others do: a copy would be for nothing.
@@ -133,9 +128,9 @@ class Stock:
             first = self._find_or_save() if self._loaded is None else None
         return first or self._restored(can_be_saved=self.survives_saving)
 
-    def retire(self, machine: ReadyMachine) -> None:
+    def retire(self, machine: LiveMachine) -> None:
         """Have a machine stopped that was used."""
-        self.roster.turn(machine, MachineState.ENDING)
+        machine.turn(Stage.ENDING)
         self._pool.retire(machine)
 
     def snapshot(self) -> Snapshot:
@@ -163,7 +158,7 @@ class Stock:
     def _load(self, snapshot: Snapshot) -> None:
         self._loaded = self._snapshots.load(snapshot, self._parts.boot.drives)
 
-    def _find_or_save(self) -> ReadyMachine | None:
+    def _find_or_save(self) -> LiveMachine | None:
         """Load the snapshot; when there is none, boot a machine, save it and return it, ready.
 
         Called with the lock held.
@@ -174,47 +169,37 @@ class Stock:
         if found is not None:
             self._load(found)
             return None
-        machine, link = self._boot()
-        with contextlib.ExitStack() as undo:
-            undo.callback(machine.stop)
-            undo.callback(link.close)
-            try:
-                link.prepare()
-            except MachineLost as lost:
-                raise ReadyMachine(machine, link).lost(lost) from lost
-            machine.pause()
-            saved = self._snapshots.save(machine, self.binding, self._signer, self._clock.now())
+        live = self._boot()
+        with live.or_stopped():
+            live.prepare()
+            live.machine.pause()
+            saved = self._snapshots.save(live.machine, self.binding, self._signer, self._clock.now())
             self._load(saved)
-            machine.resume()
+            live.machine.resume()
             if not self.survives_saving:
-                link.close()
-                link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
-                undo.callback(link.close)
-                self._greeted(machine, link)
-            ready = self._adopted(machine, link)
-            undo.pop_all()
-        return ready
+                live.greet_anew()
+            self._adopt(live)
+        return live
 
-    def booted(self) -> ReadyMachine:
+    def booted(self) -> LiveMachine:
         """Boot a machine and make it ready."""
-        return self._adopted(*self._boot())
+        live = self._boot()
+        with live.or_stopped():
+            self._adopt(live)
+        return live
 
-    def _boot(self) -> tuple[Machine, MachineLink]:
+    def _boot(self) -> LiveMachine:
         begun_s = time.monotonic()
         machine = self._vmm.boot(self._spec, self._parts.boot)
-        with contextlib.ExitStack() as undo:
-            undo.callback(machine.stop)
-            machine.resume()
-            link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
-            undo.callback(link.close)
-            self._greeted(machine, link)
+        live = LiveMachine.connected(machine, self._spec, on_stop=self.roster.leave)
+        with live.or_stopped():
+            live.greet()
             boot_ms = _since_ms(begun_s)
             self.roster.booted(boot_ms)
             self._on_boot(boot_ms)
-            undo.pop_all()
-        return machine, link
+        return live
 
-    def _restored(self, *, can_be_saved: bool = False) -> ReadyMachine:
+    def _restored(self, *, can_be_saved: bool = False) -> LiveMachine:
         """Restore a machine from the snapshot, by descriptors of its own: the snapshot may be given back meanwhile."""
         with self._lock:
             saved = self._require_loaded().saved
@@ -225,62 +210,40 @@ class Stock:
             for each in own:
                 os.close(each)
 
-    def _warmed(self) -> ReadyMachine:
+    def _warmed(self) -> LiveMachine:
         """Restore a machine for the pool, and have it run plans of our own, in every step as it will run the one.
 
         A snapshot holds neither the code that an emulator translates when it is first run, nor what hardware maps
         when it is first touched.
         """
-        ready = self._restored()
-        try:
+        live = self._restored()
+        with live.or_stopped():
             for take in range(WARMING_TAKES):
                 for plan in rehearsal.PLANS:
-                    ready.link.rehearse(PlanProgram(source=f"{plan} ; waiting {take}", name="<rehearsal>"))
-            ready.link.begin_ahead()
-        except BaseException:
-            ready.stop()
-            raise
-        return ready
+                    live.link.rehearse(PlanProgram(source=f"{plan} ; waiting {take}", name="<rehearsal>"))
+            live.link.begin_ahead()
+        return live
 
-    def restored_from(self, saved: SavedState, *, can_be_saved: bool = False) -> ReadyMachine:
+    def restored_from(self, saved: SavedState, *, can_be_saved: bool = False) -> LiveMachine:
         """Restore a machine and make it ready."""
         begun_s = time.monotonic()
         machine = self._vmm.restore(saved, can_be_saved=can_be_saved)
-        with contextlib.ExitStack() as undo:
-            undo.callback(machine.stop)
-            machine.resume()
-            link = MachineLink(machine.connect(CONNECT_TIMEOUT_S))
-            undo.callback(link.close)
+        live = LiveMachine.connected(machine, self._spec, was_greeted=self.survives_saving, on_stop=self.roster.leave)
+        with live.or_stopped():
             if not self.survives_saving:
-                self._greeted(machine, link)
-            ready = self._adopted(machine, link)
-            undo.pop_all()
+                live.greet()
+            self._adopt(live)
         self.roster.restored(_since_ms(begun_s))
-        return ready
-
-    def _greeted(self, machine: Machine, link: MachineLink) -> None:
-        """Take the greeting of an agent."""
-        try:
-            link.hello(BOOT_TIMEOUT_S)
-        except MachineLost as lost:
-            raise ReadyMachine(machine, link).lost(lost) from lost
+        return live
 
     def saved_state(self, memory_fd: int, state_fd: int) -> SavedState:
         """Return what machines are restored from that go on where another one of these was saved."""
         return SavedState(memory_fd=memory_fd, state_fd=state_fd, spec=self._spec, drives=self._parts.boot.drives)
 
-    def _adopted(self, machine: Machine, link: MachineLink) -> ReadyMachine:
-        """Set its clock, and give it randomness that no other machine has."""
-        ready = ReadyMachine(machine, link, self.roster.leave)
-        with contextlib.ExitStack() as undo:
-            undo.callback(ready.stop)
-            try:
-                link.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
-            except MachineLost as lost:
-                raise ready.lost(lost) from lost
-            undo.pop_all()
-        self.roster.enter(ready, self._spec)
-        return ready
+    def _adopt(self, live: LiveMachine) -> None:
+        """Set its clock, and give it randomness that no other machine has; it is one of those that are there then."""
+        live.adopt(_now_ns(self._clock), self._clock.random_bytes(ENTROPY_BYTES))
+        self.roster.enter(live)
 
     def close(self) -> None:
         """Stop all that wait or were used, and give the saved memory back. Idempotent."""

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cloister.isolation.copying.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused, Source
+from cloister.isolation.copying.unpacking import Unpacking, leads_out
 from cloister.isolation.microvm.listing import Entry, Listing, identity_of, is_directory, listed, unbounded
-from cloister.isolation.process.archive import DIRECTORY_FLAGS, OPEN_FLAGS, Bounds, CopyRefused, Source
-from cloister.isolation.process.unpacking import Unpacking, leads_out
 
 STAGE_PREFIX: Final = ".cloister-back-"
 READ_BYTES: Final = 1 << 20

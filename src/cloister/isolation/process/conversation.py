@@ -1,8 +1,8 @@
-"""Keeping up with one running sandbox: its output, its guest's messages, and its end.
+"""Keeping up with one execution that runs: its output, its guest's messages, and its end.
 
-Owns moving the bytes, with a bound on each stream, and ending the sandbox when anything goes wrong on this side. What
-the messages mean is `isolation.dialogue`'s; what an end means is `outcome`'s. All bytes come from a hostile guest,
-except the record of the end, which is the launcher's.
+Owns moving the bytes, with a bound on each stream, and ending the execution when anything goes wrong on this side. What
+the messages mean is `isolation.dialogue`'s; what an end means is `outcome`'s; whether it runs in a sandbox or in a
+machine is its provider's. All bytes come from a hostile guest, except the record of the end, which is the host's own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import socket
 import termios
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cloister.errors import LaunchError, LimitExceeded, WireError
 from cloister.isolation.dialogue import Dialogue
 from cloister.isolation.process.lanes import MESSAGE_BYTES_MAX
-from cloister.isolation.process.running import RunningSandbox
 from cloister.isolation.provider import OutputObserver
 from cloister.isolation.wire import FrameDecoder, frame_bytes, frame_elements, pack
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked
@@ -65,11 +64,47 @@ class _Stream:
     is_ready: bool = False
 
 
+class Running(Protocol):
+    """An execution that runs, as far as whoever attends to it needs to know it."""
+
+    @property
+    def control(self) -> socket.socket:
+        """The record of its end arrives on it."""
+
+    @property
+    def stdout(self) -> int:
+        """Read end."""
+
+    @property
+    def stderr(self) -> int:
+        """Read end."""
+
+    @property
+    def channel(self) -> socket.socket | None:
+        """Connection to a guest; None for programs."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a guest may be concluded as soon as it has given its result."""
+
+    is_over: bool
+    """Whether it has ended, and how is known."""
+
+    def prepare_conclusion(self) -> None:
+        """Do, while the guest works, what would take time later."""
+
+    def conclude(self) -> dict[str, Any] | None:
+        """End a guest that has given its result; return the record of its end, None when that will arrive."""
+
+    def kill(self) -> None:
+        """Have it ended with all it has started; its record still arrives."""
+
+
 class Conversation:
-    """One sandbox being attended to, by one thread.
+    """One execution being attended to, by one thread.
 
     Args:
-        running: The sandbox; the caller ends it.
+        running: It; the caller ends it.
         limits: Bounds of the execution.
         dialogue: What the guest says goes there; None for programs.
         on_output: Sees output as it comes.
@@ -77,7 +112,7 @@ class Conversation:
 
     def __init__(
         self,
-        running: RunningSandbox,
+        running: Running,
         limits: ResourceLimits,
         dialogue: Dialogue | None,
         on_output: OutputObserver | None,

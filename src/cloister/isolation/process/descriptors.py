@@ -1,6 +1,6 @@
 """The descriptors of one request, made so that none is left open when one of them cannot be.
 
-Owns the making only; who holds which end is the nursery's.
+Owns the making, and waiting for the other end of a connection; who holds which end is the nursery's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 from typing import Final
 
+PACKET_BYTES_MAX: Final = 64 * 1024
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -20,6 +21,19 @@ def connection(
     """Return two connected sockets; the first is closed with `ours`, the second with `theirs`."""
     mine, other = socket.socketpair(socket.AF_UNIX, kind)
     return ours.enter_context(mine), theirs.enter_context(other)
+
+
+def await_end(connection: socket.socket, timeout_s: float) -> None:
+    """Wait until the other end of a connection is closed, and drop what is said on it until then.
+
+    Args:
+        connection: It, of packets that come whole.
+        timeout_s: How long each of them is waited for; whoever stays longer is not waited for.
+    """
+    connection.settimeout(timeout_s)
+    with contextlib.suppress(OSError):
+        while connection.recv(PACKET_BYTES_MAX):
+            pass
 
 
 def pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

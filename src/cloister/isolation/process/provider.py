@@ -28,7 +28,6 @@ from cloister.isolation.process.nursery import Nursery
 from cloister.isolation.process.payloads import USUAL_PLAN
 from cloister.isolation.process.privileges import limits_table
 from cloister.isolation.process.selftest import run as selftest
-from cloister.isolation.process.session import ProcessSession
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import (
     Evidence,
@@ -45,6 +44,8 @@ from cloister.isolation.provider import (
     Shortfall,
     Workload,
 )
+from cloister.isolation.session.held import HeldSession
+from cloister.isolation.session.line import SessionLine
 from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire import body_of, frame_bytes
 from cloister.isolation.wire_messages import HOST_MESSAGES, Message, checked
@@ -152,7 +153,7 @@ class ProcessProvider:
         if self._broken is not None:
             raise outcome.wall_missing(self._broken.mechanism, f"{self._broken.attempted}: {self._broken.observed}")
 
-    def open_session(self, context: SessionContext) -> ProcessSession:
+    def open_session(self, context: SessionContext) -> HeldSession:
         """Build a sandbox that stays for several executions. See `SessionProvider.open_session`."""
         self._require_sound()
         require_session_permit(self._verifier, context, context, self.level)
@@ -173,9 +174,8 @@ class ProcessProvider:
         with contextlib.ExitStack() as cleanup, theirs:
             cleanup.enter_context(ours)
             running = self._nurseries[Lane.PROGRAM].launch(spec, theirs)
-            session = ProcessSession(
-                running=running, channel=ours, spec=spec, context=context, verifier=self._verifier, level=self.level
-            )
+            line = SessionLine(running, ours, context.limits)
+            session = HeldSession(line, context, self._verifier, self.level)
             cleanup.callback(session.close)
             theirs.close()  # its end is seen only when nobody else has it
             session.await_ready()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from cloister.isolation.process import lanes, measuring
+from cloister.isolation.process import descriptors, lanes, measuring
 from cloister.isolation.process.processor_time import NO_TIME, CpuTime, cpu_of
 
 END_TIMEOUT_S: Final = 5.0
@@ -160,13 +160,7 @@ class RunningSandbox:
         try:
             if not self.is_over:
                 self.kill()
-                self._await_end()
+                # The launcher closes its end last; that it is gone or stuck the next request will notice
+                descriptors.await_end(self.control, END_TIMEOUT_S)
         finally:
             self.close()
-
-    def _await_end(self) -> None:
-        """Wait until the sandbox has ended: the launcher closes its end of the connection last."""
-        self.control.settimeout(END_TIMEOUT_S)
-        with contextlib.suppress(OSError):  # the launcher is gone or stuck, which the next request will notice
-            while self.control.recv(lanes.MESSAGE_BYTES_MAX):
-                pass

@@ -17,7 +17,8 @@ import socket
 from typing import Final
 
 from cloister.isolation.process import reports, subtree, warden
-from cloister.isolation.process.session_orders import (
+from cloister.isolation.process.spec import SandboxSpec
+from cloister.isolation.session.orders import (
     ENDED_IDLE,
     ENDED_UNCONTROLLED,
     ORDER,
@@ -26,7 +27,6 @@ from cloister.isolation.process.session_orders import (
     READY,
     Order,
 )
-from cloister.isolation.process.spec import SandboxSpec
 
 _WAKEUP_BYTES: Final = 4096
 

@@ -34,6 +34,10 @@ from cloister.limits import ResourceLimits
 
 _INT32 = 4
 
+BYTES_PER_PART: Final = 4
+"""Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
+PARTS_MIN: Final = 1_000
+
 PYTHON_FRAMES: Final = STACK_SPARE_BYTES // BYTES_PER_FRAME
 """How many Python frames the host's answers may have open in all, so that they never need more than the spare stack."""
 
@@ -50,6 +54,10 @@ class PlanOutcome(NamedTuple):
     value: Value
     fuel_count: int
     memory_peak_bytes: int
+
+    @property
+    def steps_count(self) -> None:
+        """None: fuel is counted, not steps."""
 
 
 class LoadedPlan(NamedTuple):
@@ -106,7 +114,7 @@ class PlanRun:
         self._crossing = Crossing(
             caller=self._call_guest,
             host_function=self._answers.host_function,
-            elements_max=max(limits.value_bytes // 8, limits.value_elements_count) * 2,
+            elements_max=limits.value_bytes // BYTES_PER_PART + PARTS_MIN,
         )
         self._store: PlanStore
         self._memory: GuestMemory
@@ -161,7 +169,7 @@ class PlanRun:
         for cell, value in (
             (layout.SP, layout.STACK_START),
             (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH_MAX, min(self._limits.depth_count, 2**31 - 1)),
+            (layout.DEPTH, min(self._limits.depth_count, 2**31 - 1)),
             (layout.VALUE_BYTES, min(self._limits.value_bytes, 2**31 - 1)),
         ):
             memory.write_int(cell, value, _INT32)

@@ -106,8 +106,7 @@ SP: Final = 8
 SP_MAX: Final = 12
 """Where that stack ends."""
 DEPTH: Final = 16
-"""How many calls are open, as far as functions that are called as values are concerned."""
-DEPTH_MAX: Final = 20
+"""How many more calls may be open in whoever calls, as far as functions that are called as values are concerned."""
 CATCHERS: Final = 24
 """How many `try` are open that may catch; with none, the host ends the run instead of raising."""
 COLLECT: Final = 28

@@ -18,17 +18,21 @@ from cloister.lang.wasm_engine.runtime import (
     natives_higher_order,
     natives_maps,
     natives_numbers,
-    natives_values,
+    natives_predicates,
     natives_sequences,
+    natives_text,
+    natives_values,
 )
 from cloister.lang.wasm_engine.runtime.native import Native
 
 _TABLES: Final = (
     natives_numbers.NATIVES,
-    natives_values.NATIVES,
+    natives_predicates.NATIVES,
     natives_sequences.NATIVES,
     natives_maps.NATIVES,
     natives_higher_order.NATIVES,
+    natives_values.NATIVES,
+    natives_text.NATIVES,
 )
 
 _BOXES: Final = {"c": "boolean", "i": "box_integer", "f": "box_float"}

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cloister.isolation.copying.archive import Bounds, CopyRefused, pack
+from cloister.isolation.copying.unpacking import Unpacking
 from cloister.isolation.microvm.guest.frames import (
     ORDER_BYTES_MAX,
     WINDOW_BYTES,
@@ -21,8 +23,6 @@ from cloister.isolation.microvm.guest.frames import (
     encode_credit,
     encode_json,
 )
-from cloister.isolation.process.archive import Bounds, CopyRefused, pack
-from cloister.isolation.process.unpacking import Unpacking
 
 USAGE = {"cpu_user_us": 1, "cpu_system_us": 2, "memory_peak_bytes": 3, "io_read_bytes": 4, "io_write_bytes": 5}
 PRIVATE = {"free_bytes": 1, "free_inodes": 1}

@@ -11,10 +11,10 @@ import pytest
 from tests.unit.isolation.microvm.agents import ROOM, FileAgent
 
 from cloister.errors import CloisterError, GuestError, PathDenied
+from cloister.isolation.copying.archive import pack
 from cloister.isolation.microvm import granting as grants_of_machines
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.link import MachineLink
-from cloister.isolation.process.archive import pack
 from cloister.isolation.process.spec import SCRIPT_PATH
 from cloister.isolation.provider import Mount, MountMode
 from cloister.limits import ResourceLimits

@@ -303,3 +303,17 @@ def test_no_more_is_read_from_a_program_than_there_is_credit_for(inside: Inside)
         while passed_on() < 2 * WINDOW_BYTES:
             inside.attend()
         sender.join()
+
+
+def test_a_host_that_gives_more_credit_than_there_is_or_sends_more_is_refused(inside: Inside) -> None:
+    with inside.connect():
+        inside.tell(FIRST, Kind.ANSWER, ACCEPTED)
+        with pytest.raises(WireError):
+            inside.tell(FIRST, Kind.CREDIT, encode_credit(FIRST, 1)[8:])
+
+        def flood() -> None:
+            for _ in range(64 * WINDOW_BYTES // BODY_BYTES_MAX):  # far more than the kernel keeps for the program
+                inside.tell(FIRST, Kind.INPUT, bytes(BODY_BYTES_MAX))
+
+        with pytest.raises(WireError):
+            flood()

@@ -16,9 +16,10 @@ from tests.unit.isolation.microvm.agents import USAGE, Peer, status, wait_until
 
 from cloister.errors import InternalError
 from cloister.isolation.microvm import parcel, porter
+from cloister.isolation.microvm.guest.flow import CREDIT_STEP_BYTES
 from cloister.isolation.microvm.guest.frames import HEADER, ORDER_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES, Kind
 from cloister.isolation.microvm.parcel import Parcel, as_record, as_report
-from cloister.isolation.microvm.porter import CREDIT_STEP_BYTES, Porter
+from cloister.isolation.microvm.porter import Porter
 from cloister.isolation.microvm.statuses import MachineLost
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cloister.isolation.microvm.live import Stage
 from cloister.isolation.microvm.roster import Roster
 from cloister.isolation.microvm.vmm import MachineSpec, VmmUsage
 from cloister.isolation.monitoring import MachineState, MonitoringStats
@@ -14,6 +15,9 @@ SPEC = MachineSpec(vcpus=2, memory_mib=512)
 class Machine:
     pid: int | None
     used: VmmUsage
+    stage: Stage = Stage.WAITING
+    spec: MachineSpec = SPEC
+    age_ms: int = 7
 
     def usage(self) -> VmmUsage:
         return self.used
@@ -34,13 +38,12 @@ def stats(roster: Roster) -> MonitoringStats:
 
 def test_machines_come_turn_and_leave() -> None:
     roster, one, other = Roster(), Machine(1, VmmUsage()), Machine(2, VmmUsage())
-    roster.enter(one, SPEC)
-    roster.enter(other, SPEC)
-    roster.turn(other, MachineState.SESSION)
+    roster.enter(one)
+    roster.enter(other)
+    other.stage = Stage.SESSION
     assert [(each.pid, each.state.value) for each in roster.gauges()] == [(1, "waiting"), (2, "session")]
     roster.leave(one)
     roster.leave(one)
-    roster.turn(one, MachineState.WORKING)
     assert stats(roster).count(MachineState.WORKING) == 0
     assert stats(roster).count(MachineState.SESSION) == 1
 
@@ -48,9 +51,9 @@ def test_machines_come_turn_and_leave() -> None:
 def test_what_is_not_measured_is_not_there() -> None:
     roster = Roster()
     assert (stats(roster).boot_ms, stats(roster).restore_ms, stats(roster).private_bytes) == (None, None, 0)
-    roster.enter(Machine(1, VmmUsage(private_bytes=30 * MIB)), SPEC)
+    roster.enter(Machine(1, VmmUsage(private_bytes=30 * MIB)))
     assert stats(roster).private_bytes == 30 * MIB
-    roster.enter(Machine(None, VmmUsage()), SPEC)
+    roster.enter(Machine(None, VmmUsage()))
     assert stats(roster).private_bytes is None
     assert stats(roster).machines[1].cpu_user_us is None
 
@@ -67,7 +70,7 @@ def test_boots_and_restores_are_counted_and_timed() -> None:
 
 def test_hardware_is_what_the_machine_has() -> None:
     roster = Roster()
-    roster.enter(Machine(1, VmmUsage(cpu_user_us=5)), SPEC)
+    roster.enter(Machine(1, VmmUsage(cpu_user_us=5)))
     (gauges,) = roster.gauges()
     assert (gauges.vcpus, gauges.memory_bytes, gauges.cpu_user_us) == (2, 512 * MIB, 5)
     assert stats(roster).to_dict()["machines"][0]["state"] == "waiting"

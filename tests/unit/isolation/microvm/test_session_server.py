@@ -20,24 +20,19 @@ from cloister.isolation.microvm.guest.frames import Kind
 from cloister.isolation.microvm.link import MachineLink
 from cloister.isolation.microvm.session_server import SessionServer
 from cloister.isolation.microvm.vmm import VmmUsage
-from cloister.isolation.process import session_orders
-from cloister.isolation.process.lanes import Lane
-from cloister.isolation.process.session_orders import Order, OrderKind
-from cloister.isolation.process.spec import SandboxSpec, SessionTerms
+from cloister.isolation.session import orders
+from cloister.isolation.session.orders import Order, OrderKind
+from cloister.isolation.session_provider import SessionContext
 from cloister.limits import ResourceLimits
 
-SPEC = SandboxSpec(
-    lane=Lane.PROGRAM,
-    argv=(),
-    script=None,
-    grants=(),
-    runtime=(),
+CONTEXT = SessionContext(
+    execution_id="e",
+    capability_id="c",
+    token=None,  # type: ignore[arg-type]
     environment={"SET": "1"},
-    working_directory="/tmp",
     limits=ResourceLimits(),
-    session=SessionTerms(idle_ms=60_000, has_terminals=True),
+    idle_ms=60_000,
 )
-SOON_IDLE = replace(SPEC, session=SessionTerms(idle_ms=300, has_terminals=True))
 PROGRAM = Order(kind=OrderKind.PROGRAM, argv=("true",), environment={"MORE": "2"}, working_directory="/tmp")
 
 
@@ -69,7 +64,7 @@ class FakeReady:
 
 
 class Setting:
-    def __init__(self, spec: SandboxSpec) -> None:
+    def __init__(self, context: SessionContext) -> None:
         ours, theirs = socket.socketpair()
         self.link, self.peer = MachineLink(ours), Peer(theirs)
         answering = threading.Thread(target=adopt, args=(self.peer,))
@@ -80,11 +75,11 @@ class Setting:
         self.channel, their_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stops = 0
-        server = SessionServer(self.ready, their_channel, their_control, spec, self._stop)  # type: ignore[arg-type]
+        server = SessionServer(self.ready, their_channel, their_control, context, self._stop)  # type: ignore[arg-type]
         server.start()
         self.channel.settimeout(5)
         self.control.settimeout(5)
-        assert self.channel.recv(100) == session_orders.READY
+        assert self.channel.recv(100) == orders.READY
 
     def _stop(self) -> None:
         self.stops += 1
@@ -99,7 +94,7 @@ class Setting:
         reading, writing = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         sent = [text, theirs.fileno(), null, writing, null]
-        self.channel.sendmsg([session_orders.ORDER], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sent))])
+        self.channel.sendmsg([orders.ORDER], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sent))])
         theirs.close()
         for each in (text, writing, null):
             os.close(each)
@@ -119,7 +114,7 @@ class Setting:
 
 @pytest.fixture
 def setting(request) -> Iterator[Setting]:
-    made = Setting(getattr(request, "param", SPEC))
+    made = Setting(getattr(request, "param", CONTEXT))
     yield made
     made.close()
 
@@ -238,17 +233,13 @@ def test_an_agent_that_breaks_the_protocol_ends_it(setting) -> None:
     assert setting.stops == 1
 
 
-@pytest.mark.parametrize(
-    "setting", [replace(SPEC, session=SessionTerms(idle_ms=300, has_terminals=True))], indirect=True
-)
+@pytest.mark.parametrize("setting", [replace(CONTEXT, idle_ms=300)], indirect=True)
 def test_one_that_nobody_uses_ends_and_says_so(setting) -> None:
-    assert setting.channel.recv(100) == session_orders.ENDED_IDLE
+    assert setting.channel.recv(100) == orders.ENDED_IDLE
     assert setting.record()["status"] == 0
 
 
-@pytest.mark.parametrize(
-    "setting", [replace(SPEC, session=SessionTerms(idle_ms=300, has_terminals=True))], indirect=True
-)
+@pytest.mark.parametrize("setting", [replace(CONTEXT, idle_ms=300)], indirect=True)
 def test_one_in_which_something_runs_is_used(setting) -> None:
     report, reading = setting.order(PROGRAM)
     frame = setting.peer.await_kind(Kind.ORDER)
@@ -260,13 +251,13 @@ def test_one_in_which_something_runs_is_used(setting) -> None:
     os.close(reading)
 
 
-@pytest.mark.parametrize("setting", [replace(SPEC, limits=ResourceLimits(wall_ms=300))], indirect=True)
+@pytest.mark.parametrize("setting", [replace(CONTEXT, limits=ResourceLimits(wall_ms=300))], indirect=True)
 def test_its_time_is_bounded(setting) -> None:
     limit, lasted_ms = setting.record()["killed_for"]
     assert (limit, lasted_ms >= 300) == ("wall_ms", True)
 
 
-@pytest.mark.parametrize("setting", [replace(SPEC, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
+@pytest.mark.parametrize("setting", [replace(CONTEXT, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
 def test_its_processor_time_is_bounded_from_outside(setting) -> None:
     setting.ready.usage = VmmUsage(cpu_user_us=7_000_000, cpu_system_us=1_000_000)
     threading.Event().wait(0.6)
@@ -277,7 +268,7 @@ def test_its_processor_time_is_bounded_from_outside(setting) -> None:
     assert setting.stops == 1
 
 
-@pytest.mark.parametrize("setting", [replace(SPEC, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
+@pytest.mark.parametrize("setting", [replace(CONTEXT, limits=ResourceLimits(cpu_ms=1_000))], indirect=True)
 def test_each_execution_has_processor_time_of_its_own(setting) -> None:
     setting.ready.usage = VmmUsage(cpu_user_us=0, cpu_system_us=0)
     waiting = [setting.order(PROGRAM) for _ in range(2)]

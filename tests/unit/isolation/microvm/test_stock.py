@@ -13,7 +13,7 @@ from tests.unit.isolation.microvm.agents import Peer, adopt, wait_until
 from cloister.audit.signer import Signer
 from cloister.clock import ManualClock
 from cloister.errors import CloisterError, GuestCrashed, LaunchError, ProviderError, WireError
-from cloister.isolation.microvm import link, stock
+from cloister.isolation.microvm import link, live, stock
 from cloister.isolation.microvm.config import MachineConfig
 from cloister.isolation.microvm.guest.frames import VERSION, Kind
 from cloister.isolation.microvm.image.measuring import Measurements
@@ -72,6 +72,8 @@ class FakeMachine:
 
     def processor_usage(self) -> VmmUsage:
         return VmmUsage()
+
+    usage = processor_usage
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:
         return self._is_dead
@@ -173,7 +175,7 @@ MEASURED = Measurements(
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch) -> None:
-    monkeypatch.setattr(stock, "BOOT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(live, "BOOT_TIMEOUT_S", 0.2)
     monkeypatch.setattr(link, "ADOPT_TIMEOUT_S", 0.2)
     monkeypatch.setattr(link, "PREPARE_TIMEOUT_S", 0.2)
 
@@ -206,10 +208,13 @@ def stock_of(tmp_path: Path) -> Iterator[Callable[..., Stock]]:
 @pytest.mark.parametrize("keeps_snapshots", [True, False])
 def test_a_machine_whose_agent_is_one_of_ours_is_given_out(stock_of, keeps_snapshots) -> None:
     vmm = FakeVmm(good)
-    ready = stock_of(vmm, keeps_snapshots=keeps_snapshots).take()
+    made = stock_of(vmm, keeps_snapshots=keeps_snapshots)
+    ready = made.take()
     assert not vmm.made[0].is_stopped
-    ready.stop()
-    assert vmm.made[0].is_stopped
+    assert [ready.stage.value, *(each.state for each in made.roster.gauges())] == ["working", "working"]
+    made.retire(ready)
+    assert wait_until(lambda: vmm.made[0].is_stopped)
+    assert wait_until(lambda: made.roster.gauges() == ())
 
 
 @pytest.mark.parametrize("keeps_snapshots", [True, False])

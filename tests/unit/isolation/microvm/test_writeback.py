@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.unit.isolation.microvm.agents import ROOM
 
+from cloister.isolation.copying.archive import Bounds, CopyRefused, pack
 from cloister.isolation.microvm.writeback import STAGE_PREFIX, Original
-from cloister.isolation.process.archive import Bounds, CopyRefused, pack
 
 Change = Callable[[Path], None]
 

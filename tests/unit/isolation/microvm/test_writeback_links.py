@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cloister.isolation.copying.archive import Bounds, CopyRefused, pack
 from cloister.isolation.microvm.writeback import Original
-from cloister.isolation.process.archive import Bounds, CopyRefused, pack
 
 BOUNDS = Bounds(content_bytes=1 << 20, entries_count=100)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.unit.isolation.microvm.agents import ROOM
 
+from cloister.isolation.copying.archive import CopyRefused, pack
 from cloister.isolation.microvm import writeback
 from cloister.isolation.microvm.writeback import Original
-from cloister.isolation.process.archive import CopyRefused, pack
 
 Change = Callable[[Path], object]
 

@@ -69,7 +69,6 @@ class Guest:
         self.memory.grow(self.store, 16)
         self.set_i32(layout.SP, layout.STACK_START)
         self.set_i32(layout.SP_MAX, layout.STATIC_START)
-        self.set_i32(layout.DEPTH_MAX, 1_000)
         self.set_i32(layout.VALUE_BYTES, value_bytes)
         self.set_i32(layout.ROOTS, layout.STATIC_START)
         self.set_i32(layout.ROOTS_END, layout.STATIC_START)

@@ -94,9 +94,8 @@ def test_names_agree_with_the_builtins(name: str) -> None:
 
 @pytest.mark.parametrize("value", [None, True, 2, 2**63 - 1, 0.5, "a", Keyword("a"), Symbol("a"), (1,), List(), Map()])
 def test_kinds_are_told_without_the_host(value: object) -> None:
-    for name, count in sorted(NATIVES):
-        if name.endswith("?") or name in {"type-name", "not", "="}:
-            assert_done_natively(GUEST, name, NATIVES[name, count], (value,) * count)
+    for name, count in (("type-name", 1), ("=", 1), ("=", 2), ("=", 3), ("not=", 2), ("boolean", 1)):
+        assert_done_natively(GUEST, name, NATIVES[name, count], (value,) * count)
 
 
 def test_errors_are_read_without_the_host() -> None:

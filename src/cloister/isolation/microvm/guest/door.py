@@ -1,8 +1,9 @@
 """The one way from inside a machine to its host: a port of the loopback, whose connections the host decides about.
 
-Owns the port, asking, and the bytes of what the host has accepted, as far as there is credit. It decides nothing: what
-the host refuses is told why in one line and gets nothing else. There are only so many connections at once as there are
-numbers for them. Whoever connects is hostile, and so is all they send. Part of the guest set: standard library only.
+Owns the port, asking, and the bytes of what the host has accepted, as far as there is credit (`flow`). It decides
+nothing: what the host refuses is told why in one line and gets nothing else. There are only so many connections at once
+as there are numbers for them. Whoever connects is hostile, and so is all they send. Part of the guest set: standard
+library only.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from cloister.errors import WireError
+from cloister.isolation.microvm.guest.flow import READ_BYTES, Allowance, Intake
 from cloister.isolation.microvm.guest.frames import (
     INWARD_MAX,
     STREAMS_MAX,
-    WINDOW_BYTES,
     Frame,
     Kind,
     encode,
@@ -30,8 +31,6 @@ PORT: Final = 3128
 """Where programs find it, at 127.0.0.1: the number that is usual for proxies."""
 PURPOSE: Final = "egress"
 BACKLOG: Final = 16
-READ_BYTES: Final = 64 * 1024
-CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
 Send = Callable[[bytes], None]
 
 
@@ -61,15 +60,15 @@ class _Passage:
         self._descriptor = connection.fileno()
         self._send = send
         self._pending = bytearray()
-        self._taken_bytes = 0
-        self._credit = WINDOW_BYTES
+        self._intake = Intake()
+        self._allowance = Allowance()
         self._is_read = False
         self._is_input_over = False
 
     def watched(self) -> dict[int, bool]:
         """Return its descriptor if it is to be waited for: whether for writing, too."""
         is_open = self.state in {_State.ACCEPTED, _State.REFUSED}
-        wants_more = is_open and not self._is_read and (self.state is _State.REFUSED or self._credit > 0)
+        wants_more = is_open and not self._is_read and (self.state is _State.REFUSED or self._allowance.left_bytes > 0)
         if not wants_more and not self._pending:
             return {}
         return {self._descriptor: bool(self._pending)}
@@ -86,7 +85,7 @@ class _Passage:
             case Kind.INPUT if not self._is_input_over:
                 self._take_input(frame.body)
             case Kind.CREDIT:
-                self._credit += frame.credit()
+                self._allowance.grow(frame.credit())
             case Kind.END if not self.is_ended_by_host:
                 self.is_ended_by_host = True
                 self.end()
@@ -106,8 +105,9 @@ class _Passage:
     def _take_input(self, data: bytes) -> None:
         if self.state is _State.OVER:
             return  # it was on its way when this side ended
-        if self.state is not _State.ACCEPTED or len(self._pending) + len(data) > WINDOW_BYTES:
-            raise WireError("more came for a connection than was asked for", code="provider.wire-order")
+        if self.state is not _State.ACCEPTED:
+            raise WireError("something came for a connection before its answer", code="provider.wire-order")
+        self._intake.come(len(data))
         self._is_input_over = not data
         self._pending += data
         self.write()
@@ -130,14 +130,14 @@ class _Passage:
             self._end_if_done()
 
     def _took(self, count: int) -> None:
-        self._taken_bytes += count
-        if self.state is _State.ACCEPTED and self._taken_bytes >= CREDIT_STEP_BYTES:
-            self._send(encode_credit(self._number, self._taken_bytes))
-            self._taken_bytes = 0
+        if self.state is _State.ACCEPTED:  # the line of a refusal did not come from the host
+            due_bytes = self._intake.taken(count)
+            if due_bytes:
+                self._send(encode_credit(self._number, due_bytes))
 
     def read(self) -> None:
         """Pass on what was sent from inside; of a connection that was refused it is dropped."""
-        room = READ_BYTES if self.state is _State.REFUSED else min(READ_BYTES, self._credit)
+        room = READ_BYTES if self.state is _State.REFUSED else min(READ_BYTES, self._allowance.left_bytes)
         if self.state not in {_State.ACCEPTED, _State.REFUSED} or self._is_read or room <= 0:
             return
         try:
@@ -149,7 +149,7 @@ class _Passage:
             return
         self._is_read = not data
         if self.state is _State.ACCEPTED:
-            self._credit -= len(data)
+            self._allowance.spend(len(data))
             self._send(encode(self._number, Kind.OUTPUT, data))
         self._end_if_done()
 

@@ -16,11 +16,12 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
+from cloister.isolation.copying import unpacking
+from cloister.isolation.copying.archive import Bounds
 from cloister.isolation.guest import main
 from cloister.isolation.microvm.guest import root
 from cloister.isolation.microvm.guest.groups import Group
-from cloister.isolation.process import privileges, reports, syscalls, unpacking
-from cloister.isolation.process.archive import Bounds
+from cloister.isolation.process import privileges, reports, syscalls
 from cloister.isolation.process.calls import AT_ONCE
 from cloister.isolation.process.reports import Report
 from cloister.isolation.process.seccomp import install as seccomp

@@ -1,7 +1,7 @@
 """One execution in a machine, as the agent sees it: its process, its bytes, and its end.
 
-Owns moving the bytes between its descriptors and frames as far as there is credit, and knowing when nothing of it is
-left. Runs in the machine only. Part of the guest set: standard library only.
+Owns moving the bytes between its descriptors and frames as far as there is credit (`flow`), and knowing when nothing of
+it is left. Runs in the machine only. Part of the guest set: standard library only.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import Any, Final
 
 from cloister.errors import WireError
 from cloister.isolation.microvm.guest import root
-from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Kind, encode, encode_credit, encode_json
+from cloister.isolation.microvm.guest.flow import READ_BYTES, Allowance, Intake
+from cloister.isolation.microvm.guest.frames import Kind, encode, encode_credit, encode_json
 from cloister.isolation.microvm.guest.groups import Group
 from cloister.isolation.microvm.guest.worker import Worker
 from cloister.isolation.process import reports, terminals
 from cloister.limits import ResourceLimits
 
-READ_BYTES: Final = 64 * 1024
-CREDIT_STEP_BYTES: Final = WINDOW_BYTES // 4
-"""So much is taken before the host hears of it: not a frame for each piece."""
 KILLED: Final = 9
 Send = Callable[[bytes], None]
 
@@ -65,9 +63,9 @@ class Stream:
         self._group = group
         self._send = send
         self._pending = bytearray()
-        self._taken_bytes = 0
+        self._intake = Intake()
         self._is_input_over = False
-        self._credit = WINDOW_BYTES
+        self._allowance = Allowance()
         self._status: int | None = None
         self._limit: tuple[str, int] | None = None
         self._is_killed = False
@@ -76,7 +74,7 @@ class Stream:
 
     def watched(self) -> dict[int, bool]:
         """Return the descriptors to wait for: whether for room to write, too."""
-        found = dict.fromkeys(self._outputs if self._credit > 0 else (), False)
+        found = dict.fromkeys(self._outputs if self._allowance.left_bytes > 0 else (), False)
         if self._pending:
             found[self._input_fd] = True
         return found
@@ -89,8 +87,7 @@ class Stream:
         """
         if not data:
             self._is_input_over = True
-        elif len(self._pending) + len(data) > WINDOW_BYTES:
-            raise WireError("more input came than was asked for", code="provider.wire-order")
+        self._intake.come(len(data))
         self._pending += data
         self.write()
 
@@ -111,10 +108,9 @@ class Stream:
 
     def _took(self, count: int) -> None:
         del self._pending[:count]
-        self._taken_bytes += count
-        if self._taken_bytes >= CREDIT_STEP_BYTES:
-            self._send(encode_credit(self.number, self._taken_bytes))
-            self._taken_bytes = 0
+        due_bytes = self._intake.taken(count)
+        if due_bytes:
+            self._send(encode_credit(self.number, due_bytes))
 
     def _close_input(self) -> None:
         if self._input_fd >= 0 and self._input_fd not in self._outputs:
@@ -136,16 +132,20 @@ class Stream:
         raise WireError("an execution was bound that works", code="provider.wire-order")
 
     def give_credit(self, count: int) -> None:
-        """Take note that the host can take more output."""
-        self._credit += count
+        """Take note that the host can take more output.
+
+        Raises:
+            WireError: `provider.wire-order` for more than it can have taken.
+        """
+        self._allowance.grow(count)
 
     def read(self, descriptor: int) -> None:
         """Pass on what is there of its output."""
         kind = self._outputs.get(descriptor)
-        if kind is None or self._credit <= 0:
+        if kind is None or self._allowance.left_bytes <= 0:
             return
         try:
-            data = os.read(descriptor, min(READ_BYTES, self._credit))
+            data = os.read(descriptor, min(READ_BYTES, self._allowance.left_bytes))
         except BlockingIOError:
             return
         except OSError as error:
@@ -154,7 +154,7 @@ class Stream:
                 raise
             data = b""
         if data:
-            self._credit -= len(data)
+            self._allowance.spend(len(data))
         else:
             self._forget(descriptor)
         self._send(encode(self.number, kind, data))

@@ -21,14 +21,15 @@ ROOTS: Final = (ENTRY, "cloister.isolation.microvm.guest.prepared", "cloister.is
 """Where the search begins; the last is what the first becomes for each execution."""
 PLACE: Final = "cloister"
 """Directory of the set inside the image."""
-PACKAGES: Final = ("lang", "isolation.guest", "isolation.microvm.guest", "isolation.process.seccomp")
+PACKAGES: Final = (
+    "lang", "isolation.copying", "isolation.guest", "isolation.microvm.guest", "isolation.process.seccomp"
+)  # fmt: skip
 """Packages that belong to the guest with all that is in them."""
 MODULES: Final = frozenset({
     "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
     "isolation.wire_errors", "isolation.wire_values", "isolation.microvm", "isolation.process",
     *(f"isolation.process.{name}" for name in (
-        "archive", "calls", "cgroup", "cgroup.files", "mechanisms", "privileges", "reports", "steps", "syscalls",
-        "terminals", "unpacking",
+        "calls", "cgroup", "cgroup.files", "mechanisms", "privileges", "reports", "steps", "syscalls", "terminals",
     )),
     *(f"isolation.microvm.{name}" for name in ("tpm", "tpm.client", "tpm.log", "tpm.wire")),
 })  # fmt: skip

@@ -10,6 +10,7 @@ from cloister.lang.python_engine.functions import fits
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Keyword
 from cloister.lang.wasm_engine.binary import opcodes as op
+from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler.arithmetic import write_arithmetic
 from cloister.lang.wasm_engine.compiler.conversions import convert
@@ -99,16 +100,20 @@ def _call_keyword(g: Generator, keyword: Keyword, arguments: Sequence[core.Node]
 # Functions of the program
 
 
-def leave_depth(g: Generator, less: int = 0) -> None:
-    """Leave the number of open calls where functions that are called as values find it."""
+def leave_depth(g: Generator, more: int = 0) -> None:
+    """Leave how many more calls may be open where functions that are called as values find it."""
     g.w.add(op.i32_const(0))
-    if g.f.depth is None:
-        g.w.add(op.i32_const(-less))
-    else:
-        g.w.get(g.f.depth)
-        if less:
-            g.w.add(op.i32_const(less), op.I32_SUB)
+    push_depth(g)
+    if more:
+        g.w.add(op.i32_const(more), op.I32_ADD)
     g.w.add(op.store("store_i32", DEPTH))
+
+
+def push_depth(g: Generator) -> None:
+    """Push how many more calls may be open."""
+    if g.f.depth is None:
+        raise AssertionError("every function knows how many more calls may be open")
+    g.w.get(g.f.depth)
 
 
 def _call_known(
@@ -127,17 +132,14 @@ def _call_known(
         push_variable(g, callee.variable)
     result = result_rep(g, known)
     is_last = tail and want is result
-    if g.f.depth is None:
-        g.w.add(op.i32_const(1))
-    else:
-        g.w.get(g.f.depth)
-        if not is_last:
-            g.w.add(op.i32_const(1), op.I32_ADD)
+    push_depth(g)
+    if not is_last:
+        g.w.add(op.i32_const(1), op.I32_SUB)
     _push_arguments(g, known, arguments)
     if is_last:
         g.w.restore_stack()
     g.w.collects += 1
-    g.w.allocates += 1
+    g.w.callees.append(direct_symbol(g, known))
     g.w.call(direct_symbol(g, known), tail=is_last)
     return None if is_last else result
 
@@ -166,25 +168,45 @@ def push_sequence(g: Generator, first: int, count: int, kind: int) -> None:
 
 def _call_value(g: Generator, node: core.Call, want: Rep | None, tail: bool) -> Rep | None:
     """Write a call of whatever a node gives; it is refused before the arguments are evaluated."""
-    is_last = tail and want is Rep.WORD
     count = len(node.arguments)
-    if count <= CALLED_MAX:
-        _push_callee(g, node)
-        g.words(node.arguments)
-    else:
-        _push_callee(g, node)
-        first = g.array(node.arguments)
-        g.push_address(first)
+    _push_callee(g, node)
+    if count > CALLED_MAX:
+        g.push_address(g.array(node.arguments))
         g.w.add(op.i32_const(count))
-    leave_depth(g, less=int(is_last))
-    g.w.collects += 1
-    g.w.allocates += 1
-    if is_last:
-        is_last = count <= CALLED_MAX  # arguments in the frame are needed until the call ends
-    if is_last:
+        leave_depth(g)
+        g.runtime("call_with", collects=True)
+        return Rep.WORD
+    g.words(node.arguments)
+    if tail and want is Rep.WORD:
+        _tail_call(g, count)
+    leave_depth(g)
+    g.runtime(f"call{count}", collects=True)
+    return Rep.WORD
+
+
+def _tail_call(g: Generator, count: int) -> None:
+    """Make a call the last thing done when it is one of a function of the program that takes that many arguments.
+
+    Any other can fail by itself, and then the present function must be seen in the trace.
+    """
+    given = [g.w.local(I64) for _ in range(count + 1)]
+    code = g.w.local(I32)
+    for local in reversed(given):
+        g.w.set(local)
+    g.w.get(given[0])
+    g.w.add(op.i32_const(count))
+    g.runtime("direct_code", allocates=False)
+    g.w.tee(code)
+    with g.w.block(op.IF, op.EMPTY):
+        leave_depth(g, more=1)
         g.w.restore_stack()
-    g.w.call(Symbol("runtime", f"call{count}" if count <= CALLED_MAX else "call_with"), tail=is_last)
-    return None if is_last else Rep.WORD
+        for local in given:
+            g.w.get(local)
+        g.w.get(code)
+        signature = g.signature((I64,) * (count + 1), (I64,))
+        g.w.placed(op.RETURN_CALL_INDIRECT + unsigned(signature) + b"\x00")
+    for local in given:
+        g.w.get(local)
 
 
 def _push_callee(g: Generator, node: core.Call) -> None:

@@ -116,13 +116,17 @@ def _truth(g: Generator, rep: Rep) -> None:
 
 def written_loop(g: Generator, kind: bytes, body: Callable[[int], None]) -> None:
     """Write a loop; `body` gets its label. When it allocates, the collector may run at the beginning of each turn."""
-    before = g.w.allocates
+    before, called = g.w.allocates, len(g.w.callees)
     with g.w.block(op.LOOP, kind) as label:
         head = g.w.loop_head()
         body(label)
     if g.w.allocates != before:
         head.symbol = SAFEPOINT
-        g.w.collects += 1
+    elif len(g.w.callees) > called:
+        head.symbol, head.unless_quiet = SAFEPOINT, tuple(g.w.callees[called:])
+    else:
+        return
+    g.w.collects += 1
 
 
 def _loop(g: Generator, node: core.Loop, want: Rep | None, tail: bool) -> Rep | None:

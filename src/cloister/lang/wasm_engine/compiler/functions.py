@@ -3,7 +3,7 @@
 Owns the calling convention. A function that is called where it is known, a **direct** one, takes itself when it
 captures anything, the number of open calls, and its arguments as they lie best. Functions that are values are called
 through the table with themselves and words, or with one vector of all arguments when they take more than
-`PACKED_MIN - 1` or any number; they find the number of open calls in a cell. A function that is both is written once,
+`PACKED_MIN - 1` or any number; they find how many more calls may be open in a cell. A function that is both is written once,
 directly, with a short one in front.
 """
 
@@ -25,7 +25,7 @@ from cloister.lang.wasm_engine.compiler.variables import (
     push_captured,
 )
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep, Symbol, Writer
-from cloister.lang.wasm_engine.layout import CODE_START, DEPTH, DEPTH_MAX
+from cloister.lang.wasm_engine.layout import CODE_START, DEPTH
 
 PACKED_MIN: Final = 5
 """Functions of so many parameters get their arguments as a vector when they are called as values."""
@@ -153,15 +153,20 @@ def _open_call(g: Generator, node: core.Lambda) -> None:
     """Refuse a call that is nested too deep; one that calls nothing further need not look."""
     g.w.place = g.places.setdefault((node.start, node.end), len(g.places))
     if g.f.depth is None:
-        g.f.depth = g.w.local(I32)
-        g.w.add(op.i32_const(0), op.load("load_i32", DEPTH), op.i32_const(1), op.I32_ADD)
-        g.w.set(g.f.depth)
+        read_depth(g, less=1)
     if not g.facts.is_leaf(node):
         g.w.get(g.f.depth)
-        g.w.add(op.i32_const(0), op.load("load_i32", DEPTH_MAX), op.I32_GT_S)
+        g.w.add(op.i32_const(0), op.I32_LT_S)
         with g.w.block(op.IF, op.EMPTY):
             g.w.add(op.i32_const(2))
             g.runtime("limit_reached", allocates=False)
+
+
+def read_depth(g: Generator, less: int) -> None:
+    """Read how many more calls may be open from its cell."""
+    g.f.depth = g.w.local(I32)
+    g.w.add(op.i32_const(0), op.load("load_i32", DEPTH), op.i32_const(less), op.I32_SUB)
+    g.w.set(g.f.depth)
 
 
 def _write_body(g: Generator, node: core.Lambda, result: Rep) -> None:
@@ -214,7 +219,7 @@ def _write_front(g: Generator, node: core.Lambda) -> None:
         w.place = g.places.setdefault((node.start, node.end), len(g.places))
         if g.captures.has_self(node):
             w.get(0)
-        w.add(op.i32_const(0), op.load("load_i32", DEPTH), op.i32_const(1), op.I32_ADD)
+        w.add(op.i32_const(0), op.load("load_i32", DEPTH), op.i32_const(1), op.I32_SUB)
         for position, (rep, variable) in enumerate(zip(reps, variables, strict=True)):
             if packed:
                 w.get(1)

@@ -20,6 +20,7 @@ from cloister.lang.python_engine.kinds import Kind, Kinds
 from cloister.lang.python_engine.ranges import Ranges
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.binary import opcodes as op
+from cloister.lang.wasm_engine.binary.module import Module
 from cloister.lang.wasm_engine.binary.opcodes import I32
 from cloister.lang.wasm_engine.compiler.captures import Captures
 from cloister.lang.wasm_engine.compiler.constants import Constants
@@ -60,7 +61,7 @@ class FunctionFrame:
         node: The function; None for the program.
         writer: Its instructions.
         result: How it leaves its value.
-        depth: Local with the number of open calls; None when it is read from its cell.
+        depth: Local that says how many more calls may be open in this one.
         own: Local with the function itself, when it captures anything.
         locals: Local of each variable.
         slots: Where the word of each variable is kept.
@@ -109,6 +110,7 @@ class Generator:
 
     def __init__(self, program: core.Node) -> None:
         self.program = program
+        self.module = Module("plan")
         self.facts = Functions(program)
         self.kinds = Kinds(program, self.facts)
         self.captures = Captures(program, self.facts)
@@ -120,7 +122,6 @@ class Generator:
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
-        self._serial = 0
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
         self.w = self.f.writer
@@ -253,10 +254,9 @@ class Generator:
             return Rep.WORD
         return _REPS.get(self.kinds.of_variable(variable), Rep.WORD)
 
-    def serial(self) -> int:
-        """Return a number not used before in this program."""
-        self._serial += 1
-        return self._serial
+    def signature(self, parameters: tuple[int, ...], results: tuple[int, ...]) -> int:
+        """Return the index of a signature in the module."""
+        return self.module.type_index(parameters, results)
 
     def _enter(self, node: core.Node) -> int:
         outer = self.w.place

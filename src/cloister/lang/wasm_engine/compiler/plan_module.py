@@ -15,7 +15,7 @@ from cloister.lang.collector import paused_collector
 from cloister.lang.python_engine.deep import run_with_room
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
-from cloister.lang.wasm_engine.binary.module import Module, Signature
+from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
@@ -73,6 +73,7 @@ def _write_entry(g: Generator) -> None:
     frame = FunctionFrame(None, Writer(()), Rep.WORD)
     with g.function(frame):
         g.w.place = g.places.setdefault((g.program.start, g.program.end), len(g.places))
+        functions.read_depth(g, less=0)
         variables.new_cells(g, g.captures.cells_of(None))
         g.emit(g.program, Rep.WORD)
         g.runtime("cross_out", allocates=False)
@@ -88,7 +89,7 @@ class _Assembly:
 
     def __init__(self, g: Generator) -> None:
         self._g = g
-        self._module = Module("plan")
+        self._module = g.module
         self._indexes: dict[Symbol, int] = {}
 
     def assemble(self) -> CompiledPlan:
@@ -103,9 +104,10 @@ class _Assembly:
             index, function = module.add_function(each.symbol.name, each.parameters, each.results)
             self._indexes[each.symbol] = index
             declared.append(function)
-        traced = []
+        traced, quiet = [], _quiet(g.written)
         for each, function in zip(g.written, declared, strict=True):
-            code, marks = each.writer.finish(each.kept, self._resolve, collects_first=_collects_first(each))
+            collects_first = _calls(each) and each.symbol not in quiet
+            code, marks = each.writer.finish(each.kept, self._resolve, quiet, collects_first=collects_first)
             function.body, function.locals = code, each.writer.locals
             header = len(function.header())
             traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
@@ -168,8 +170,18 @@ def _statics_bytes(g: Generator) -> int:
     return (len(g.statics) * 8 + 15) & -16
 
 
-def _collects_first(written: WrittenFunction) -> bool:
-    """Say whether the collector may run when a function begins: one that calls others may be called without end."""
+def _quiet(written: list[WrittenFunction]) -> set[Symbol]:
+    """Return the functions that never allocate: neither they nor what they call."""
+    quiet = {each.symbol for each in written if not each.writer.allocates}
+    while True:
+        loud = {each.symbol for each in written if each.symbol in quiet and not quiet.issuperset(each.writer.callees)}
+        if not loud:
+            return quiet
+        quiet -= loud
+
+
+def _calls(written: WrittenFunction) -> bool:
+    """Say whether a function calls others, so that it may be called without end."""
     return written.symbol != _ENTRY_SYMBOL and written.trace_name is not None and written.writer.collects > 0
 
 

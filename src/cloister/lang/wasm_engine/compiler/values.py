@@ -40,7 +40,7 @@ _OPERATIONS: Final[dict[Operation, tuple[str, str, str]]] = {
     Operation.MATCH_MAP: ("op_match_map", "wwn", "w"),
     Operation.ELEMENTS: ("op_elements", "w", "w"),
 }
-"""Function, operands (`w` a word, `n` a number that is a constant) and result of operations the runtime does."""
+"""Function, operands (`w` a word, `n` a number of 32 bits) and result of operations the runtime does."""
 
 _ASKED: Final = {
     Operation.THROW: ASK_THROW,
@@ -121,9 +121,11 @@ def _intrinsic(g: Generator, node: core.Intrinsic, want: Rep | None, tail: bool)
     g.words(words)
     for argument, code in zip(arguments, operands, strict=True):
         if code == "n":
-            if not isinstance(argument, core.Const):
-                raise AssertionError(f"{operation} has numbers that are constants")
-            g.w.add(op.i32_const(int(argument.value)))
+            if isinstance(argument, core.Const):
+                g.w.add(op.i32_const(int(argument.value)))
+            else:
+                g.emit(argument, Rep.INTEGER)
+                g.w.add(op.I32_WRAP_I64)
     g.runtime(function)
     return Rep.CONDITION if result == "c" else Rep.WORD
 

@@ -7,7 +7,7 @@ put in place at the end; branches count blocks, not bytes, so nothing else moves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -58,6 +58,7 @@ class Insertion:
         tail: Whether that call is the last thing the function does.
         place: Number of the place in the program, for traces; -1 for none.
         needs_frame: Whether they are only put in when the function keeps words.
+        unless_quiet: When not empty, they are left out if none of these functions allocates.
     """
 
     at: int
@@ -66,6 +67,7 @@ class Insertion:
     tail: bool = False
     place: int = -1
     needs_frame: bool = False
+    unless_quiet: tuple[Symbol, ...] = ()
 
 
 class Writer:
@@ -84,7 +86,9 @@ class Writer:
         self.collects = 0
         """How many places there are so far at which the collector may run."""
         self.allocates = 0
-        """How many places there are so far that allocate, calls of functions included."""
+        """How many places there are so far that allocate, calls of functions that are known left out."""
+        self.callees: list[Symbol] = []
+        """The functions that are called directly so far."""
         self.slots = 0
         self.frame_used = False
         self._parameters_count = len(parameters)
@@ -187,13 +191,19 @@ class Writer:
         return self.slots > 0 and (self.collects > 0 or self.frame_used)
 
     def finish(
-        self, kept: list[tuple[int, int]], resolve: Callable[[Symbol], int], *, collects_first: bool
+        self,
+        kept: list[tuple[int, int]],
+        resolve: Callable[[Symbol], int],
+        quiet: Collection[Symbol],
+        *,
+        collects_first: bool,
     ) -> tuple[bytearray, list[tuple[int, int]]]:
         """Put the insertions in.
 
         Args:
             kept: Parameters and where they are kept.
             resolve: Gives the index of a function.
+            quiet: Functions that never allocate.
             collects_first: Whether the collector may run before the first instruction.
 
         Returns:
@@ -209,6 +219,8 @@ class Writer:
             out += self.code[before : insertion.at]
             before = insertion.at
             if insertion.needs_frame and not has_frame:
+                continue
+            if insertion.unless_quiet and all(each in quiet for each in insertion.unless_quiet):
                 continue
             if insertion.place >= 0:
                 marks.append((len(out), insertion.place))

@@ -133,6 +133,11 @@ def do_has_some(function: i64, items: i64) -> i32:
     return first_answer(function, items, 1) != UNSET
 
 
+def do_is_some(value: i64) -> i32:
+    """Say whether a value is not nil."""
+    return value != NIL
+
+
 def do_not_any(function: i64, items: i64) -> i32:
     """Say whether a function gives false or nil for every element."""
     if not can_fold(function, 1, items):

@@ -1,27 +1,23 @@
-"""What kind a value is, and what errors and truth values say."""
+"""The names of kinds, and what errors say."""
 
 from __future__ import annotations
 
 from cloister.lang.wasm_engine.dialect.words import extend_u, i32, i64, load_i64, store_i64, wrap
 from cloister.lang.wasm_engine.layout import (
-    BUILTIN,
     BUILTIN_IDS,
-    CLOSURE,
     ERROR,
-    FALSE,
     KEYWORD,
     LIST,
     NIL,
     SYMBOL,
-    TRUE,
     VECTOR,
 )
-from cloister.lang.wasm_engine.runtime.base import is_integer, is_truthy, kind_of
+from cloister.lang.wasm_engine.runtime.base import is_integer, kind_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback1
 from cloister.lang.wasm_engine.runtime.maps import is_map
 from cloister.lang.wasm_engine.runtime.numbers import is_float
+from cloister.lang.wasm_engine.runtime.predicates import do_is_error
 from cloister.lang.wasm_engine.runtime.texts import is_text, new_string
-from cloister.lang.wasm_engine.runtime.vectors import is_sequence
 
 ID_MESSAGE = BUILTIN_IDS["getMessage"]
 ID_KIND = BUILTIN_IDS["error-kind"]
@@ -46,87 +42,6 @@ def short_text(chars: i64, count: i32) -> i64:
     address = new_string(count, 1)
     store_i64(address + 16, chars)
     return extend_u(address)
-
-
-def is_nil(value: i64) -> i32:
-    """Say whether a value is nil."""
-    return value == NIL
-
-
-def is_not_nil(value: i64) -> i32:
-    """Say whether a value is not nil."""
-    return value != NIL
-
-
-def is_true(value: i64) -> i32:
-    """Say whether a value is exactly true."""
-    return value == TRUE
-
-
-def is_false(value: i64) -> i32:
-    """Say whether a value is exactly false."""
-    return value == FALSE
-
-
-def is_boolean(value: i64) -> i32:
-    """Say whether a value is true or false."""
-    return value == TRUE or value == FALSE
-
-
-def is_falsy(value: i64) -> i32:
-    """Say whether a value is false or nil."""
-    return not is_truthy(value)
-
-
-def is_keyword(value: i64) -> i32:
-    """Say whether a value is a keyword."""
-    return kind_of(value) == KEYWORD
-
-
-def is_symbol(value: i64) -> i32:
-    """Say whether a value is a symbol."""
-    return kind_of(value) == SYMBOL
-
-
-def is_identifier(value: i64) -> i32:
-    """Say whether a value is a keyword or a symbol."""
-    return is_keyword(value) or is_symbol(value)
-
-
-def is_vector(value: i64) -> i32:
-    """Say whether a value is a vector."""
-    return kind_of(value) == VECTOR
-
-
-def is_list(value: i64) -> i32:
-    """Say whether a value is a list."""
-    return kind_of(value) == LIST
-
-
-def is_collection(value: i64) -> i32:
-    """Say whether a value is a vector, a list or a map."""
-    return is_sequence(value) or is_map(value)
-
-
-def is_seqable(value: i64) -> i32:
-    """Say whether a value has parts, or is nil."""
-    return value == NIL or is_text(value) or is_collection(value)
-
-
-def is_function(value: i64) -> i32:
-    """Say whether a value is a function."""
-    kind = kind_of(value)
-    return kind == CLOSURE or kind == BUILTIN
-
-
-def is_callable(value: i64) -> i32:
-    """Say whether a value is a function or a keyword."""
-    return is_function(value) or is_keyword(value)
-
-
-def is_error(value: i64) -> i32:
-    """Say whether a value is an error."""
-    return kind_of(value) == ERROR
 
 
 def is_anything(value: i64) -> i32:
@@ -171,12 +86,12 @@ def type_name_of_kind(value: i64, kind: i32) -> i64:
 
 def error_message(value: i64) -> i64:
     """Return the message of an error."""
-    return load_i64(wrap(value) + 8) if is_error(value) else fallback1(ID_MESSAGE, value)
+    return load_i64(wrap(value) + 8) if do_is_error(value) else fallback1(ID_MESSAGE, value)
 
 
 def error_kind(value: i64) -> i64:
     """Return the kind of an error as text; the host knows that of one without."""
-    if is_error(value):
+    if do_is_error(value):
         kind = load_i64(wrap(value) + 16)
         if is_text(kind):
             return kind
@@ -185,9 +100,4 @@ def error_kind(value: i64) -> i64:
 
 def error_data(value: i64) -> i64:
     """Return the data that was thrown with an error."""
-    return load_i64(wrap(value) + 24) if is_error(value) else fallback1(ID_DATA, value)
-
-
-def do_identity(value: i64) -> i64:
-    """Return the value."""
-    return value
+    return load_i64(wrap(value) + 24) if do_is_error(value) else fallback1(ID_DATA, value)

@@ -6,7 +6,7 @@ from cloister.lang.wasm_engine.dialect.words import extend_u, i32, i64, load_i32
 from cloister.lang.wasm_engine.layout import BUILTIN_IDS, KEYWORD, NIL, SYMBOL
 from cloister.lang.wasm_engine.runtime.base import kind_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback1
-from cloister.lang.wasm_engine.runtime.kinds import is_identifier
+from cloister.lang.wasm_engine.runtime.predicates import do_is_ident
 from cloister.lang.wasm_engine.runtime.text_parts import part_of_text
 from cloister.lang.wasm_engine.runtime.texts import char_at, flat, is_text, name_of, new_keyword
 
@@ -24,14 +24,14 @@ UNDERSCORE = ord("_")
 
 def name_text(value: i64) -> i32:
     """Return the name of a keyword, a symbol or a string, a flat string; 0 for other values."""
-    if is_identifier(value):
+    if do_is_ident(value):
         return name_of(value)
     return flat(value) if is_text(value) else 0
 
 
 def name(value: i64) -> i64:
     """Return the name of a keyword or symbol; a string is its own name."""
-    if is_identifier(value):
+    if do_is_ident(value):
         return extend_u(name_of(value))
     return value if is_text(value) else fallback1(ID_NAME, value)
 

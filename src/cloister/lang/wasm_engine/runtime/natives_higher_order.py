@@ -34,5 +34,6 @@ NATIVES: Final[dict[tuple[str, int], Native]] = {
     **{(name, count): Native(function, "w" * count, "w", True) for (name, count), function in _CALLING.items()},
     **{(name, 2): Native(function, "ww", "c", True) for name, function in _TESTING.items()},
     **{(name, count): Native(function, "w" * count, "w") for (name, count), function in _MAKING.items()},
+    ("some?", 1): Native("do_is_some", "w", "c"),
 }
 """By builtin and number of arguments."""

@@ -80,6 +80,13 @@ def callable_value(value: i64) -> i64:
     return fallback1(ASK_NOT_CALLABLE, value)
 
 
+def direct_code(function: i64, count: i32) -> i32:
+    """Return where the code of a function is that takes so many arguments one by one; 0 for any other value."""
+    if kind_of(function) != CLOSURE:
+        return 0
+    return load_i32(wrap(function) + 8) if load_i32(wrap(function) + 12) == count else 0
+
+
 def throw_again(error: i64) -> None:
     """Throw an error value that was caught."""
     if load_i32(CATCHERS) == 0:

@@ -11,8 +11,9 @@ from tests.unit.isolation.microvm.agents import PRIVATE, USAGE
 
 from cloister.errors import WireError
 from cloister.isolation.microvm.guest import root
+from cloister.isolation.microvm.guest.flow import CREDIT_STEP_BYTES
 from cloister.isolation.microvm.guest.frames import WINDOW_BYTES, Decoder, Frame, Kind
-from cloister.isolation.microvm.guest.streams import CREDIT_STEP_BYTES, Rehearsal, Stream
+from cloister.isolation.microvm.guest.streams import Rehearsal, Stream
 from cloister.limits import ResourceLimits
 
 
@@ -155,6 +156,11 @@ def test_more_input_than_there_is_credit_for_is_refused(setting) -> None:
 
     with pytest.raises(WireError):
         flood()
+
+
+def test_more_credit_than_there_is_is_refused(setting) -> None:
+    with pytest.raises(WireError):
+        setting.stream.give_credit(1)
 
 
 @GUEST

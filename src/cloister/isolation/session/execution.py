@@ -20,12 +20,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
-from cloister.errors import CloisterError, LimitExceeded
+from cloister.errors import LimitExceeded
 from cloister.isolation.process import descriptors, outcome, reports
-from cloister.isolation.process.session_orders import Order
 from cloister.isolation.provider import OutputObserver
+from cloister.isolation.session.line import SessionLine
+from cloister.isolation.session.orders import Order
 from cloister.limits import ResourceLimits
 
 READ_BYTES: Final = 64 * 1024
@@ -33,25 +34,6 @@ END_TIMEOUT_S: Final = 6.0
 """More than wardens and process 1 take for theirs."""
 TERMINAL_MULTIPLEXER: Final = (5, 2)
 """Major and minor number of a master. Source: Documentation/admin-guide/devices.txt, TTYAUX_MAJOR."""
-
-
-class Parent(Protocol):
-    """What an execution needs of its session."""
-
-    def send(self, order_fd: int, sent: list[int]) -> None:
-        """Give an order with its descriptors."""
-
-    def fileno(self) -> int:
-        """Return what becomes readable when the session has ended."""
-
-    def is_over(self, timeout_s: float) -> bool:
-        """Return whether the session has ended, or ends within that time because its process 1 is gone."""
-
-    def end_error(self) -> CloisterError:
-        """Return why it has ended."""
-
-    def kill(self) -> None:
-        """End it with all that runs in it."""
 
 
 @dataclass(slots=True)
@@ -64,7 +46,7 @@ class SessionExecution:
     """One execution. Entering its context starts it; leaving ends it and waits until nothing is left.
 
     Args:
-        parent: The session.
+        line: To the session.
         order: What to do.
         limits: `wall_ms` and `output_bytes` of them are enforced here, all others around the session.
         stdin: What the program finds on its standard input; None for a pipe that `write` fills.
@@ -75,7 +57,7 @@ class SessionExecution:
 
     def __init__(
         self,
-        parent: Parent,
+        line: SessionLine,
         order: Order,
         limits: ResourceLimits,
         *,
@@ -84,7 +66,7 @@ class SessionExecution:
         on_output: OutputObserver | None = None,
         hangup: int | None = None,
     ) -> None:
-        self._parent = parent
+        self._line = line
         self._order = order
         self._limits = limits
         self._stdin = stdin
@@ -118,7 +100,7 @@ class SessionExecution:
         sent = [their_report.fileno()]
         if self._order.window is None:
             sent += self._pipes(theirs)
-        self._parent.send(descriptors.held(descriptors.sealed(self._order.to_bytes()), theirs), sent)
+        self._line.send(descriptors.held(descriptors.sealed(self._order.to_bytes()), theirs), sent)
 
     def _pipes(self, theirs: contextlib.ExitStack) -> list[int]:
         if self._stdin is None:
@@ -190,10 +172,13 @@ class SessionExecution:
         Returns:
             Those of them where something happened.
         """
+        end_fd = self._line.fileno()
+        if end_fd < 0:
+            self._is_over = True
+            return set()
         poll = select.poll()
-        for each in self._open:
+        for each in (*self._open, end_fd):
             poll.register(each, select.POLLIN)
-        poll.register(self._parent.fileno(), select.POLLIN)
         if self._hangup is not None and self._end_by_s is None:
             poll.register(self._hangup, select.POLLIN)
         for each, events in (watched or {}).items():
@@ -204,7 +189,7 @@ class SessionExecution:
             self.fail(KeyboardInterrupt())
         for descriptor in ready & self._open:
             self._take_output(descriptor) if descriptor in self._streams else self._take_report()
-        if self._parent.fileno() in ready and not self.has_ended and self._parent.is_over(0):
+        if end_fd in ready and not self.has_ended and self._line.is_over(0):
             self._is_over = True
         return ready & (watched or {}).keys()
 
@@ -217,7 +202,7 @@ class SessionExecution:
         if self._end_by_s is not None:
             if now_s >= self._end_by_s and not self.has_ended:
                 # It cannot be ended by itself, so all of the session is; then the end is only a matter of time
-                self._parent.kill()
+                self._line.kill()
                 self._end_by_s = now_s + END_TIMEOUT_S
         elif now_s >= self.started_s + self._limits.wall_ms / 1000:
             self.fail(outcome.limit_error("wall_ms", self._limits, self.wall_us // 1000, "execution"))
@@ -240,7 +225,7 @@ class SessionExecution:
         self._open.discard(self._report.fileno())
         if message is None:
             # The warden is gone without a word; process 1 has ended the rest, or is gone too
-            self._is_over = self._parent.is_over(END_TIMEOUT_S)
+            self._is_over = self._line.is_over(END_TIMEOUT_S)
             message = {}
         if "limit" in message:
             self.failure = self.failure or outcome.limit_error(
@@ -343,7 +328,7 @@ class SessionExecution:
             CloisterError: Why the session has ended, when it ended with it.
         """
         if self._is_over or self._record is None:
-            ended = self._parent.end_error()
+            ended = self._line.end_error()
             # A limit of the session explains it better than what this side saw of it, but not an earlier failure
             raise self.failure or ended
         if self.failure is not None:

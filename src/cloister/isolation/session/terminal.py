@@ -13,14 +13,12 @@ import select
 from typing import Final
 
 from cloister.isolation.process import terminals
-from cloister.isolation.process.session_execution import READ_BYTES, SessionExecution, too_much
+from cloister.isolation.session.execution import READ_BYTES, SessionExecution, too_much
 from cloister.isolation.session_provider import TerminalPeer, WindowSize
 from cloister.limits import ResourceLimits
 
 PENDING_BYTES_MAX: Final = 64 * 1024
 """Input that the program has not read; beyond it no more is taken from the user."""
-
-
 LAST_OUTPUT_MS: Final = 2_000
 """How long a user's side that takes no output is waited for after the end."""
 

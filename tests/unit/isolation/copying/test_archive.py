@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cloister.isolation.process.archive import Bounds, CopyRefused, pack, pack_bytes
-from cloister.isolation.process.unpacking import HEADER_BYTES_MAX, NAME_BYTES_MAX, Unpacking
+from cloister.isolation.copying.archive import Bounds, CopyRefused, pack, pack_bytes
+from cloister.isolation.copying.unpacking import HEADER_BYTES_MAX, NAME_BYTES_MAX, Unpacking
 
 WIDE = Bounds(content_bytes=10**9, entries_count=10**6)
 

@@ -19,7 +19,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from cloister.isolation.process.archive import (
+from cloister.isolation.copying.archive import (
     DEPTH_MAX,
     FORMAT,
     OPEN_FLAGS,

@@ -1,8 +1,8 @@
 """What the host asks of a session, and which descriptors come with it.
 
-Owns the form of an order on its way from the host to process 1 of the sandbox. Both ends are Cloister's own; what runs
-in the session never sees or writes it. What comes back has the shapes of `reports`. Standard library only; part of the
-guest set.
+Owns the form of an order on its way from the host to whoever takes it: process 1 of a sandbox, or the server of a
+machine. All ends are Cloister's own; what runs in the session never sees or writes it. What comes back has the shapes
+of `process.reports`. Standard library only; part of the guest set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ORDER_FDS_MAX: Final = 5
 READY: Final = b"ready"
 ENDED_IDLE: Final = b"idle"
 ENDED_UNCONTROLLED: Final = b"uncontrolled"
-"""Last words of process 1: why it ends by itself."""
+"""Last words of whoever takes orders: why the session ends by itself."""
 WORDS_BYTES_MAX: Final = 64
 
 

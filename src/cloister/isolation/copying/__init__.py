@@ -1,0 +1,1 @@
+"""Copying files and directories as streams that neither side trusts, on the host and inside."""

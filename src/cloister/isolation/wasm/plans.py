@@ -1,0 +1,139 @@
+"""Plans in WebAssembly: compiled from their text, run under fuel, in conversation with their host.
+
+Owns the way of a `PlanProgram` through the wasm provider, and the compiled plans it remembers. The text is compiled
+here, and nothing compiled elsewhere is run. The conversation is that of every guest: what crosses, in which order and
+which errors come back is decided by the very code that the process provider's guest and host run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from cloister.isolation.bridge import Bridge
+from cloister.isolation.dialogue import Dialogue, start_message
+from cloister.isolation.guest import main
+from cloister.isolation.provider import HostCalls, PlanProgram, WireValue
+from cloister.isolation.wasm.cache import CodeCache
+from cloister.isolation.wasm.deadline import Deadline
+from cloister.isolation.wasm.engine import Engine, Module
+from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
+from cloister.isolation.wire import frame_bytes
+from cloister.lang.host import Host
+from cloister.lang.program import Program
+from cloister.lang.python_engine.budget import RunBudget
+from cloister.lang.python_engine.functions import Functions
+from cloister.lang.values import Value
+from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
+from cloister.lang.wasm_engine.runtime_module import runtime_module
+from cloister.limits import ResourceLimits
+
+KEPT_COUNT: Final = 64
+"""How many compiled plans are remembered."""
+
+
+class Plans:
+    """Runs plans on one engine. May be used by several threads at once.
+
+    Args:
+        engine: Compiles and runs them.
+        cache: Where the machine code of the runtime support lies between two processes; None for nowhere.
+    """
+
+    def __init__(self, engine: Engine, cache: CodeCache | None) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._runtime: Module | None = None
+        self._kept: OrderedDict[str, LoadedPlan] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"Plans({len(self._kept)} kept)"
+
+    def execute(
+        self, workload: PlanProgram, limits: ResourceLimits, deadline: Deadline, host: HostCalls | None
+    ) -> tuple[WireValue, PlanOutcome | None]:
+        """Run a plan for a provider.
+
+        Args:
+            workload: The plan.
+            limits: Bounds.
+            deadline: When it is over.
+            host: Answers its calls; None when there may be none.
+
+        Returns:
+            Its value, and what was measured.
+
+        Raises:
+            CloisterError: See `IsolationProvider.execute`.
+        """
+        outcomes: list[PlanOutcome] = []
+
+        def engine(
+            program: Program, world: Host, bounds: ResourceLimits, inputs: Mapping[str, Value], /
+        ) -> PlanOutcome:
+            outcomes.append(self.run(program, world, bounds, inputs, deadline))
+            return outcomes[-1]
+
+        dialogue = Dialogue(host, limits)
+        bridge = Bridge(start_message(workload, limits), dialogue, frame_bytes(limits))
+        main.run(bridge, limits, engine=engine)
+        if dialogue.fatal is not None:
+            raise dialogue.fatal
+        if bridge.ending is not None:
+            raise bridge.ending
+        return dialogue.value, outcomes[-1] if outcomes else None
+
+    def run(
+        self,
+        program: Program,
+        host: Host,
+        limits: ResourceLimits,
+        inputs: Mapping[str, Value],
+        deadline: Deadline,
+    ) -> PlanOutcome:
+        """Run a program. See `lang.program.run_program`."""
+        return PlanRun(
+            self._engine,
+            self._support(),
+            self._loaded(program),
+            host=host,
+            limits=limits,
+            inputs=inputs,
+            budget=RunBudget(limits, None),
+            deadline=deadline,
+        ).execute()
+
+    def _support(self) -> Module:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = self._made(runtime_module())
+            return self._runtime
+
+    def _made(self, wasm: bytes) -> Module:
+        """Return the machine code of the runtime support, which is ours and so needs no bounds."""
+        if self._cache is None:
+            return self._engine.compile(wasm)
+        ready = self._cache.get(wasm, self._engine.fingerprint)
+        if ready is not None:
+            return self._engine.load(ready)
+        module = self._engine.compile(wasm)
+        self._cache.put(wasm, self._engine.fingerprint, module.serialize())
+        return module
+
+    def _loaded(self, program: Program) -> LoadedPlan:
+        with self._lock:
+            known = self._kept.get(program.sha256)
+            if known is not None and known.source == program.source:
+                self._kept.move_to_end(program.sha256)
+                return known
+        compiled = compile_plan(program.core)
+        nests = Functions(program.core).nests
+        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source, nests)
+        with self._lock:
+            self._kept[program.sha256] = loaded
+            while len(self._kept) > KEPT_COUNT:
+                self._kept.popitem(last=False)
+        return loaded
