@@ -1,6 +1,6 @@
 import time, sys
 from functools import cache
-from cloister.isolation.wasm.engine import Engine, Module
+from cloister.isolation.wasm.engine import Engine, EngineSettings, Module
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.plan_run import PlanRun, LoadedPlan
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
@@ -12,7 +12,7 @@ from cloister.lang.program import compile_program
 CLOCK=SystemClock()
 @cache
 def engine():
-    e=Engine(); return e, e.compile(runtime_module())
+    e=Engine(EngineSettings(has_canonical_nans=False)); return e, e.compile(runtime_module())
 def load(program):
     e,_=engine()
     c=compile_plan(program.core)

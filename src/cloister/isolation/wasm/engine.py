@@ -33,11 +33,14 @@ class EngineSettings:
     Attributes:
         stack_bytes: Native stack of a guest; address space only, until used.
         is_parallel: Whether several threads compile. They stay for as long as the process lives.
+        has_canonical_nans: Whether the bits of what is not a number are the same on every machine. It makes arithmetic
+            half as fast, and no program can see them whose values are those of a language.
         has_components: Whether components are read, too.
     """
 
     stack_bytes: int = STACK_BYTES
     is_parallel: bool = False
+    has_canonical_nans: bool = True
     has_components: bool = False
 
 
@@ -140,7 +143,6 @@ _FEATURES: Final = {
     "wasm_relaxed_simd": False,
     "wasm_custom_page_sizes": False,
     "wasm_stack_switching": False,
-    "cranelift_nan_canonicalization": True,
 }
 """Names are those of `wasmtime.Config` and of `wasmtime_config_*_set`."""
 
@@ -149,6 +151,7 @@ def _config(settings: EngineSettings) -> Any:
     config, ffi = binding().api.Config(), binding().ffi
     for name, value in _FEATURES.items():
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
+    ffi.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), settings.has_canonical_nans)
     ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
     ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
     ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from cloister.lang import core
 from cloister.lang.python_engine.ranges import narrowed
@@ -133,17 +134,61 @@ def _loop(g: Generator, node: core.Loop, want: Rep | None, tail: bool) -> Rep | 
     for variable, value in zip(node.variables, node.initials, strict=True):
         bind(g, variable, value)
 
-    def body(label: int) -> None:
-        outer, g.f.loop = g.f.loop, LoopFrame(label, node)
-        new_cells(g, g.captures.cells_of(node))
-        g.emit(node.body, want, tail=tail)
-        g.f.loop = outer
-
-    ranges = g.ranges
+    outer, ranges = g.f.loop, g.ranges
     g.ranges = {each: known for each, known in ranges.items() if each not in node.variables}
-    written_loop(g, result_type(want), body)
-    g.ranges = ranges
+    if _is_tight(node):
+        _unrolled(g, node, want)
+    else:
+        written_loop(g, result_type(want), lambda label: _turn(g, node, want, label, tail=tail))
+    g.f.loop, g.ranges = outer, ranges
     return want
+
+
+def _turn(g: Generator, node: core.Loop, want: Rep | None, label: int, *, tail: bool) -> None:
+    """Write one turn; `recur` goes on at a label."""
+    g.f.loop = LoopFrame(label, node)
+    new_cells(g, g.captures.cells_of(node))
+    g.emit(node.body, want, tail=tail)
+
+
+TURNS: Final = 4
+"""How often the body of a tight loop is written: fuel and time are looked at where a loop begins, which costs as much
+as a few operations on numbers."""
+TIGHT_NODES_MAX: Final = 40
+
+_TIGHT: Final = frozenset({
+    core.Call, core.Const, core.Local, core.Global, core.Branch, core.Logic, core.Let, core.Recur, core.Sequence,
+})  # fmt: skip
+_CHEAP: Final = frozenset({
+    "+", "-", "*", "inc", "dec", "mod", "rem", "quot", "<", "<=", ">", ">=", "=", "!=", "not=", "not",
+})  # fmt: skip
+
+
+def _is_tight(node: core.Loop) -> bool:
+    """Say whether a loop only computes with numbers, and little."""
+    for count, each in enumerate(core.walk(node.body)):
+        if count >= TIGHT_NODES_MAX or type(each) not in _TIGHT:
+            return False
+        if isinstance(each, core.Call) and not (
+            isinstance(each.callee, core.Global) and each.callee.name in _CHEAP
+        ):
+            return False
+    return True
+
+
+def _unrolled(g: Generator, node: core.Loop, want: Rep | None) -> None:
+    with g.w.block(op.BLOCK, result_type(want)) as done:
+
+        def turns(label: int) -> None:
+            for _ in range(TURNS - 1):
+                with g.w.block(op.BLOCK, op.EMPTY) as following:
+                    _turn(g, node, want, following, tail=False)
+                    g.w.branch(done)
+            _turn(g, node, want, label, tail=False)
+            g.w.branch(done)
+
+        written_loop(g, op.EMPTY, turns)
+        g.w.add(op.UNREACHABLE)
 
 
 def _recur(g: Generator, node: core.Recur, want: Rep | None, tail: bool) -> Rep | None:
