@@ -177,7 +177,7 @@ def _compiled(node: core.Node) -> CompiledPlan:
         return compile_plan(node)
     except CloisterError:
         raise
-    except Exception as error:  # noqa: BLE001 - the compiler trusts the resolver, which did not make this
+    except Exception as error:  # the compiler trusts the resolver, which did not make this
         raise damaged(f"its core cannot be compiled ({type(error).__name__})") from error
 
 
@@ -193,9 +193,7 @@ def _with_text(manifest: Manifest, encoded: bytes, *, is_ours: bool) -> Program 
         if texts:
             raise damaged("some of its texts are left out, and some are not")
         return None
-    modules = tuple(
-        ModuleText(each.module or "", Source(each.path, each.text or "")) for each in others
-    )
+    modules = tuple(ModuleText(each.module or "", Source(each.path, each.text or "")) for each in others)
     problem = "its text is not what its core was made of"
     try:
         program = compile_program(own.text or "", own.path, manifest.inputs, GivenModules(modules))

@@ -155,7 +155,6 @@ class _Facts:
             raise damaged(f"it does not say {name} as it should")
         return self._data[name]
 
-
     def flag(self, name: str) -> bool:
         """Return a truth value."""
         return bool(self.take(name, bool))

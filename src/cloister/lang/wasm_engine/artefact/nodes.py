@@ -154,18 +154,14 @@ NODES: Final = Tree(
         core.Input: _shape(4, core.Input, name=TEXT, required=FLAG),
         core.MakeVector: _shape(5, core.MakeVector, items=PARTS),
         core.MakeMap: _shape(6, core.MakeMap, entries=paired(write_value, read_value)),
-        core.Lambda: _shape(
-            7, core.Lambda, name=TEXT, parameters=_VARIABLES, rest=_OPTIONAL_VARIABLE, body=PART
-        ),
+        core.Lambda: _shape(7, core.Lambda, name=TEXT, parameters=_VARIABLES, rest=_OPTIONAL_VARIABLE, body=PART),
         core.Let: _shape(8, core.Let, bindings=paired(_write_variable, _read_variable), body=PART),
         core.Define: _shape(9, core.Define, variable=_VARIABLE, value=PART),
         core.Sequence: _shape(10, core.Sequence, items=PARTS, unset=_VARIABLES),
         core.Branch: _shape(11, core.Branch, clauses=_CLAUSES, otherwise=PART),
         core.Logic: _shape(12, core.Logic, is_and=FLAG, items=PARTS),
         core.Call: _shape(13, core.Call, callee=PART, arguments=PARTS),
-        core.Intrinsic: _shape(
-            14, core.Intrinsic, operation=plain(_write_text, _read_operation), arguments=PARTS
-        ),
+        core.Intrinsic: _shape(14, core.Intrinsic, operation=plain(_write_text, _read_operation), arguments=PARTS),
         core.HostCall: _shape(15, core.HostCall, capability=PART, arguments=PARTS),
         core.HostFunction: _shape(16, core.HostFunction),
         core.Step: _shape(17, core.Step, name=PART, options=plain(_write_options, _read_options), body=PART),

@@ -7,6 +7,7 @@ of anybody; no length in them is believed before that many bytes are there.
 from __future__ import annotations
 
 import struct
+from math import isnan
 from typing import Final
 
 from cloister.errors import InputError
@@ -60,7 +61,7 @@ class Octets:
 
     def double(self, value: float) -> None:
         """Write a float; all that are no number are one."""
-        self.data += struct.pack("<d", value if value == value else float("nan"))
+        self.data += struct.pack("<d", float("nan") if isnan(value) else value)
 
     def block(self, data: bytes) -> None:
         """Write bytes with their number in front."""
@@ -144,10 +145,10 @@ class OctetReader:
 
     def double(self) -> float:
         """Read a float."""
-        (value,) = struct.unpack("<d", self.bytes(8))
+        (value,) = struct.unpack("<d", self.take(8))
         return float(value)
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         """Read so many bytes."""
         if count > self.left:
             raise damaged("it ends in the middle")
@@ -156,7 +157,7 @@ class OctetReader:
 
     def block(self) -> bytes:
         """Read bytes that have their number in front."""
-        return self.bytes(self.count())
+        return self.take(self.count())
 
     def text(self) -> str:
         """Read a text."""

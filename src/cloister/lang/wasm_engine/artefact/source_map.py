@@ -116,9 +116,7 @@ class LineMap(Source):
         first = max(0, min(start - base, lines.length))
         line, column = _position(lines, first)
         end_line, end_column = _position(lines, max(first, min(end - base, lines.length)))
-        return Span(
-            source=lines.path, line=line, column=column, end_line=end_line, end_column=end_column, text=""
-        )
+        return Span(source=lines.path, line=line, column=column, end_line=end_line, end_column=end_column, text="")
 
 
 def _position(lines: Lines, offset: int) -> tuple[int, int]:

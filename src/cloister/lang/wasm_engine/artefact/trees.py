@@ -257,9 +257,7 @@ def _read_optional_part(reader: TreeReader) -> Pending:
 
 PART: Final = Field(_write_nothing, lambda value: (value,), lambda _: (1, lambda parts: parts[0]))
 PARTS: Final = Field(_write_count, lambda values: values, _read_parts)
-OPTIONAL_PART: Final = Field(
-    _write_presence, lambda value: () if value is None else (value,), _read_optional_part
-)
+OPTIONAL_PART: Final = Field(_write_presence, lambda value: () if value is None else (value,), _read_optional_part)
 TEXT: Final = plain(lambda out, value: out.text(value), lambda reader: reader.text())
 FLAG: Final = plain(lambda out, value: out.flag(value=value), lambda reader: reader.flag())
 

@@ -6,7 +6,6 @@ check of a value ends.
 
 from __future__ import annotations
 
-
 from cloister.errors import CloisterError
 from cloister.lang import core
 from cloister.lang.special_forms.types import CHAIN_MAX, stands_for
@@ -16,7 +15,6 @@ from cloister.lang.types.parse import MEMBERS_MAX
 from cloister.lang.types.predicates import PREDICATES, make_test
 from cloister.lang.wasm_engine.artefact.octets import damaged
 from cloister.lang.wasm_engine.artefact.values import TYPES
-
 
 
 def check_types(program: core.Node) -> None:

@@ -172,9 +172,8 @@ class _Walk:
 
     def sequence(self, node: core.Sequence, loop: core.Loop | None) -> None:
         self._mark(node.unset)
-        *first, last = (None, *node.items)
-        acts = [self._later(each) for each in first if each is not None]
-        self._then(*acts, *([self._later(last, loop)] if last is not None else ()))
+        acts = [self._later(each) for each in node.items[:-1]]
+        self._then(*acts, *(self._later(each, loop) for each in node.items[-1:]))
 
     def branch(self, node: core.Branch, loop: core.Loop | None) -> None:
         acts = [act for test, body in node.clauses for act in (self._later(test), self._later(body, loop))]

@@ -75,7 +75,7 @@ KEYS: Final = frozenset({Keyword, str, int, Symbol})
 VALUES: Final = Tree(
     "values",
     {
-        type(None): _atom(0, lambda out, value: None, lambda reader: None),
+        type(None): _atom(0, lambda _, __: None, lambda _: None),
         bool: _atom(1, lambda out, value: out.flag(value=value), lambda reader: reader.flag()),
         int: _atom(2, lambda out, value: out.integer(value), lambda reader: reader.integer()),
         float: _atom(3, lambda out, value: out.double(value), lambda reader: reader.double()),
