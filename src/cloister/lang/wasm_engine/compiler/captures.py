@@ -48,6 +48,7 @@ class Captures:
         self._late: set[core.Variable] = set()
         self._uses: list[_Use] = []
         self._callees: set[int] = set()
+        self._selves: set[int] = set()
         self._lambdas: list[core.Lambda] = []
         self._numbers: dict[int, int] = {}
         self._free: dict[int, dict[core.Variable, None]] = {}
@@ -67,8 +68,8 @@ class Captures:
         return tuple(self._free[id(function)])
 
     def has_self(self, function: core.Lambda) -> bool:
-        """Say whether a function captures anything."""
-        return bool(self._free[id(function)])
+        """Say whether the code of a function needs the function itself: it captures something, or is a value there."""
+        return bool(self._free[id(function)]) or id(function) in self._selves
 
     def cells_of(self, scope: Scope) -> list[core.Variable]:
         """Return the variables that need a new cell whenever a scope begins."""
@@ -198,8 +199,11 @@ class Captures:
         changed = False
         owner = self._owners.get(variable)
         while function is not None and function is not owner:
-            if function is known and variable not in self.checked:
-                break  # a function knows itself
+            if function is known and variable not in self.checked:  # a function knows itself
+                if id(known) not in self._selves:
+                    self._selves.add(id(known))
+                    changed = True
+                break
             if variable not in self._free[id(function)]:
                 self._free[id(function)][variable] = None
                 changed = True

@@ -23,10 +23,7 @@ from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, Pl
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import (
     CODE_START,
-    HEAP,
     PAGE,
-    ROOTS,
-    ROOTS_END,
     STATIC_START,
 )
 from cloister.lang.wasm_engine.runtime_module import runtime_signatures
@@ -128,7 +125,10 @@ class _Assembly:
     def _import_functions(self) -> None:
         called = {each.symbol: None for written in self._g.written for each in written.writer.insertions if each.symbol}
         names = dict.fromkeys(symbol.name for symbol in called if symbol.space == RUNTIME)
-        for name in (*names, *(each for each in ("collect", "limit_reached") if each not in names)):
+        collects = any(each.collects for each in (written.writer for written in self._g.written))
+        frames = any(each.writer.slots for each in self._g.written)
+        more = {"begin_plan": True, "collect": collects, "limit_reached": frames}
+        for name in (*names, *(each for each, needed in more.items() if needed and each not in names)):
             self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, runtime_signatures()[name])
         for name in self._g.capabilities:
             self._indexes[Symbol(CAPABILITY, name)] = self._import(CAPABILITY, name, _ASKED)
@@ -150,11 +150,8 @@ class _Assembly:
         module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
         body = run.body
-        pages = (end - STATIC_START) // PAGE
-        body += op.i32_const(pages) + op.MEMORY_GROW + op.i32_const(-1) + op.I32_EQ + op.IF + op.EMPTY
-        body += op.i32_const(1) + op.call(self._indexes[Symbol(RUNTIME, "limit_reached")]) + op.END
-        for cell, value in ((ROOTS, STATIC_START), (ROOTS_END, STATIC_START + g.roots_count * 8), (HEAP, end)):
-            body += op.i32_const(0) + op.i32_const(value) + op.store("store_i32", cell)
+        body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
+        body += op.call(self._indexes[Symbol(RUNTIME, "begin_plan")])
         if data:
             body += op.i32_const(STATIC_START + _statics_bytes(g)) + op.i32_const(0) + op.i32_const(len(data))
             body += op.MEMORY_INIT + unsigned(0) + b"\x00"
