@@ -11,11 +11,14 @@ from typing import assert_never
 from cloister.authority.level import IsolationLevel
 from cloister.authority.permission import Permission
 from cloister.authority.token import TokenVerifier
+from cloister.errors import ProviderUnavailable
 from cloister.isolation.provider import (
+    CommonWorkload,
     ExecutionContext,
     ExternalProgram,
     GuestOperation,
     MountMode,
+    PlanBytecode,
     PlanProgram,
     ScriptSource,
     Workload,
@@ -26,7 +29,7 @@ from cloister.isolation.session_provider import SessionContext, SessionLeave
 def permission_for(workload: Workload) -> Permission:
     """Return the permission that running this workload needs."""
     match workload:
-        case PlanProgram():
+        case PlanProgram() | PlanBytecode():
             return Permission.EXECUTE_PLAN
         case GuestOperation():
             return Permission.EXECUTE_OPERATION
@@ -61,6 +64,26 @@ def require_permit(verifier: TokenVerifier, context: ExecutionContext, level: Is
         limits=context.limits,
         level=level,
     )
+
+
+def require_common(context: ExecutionContext, provider: str) -> CommonWorkload:
+    """Return the workload of an execution that asks for nothing that only a provider of WebAssembly can do.
+
+    Args:
+        context: What is about to be executed.
+        provider: Who was asked.
+
+    Raises:
+        ProviderUnavailable: `provider.wasm-only`: it asks for such.
+    """
+    workload = context.workload
+    if isinstance(workload, PlanBytecode):
+        raise ProviderUnavailable(
+            f"the provider {provider} compiles plans from their text, and this compiled plan came without it",
+            code="provider.wasm-only",
+            hint="run it with --provider wasm, or compile it again without --strip",
+        )
+    return workload
 
 
 def require_session_permit(

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import PermissionToken
+from cloister.lang.program import Program
 from cloister.lang.source import ModuleText
 from cloister.limits import ResourceLimits
 
@@ -128,7 +129,22 @@ class ExternalProgram:
     stdin: bytes = b""
 
 
-Workload: TypeAlias = PlanProgram | GuestOperation | ScriptSource | ExternalProgram
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanBytecode:
+    """A compiled plan that came without its text. Only a provider with an engine for core can run one.
+
+    Attributes:
+        program: What `lang.wasm_engine.artefact` accepted, and nothing else: its core is trusted by engines.
+        inputs: Values of the program's inputs by name.
+    """
+
+    program: Program
+    inputs: Mapping[str, WireValue] = field(default_factory=dict)
+
+
+CommonWorkload: TypeAlias = PlanProgram | GuestOperation | ScriptSource | ExternalProgram
+"""What every provider knows, whether it can run it or not."""
+Workload: TypeAlias = CommonWorkload | PlanBytecode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,8 @@ class Program:
         steps: Names of the steps that are named by a literal.
         modules: The modules that a loader gave, those imported by modules included. Together with `source.text` they
             are all it takes to compile the program again.
+        has_text: Whether `source` holds the text. A program without was compiled elsewhere and came without it: its
+            core is all there is of it, and only what runs core can run it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Program:
     effects: tuple[Effect, ...]
     steps: tuple[str, ...]
     modules: tuple[ModuleText, ...] = ()
+    has_text: bool = True
     _code: list[CompiledCode] = field(default_factory=list, init=False, repr=False)
 
     @property

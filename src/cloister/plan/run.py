@@ -25,7 +25,14 @@ from cloister.errors import (
 )
 from cloister.interrupts import admitted, held
 from cloister.isolation.attestation import Expectations
-from cloister.isolation.provider import ExecutionContext, ExecutionResult, IsolationProvider, PlanProgram, WireValue
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    IsolationProvider,
+    PlanBytecode,
+    PlanProgram,
+    WireValue,
+)
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
 from cloister.lang.transport import decode, encode, from_python, to_python
@@ -195,10 +202,14 @@ def _execute(
     execution = ExecutionContext(
         execution_id=execution_id,
         capability_id=PLAN_CAPABILITY,
-        workload=PlanProgram(
-            source=program.source.text, name=program.name, inputs=wire_inputs, modules=program.modules
-        ),
+        workload=_workload(program, wire_inputs),
         token=token,
         limits=limits,
     )
     return provider.execute(execution, host=run)
+
+
+def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram | PlanBytecode:
+    if not program.has_text:
+        return PlanBytecode(program=program, inputs=inputs)
+    return PlanProgram(source=program.source.text, name=program.name, inputs=inputs, modules=program.modules)

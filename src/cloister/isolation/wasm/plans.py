@@ -15,7 +15,7 @@ from typing import Final
 from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
-from cloister.isolation.provider import HostCalls, PlanProgram, WireValue
+from cloister.isolation.provider import HostCalls, PlanBytecode, PlanProgram, WireValue
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
@@ -53,7 +53,7 @@ class Plans:
         return f"Plans({len(self._kept)} kept)"
 
     def execute(
-        self, workload: PlanProgram, limits: ResourceLimits, deadline: Deadline, host: HostCalls | None
+        self, workload: PlanProgram | PlanBytecode, limits: ResourceLimits, deadline: Deadline, host: HostCalls | None
     ) -> tuple[WireValue, PlanOutcome | None]:
         """Run a plan for a provider.
 
@@ -71,14 +71,16 @@ class Plans:
         """
         outcomes: list[PlanOutcome] = []
 
+        said, given = _said(workload)
+
         def engine(
             program: Program, world: Host, bounds: ResourceLimits, inputs: Mapping[str, Value], /
         ) -> PlanOutcome:
-            outcomes.append(self.run(program, world, bounds, inputs, deadline))
+            outcomes.append(self.run(given or program, world, bounds, inputs, deadline))
             return outcomes[-1]
 
         dialogue = Dialogue(host, limits)
-        bridge = Bridge(start_message(workload, limits), dialogue, frame_bytes(limits))
+        bridge = Bridge(start_message(said, limits), dialogue, frame_bytes(limits))
         main.run(bridge, limits, engine=engine)
         if dialogue.fatal is not None:
             raise dialogue.fatal
@@ -137,3 +139,10 @@ class Plans:
             while len(self._kept) > KEPT_COUNT:
                 self._kept.popitem(last=False)
         return loaded
+
+
+def _said(workload: PlanProgram | PlanBytecode) -> tuple[PlanProgram, Program | None]:
+    """Return what the conversation begins with, and the program when it is there already: then it needs no text."""
+    if isinstance(workload, PlanProgram):
+        return workload, None
+    return PlanProgram(source="", name=workload.program.name, inputs=workload.inputs), workload.program

@@ -149,7 +149,7 @@ def _reaches_itself(declaration: Declaration) -> bool:
     """Say whether a type is made of itself without a record or collection between, so that checking would not end."""
     seen, pending = {id(declaration)}, [declaration]
     while pending:
-        for other in _stands_for(pending.pop()):
+        for other in stands_for(pending.pop()):
             if other is declaration:
                 return True
             if id(other) not in seen:
@@ -158,7 +158,7 @@ def _reaches_itself(declaration: Declaration) -> bool:
     return False
 
 
-def _stands_for(declaration: Declaration) -> list[Declaration]:
+def stands_for(declaration: Declaration) -> list[Declaration]:
     """Return the declared types that a value of the type may itself have to have, which leaves out those of parts."""
     found: list[Declaration] = []
     pending: list[Type | None] = [declaration.type]
@@ -178,7 +178,7 @@ def refuse_deep_types(resolver: Resolver) -> None:
     if not resolver.declared_types:
         return
     forms = {declaration: form for form, declaration in resolver.declared_types}
-    next_names = {declaration: _stands_for(declaration) for declaration in forms}
+    next_names = {declaration: stands_for(declaration) for declaration in forms}
     layer = set(forms)
     # In each round what stands for a type that is left is left; nothing is defined as itself, so every round ends some.
     for _ in range(CHAIN_MAX):

@@ -48,23 +48,26 @@ ROPE: Final = 4
 """+2 u8 bytes per code point of the whole, +4 code points, +8 i32 left, +12 i32 right: a string that is the
 concatenation of two. Right is 0 once it was needed as a whole; left is then that string."""
 KEYWORD: Final = 5
-"""+8 i32 the name, a `STRING` whose hash is known. There may be several of one name."""
+"""+8 i32 the name, a `STRING`. There may be several of one name."""
 SYMBOL: Final = 6
 """As a keyword."""
 VECTOR: Final = 7
 """+4 count, +8 start, +12 shift, +16 i32 root, +20 i32 tail, +24 tail's first index. Element `i` has the index
 `i + start`: from the tail's first index on it is in the tail, else in the tree below root, 32 to a node, 5 bits of the
-index for each level, the uppermost shifted by `shift`. Root is 0 when there is no tree, tail is 0 when it is empty."""
+index for each level, the uppermost shifted by `shift`; with shift 0 root is a leaf. Root is 0 when there is no tree,
+tail is 0 when it is empty. All leaves are full, up to the tail's first index, a multiple of 32."""
 LIST: Final = 8
 """As a vector."""
 NODE: Final = 9
-"""+4 room, +8 i32 how many slots are used, +16 words."""
+"""+4 room, +8 i32 how many slots are used, +16 words. A slot that is UNSET, or the first that is not used, may be
+filled in place: no version has seen it filled."""
 MAP: Final = 10
 """+4 count, +16 keys and values in turn; at most `SMALL_MAP_MAX` entries."""
 WIDE_MAP: Final = 11
 """+4 count, +8 i32 how many entries of the store this version sees, +12 i32 the `STORE`."""
 STORE: Final = 12
-"""+4 room for entries, +8 i32 how many there are, +12 i32 the index, a `RAW` of i32, +16 i32 the `ENTRIES`."""
+"""+4 room for entries, +8 i32 how many there are, +12 i32 the index, +16 i32 the `ENTRIES`. The index is a `RAW` of
+i32: a table in which the number of the last entry of a key, plus 1, is at or behind the place its hash says; 0 is free."""
 ENTRIES: Final = 13
 """+4 room; +16 entries of `ENTRY_BYTES`: key, value, i32 hash, i32 the entry before it of the same key or -1, i32 the
 entry whose place in the order it has."""

@@ -16,6 +16,7 @@ from cloister.lang.wasm_engine.compiler.arithmetic import write_arithmetic
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.functions import direct_parameters, direct_symbol, result_rep
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
+from cloister.lang.wasm_engine.compiler.places import COMPUTED
 from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
 from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
@@ -223,7 +224,7 @@ def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) 
     del want, tail
     value = node.capability.value if isinstance(node.capability, core.Const) else None
     name = value.name if isinstance(value, Keyword) else value
-    if not isinstance(name, str):
+    if not isinstance(name, str) or name == COMPUTED:  # no capability has that name; the import that does says more
         g.is_computed = True
         return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
     g.capabilities.setdefault(name, len(g.capabilities))

@@ -47,6 +47,7 @@ class Captures:
         self._late: set[core.Variable] = set()
         self._uses: list[_Use] = []
         self._lambdas: list[core.Lambda] = []
+        self._numbers: dict[int, int] = {}
         self._free: dict[int, dict[core.Variable, None]] = {}
         self.static: set[core.Variable] = set()
         self.cells: set[core.Variable] = set()
@@ -54,6 +55,10 @@ class Captures:
         self._cells_of: dict[int | None, list[core.Variable]] = defaultdict(list)
         self._gather(program)
         self._settle()
+
+    def number(self, function: core.Lambda) -> int:
+        """Return the number of a function of the program: the same in every process, as its module must be."""
+        return self._numbers[id(function)]
 
     def captured(self, function: core.Lambda) -> tuple[core.Variable, ...]:
         """Return the variables a function captures, in the order it keeps them."""
@@ -78,6 +83,7 @@ class Captures:
             inner, turn = function, scope
             if isinstance(node, core.Lambda):
                 self._parents[id(node)] = function
+                self._numbers[id(node)] = len(self._lambdas)
                 self._lambdas.append(node)
                 inner = turn = node
             elif isinstance(node, _LOOPS):
@@ -164,7 +170,7 @@ class Captures:
         changed = True
         while changed:
             changed = any([self._apply(use) for use in self._uses])
-        for variable in self.cells:
+        for variable in sorted(self.cells, key=lambda each: each.index):  # the same bytes in every process
             scope = self._scopes[variable]
             self._cells_of[id(scope) if scope is not None else None].append(variable)
 

@@ -45,8 +45,7 @@ def is_packed(node: core.Lambda) -> bool:
 
 def direct_symbol(g: Generator, node: core.Lambda) -> Symbol:
     """Return the name of a direct function, also before it is written."""
-    del g
-    return Symbol("plan", f"f{id(node)}")
+    return Symbol("plan", f"f{g.captures.number(node)}")
 
 
 def code_of(g: Generator, node: core.Lambda) -> int:
@@ -56,7 +55,7 @@ def code_of(g: Generator, node: core.Lambda) -> int:
     """
     if g.facts.is_closed(node):
         return 0
-    symbol = Symbol("plan", f"g{id(node)}")
+    symbol = Symbol("plan", f"g{g.captures.number(node)}")
     for number, (known, _, _) in enumerate(g.codes):
         if known == symbol:
             return CODE_START + number
@@ -191,7 +190,7 @@ def _write_value_only(g: Generator, node: core.Lambda) -> None:
             kept = _take_parameters(g, [Rep.WORD] * len(reps), variables, 1)
         _write_body(g, node, Rep.WORD)
     code_of(g, node)
-    symbol = Symbol("plan", f"g{id(node)}")
+    symbol = Symbol("plan", f"g{g.captures.number(node)}")
     g.written.append(WrittenFunction(symbol, types, (I64,), frame.writer, node.name, kept))
 
 
@@ -232,7 +231,7 @@ def _write_front(g: Generator, node: core.Lambda) -> None:
         result = result_rep(g, node)
         w.call(direct_symbol(g, node), tail=result is Rep.WORD)
         convert(w, result, Rep.WORD)
-    symbol = Symbol("plan", f"g{id(node)}")
+    symbol = Symbol("plan", f"g{g.captures.number(node)}")
     g.written.append(WrittenFunction(symbol, types, (I64,), w, None, []))
 
 

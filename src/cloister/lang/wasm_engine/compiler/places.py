@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+COMPUTED: Final = "*"
+"""Name of the import, below `capability`, that says that ids are computed; no capability has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

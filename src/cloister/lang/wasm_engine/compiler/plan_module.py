@@ -19,7 +19,7 @@ from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
-from cloister.lang.wasm_engine.compiler.places import CompiledPlan, PlanFunction
+from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, PlanFunction
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import (
     CODE_START,
@@ -35,8 +35,6 @@ _WRITERS = (calls, control, errors, functions, values, variables)  # importing t
 
 RUNTIME: Final = "runtime"
 CAPABILITY: Final = "capability"
-COMPUTED: Final = "*"
-"""Name of the import, below `capability`, that says that ids are computed; no capability has it."""
 ENTRY: Final = "run"
 
 _ENTRY_SYMBOL: Final = Symbol("plan", "entry")

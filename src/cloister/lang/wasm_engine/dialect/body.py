@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
-from cloister.lang.wasm_engine.dialect.callees import Callee, DialectError, Expression
+from cloister.lang.wasm_engine.dialect.inlining import Short
 from cloister.lang.wasm_engine.dialect.instructions import (
     LOADED,
     STORED,
@@ -25,8 +25,18 @@ from cloister.lang.wasm_engine.layout import RAISED
 
 _TYPES: Final = {"i32": I32, "i64": I64, "f64": F64}
 
-INLINED_DEPTH_MAX: Final = 4
-"""How deep functions are put in place of calls in what was put in place of a call."""
+
+class DialectError(Exception):
+    """A mistake in a source of the dialect, with its place."""
+
+
+class Callee(NamedTuple):
+    """A function that can be called: its index and types, and what takes the place of a call when it is short."""
+
+    index: int
+    parameters: tuple[int, ...]
+    results: tuple[int, ...]
+    short: Short | None = None
 
 
 class Body:
@@ -56,13 +66,13 @@ class Body:
         self._blocks = 0
         self._loops: list[int] = []
         self._parameters = 0
+        self._spare: dict[int, list[int]] = {I32: [], I64: [], F64: []}
         self._inside: list[str] = []
 
     def translate(self, definition: ast.FunctionDef, callee: Callee) -> bytes:
         """Return the instructions of a function, without the last end."""
         self._results = callee.results
         self._parameters = len(callee.parameters)
-        self._inside.append(definition.name)
         for argument, kind in zip(definition.args.args, callee.parameters, strict=True):
             self._variables[argument.arg] = (len(self._variables), kind)
         self._statements(definition.body)
@@ -124,8 +134,7 @@ class Body:
 
     def _variable(self, name: str, kind: int) -> int:
         if name not in self._variables:
-            self._variables[name] = (self._parameters + len(self.locals), kind)
-            self.locals.append(kind)
+            self._variables[name] = (self._new_local(kind), kind)
         return self._variables[name][0]
 
     def _if(self, test: ast.expr, body: list[ast.stmt], otherwise: list[ast.stmt]) -> None:
@@ -313,27 +322,32 @@ class Body:
         callee = self._callees.get(name)
         if callee is None:
             self._fail(node, f"{name} is no function")
+        if callee.short is not None and name not in self._inside:
+            return self._put_in_place(node, name, callee, callee.short, arguments)
         self._arguments(node, arguments, callee.parameters)
-        if callee.expression is not None and len(self._inside) < INLINED_DEPTH_MAX and name not in self._inside:
-            return self._inline(name, callee, callee.expression)
-        self._code += op.call(callee.number)
+        self._code += op.call(callee.index)
         return callee.results[0] if callee.results else None
 
-    def _inline(self, name: str, callee: Callee, expression: Expression) -> int:
-        """Evaluate the expression of a function whose arguments are on the stack."""
+    def _put_in_place(self, node: ast.expr, name: str, callee: Callee, short: Short, arguments: list[ast.expr]) -> int:
+        self._arguments(node, arguments, callee.parameters)
+        taken = [self._spare[kind].pop() if self._spare[kind] else self._new_local(kind) for kind in callee.parameters]
+        self._code += b"".join(map(op.local_set, reversed(taken)))
         outside = self._variables, self._constants
-        places = range(self._parameters + len(self.locals), self._parameters + len(self.locals) + len(expression.names))
-        self.locals += callee.parameters
-        for place in reversed(places):
-            self._code += op.local_set(place)
-        self._variables = dict(zip(expression.names, zip(places, callee.parameters, strict=True), strict=True))
-        self._constants = expression.constants
+        self._variables = dict(zip(short.parameters, zip(taken, callee.parameters, strict=True), strict=True))
+        self._constants = short.constants
         self._inside.append(name)
-        if self._expression(expression.value, callee.results[0]) != callee.results[0]:
-            self._fail(expression.value, "the result has another type")
+        kind = self._expression(short.value, callee.results[0])
         self._inside.pop()
         self._variables, self._constants = outside
-        return callee.results[0]
+        for parameter, index in zip(callee.parameters, taken, strict=True):
+            self._spare[parameter].append(index)
+        if kind is None or (kind,) != callee.results:
+            self._fail(node, "the result has another type")
+        return kind
+
+    def _new_local(self, kind: int) -> int:
+        self.locals.append(kind)
+        return self._parameters + len(self.locals) - 1
 
     def _attempt(self, node: ast.expr, arguments: list[ast.expr]) -> int:
         value, cell = arguments

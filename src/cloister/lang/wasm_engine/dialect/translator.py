@@ -14,27 +14,17 @@ from typing import Final
 
 from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
-from cloister.lang.wasm_engine.dialect.body import Body
-from cloister.lang.wasm_engine.dialect.callees import Callee, DialectError, Expression
+from cloister.lang.wasm_engine.dialect.body import Body, Callee, DialectError
+from cloister.lang.wasm_engine.dialect.inlining import short_form
 from cloister.lang.wasm_engine.dialect.instructions import INVOKED_MAX
 
 HOST: Final = "host"
 """The module that imported functions come from."""
 
-INLINED_NODES_MAX: Final = 40
-"""Reading a field, testing a kind: what costs less than a call, or hardly more."""
-
 _TYPES: Final = {"i32": I32, "i64": I64, "f64": F64}
 
 
-def translate(
-    name: str,
-    sources: Sequence[ModuleType],
-    exported: Sequence[str],
-    *,
-    pages_min: int,
-    nodes_max: int = INLINED_NODES_MAX,
-) -> Module:
+def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str], *, pages_min: int) -> Module:
     """Translate modules of the dialect into one module that owns a memory, a table and the tag of errors.
 
     Args:
@@ -42,7 +32,6 @@ def translate(
         sources: The modules; every function name is unique among them.
         exported: Functions that others may call.
         pages_min: Pages of 64 KiB the memory begins with.
-        nodes_max: How many nodes of the syntax tree an expression may have that is put in place of calls.
 
     Raises:
         DialectError: A source is not in the dialect.
@@ -65,7 +54,8 @@ def translate(
             if definition.name in callees:
                 raise DialectError(f"{source.__name__}:{definition.lineno}: {definition.name} is there already")
             index, function = module.add_function(definition.name, parameters, results)
-            callees[definition.name] = Callee(index, parameters, results, _expression(definition, source, nodes_max))
+            short = short_form(definition, _constants(source)) if results else None
+            callees[definition.name] = Callee(index, parameters, results, short)
             bodies.append((source, definition, function))
     invokes = {f"invoke{count}": module.type_index((I64,) * (count + 1), (I64,)) for count in range(INVOKED_MAX + 1)}
     for source, definition, function in bodies:
@@ -75,7 +65,7 @@ def translate(
     module.memory, module.table = (pages_min, None), (1, None)
     module.tag = module.type_index((I64,), ())
     for each in exported:
-        module.export(each, "function", callees[each].number)
+        module.export(each, "function", callees[each].index)
     module.export("memory", "memory", 0)
     module.export("table", "table", 0)
     module.export("error", "tag", 0)
@@ -94,16 +84,6 @@ def _functions(source: ModuleType) -> list[ast.FunctionDef]:
 
 def _is_imported(definition: ast.FunctionDef) -> bool:
     return any(isinstance(each, ast.Name) and each.id == "imported" for each in definition.decorator_list)
-
-
-def _expression(definition: ast.FunctionDef, source: ModuleType, nodes_max: int) -> Expression | None:
-    """Return what a function is that does nothing but return a short expression; None for others."""
-    match definition.body:
-        case [ast.Expr(value=ast.Constant()), ast.Return(value=ast.expr() as value)]:
-            if sum(1 for _ in ast.walk(value)) <= nodes_max:
-                names = tuple(argument.arg for argument in definition.args.args)
-                return Expression(names, value, _constants(source))
-    return None
 
 
 def _constants(source: ModuleType) -> Mapping[str, float]:

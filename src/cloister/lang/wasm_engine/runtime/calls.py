@@ -149,7 +149,7 @@ def call_with(function: i64, address: i32, count: i32) -> i64:
 
 
 def call_odd(function: i64, address: i32, count: i32) -> i64:
-    """Call a value in the way that always works, with arguments that are words in memory; or raise that it cannot be."""
+    """Call a value in the way that always works, with words in memory as arguments; or raise that it cannot be."""
     kind = kind_of(function)
     if kind == BUILTIN:
         number = load_i32(at(function) + 8)

@@ -269,7 +269,9 @@ def do_cycle(amount: i64, value: i64) -> i64:
 
 def do_range1(stop: i64) -> i64:
     """Return the integers from 0."""
-    return fallback1(B_RANGE, stop) if not is_near(stop) or not fits_range(0, stop >> 1, 1) else range_of(0, stop >> 1, 1)
+    if not is_near(stop) or not fits_range(0, stop >> 1, 1):
+        return fallback1(B_RANGE, stop)
+    return range_of(0, stop >> 1, 1)
 
 
 def do_range2(start: i64, stop: i64) -> i64:

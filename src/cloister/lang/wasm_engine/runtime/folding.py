@@ -7,7 +7,7 @@ from cloister.lang.wasm_engine.layout import DEPTH, NIL, TRUE, UNSET, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_truthy
 from cloister.lang.wasm_engine.runtime.calls import call1, call2, call3, can_call
 from cloister.lang.wasm_engine.runtime.fallback import fallback2, fallback3
-from cloister.lang.wasm_engine.runtime.higher_order import begin, can_go
+from cloister.lang.wasm_engine.runtime.higher_order import begin
 from cloister.lang.wasm_engine.runtime.ids import (
     B_EVERY_P,
     B_NOT_ANY_P,
