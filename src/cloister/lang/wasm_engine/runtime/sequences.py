@@ -8,6 +8,7 @@ from __future__ import annotations
 from cloister.lang.wasm_engine.dialect.words import extend_s, i32, i64, store_i32
 from cloister.lang.wasm_engine.layout import LIST, NIL, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_integer, is_small, kind_of, unbox_integer, word
+from cloister.lang.wasm_engine.runtime.elements import char_in, char_of, elements_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3
 from cloister.lang.wasm_engine.runtime.ids import (
     B_CONCAT,
@@ -126,7 +127,8 @@ def do_vec(value: i64) -> i64:
         return word(vector)
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value)
-    return fallback1(B_VEC, value)
+    items = elements_of(value)
+    return items if items != value else fallback1(B_VEC, value)
 
 
 def do_seq(value: i64) -> i64:
@@ -137,7 +139,10 @@ def do_seq(value: i64) -> i64:
         return NIL
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value) if map_count(value) else NIL
-    return fallback1(B_SEQ, value)
+    items = elements_of(value)
+    if items == value:
+        return fallback1(B_SEQ, value)
+    return items if vector_count(items) else NIL
 
 
 def do_count(value: i64) -> i64:
@@ -175,7 +180,7 @@ def do_first(value: i64) -> i64:
     """Return the first element."""
     if is_sequence(value):
         return vector_at(value, 0) if vector_count(value) else NIL
-    return fallback1(B_FIRST, value)
+    return char_of(value, 0) if char_in(value, 1) == 0 else fallback1(B_FIRST, value)
 
 
 def do_second(value: i64) -> i64:
@@ -223,7 +228,10 @@ def do_nthrest(value: i64, amount: i64) -> i64:
 def do_nth2(value: i64, index: i64) -> i64:
     """Return the element at an index."""
     place = index_in(value, index)
-    return vector_at(value, place) if place >= 0 else fallback2(B_NTH, value, index)
+    if place >= 0:
+        return vector_at(value, place)
+    place = char_in(value, index)
+    return char_of(value, place) if place >= 0 else fallback2(B_NTH, value, index)
 
 
 def do_nth3(value: i64, index: i64, default: i64) -> i64:
