@@ -17,6 +17,7 @@ from cloister.lang.wasm_engine.dialect.translator import signatures, translate
 from cloister.lang.wasm_engine.layout import PAGE, STATIC_START
 from cloister.lang.wasm_engine.native_tables import add_table
 from cloister.lang.wasm_engine.runtime import (
+    asking_functions,
     base,
     calls,
     collector,
@@ -95,6 +96,7 @@ SOURCES: Final[tuple[ModuleType, ...]] = (
     names,
     numbers,
     ordering,
+    asking_functions,
     patterns,
     plan_support,
     predicates,
