@@ -118,3 +118,10 @@ def test_every_builtin_has_its_places_in_the_table() -> None:
 def test_two_natives_of_one_builtin_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="two natives"):
         joined(({("f", 1): Native("a", "w", "w")}, {("f", 1): Native("b", "w", "w")}))
+
+
+def test_natives_of_what_calls_functions_are_marked() -> None:
+    making = {"partial", "complement", "comp", "juxt", "fnil", "every-pred", "some-fn"}
+    for (name, count), native in NATIVES.items():
+        calls = BUILTINS[name].needs_call and name not in making and (name, count) not in {("sort", 1), ("some?", 1)}
+        assert native.calls_back == calls, (name, count)

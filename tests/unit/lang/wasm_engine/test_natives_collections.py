@@ -293,7 +293,7 @@ BUILDING = sorted(
     {
         case
         for case in CASES
-        if set(codes_of(*case)) & set("sMcoKSCF") and case not in natives_predicates.NATIVES and case[0] not in {"apply"}
+        if set(codes_of(*case)) & set("sMcoKSCF") and case not in natives_predicates.NATIVES and case[0] != "apply"
     }
 )
 

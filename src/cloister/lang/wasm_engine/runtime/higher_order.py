@@ -25,7 +25,7 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_REPEATEDLY,
     B_RUN,
 )
-from cloister.lang.wasm_engine.runtime.sequences import do_vector1
+from cloister.lang.wasm_engine.runtime.making import do_vector1
 from cloister.lang.wasm_engine.runtime.stack import enter, leave
 from cloister.lang.wasm_engine.runtime.values import as_index, fits, refuse_size, small
 from cloister.lang.wasm_engine.runtime.vector_growth import append, append_all, vector_builder, vector_builder_for

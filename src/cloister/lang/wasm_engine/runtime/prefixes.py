@@ -11,7 +11,7 @@ from cloister.lang.wasm_engine.runtime.equality import same
 from cloister.lang.wasm_engine.runtime.fallback import fallback2
 from cloister.lang.wasm_engine.runtime.higher_order import begin, can_go
 from cloister.lang.wasm_engine.runtime.ids import B_DROP_WHILE, B_PARTITION_BY, B_SPLIT_WITH, B_TAKE_WHILE
-from cloister.lang.wasm_engine.runtime.sequences import do_vector2
+from cloister.lang.wasm_engine.runtime.making import do_vector2
 from cloister.lang.wasm_engine.runtime.stack import leave
 from cloister.lang.wasm_engine.runtime.vector_growth import append, vector_builder
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop, vector_slice
