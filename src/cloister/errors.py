@@ -40,7 +40,8 @@ class Span:
         column: First column, from 1, in characters.
         end_line: Last line, from 1.
         end_column: Column after the last character, from 1.
-        text: The first line without its line break, cut when it is very long, to draw the caret under.
+        text: The first line without its line break, cut when it is very long, to draw the caret under; empty when the
+            text is not there.
     """
 
     source: str
@@ -54,7 +55,9 @@ class Span:
         return f"{self.source}:{self.line}:{self.column}"
 
     def excerpt(self) -> str:
-        """Return two lines: the source line and a caret line under the span."""
+        """Return two lines: the source line and a caret line under the span; nothing when there is no line to show."""
+        if not self.text:
+            return ""
         shown = quoted(self.text.replace("\t", " "), 200)
         start = min(self.column - 1, len(shown))
         stop = self.end_column - 1 if self.end_line == self.line else len(shown)

@@ -41,9 +41,10 @@ def _lines(error: Mapping[str, Any], style_head: Style, style_code: Style, sever
     if error.get("span"):
         span = Span(**error["span"])
         yield f"  --> {span}"
-        line, carets = span.excerpt().splitlines()
-        yield f"   | {style_code(line)}"
-        yield f"   | {carets[: -len(carets.lstrip())]}{style_head(carets.lstrip())}"
+        if span.text:
+            line, carets = span.excerpt().splitlines()
+            yield f"   | {style_code(line)}"
+            yield f"   | {carets[: -len(carets.lstrip())]}{style_head(carets.lstrip())}"
     yield from (f"   in {frame}" for frame in error.get("trace") or ())
     shown = set()
     for name, words in ENDS.items():

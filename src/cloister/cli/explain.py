@@ -35,7 +35,9 @@ def _values(inputs: Sequence[str] | None) -> dict[str, str]:
 
 
 def explain(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="File with the plan.", show_default=False)],
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="File with the plan, as text or compiled.", show_default=False)
+    ],
     allow: AllowOption = None,
     read: ReadOption = None,
     write: WriteOption = None,

@@ -6,18 +6,15 @@ Owns which files are formatted and what is said about them. A file is replaced w
 from __future__ import annotations
 
 import difflib
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from cloister.cli.output import echo, note, reporting, show_error
-from cloister.errors import CloisterError, InputError, PlanError, quoted
+from cloister.errors import CloisterError, InputError
 
 EXIT_DIFFERS: Final = 1
 STANDARD_INPUT: Final = "-"
@@ -76,6 +73,7 @@ def _format(name: str, *, is_written: bool, is_shown: bool) -> bool:
         CloisterError: The file cannot be read or written, or is not RTFS; it stays as it is.
     """
     from cloister.lang.formatter.format import format_text  # noqa: PLC0415
+    from cloister.plan.whole_file import write_whole_file  # noqa: PLC0415
 
     is_input = name == STANDARD_INPUT
     shown = SHOWN_INPUT if is_input else name
@@ -85,7 +83,7 @@ def _format(name: str, *, is_written: bool, is_shown: bool) -> bool:
         sys.stdout.buffer.write(formatted.encode())  # exactly, whatever the encoding of the terminal
         sys.stdout.flush()
     elif formatted != text and is_written:
-        _replace(Path(name), formatted)
+        write_whole_file(Path(name), formatted.encode())
         echo(f"{name}: formatted")
     elif formatted != text and is_shown:
         echo("\n".join(_difference(text, formatted, shown)))
@@ -109,25 +107,6 @@ def _difference(text: str, formatted: str, name: str) -> Iterator[str]:
     for line in lines:
         # What is shown on a terminal must not act on it
         yield "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in line)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file as a whole, with its permissions; one that a link names, and not the link."""
-    target = path.resolve()
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode())
-                os.fchmod(file.fileno(), target.stat().st_mode & 0o7777)
-            os.replace(temporary, target)  # noqa: PTH105 - as in every other place that replaces a file
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)  # noqa: PTH108 - see above
-            raise
-    except OSError as error:
-        message = f"cannot write {quoted(str(path))}: {error.strerror}"
-        raise PlanError(message, code="plan.unwritable", hint="check the permissions of its directory") from error
 
 
 def _summarize(differing: Sequence[str], failed: int, *, check: bool) -> None:

@@ -15,6 +15,7 @@ from cloister.cli.attest import attest_app
 from cloister.cli.audit import audit_app
 from cloister.cli.capabilities import capabilities
 from cloister.cli.check import check
+from cloister.cli.compile import compile_
 from cloister.cli.doc import doc
 from cloister.cli.doctor import doctor
 from cloister.cli.evaluate import evaluate
@@ -56,6 +57,7 @@ app.add_typer(session_app, name="session", help="Keep a sandbox for several comm
 app.add_typer(snapshot_app, name="snapshot", help="Keep virtual machines saved after their boot.")
 app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)
 app.command("check", help="Check plans and directories of plans without running them.")(check)
+app.command("compile", help="Compile a plan to WebAssembly, in a file that says what it can touch.")(compile_)
 app.command("fmt", help="Format plans: indentation and line breaks; comments stay.")(fmt)
 app.command("explain", help="Show what a plan can touch and which grants it would need.")(explain)
 app.command(

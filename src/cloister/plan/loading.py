@@ -1,25 +1,36 @@
 """From a path, a text or a program to a program.
 
-Owns reading of plan files: regular ones only, bounded, UTF-8. The text is the plan's and is not trusted.
+Owns reading of plan files: regular ones only, bounded; text in UTF-8, or a compiled plan, which its first bytes tell.
+Neither is trusted.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from cloister.errors import InputError, PlanError, quoted
 from cloister.lang.program import Program, compile_program
 from cloister.plan.module_files import ModuleFiles
 from cloister.plan.texts import PLAN_BYTES_MAX, plan_text
 
-__all__ = ["PLAN_BYTES_MAX", "Plan", "load_plan", "plan_text", "read_plan"]
+if TYPE_CHECKING:
+    from cloister.lang.wasm_engine.artefact.artefact import Artefact
+
+__all__ = ["PLAN_BYTES_MAX", "Plan", "load_plan", "plan_text", "read_artefact", "read_plan"]
 
 Plan: TypeAlias = Program | Path | str
-"""A compiled program, the path of a plan file, or the text of a plan."""
+"""A program, the path of a file with a plan or a compiled plan, or the text of a plan."""
+
+_MODULE_MAGIC: Final = b"\0asm"
+"""What compiled plans begin with, and no text does.
+
+Source: WebAssembly core specification 2.0, section 5.5.16.
+"""
 
 
 def load_plan(plan: Plan, inputs: Sequence[str] = (), module_paths: Sequence[Path] = ()) -> Program:
@@ -27,10 +38,12 @@ def load_plan(plan: Plan, inputs: Sequence[str] = (), module_paths: Sequence[Pat
 
     Args:
         plan: A program is returned as it is; a path is read; any other text is compiled.
-        inputs: Names that the plan may use as inputs.
-        module_paths: Directories its modules are looked for in, after that of the plan's own file.
+        inputs: Names that the plan may use as inputs. A compiled plan has its own.
+        module_paths: Directories its modules are looked for in, after that of the plan's own file. A compiled plan has
+            its own.
 
     Raises:
+        InputError: `input.artefact` and its like: a compiled plan is not accepted.
         PlanError: The file, or that of a module, cannot be read, is too large, or is not UTF-8 text.
         ReadError: It is not RTFS.
         CompileError: It is not a program.
@@ -45,7 +58,11 @@ def load_plan(plan: Plan, inputs: Sequence[str] = (), module_paths: Sequence[Pat
             code="input.plan",
             hint="pass pathlib.Path(...) for a file",
         )
-    return compile_program(read_plan(plan), str(plan), inputs, ModuleFiles((plan.parent, *module_paths)))
+    with _opened(plan) as file:
+        if _is_compiled(file):
+            return _accepted(file).program
+        text = plan_text(file, str(plan))
+    return compile_program(text, str(plan), inputs, ModuleFiles((plan.parent, *module_paths)))
 
 
 def read_plan(plan: Path) -> str:
@@ -54,13 +71,43 @@ def read_plan(plan: Path) -> str:
     Raises:
         PlanError: `plan.unreadable`, `plan.size` or `plan.encoding`.
     """
-    hint = "name a file with RTFS text"
+    with _opened(plan) as file:
+        return plan_text(file, str(plan))
+
+
+def read_artefact(plan: Path) -> Artefact | None:
+    """Return the compiled plan of a file; None when it is another one.
+
+    Raises:
+        PlanError: `plan.unreadable`.
+        InputError: As `load_plan`.
+    """
+    with _opened(plan) as file:
+        return _accepted(file) if _is_compiled(file) else None
+
+
+@contextmanager
+def _opened(plan: Path) -> Iterator[BinaryIO]:
+    hint = "name a file with RTFS text, or a compiled plan"
     try:
         # Not blocking, because the file may turn out to be a pipe that nobody writes to
         with os.fdopen(os.open(plan, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise PlanError(f"plan {quoted(str(plan))} is not a regular file", code="plan.unreadable", hint=hint)
-            return plan_text(file, str(plan))
+            yield file
     except OSError as error:
         message = f"cannot read plan {quoted(str(plan))}: {error.strerror}"
         raise PlanError(message, code="plan.unreadable", hint=hint) from error
+
+
+def _is_compiled(file: BinaryIO) -> bool:
+    head = file.read(len(_MODULE_MAGIC))
+    file.seek(0)
+    return head == _MODULE_MAGIC
+
+
+def _accepted(file: BinaryIO) -> Artefact:
+    from cloister.lang.wasm_engine.artefact.artefact import load_artefact  # noqa: PLC0415 - few plans are compiled
+    from cloister.lang.wasm_engine.artefact.sections import ARTEFACT_BYTES_MAX  # noqa: PLC0415
+
+    return load_artefact(file.read(ARTEFACT_BYTES_MAX + 1))

@@ -32,7 +32,8 @@ from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
-_INT32 = 4
+_INT32: Final = 4
+_INT32_MAX: Final = 2**31 - 1
 
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
@@ -165,15 +166,16 @@ class PlanRun:
         }
 
     def _prepare(self) -> None:
-        memory = self._memory
+        cells = bytearray(layout.SEED + 8)
         for cell, value in (
             (layout.SP, layout.STACK_START),
             (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH, min(self._limits.depth_count, 2**31 - 1)),
-            (layout.VALUE_BYTES, min(self._limits.value_bytes, 2**31 - 1)),
+            (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
+            (layout.VALUE_BYTES, min(self._limits.value_bytes, _INT32_MAX)),
         ):
-            memory.write_int(cell, value, _INT32)
-        memory.write_int(layout.SEED, secrets.randbits(64), 8)
+            cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
+        cells[layout.SEED : layout.SEED + 8] = secrets.token_bytes(8)
+        self._memory.write(0, bytes(cells))
 
     # Called by the guest
 

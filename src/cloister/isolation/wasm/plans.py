@@ -27,11 +27,14 @@ from cloister.lang.python_engine.budget import RunBudget
 from cloister.lang.python_engine.functions import Functions
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
-from cloister.lang.wasm_engine.runtime_module import runtime_module
+from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
 from cloister.limits import ResourceLimits
 
 KEPT_COUNT: Final = 64
 """How many compiled plans are remembered."""
+
+_TRANSLATED: Final = "translated"
+"""In place of an engine's fingerprint, for what is no machine code."""
 
 
 class Plans:
@@ -46,7 +49,7 @@ class Plans:
         self._engine = engine
         self._cache = cache
         self._lock = threading.Lock()
-        self._runtime: Module | None = None
+        self._runtime: tuple[RuntimeSupport, Module] | None = None
         self._kept: OrderedDict[str, LoadedPlan] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -97,10 +100,11 @@ class Plans:
         deadline: Deadline,
     ) -> PlanOutcome:
         """Run a program. See `lang.program.run_program`."""
+        support, runtime = self._support()
         return PlanRun(
             self._engine,
-            self._support(),
-            self._loaded(program),
+            runtime,
+            self._loaded(program, support),
             host=host,
             limits=limits,
             inputs=inputs,
@@ -108,13 +112,25 @@ class Plans:
             deadline=deadline,
         ).execute()
 
-    def _support(self) -> Module:
+    def _support(self) -> tuple[RuntimeSupport, Module]:
         with self._lock:
             if self._runtime is None:
-                self._runtime = self._made(runtime_module())
+                support = self._translated()
+                self._runtime = support, self._compiled(support.wasm)
             return self._runtime
 
-    def _made(self, wasm: bytes) -> Module:
+    def _translated(self) -> RuntimeSupport:
+        if self._cache is None:
+            return runtime_support()
+        sources = f"runtime support {sources_sha256()}".encode("ascii")
+        kept = self._cache.get(sources, _TRANSLATED)
+        if kept is not None:
+            return RuntimeSupport.decode(kept)
+        support = runtime_support()
+        self._cache.put(sources, _TRANSLATED, support.encode())
+        return support
+
+    def _compiled(self, wasm: bytes) -> Module:
         """Return the machine code of the runtime support, which is ours and so needs no bounds."""
         if self._cache is None:
             return self._engine.compile(wasm)
@@ -125,13 +141,13 @@ class Plans:
         self._cache.put(wasm, self._engine.fingerprint, module.serialize())
         return module
 
-    def _loaded(self, program: Program) -> LoadedPlan:
+    def _loaded(self, program: Program, support: RuntimeSupport) -> LoadedPlan:
         with self._lock:
             known = self._kept.get(program.sha256)
             if known is not None and known.source == program.source:
                 self._kept.move_to_end(program.sha256)
                 return known
-        compiled = compile_plan(program.core)
+        compiled = compile_plan(program.core, support.signatures)
         nests = Functions(program.core).nests
         loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source, nests)
         with self._lock:

@@ -13,7 +13,6 @@ from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler.generator import WORD_IS_TRUE, WRITERS, Generator, LoopFrame
 from cloister.lang.wasm_engine.compiler.variables import (
     assign,
-    is_constant_function,
     local_of,
     mark_unset,
     new_cells,
@@ -30,7 +29,7 @@ def result_type(want: Rep | None) -> bytes:
 
 def bind(g: Generator, variable: core.Variable, value: core.Node) -> None:
     """Write a value and give it to a variable."""
-    if isinstance(value, core.Lambda) and is_constant_function(g, variable):
+    if isinstance(value, core.Lambda) and g.captures.is_constant(variable):
         g.emit(value, None)
         return
     g.emit(value, g.rep_of(variable))

@@ -147,7 +147,11 @@ class Generator:
             tail: Whether its value is the value of the present function, as wanted.
         """
         outer = self._enter(node)
-        have = WRITERS[type(node)](self, node, want, tail)
+        if want is Rep.FLOAT and self.natural(node) is Rep.INTEGER and not isinstance(node, core.Const):
+            self.emit(node, Rep.INTEGER)
+            have: Rep | None = Rep.INTEGER
+        else:
+            have = WRITERS[type(node)](self, node, want, tail)
         self.w.place = outer
         convert(self.w, have, want)
 

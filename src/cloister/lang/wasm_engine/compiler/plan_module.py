@@ -6,7 +6,7 @@ one function for each capability it names by a literal, and one for ids that are
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Final
 
 from cloister.errors import CompileError
@@ -23,13 +23,10 @@ from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, Pl
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import (
     CODE_START,
-    HEAP,
     PAGE,
-    ROOTS,
-    ROOTS_END,
     STATIC_START,
 )
-from cloister.lang.wasm_engine.runtime_module import runtime_signatures
+from cloister.lang.wasm_engine.runtime_module import runtime_support
 
 _WRITERS = (calls, control, errors, functions, values, variables)  # importing them registers how nodes are written
 
@@ -42,18 +39,19 @@ _ASKED: Final[Signature] = ((I32, I32), (I32,))
 _COMPILE_DEPTH: Final = 10_000
 
 
-def compile_plan(program: core.Node) -> CompiledPlan:
+def compile_plan(program: core.Node, signatures: Mapping[str, Signature] | None = None) -> CompiledPlan:
     """Compile a resolved program.
 
     Args:
         program: What the resolver gave.
+        signatures: Types of the functions of the runtime support; left out, they are read from its sources.
 
     Raises:
         CompileError: `compile.size` when it is nested too deep.
     """
     try:
         with paused_collector():
-            return run_with_room(lambda: _compile(program), _COMPILE_DEPTH)
+            return run_with_room(lambda: _compile(program, signatures), _COMPILE_DEPTH)
     except RecursionError:
         raise CompileError(
             "the program is too deeply nested to compile",
@@ -62,10 +60,10 @@ def compile_plan(program: core.Node) -> CompiledPlan:
         ) from None
 
 
-def _compile(program: core.Node) -> CompiledPlan:
+def _compile(program: core.Node, signatures: Mapping[str, Signature] | None) -> CompiledPlan:
     g = Generator(program)
     _write_entry(g)
-    return _Assembly(g).assemble()
+    return _Assembly(g, runtime_support().signatures if signatures is None else signatures).assemble()
 
 
 def _write_entry(g: Generator) -> None:
@@ -85,10 +83,12 @@ class _Assembly:
 
     Args:
         g: What was generated.
+        signatures: Types of the functions of the runtime support.
     """
 
-    def __init__(self, g: Generator) -> None:
+    def __init__(self, g: Generator, signatures: Mapping[str, Signature]) -> None:
         self._g = g
+        self._signatures = signatures
         self._module = g.module
         self._indexes: dict[Symbol, int] = {}
 
@@ -128,8 +128,11 @@ class _Assembly:
     def _import_functions(self) -> None:
         called = {each.symbol: None for written in self._g.written for each in written.writer.insertions if each.symbol}
         names = dict.fromkeys(symbol.name for symbol in called if symbol.space == RUNTIME)
-        for name in (*names, *(each for each in ("collect", "limit_reached") if each not in names)):
-            self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, runtime_signatures()[name])
+        collects = any(each.collects for each in (written.writer for written in self._g.written))
+        frames = any(each.writer.slots for each in self._g.written)
+        more = {"begin_plan": True, "collect": collects, "limit_reached": frames}
+        for name in (*names, *(each for each, needed in more.items() if needed and each not in names)):
+            self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, self._signatures[name])
         for name in self._g.capabilities:
             self._indexes[Symbol(CAPABILITY, name)] = self._import(CAPABILITY, name, _ASKED)
         if self._g.is_computed:
@@ -150,11 +153,8 @@ class _Assembly:
         module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
         body = run.body
-        pages = (end - STATIC_START) // PAGE
-        body += op.i32_const(pages) + op.MEMORY_GROW + op.i32_const(-1) + op.I32_EQ + op.IF + op.EMPTY
-        body += op.i32_const(1) + op.call(self._indexes[Symbol(RUNTIME, "limit_reached")]) + op.END
-        for cell, value in ((ROOTS, STATIC_START), (ROOTS_END, STATIC_START + g.roots_count * 8), (HEAP, end)):
-            body += op.i32_const(0) + op.i32_const(value) + op.store("store_i32", cell)
+        body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
+        body += op.call(self._indexes[Symbol(RUNTIME, "begin_plan")])
         if data:
             body += op.i32_const(STATIC_START + _statics_bytes(g)) + op.i32_const(0) + op.i32_const(len(data))
             body += op.MEMORY_INIT + unsigned(0) + b"\x00"
@@ -183,9 +183,3 @@ def _quiet(written: list[WrittenFunction]) -> set[Symbol]:
 def _calls(written: WrittenFunction) -> bool:
     """Say whether a function calls others, so that it may be called without end."""
     return written.symbol != _ENTRY_SYMBOL and written.trace_name is not None and written.writer.collects > 0
-
-
-@lru_cache(maxsize=1)
-def runtime_names() -> frozenset[str]:
-    """Return the names a plan may import of the runtime."""
-    return frozenset(runtime_signatures())

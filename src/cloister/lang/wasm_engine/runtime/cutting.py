@@ -8,7 +8,6 @@ from cloister.lang.wasm_engine.runtime.base import at, is_small, kind_of, word
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3
 from cloister.lang.wasm_engine.runtime.ids import (
     B_BUTLAST,
-    B_DROP,
     B_DROP_LAST,
     B_FLATTEN,
     B_INTERLEAVE,
@@ -16,12 +15,17 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_PARTITION,
     B_SPLIT_AT,
     B_SUBVEC,
-    B_TAKE,
-    B_TAKE_LAST,
     B_TAKE_NTH,
 )
 from cloister.lang.wasm_engine.runtime.making import do_vector2
 from cloister.lang.wasm_engine.runtime.scratch import pop_work, push_work, top_work
+from cloister.lang.wasm_engine.runtime.text_items import (
+    text_drop,
+    text_drop_last,
+    text_take,
+    text_take_last,
+    text_without_last,
+)
 from cloister.lang.wasm_engine.runtime.values import amount_of, as_index, fits
 from cloister.lang.wasm_engine.runtime.vector_growth import append, vector_builder, vector_builder_for
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop, vector_slice
@@ -47,14 +51,14 @@ def do_take(amount: i64, value: i64) -> i64:
     """Return the first elements."""
     if can_cut(value, amount):
         return head_of(value, wanted_of(amount, vector_count(value)))
-    return fallback2(B_TAKE, amount, value)
+    return text_take(amount, value)
 
 
 def do_drop(amount: i64, value: i64) -> i64:
     """Return all but the first elements."""
     if can_cut(value, amount):
         return vector_drop(value, wanted_of(amount, vector_count(value)))
-    return fallback2(B_DROP, amount, value)
+    return text_drop(amount, value)
 
 
 def do_take_last(amount: i64, value: i64) -> i64:
@@ -62,7 +66,7 @@ def do_take_last(amount: i64, value: i64) -> i64:
     if can_cut(value, amount):
         count = vector_count(value)
         return vector_drop(value, count - amount_of(amount, count))
-    return fallback2(B_TAKE_LAST, amount, value)
+    return text_take_last(amount, value)
 
 
 def do_drop_last1(value: i64) -> i64:
@@ -70,7 +74,7 @@ def do_drop_last1(value: i64) -> i64:
     if can_cut(value, 1):
         count = vector_count(value)
         return head_of(value, count - 1 if count else 0)
-    return fallback1(B_DROP_LAST, value)
+    return text_without_last(value, B_DROP_LAST)
 
 
 def do_drop_last2(amount: i64, value: i64) -> i64:
@@ -78,7 +82,7 @@ def do_drop_last2(amount: i64, value: i64) -> i64:
     if can_cut(value, amount):
         count = vector_count(value)
         return head_of(value, count - amount_of(amount, count))
-    return fallback2(B_DROP_LAST, amount, value)
+    return text_drop_last(amount, value)
 
 
 def do_butlast(value: i64) -> i64:
@@ -86,7 +90,7 @@ def do_butlast(value: i64) -> i64:
     if can_cut(value, 1):
         count = vector_count(value)
         return head_of(value, count - 1 if count else 0)
-    return fallback1(B_BUTLAST, value)
+    return text_without_last(value, B_BUTLAST)
 
 
 def do_subvec2(value: i64, start: i64) -> i64:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from cloister.lang.wasm_engine.dialect.words import extend_s, i32, i64, store_i32
 from cloister.lang.wasm_engine.layout import LIST, NIL, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_integer, is_small, kind_of, unbox_integer, word
-from cloister.lang.wasm_engine.runtime.elements import char_in, char_of, elements_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3
 from cloister.lang.wasm_engine.runtime.ids import (
     B_CONCAT,
@@ -16,23 +15,26 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_CONS,
     B_COUNT,
     B_EMPTY,
-    B_FIRST,
-    B_LAST,
     B_LENGTH,
-    B_NEXT,
-    B_NTH,
-    B_NTHREST,
     B_PEEK,
     B_POP,
-    B_REST,
-    B_REVERSE,
-    B_SECOND,
-    B_SEQ,
-    B_VEC,
 )
 from cloister.lang.wasm_engine.runtime.making import do_vector1, pairs_of
 from cloister.lang.wasm_engine.runtime.map_changes import empty_map
 from cloister.lang.wasm_engine.runtime.maps import is_map, map_count
+from cloister.lang.wasm_engine.runtime.text_items import (
+    text_first,
+    text_last,
+    text_next,
+    text_nth,
+    text_nth_or,
+    text_nthrest,
+    text_rest,
+    text_reverse,
+    text_second,
+    text_seq,
+    text_vec,
+)
 from cloister.lang.wasm_engine.runtime.texts import is_text
 from cloister.lang.wasm_engine.runtime.values import amount_of, fits, index_in, is_counted
 from cloister.lang.wasm_engine.runtime.vector_growth import (
@@ -59,8 +61,7 @@ def do_vec(value: i64) -> i64:
         return word(vector)
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value)
-    items = elements_of(value)
-    return items if items != value else fallback1(B_VEC, value)
+    return text_vec(value)
 
 
 def do_seq(value: i64) -> i64:
@@ -71,10 +72,7 @@ def do_seq(value: i64) -> i64:
         return NIL
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value) if map_count(value) else NIL
-    items = elements_of(value)
-    if items == value:
-        return fallback1(B_SEQ, value)
-    return items if vector_count(items) else NIL
+    return text_seq(value)
 
 
 def do_count(value: i64) -> i64:
@@ -112,14 +110,14 @@ def do_first(value: i64) -> i64:
     """Return the first element."""
     if is_sequence(value):
         return vector_at(value, 0) if vector_count(value) else NIL
-    return char_of(value, 0) if char_in(value, 1) == 0 else fallback1(B_FIRST, value)
+    return text_first(value)
 
 
 def do_second(value: i64) -> i64:
     """Return the second element."""
     if is_sequence(value):
         return vector_at(value, 1) if vector_count(value) > 1 else NIL
-    return fallback1(B_SECOND, value)
+    return text_second(value)
 
 
 def do_ffirst(value: i64) -> i64:
@@ -133,37 +131,34 @@ def do_last(value: i64) -> i64:
     if is_sequence(value):
         count = vector_count(value)
         return vector_at(value, count - 1) if count else NIL
-    return fallback1(B_LAST, value)
+    return text_last(value)
 
 
 def do_rest(value: i64) -> i64:
     """Return all elements but the first."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_drop(value, 1) if vector_count(value) else value
-    return fallback1(B_REST, value)
+    return text_rest(value)
 
 
 def do_next(value: i64) -> i64:
     """Return all elements but the first; nil when there are none."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_drop(value, 1) if vector_count(value) > 1 else NIL
-    return fallback1(B_NEXT, value)
+    return text_next(value)
 
 
 def do_nthrest(value: i64, amount: i64) -> i64:
     """Return all elements but the first ones."""
     if is_sequence(value) and is_small(amount) and fits(vector_count(value)):
         return vector_drop(value, amount_of(amount, vector_count(value)))
-    return fallback2(B_NTHREST, value, amount)
+    return text_nthrest(value, amount)
 
 
 def do_nth2(value: i64, index: i64) -> i64:
     """Return the element at an index."""
     place = index_in(value, index)
-    if place >= 0:
-        return vector_at(value, place)
-    place = char_in(value, index)
-    return char_of(value, place) if place >= 0 else fallback2(B_NTH, value, index)
+    return vector_at(value, place) if place >= 0 else text_nth(value, index)
 
 
 def do_nth3(value: i64, index: i64, default: i64) -> i64:
@@ -173,7 +168,7 @@ def do_nth3(value: i64, index: i64, default: i64) -> i64:
         return vector_at(value, place)
     if is_sequence(value) and is_integer(index):
         return default
-    return fallback3(B_NTH, value, index, default)
+    return text_nth_or(value, index, default)
 
 
 def do_peek(value: i64) -> i64:
@@ -271,4 +266,4 @@ def do_reverse(value: i64) -> i64:
     """Return the elements in opposite order."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_reverse(value, kind_of(value))
-    return fallback1(B_REVERSE, value)
+    return text_reverse(value)
