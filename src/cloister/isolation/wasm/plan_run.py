@@ -12,14 +12,15 @@ from ctypes import ArgumentError
 from typing import Any, Final, NamedTuple
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
+from cloister.isolation.wasm.answer_budget import AnswerBudget
 from cloister.isolation.wasm.binding import binding
+from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import STACK_SPARE_BYTES, Engine, Module
 from cloister.isolation.wasm.plan_store import OpenCall, PlanStore, calls_of
 from cloister.isolation.wasm.store import GuestMemory, HostFunction
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
 from cloister.lang.passage import CATCHABLE, Passage
-from cloister.lang.python_engine.budget import RunBudget
 from cloister.lang.python_engine.deep import BYTES_PER_FRAME, DeepThread
 from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import install, uninstall
@@ -87,8 +88,7 @@ class PlanRun:
         host: The world.
         limits: Bounds.
         inputs: Values of its inputs, by name.
-        budget: What builtins of the host may spend, and when time is over.
-        deadline: When it is over, for code.
+        deadline: When it is over.
     """
 
     def __init__(
@@ -100,17 +100,16 @@ class PlanRun:
         host: Host,
         limits: ResourceLimits,
         inputs: Mapping[str, Value],
-        budget: RunBudget,
-        deadline: Any,
+        deadline: Deadline,
     ) -> None:
         self._engine = engine
         self._runtime = runtime
         self._plan = plan
         self._limits = limits
-        self._budget = budget
+        self._budget = AnswerBudget(limits, deadline)
         self._deadline = deadline
         self._thread: DeepThread[PlanOutcome] | None = None
-        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller)
+        self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller)
         self._answers = Answers(plan.compiled, self._passage)
         self._crossing = Crossing(
             caller=self._call_guest,
