@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from cloister.errors import CompileError, InputError
@@ -87,7 +89,7 @@ def declared(*names: str) -> list[Declaration]:
 def chain(length: int, *, closed: bool = False) -> expression.Type:
     """Return the first of types that each stand for the next one; the last one for the first, or for integers."""
     links = declared(*[f"T{number}" for number in range(length)])
-    for link, following in zip(links, links[1:], strict=False):
+    for link, following in pairwise(links):
         link.type = expression.Named(following)
     links[-1].type = expression.Named(links[0]) if closed else INT
     return expression.Named(links[0])
