@@ -222,10 +222,25 @@ def test_a_collection_is_due_after_as_much_as_is_alive() -> None:
     assert guest.get_i32(memory.COLLECT_AT) == 8 * MIB
 
 
-def test_collecting_becomes_more_frequent_when_memory_runs_short() -> None:
+@pytest.mark.parametrize(("pages_left", "due"), [(500, 12 * MIB), (100, 3 * MIB), (0, MIB), (-5, MIB)])
+def test_collecting_becomes_more_frequent_when_memory_runs_short(pages_left: int, due: int) -> None:
     guest = Guest()
-    guest.set_i32(layout.PAGES_MAX, HEAP // layout.PAGE + 500)
-    word = guest.word(("x" * 24 * MIB,))
+    word = guest.word(("x" * 12 * MIB,))
     _root(guest, [word])
+    guest.set_i32(layout.PAGES_MAX, 4_000)
     guest.call("collect")
-    assert guest.get_i32(memory.COLLECT_AT) < 4 * MIB
+    used = guest.get_i32(memory.LIVE) // layout.PAGE + HEAP // layout.PAGE
+    guest.set_i32(layout.PAGES_MAX, used + pages_left)
+    guest.call("collect")
+    assert 0.9 * due <= guest.get_i32(memory.COLLECT_AT) <= 1.1 * due
+
+
+def test_a_loop_goes_on_when_more_than_half_of_the_memory_is_alive() -> None:
+    guest = Guest(memory_bytes=64 * MIB)
+    guest.set_i32(layout.PAGES_MAX, 64 * MIB // layout.PAGE)
+    _root(guest, [guest.call("new_string", 36 * MIB, 1)])
+    for _ in range(4_000):
+        guest.call("new_string", 40_000, 1)
+        if guest.get_i32(layout.COLLECT):
+            guest.call("collect")
+    assert guest.get_i32(memory.LIVE) > 36 * MIB
