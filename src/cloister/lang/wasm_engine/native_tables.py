@@ -42,7 +42,7 @@ MADE_FUNCTIONS: Final = (
     "code_partial", "code_complement", "code_constantly", "code_comp", "code_juxt", "code_fnil", "code_every",
     "code_some",
 )  # fmt: skip
-"""The code of functions that builtins make, in the order of their numbers in `made_functions` and `asking_functions`."""
+"""The code of functions that builtins make, in the order of the numbers in `made_functions`, `asking_functions`."""
 
 
 def joined(tables: tuple[Mapping[tuple[str, int], Native], ...]) -> dict[tuple[str, int], Native]:

@@ -396,5 +396,5 @@ class Body:
                 return value
             case ast.Name(id=name) if name not in self._variables:
                 number = self._constants.get(name)
-                return number if isinstance(number, int) and number >= 0 else None
+                return int(number) if number is not None and type(number) is not float and number >= 0 else None
         return None
