@@ -33,6 +33,8 @@ from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
+PAGES_MAX: Final = 65_536
+"""Pages of 64 KiB that a memory with addresses of 32 bits can have."""
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
 
@@ -165,12 +167,13 @@ class PlanRun:
         }
 
     def _prepare(self) -> None:
-        cells = bytearray(layout.SEED + 8)
+        cells = bytearray(layout.PAGES_MAX + _INT32)
         for cell, value in (
             (layout.SP, layout.STACK_START),
             (layout.SP_MAX, layout.STATIC_START),
             (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
             (layout.VALUE_BYTES, min(self._limits.value_bytes, _INT32_MAX)),
+            (layout.PAGES_MAX, min(self._limits.memory_bytes // layout.PAGE, PAGES_MAX)),
         ):
             cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
         cells[layout.SEED : layout.SEED + 8] = secrets.token_bytes(8)

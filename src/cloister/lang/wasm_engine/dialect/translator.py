@@ -68,7 +68,7 @@ def translate(
     module.memory, module.table = (pages_min, None), (1, None)
     module.tag = module.type_index((I64,), ())
     for each in exported:
-        module.export(each, "function", callees[each].index)
+        module.export(each, "function", callees[each].number)
     module.export("memory", "memory", 0)
     module.export("table", "table", 0)
     module.export("error", "tag", 0)
