@@ -23,11 +23,22 @@ PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
     ('(try (step "a" (call :fail)) (catch e (call :echo e)) (finally (call :log 1)))', "order of steps and calls"),
     ("(defn f [n] (+ 1 (f n))) (try (f 1) (catch e 2) (finally (call :log 1)))", "limits are not caught, and end all"),
     ("(let [f (fn [x] (call :limit)) v (try (f 1) (finally (call :log 2)))] v)", "limits of the host are not caught"),
+    ('[(sort ["b" :a "a"]) (sort [:a "b" 1 nil 0.5]) (sort [1 0.5 :a]) (sort ["b" 1])]', "kinds that are sorted together"),
     ("[(* 3037000500 3037000500) 1]", "overflow at the edge"),
     ("(= [0.0 1 ##NaN] (list -0.0 1 ##NaN))", "equality of floats in sequences of different kinds"),
     ("(quot -9223372036854775808 -1)", "the one quotient that overflows"),
     ('(map (fn [x] (call (str "co" "unt") x)) [1 2])', "computed ids inside callbacks"),
     ("(sort-by (fn [x] (call :count x)) > [:a :b :c])", "calls of the host while a builtin runs"),
     ('(reduce (fn [a x] (if (> x 2) (throw {:message "m" :a a}) (+ a x))) 0 [1 2 3])', "errors out of callbacks"),
+    (
+        "(defn f [x] (let [y (* x 2.5)] (list y (loop [i 0 a nil] (if (< i 2000) (recur (inc i) [(* 1.5 i) i]) a)))))"
+        " (f 3.0)",
+        "a number that waits for the next argument is an object of its own",
+    ),
+    (
+        "".join(f"(defn a{n} [x] {f'(a{n - 1} x)' if n else '(+ x 1)'}) " for n in range(12))
+        + "(dotimes [i 3] (list i (a11 i)))",
+        "nothing is known of kinds after so many functions",
+    ),
 )
 """Programs, and why each is here."""

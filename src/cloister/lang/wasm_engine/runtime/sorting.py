@@ -24,8 +24,8 @@ from cloister.lang.wasm_engine.runtime.vectors import is_sequence, vector_at, ve
 BY_NUMBER = 1
 BY_TEXT = 2
 BY_NAME = 3
-BY_WORD = 4
-"""Small integers, which are in the order of their words."""
+BY_WORD = 8
+"""Small integers, in the order of their words. The sum of this and `BY_NUMBER` is that of no other two."""
 
 
 def order_kind(key: i64) -> i32:
