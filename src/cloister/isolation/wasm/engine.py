@@ -60,6 +60,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
+        self._function_types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"
@@ -104,6 +105,18 @@ class Engine:
             raise ProviderError(
                 f"compiled code does not fit this wasmtime: {quoted(str(error), 300)}", code="provider.wasm-code"
             ) from error
+
+    def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
+        """Return wasmtime's object for a type of functions; making one takes longer than making a function.
+
+        An object belongs to the engine that it was first used with: another engine would end the process.
+        """
+        known = self._function_types.get((parameters, results))
+        if known is None:
+            api = binding().api
+            sides = [[getattr(api.ValType, each)() for each in side] for side in (parameters, results)]
+            known = self._function_types[parameters, results] = api.FuncType(*sides)
+        return known
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
