@@ -23,7 +23,10 @@ PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
     ('(try (step "a" (call :fail)) (catch e (call :echo e)) (finally (call :log 1)))', "order of steps and calls"),
     ("(defn f [n] (+ 1 (f n))) (try (f 1) (catch e 2) (finally (call :log 1)))", "limits are not caught, and end all"),
     ("(let [f (fn [x] (call :limit)) v (try (f 1) (finally (call :log 2)))] v)", "limits of the host are not caught"),
-    ('[(sort ["b" :a "a"]) (sort [:a "b" 1 nil 0.5]) (sort [1 0.5 :a]) (sort ["b" 1])]', "kinds that are sorted together"),
+    (
+        '[(sort ["b" :a "a"]) (sort [:a "b" 1 nil 0.5]) (sort [1 0.5 :a]) (sort ["b" 1])]',
+        "kinds that are sorted together",
+    ),
     ("[(* 3037000500 3037000500) 1]", "overflow at the edge"),
     ("(= [0.0 1 ##NaN] (list -0.0 1 ##NaN))", "equality of floats in sequences of different kinds"),
     ("(quot -9223372036854775808 -1)", "the one quotient that overflows"),

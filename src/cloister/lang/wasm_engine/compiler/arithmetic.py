@@ -89,7 +89,7 @@ def is_checked(name: str) -> bool:
 
 
 def _checked(g: Generator, name: str, nodes: Sequence[core.Node], original: str, count: int) -> None:
-    left, right = g.w.local(I64), g.w.local(I64)
+    left, right = g.w.scratch("left", I64), g.w.scratch("right", I64)
     g.operands(nodes, [Rep.INTEGER] * 2)
     g.w.set(right)
     g.w.set(left)
@@ -110,7 +110,7 @@ def checked_operation(
         known: The integer in `right`, when it is known.
         asked: The builtin to ask in its place, and how many of the two are its arguments.
     """
-    w, result = g.w, g.w.local(I64)
+    w, result = g.w, g.w.scratch("result", I64)
     if name == "*":
         _product_leaves(g, left, right, result)
     else:
@@ -151,7 +151,7 @@ def _sum_leaves(g: Generator, name: str, known: int | None, locals_: tuple[int, 
 def _product_leaves(g: Generator, left: int, right: int, result: int) -> None:
     """Write a product, and whether its upper half is more than the sign of the lower one."""
     w = g.w
-    high = w.local(I64)
+    high = w.scratch("high", I64)
     w.get(left)
     w.get(right)
     w.add(op.I64_MUL_WIDE_S)

@@ -25,6 +25,8 @@ from cloister.lang.wasm_engine.runtime.natives_numbers import FOLDED
 
 FALLBACK_MAX: Final = 4
 """Most arguments that are handed to a builtin of the host one by one."""
+FOLDED_MAX: Final = 16
+"""Most arguments that are added, subtracted or multiplied one after the other."""
 CALLED_MAX: Final = 3
 """Most arguments that are handed to a function value one by one."""
 
@@ -39,7 +41,8 @@ def _call(g: Generator, node: core.Call, want: Rep | None, tail: bool) -> Rep | 
         return _call_keyword(g, callee.value, arguments)
     known = g.facts.called(node)
     if known is not None and isinstance(callee, core.Local):
-        return _call_known(g, known, callee, arguments, want, tail)
+        _push_target(g, known, callee)
+        return _call_known(g, known, arguments, want, tail)
     return _call_value(g, node, want, tail)
 
 
@@ -58,7 +61,7 @@ def _call_builtin(g: Generator, name: str, arguments: Sequence[core.Node], want:
                 leave_depth(g)
             g.runtime(native.function, allocates=native.result in "wf", collects=native.calls_back)
             return REPS[native.result]
-        if name in FOLDED and len(arguments) > 2:
+        if name in FOLDED and 2 < len(arguments) <= FOLDED_MAX:
             return _fold(g, name, arguments)
         if name == "str":
             g.push_address(g.array(arguments))
@@ -75,13 +78,13 @@ def _fold(g: Generator, name: str, arguments: Sequence[core.Node]) -> Rep:
     reps = [g.natural(each) for each in arguments]
     kind = Rep.INTEGER if set(reps) == {Rep.INTEGER} and is_checked(name) else Rep.WORD
     g.operands(arguments, [kind] * len(arguments))
-    held = [g.w.local(I64) for _ in arguments]
+    held = [g.w.scratch(f"held {position}", I64) for position in range(len(arguments))]
     for local in reversed(held):
         g.w.set(local)
     g.w.get(held[0])
     for local in held[1:]:
         if kind is Rep.INTEGER:
-            before = g.w.local(I64)
+            before = g.w.scratch("before", I64)
             g.w.set(before)
             checked_operation(g, name, before, local)
         else:
@@ -144,20 +147,19 @@ def push_depth(g: Generator) -> None:
     g.w.get(g.f.depth)
 
 
-def _call_known(
-    g: Generator,
-    known: core.Lambda,
-    callee: core.Local,
-    arguments: Sequence[core.Node],
-    want: Rep | None,
-    tail: bool,
-) -> Rep | None:
-    if callee.checked:  # before the arguments: the callee comes first
+def _push_target(g: Generator, known: core.Lambda, callee: core.Local) -> None:
+    """Write what comes before the arguments: that the function is there, and itself when its code needs that."""
+    if callee.checked:
         push_variable(g, callee.variable)
         require_set(g, callee.variable)
         g.w.add(op.DROP)
     if g.captures.has_self(known):
         push_variable(g, callee.variable)
+
+
+def _call_known(
+    g: Generator, known: core.Lambda, arguments: Sequence[core.Node], want: Rep | None, tail: bool
+) -> Rep | None:
     result = result_rep(g, known)
     is_last = tail and want is result
     push_depth(g)
@@ -217,8 +219,8 @@ def _tail_call(g: Generator, count: int) -> None:
 
     Any other can fail by itself, and then the present function must be seen in the trace.
     """
-    given = [g.w.local(I64) for _ in range(count + 1)]
-    code = g.w.local(I32)
+    given = [g.w.scratch(f"given {position}", I64) for position in range(count + 1)]
+    code = g.w.scratch("code", I32)
     for local in reversed(given):
         g.w.set(local)
     g.w.get(given[0])
@@ -238,7 +240,7 @@ def _tail_call(g: Generator, count: int) -> None:
 
 
 def _push_callee(g: Generator, node: core.Call) -> None:
-    callee, slot = g.w.local(I64), g.w.slot()
+    callee, slot = g.w.scratch("callee", I64), g.w.slot()
     g.emit(node.callee, Rep.WORD)
     g.runtime("callable_value", allocates=False)
     g.w.tee(callee)
@@ -256,7 +258,7 @@ def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) 
         g.is_computed = True
         return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
     g.capabilities.setdefault(name, len(g.capabilities))
-    length = g.w.local(I32)
+    length = g.w.scratch("length", I32)
     g.push_address(g.array(node.arguments))
     g.w.add(op.i32_const(len(node.arguments)))
     g.runtime("cross_arguments", allocates=False)

@@ -8,24 +8,19 @@ from typing import Final
 from cloister.lang import core
 from cloister.lang.python_engine.ranges import narrowed
 from cloister.lang.wasm_engine.binary import opcodes as op
-from cloister.lang.wasm_engine.binary.module import block_type
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.generator import WORD_IS_TRUE, WRITERS, Generator, LoopFrame
 from cloister.lang.wasm_engine.compiler.variables import (
     assign,
+    forget,
     local_of,
     mark_unset,
     new_cells,
     push_variable,
 )
-from cloister.lang.wasm_engine.compiler.writer import SAFEPOINT, TYPES, Rep
+from cloister.lang.wasm_engine.compiler.writer import SAFEPOINT, Rep
 from cloister.lang.wasm_engine.layout import NIL
-
-
-def result_type(want: Rep | None) -> bytes:
-    """Return the type of a block that leaves a value as it is wanted."""
-    return block_type(() if want is None else (TYPES[want],))
 
 
 def bind(g: Generator, variable: core.Variable, value: core.Node) -> None:
@@ -69,39 +64,39 @@ def _sequence(g: Generator, node: core.Sequence, want: Rep | None, tail: bool) -
 def _branch(g: Generator, node: core.Branch, want: Rep | None, tail: bool) -> Rep | None:
     ranges = g.ranges
     opened = 0
-    kind = result_type(want)
     for test, body in node.clauses:
         g.test(test)
         before = g.ranges
-        g.w.add(op.IF, kind)
+        g.w.add(op.IF, op.EMPTY)
         g.w.labels += 1
         opened += 1
         g.ranges = narrowed(g.kinds, before, test, outcome=True)
         g.emit(body, want, tail=tail)
+        g.w.leave(want)
         g.ranges = narrowed(g.kinds, before, test, outcome=False)
         g.w.add(op.ELSE)
     g.emit(node.otherwise, want, tail=tail)
+    g.w.leave(want)
     g.w.add(op.END * opened)
     g.w.labels -= opened
     g.ranges = ranges
-    return want
+    return g.w.take(want)
 
 
 def _logic(g: Generator, node: core.Logic, want: Rep | None, tail: bool) -> Rep | None:
     rep = want if want is not None else g.natural(node)
-    value = g.w.local(TYPES[rep])
-    with g.w.block(op.BLOCK, result_type(rep)) as decided:
+    with g.w.block(op.BLOCK, op.EMPTY) as decided:
         for item in node.items[:-1]:
             g.emit(item, rep)
-            g.w.tee(value)
-            g.w.get(value)
+            g.w.leave(rep)
+            g.w.take(rep)
             _truth(g, rep)
             if node.is_and:
                 g.w.add(op.I32_EQZ)
             g.w.branch(decided, op.BR_IF)
-            g.w.add(op.DROP)
         g.emit(node.items[-1], rep, tail=tail)
-    return rep
+        g.w.leave(rep)
+    return g.w.take(rep)
 
 
 def _truth(g: Generator, rep: Rep) -> None:
@@ -115,10 +110,10 @@ def _truth(g: Generator, rep: Rep) -> None:
 # Loops
 
 
-def written_loop(g: Generator, kind: bytes, body: Callable[[int], None]) -> None:
+def written_loop(g: Generator, body: Callable[[int], None]) -> None:
     """Write a loop; `body` gets its label. When it allocates, the collector may run at the beginning of each turn."""
     before, called = g.w.allocates, len(g.w.callees)
-    with g.w.block(op.LOOP, kind) as label:
+    with g.w.block(op.LOOP, op.EMPTY) as label:
         head = g.w.loop_head()
         body(label)
     if g.w.allocates != before:
@@ -136,12 +131,14 @@ def _loop(g: Generator, node: core.Loop, want: Rep | None, tail: bool) -> Rep | 
 
     outer, ranges = g.f.loop, g.ranges
     g.ranges = {each: known for each, known in ranges.items() if each not in node.variables}
-    if _is_tight(node):
+    if g.unrolled_count < UNROLLED_MAX and _is_tight(node):
+        g.unrolled_count += 1
         _unrolled(g, node, want)
     else:
-        written_loop(g, result_type(want), lambda label: _turn(g, node, want, label, tail=tail))
+        written_loop(g, lambda label: _turn(g, node, want, label, tail=tail))
     g.f.loop, g.ranges = outer, ranges
-    return want
+    forget(g, node.variables)
+    return g.w.take(want)
 
 
 def _turn(g: Generator, node: core.Loop, want: Rep | None, label: int, *, tail: bool) -> None:
@@ -149,12 +146,15 @@ def _turn(g: Generator, node: core.Loop, want: Rep | None, label: int, *, tail: 
     g.f.loop = LoopFrame(label, node)
     new_cells(g, g.captures.cells_of(node))
     g.emit(node.body, want, tail=tail)
+    g.w.leave(want)
 
 
 TURNS: Final = 4
 """How often the body of a tight loop is written: fuel and time are looked at where a loop begins, which costs as much
 as a few operations on numbers."""
 TIGHT_NODES_MAX: Final = 40
+UNROLLED_MAX: Final = 64
+"""How many loops of a program are written so: a program of thousands would take minutes to become machine code."""
 
 _TIGHT: Final = frozenset({
     core.Call, core.Const, core.Local, core.Global, core.Branch, core.Logic, core.Let, core.Recur, core.Sequence,
@@ -175,7 +175,7 @@ def _is_tight(node: core.Loop) -> bool:
 
 
 def _unrolled(g: Generator, node: core.Loop, want: Rep | None) -> None:
-    with g.w.block(op.BLOCK, result_type(want)) as done:
+    with g.w.block(op.BLOCK, op.EMPTY) as done:
 
         def turns(label: int) -> None:
             for _ in range(TURNS - 1):
@@ -185,7 +185,7 @@ def _unrolled(g: Generator, node: core.Loop, want: Rep | None) -> None:
             _turn(g, node, want, label, tail=False)
             g.w.branch(done)
 
-        written_loop(g, op.EMPTY, turns)
+        written_loop(g, turns)
         g.w.add(op.UNREACHABLE)
 
 
@@ -212,7 +212,7 @@ def _for(g: Generator, node: core.For, want: Rep | None, tail: bool) -> Rep | No
 
     def append() -> None:
         new_cells(g, g.captures.cells_of(node))
-        item = g.w.local(I64)
+        item = g.w.scratch("item", I64)
         g.emit(node.body, Rep.WORD)
         g.w.set(item)
         g.w.get(found)
@@ -228,6 +228,8 @@ def _for(g: Generator, node: core.For, want: Rep | None, tail: bool) -> Rep | No
     turn()
     g.f.loop = outer
     g.w.get(found)
+    g.w.release(found, *sources)
+    forget(g, node.variables)
     return Rep.WORD
 
 
@@ -262,7 +264,8 @@ def _each(g: Generator, variable: core.Variable, source: int, turn: Callable[[],
                 g.w.set(index)
                 g.w.branch(label)
 
-        written_loop(g, op.EMPTY, body)
+        written_loop(g, body)
+        g.w.release(index)
 
     return write
 
@@ -299,9 +302,11 @@ def _dotimes(g: Generator, node: core.Dotimes, want: Rep | None, tail: bool) -> 
             g.w.branch(label)
 
     outer, g.f.loop = g.f.loop, None
-    written_loop(g, op.EMPTY, body)
+    written_loop(g, body)
     g.f.loop = outer
     g.w.get(result)
+    g.w.release(count, index, result)
+    forget(g, (node.variable,))
     return Rep.WORD
 
 

@@ -32,29 +32,37 @@ def convert(w: Writer, have: Rep | None, want: Rep | None) -> None:
 
 def _box_integer(w: Writer) -> None:
     w.allocates += 1  # what needs all 64 bits is an object
-    value, shifted = w.local(I64), w.local(I64)
+    value, shifted = w.scratch("boxed", I64), w.scratch("shifted", I64)
     w.tee(value)
     w.add(op.i64_const(1), op.I64_SHL)
     w.tee(shifted)
     w.add(op.i64_const(1), op.I64_SHR_S)
     w.get(value)
     w.add(op.I64_EQ)
-    with w.block(op.IF, bytes((I64,))):
+    with w.block(op.IF, op.EMPTY):
         w.get(shifted)
-        w.add(op.i64_const(1), op.I64_OR, op.ELSE)
+        w.add(op.i64_const(1), op.I64_OR)
+        w.set(value)
+        w.add(op.ELSE)
         w.get(value)
         w.call(Symbol("runtime", "box_integer"))
+        w.set(value)
+    w.get(value)
 
 
 def _unbox_integer(w: Writer) -> None:
-    value = w.local(I64)
+    value = w.scratch("unboxed", I64)
     w.tee(value)
     w.add(op.I32_WRAP_I64, op.i32_const(1), op.I32_AND)
-    with w.block(op.IF, bytes((I64,))):
+    with w.block(op.IF, op.EMPTY):
         w.get(value)
-        w.add(op.i64_const(1), op.I64_SHR_S, op.ELSE)
+        w.add(op.i64_const(1), op.I64_SHR_S)
+        w.set(value)
+        w.add(op.ELSE)
         w.get(value)
         w.add(op.I32_WRAP_I64, op.load("load_i64", 8))
+        w.set(value)
+    w.get(value)
 
 
 def _box_float(w: Writer) -> None:

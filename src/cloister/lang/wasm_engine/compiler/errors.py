@@ -36,6 +36,7 @@ class _Result:
         self._g = g
         self.want = want
         self.local = g.w.local(TYPES[want]) if want is not None else None
+        """Of its own, since what comes last in a `try` is written between leaving the value and taking it."""
         self.slot = g.w.slot() if want is Rep.WORD else None
 
     def emit(self, node: core.Node) -> None:
@@ -50,6 +51,7 @@ class _Result:
         """Push the value."""
         if self.local is not None:
             self._g.w.get(self.local)
+            self._g.w.release(self.local)
         return self.want
 
 
@@ -72,6 +74,7 @@ def guarded(g: Generator, body: Part, handler: Callable[[int], None]) -> None:
         g.w.keep(error, slot)
         _set_catchers(g, catchers, 0)
         handler(error)
+    g.w.release(error, catchers)
 
 
 def _set_catchers(g: Generator, local: int, more: int) -> None:
@@ -110,6 +113,7 @@ def _try(g: Generator, node: core.Try, want: Rep | None, tail: bool) -> Rep | No
         g.w.add(op.i64_const(UNSET), op.I64_NE)
         with g.w.block(op.IF, op.EMPTY):
             _throw_again(g, pending)
+        g.w.release(pending)
     g.f.loop = loop
     return result.push()
 

@@ -87,7 +87,7 @@ def push_closure(g: Generator, node: core.Lambda) -> None:
     """Push a function as a value, made here."""
     code, parameters = code_of(g, node), parameters_of(node)
     captured = g.captures.captured(node)
-    address = g.w.local(I32)
+    address = g.w.scratch("closure", I32)
     g.w.add(op.i32_const(code), op.i32_const(parameters), op.i32_const(len(captured)))
     g.runtime("new_closure")
     g.w.set(address)

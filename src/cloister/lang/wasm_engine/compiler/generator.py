@@ -21,7 +21,6 @@ from cloister.lang.python_engine.ranges import Ranges
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import Module
-from cloister.lang.wasm_engine.binary.opcodes import I32
 from cloister.lang.wasm_engine.compiler.captures import Captures
 from cloister.lang.wasm_engine.compiler.constants import Constants, is_large
 from cloister.lang.wasm_engine.compiler.conversions import convert
@@ -125,12 +124,13 @@ class Generator:
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
         self.large: dict[int, int] = {}
+        self.unrolled_count = 0
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give an address to each static variable and each constant that is made once; words first, to be kept alive."""
+        """Give an address to each static variable and each constant made once; words first, to be kept alive."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
         large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]
@@ -193,15 +193,17 @@ class Generator:
 
     def _test_logic(self, node: core.Logic) -> None:
         outer = self._enter(node)
-        with self.w.block(op.BLOCK, bytes((I32,))) as decided:
+        with self.w.block(op.BLOCK, op.EMPTY) as decided:
             for item in node.items[:-1]:
-                self.w.add(op.i32_const(not node.is_and))
                 self.test(item)
+                self.w.leave(Rep.CONDITION)
+                self.w.take(Rep.CONDITION)
                 if node.is_and:
                     self.w.add(op.I32_EQZ)
                 self.w.branch(decided, op.BR_IF)
-                self.w.add(op.DROP)
             self.test(node.items[-1])
+            self.w.leave(Rep.CONDITION)
+        self.w.take(Rep.CONDITION)
         self.w.place = outer
 
     def words(self, nodes: Sequence[core.Node]) -> None:
@@ -228,7 +230,7 @@ class Generator:
         return isinstance(node, core.Const)
 
     def _keep_operand(self, at: int, number: int) -> None:
-        local, slot = self.w.local(TYPES[Rep.WORD]), self.w.slot()
+        local, slot = self.w.scratch("kept", TYPES[Rep.WORD]), self.w.slot()
         self.w.keep_top(local, slot, at=at, number=number)
 
     def array(self, nodes: Sequence[core.Node]) -> int:

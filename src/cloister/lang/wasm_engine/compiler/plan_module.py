@@ -21,6 +21,7 @@ from cloister.lang.wasm_engine.compiler import calls, control, errors, functions
 from cloister.lang.wasm_engine.compiler.collecting import collecting_first, quiet_functions
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
 from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, PlanFunction
+from cloister.lang.wasm_engine.compiler.sizes import check_names, check_size
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import (
     CODE_START,
@@ -130,6 +131,7 @@ class _Assembly:
                 each.kept, self._resolve, self._quiet, collects_first=each.symbol in self._collecting
             )
             function.locals = each.writer.locals
+            check_size(each)
             header = len(function.header())
             traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
         return traced
@@ -142,6 +144,7 @@ class _Assembly:
         more = {"begin_plan": True, "collect": collects, "limit_reached": frames}
         for name in (*names, *(each for each, needed in more.items() if needed and each not in names)):
             self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, self._signatures[name])
+        check_names(self._g.capabilities)
         for name in self._g.capabilities:
             self._indexes[Symbol(CAPABILITY, name)] = self._import(CAPABILITY, name, _ASKED)
         if self._g.is_computed:

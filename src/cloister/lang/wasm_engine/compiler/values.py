@@ -76,7 +76,7 @@ def _const(g: Generator, node: core.Const, want: Rep | None, tail: bool) -> Rep 
 
 def _large_constant(g: Generator, node: core.Const) -> None:
     """Write a constant that the host gives, once in a run."""
-    address, value = g.large[id(node)], g.w.local(I64)
+    address, value = g.large[id(node)], g.w.scratch("large", I64)
     g.w.add(op.i32_const(0), op.load("load_i64", address))
     g.w.tee(value)
     g.w.add(op.I64_EQZ)
@@ -170,7 +170,7 @@ def _cast(g: Generator, node: core.Cast, want: Rep | None, tail: bool) -> Rep | 
     if bits is not None and rep in _OF_REP and _OF_REP[rep] & bits:
         g.emit(node.value, rep)
         return rep
-    value, slot = g.w.local(I64), g.w.slot()
+    value, slot = g.w.scratch("cast", I64), g.w.slot()
     g.emit(node.value, Rep.WORD)
     g.w.tee(value)
     g.w.keep(value, slot)
@@ -200,7 +200,7 @@ def _test_type(g: Generator, type_: Type, bits: int | None) -> None:
         g.runtime("type_bits", allocates=False)
         g.w.add(op.i32_const(bits), op.I32_AND, op.i32_const(0), op.I32_NE)
         return
-    value = g.w.local(I64)
+    value = g.w.scratch("of a type", I64)
     g.w.set(value)
     g.w.add(op.i32_const(ASK_HAS_TYPE))
     g.constant(g.object_number(type_))

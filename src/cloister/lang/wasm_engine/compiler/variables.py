@@ -6,6 +6,8 @@ variable always holds a function that captures nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cloister.lang import core
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.opcodes import I64
@@ -66,14 +68,14 @@ def assign(g: Generator, variable: core.Variable) -> None:
     """Pop the value of a variable, which lies as `Generator.rep_of` says."""
     rep = g.rep_of(variable)
     if variable in g.statics:
-        value = g.w.local(TYPES[rep])
+        value = g.w.scratch(f"assigned {rep}", TYPES[rep])
         g.w.set(value)
         g.w.add(op.i32_const(0))
         g.w.get(value)
         g.w.add(op.store(_STORES[rep], g.statics[variable]))
         return
     if variable in g.captures.cells:
-        value = g.w.local(I64)
+        value = g.w.scratch("for a cell", I64)
         g.w.set(value)
         g.w.get(g.f.locals[variable])
         g.w.add(op.I32_WRAP_I64)
@@ -96,6 +98,14 @@ def local_of(g: Generator, variable: core.Variable) -> int:
         if is_cell or rep is Rep.WORD:
             g.f.slots[variable] = g.w.slot()
     return local
+
+
+def forget(g: Generator, variables: Iterable[core.Variable]) -> None:
+    """Give up the locals of variables that nothing reads any more, which would only make the machine code costlier."""
+    for variable in variables:
+        local = g.f.locals.pop(variable, None)
+        if local is not None:
+            g.w.release(local)
 
 
 def new_cells(g: Generator, variables: list[core.Variable]) -> None:
@@ -130,7 +140,7 @@ def _local(g: Generator, node: core.Local, want: Rep | None, tail: bool) -> Rep 
 
 def require_set(g: Generator, variable: core.Variable) -> None:
     """Refuse the word on top of the stack when it says that a variable was not assigned."""
-    value = g.w.local(I64)
+    value = g.w.scratch("checked", I64)
     g.w.tee(value)
     g.w.add(op.i64_const(UNSET), op.I64_EQ)
     with g.w.block(op.IF, op.EMPTY):
@@ -148,17 +158,15 @@ def refuse_unset(g: Generator, variable: core.Variable) -> None:
 
 def _latest(g: Generator, node: core.Latest, want: Rep | None, tail: bool) -> Rep | None:
     del want, tail
-    with g.w.block(op.BLOCK, bytes((I64,))) as found:
+    with g.w.block(op.BLOCK, op.EMPTY) as found:
         for variable in node.variables:
-            value = g.w.local(I64)
             push_variable(g, variable)
-            g.w.tee(value)
-            g.w.get(value)
+            g.w.leave(Rep.WORD)
+            g.w.take(Rep.WORD)
             g.w.add(op.i64_const(UNSET), op.I64_NE)
             g.w.branch(found, op.BR_IF)
-            g.w.add(op.DROP)
         refuse_unset(g, node.variables[0])
-    return Rep.WORD
+    return g.w.take(Rep.WORD)
 
 
 WRITERS.update({core.Local: _local, core.Latest: _latest})

@@ -7,6 +7,7 @@ put in place at the end; branches count blocks, not bytes, so nothing else moves
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,12 +93,42 @@ class Writer:
         self.slots = 0
         self.frame_used = False
         self._parameters_count = len(parameters)
+        self._scratch: dict[str, int] = {}
+        self._free: dict[int, list[int]] = defaultdict(list)
         self.frame = self.local(I32)
 
     def local(self, kind: int) -> int:
-        """Return a new variable of the machine."""
+        """Return a variable of the machine that nothing else uses."""
+        if self._free[kind]:
+            return self._free[kind].pop()
         self.locals.append(kind)
         return self._parameters_count + len(self.locals) - 1
+
+    def scratch(self, name: str, kind: int) -> int:
+        """Return a variable of the machine that is there once, for what is used up before anything else is written."""
+        local = self._scratch.get(name)
+        if local is None:
+            local = self._scratch[name] = self.local(kind)
+        return local
+
+    def leave(self, rep: Rep | None) -> None:
+        """Pop the value of a part of the code that ends with the present block; `take` pushes it behind the block.
+
+        Blocks themselves have no results here: the machine code compiler keeps a table of all blocks for each result.
+        """
+        if rep is not None:
+            self.set(self.scratch(f"result {rep}", TYPES[rep]))
+
+    def take(self, rep: Rep | None) -> Rep | None:
+        """Push what was left behind, and return how it lies."""
+        if rep is not None:
+            self.get(self.scratch(f"result {rep}", TYPES[rep]))
+        return rep
+
+    def release(self, *locals_: int) -> None:
+        """Let variables of the machine be used again for something else: each costs a table of all blocks."""
+        for local in locals_:
+            self._free[self.locals[local - self._parameters_count]].append(local)
 
     def slot(self, count: int = 1) -> int:
         """Return the offset of new words in the frame."""
