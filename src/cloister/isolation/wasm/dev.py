@@ -16,7 +16,7 @@ def engine():
 def load(program):
     e,_=engine()
     c=compile_plan(program.core)
-    return LoadedPlan(c, e.compile(c.wasm), program.source, True)
+    return LoadedPlan(c, e.compile(c.wasm), program.source)
 def run(program, host, limits, inputs):
     e,r=engine()
     plan=load(program)

@@ -71,13 +71,11 @@ class LoadedPlan(NamedTuple):
         compiled: What is known of it.
         module: Its machine code.
         source: Its text, for places.
-        nests: Whether its calls can nest.
     """
 
     compiled: CompiledPlan
     module: Module
     source: Source
-    nests: bool
 
 
 class PlanRun:
@@ -127,7 +125,7 @@ class PlanRun:
         Raises:
             CloisterError: What the program or its host failed with, or the limit it reached.
         """
-        if not self._plan.nests:
+        if not self._plan.compiled.nests:
             return self._main()
         self._thread = DeepThread(self._deadline.cancel)
         return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes, PYTHON_FRAMES)

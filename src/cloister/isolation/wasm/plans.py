@@ -23,7 +23,6 @@ from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
 from cloister.isolation.wire import frame_bytes
 from cloister.lang.host import Host
 from cloister.lang.program import Program
-from cloister.lang.python_engine.functions import Functions
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
@@ -146,8 +145,7 @@ class Plans:
                 self._kept.move_to_end(program.sha256)
                 return known
         compiled = compile_plan(program.core, support.signatures)
-        nests = Functions(program.core).nests
-        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source, nests)
+        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source)
         with self._lock:
             self._kept[program.sha256] = loaded
             while len(self._kept) > KEPT_COUNT:

@@ -123,6 +123,7 @@ class _Assembly:
             objects=tuple(g.objects),
             capabilities=tuple(g.capabilities),
             is_computed=g.is_computed,
+            nests=g.facts.nests,
         )
 
     def _import_functions(self) -> None:
