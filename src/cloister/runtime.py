@@ -19,11 +19,14 @@ from cloister.plan.checking import check_program
 from cloister.plan.command import Surroundings, run_command, run_script, words_of
 from cloister.plan.forking import fork_session
 from cloister.plan.loading import Plan, load_plan
+from cloister.plan.native import HOST_PROCESS, run_native
 from cloister.plan.observer import RunObserver, SilentObserver
+from cloister.plan.performing import PlanTerms, ProgramResult, perform
 from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+from cloister.plan.variants import NativeFunction, ProgramVariant
 from cloister.runtime_life import RuntimeLife
 
 
@@ -68,7 +71,7 @@ class Runtime(RuntimeLife):
         """Run a plan and wait for its result.
 
         Args:
-            plan: A path, program text, or compiled program.
+            plan: A path, program text, compiled program, or one of the variants that are plans.
             context: What it may do; everything else is refused.
             provider: Name of the isolation provider.
             inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
@@ -210,6 +213,51 @@ class Runtime(RuntimeLife):
             argv=words,
             arguments=arguments,
             stdin=stdin,
+        )
+
+    def run_program(
+        self,
+        program: ProgramVariant,
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        inputs: Mapping[str, Any] | None = None,
+        observer: RunObserver | None = None,
+        module_paths: Sequence[Path] = (),
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
+    ) -> ProgramResult:
+        """Run any program: a plan as text, tree or bytecode, a native function, a command, a script, a binary.
+
+        Args:
+            program: What to run; `cloister.plan.variants` has all there is.
+            context: What it may do. A plan needs what it calls, a native function `cloister.UnsafeNative`, all others
+                `cloister.exec`.
+            provider: Name of the isolation provider; `none` for a native function, and for nothing else.
+            inputs: As in `run`; for plans.
+            observer: As in `run`; for plans.
+            module_paths: As in `run`; for plans.
+            on_output: As in `execute`; not for plans.
+            working_directory: As in `execute`; not for plans.
+            expected: As in `run`.
+
+        Returns:
+            What `run`, `execute` or `execute_script` returns; for a native function its value.
+
+        Raises:
+            ProviderUnavailable: The provider cannot run such a program; the hint says which can.
+            GuestError: `guest.native`: a native function raised.
+            InputError, DeniedError, LimitExceeded, GuestError, ProviderError, AuditError, AttestationError: As `run`.
+        """
+        self._require_open()
+        if isinstance(program, NativeFunction) and provider == HOST_PROCESS:
+            return run_native(self._parts, program, context)
+        return perform(
+            self._parts,
+            program,
+            self._surroundings(context, provider, on_output, working_directory, expected),
+            PlanTerms(inputs=inputs or {}, observer=observer or SilentObserver(), module_paths=module_paths),
         )
 
     def _surroundings(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 from cloister.authority.context import RuntimeContext
+from cloister.authority.level import IsolationLevel
 from cloister.canonical import Plain, sha256_hex
 from cloister.capabilities.mounts import tree_mounts
-from cloister.errors import CloisterError, InputError, InternalError
+from cloister.errors import CloisterError, InputError, InternalError, ProviderUnavailable
 from cloister.interrupts import admitted, held
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.languages import detect
@@ -23,6 +26,7 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     IsolationProvider,
+    Mount,
     OutputObserver,
     ScriptSource,
     WireValue,
@@ -33,8 +37,12 @@ from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import RunParts, require_level
 from cloister.plan.script import Script
+from cloister.plan.variants import Binary
 
 EXEC_CAPABILITY = "cloister.exec"
+WASM_MAGIC: Final = b"\0asm"
+_READ_EXECUTE: Final = 0o555
+"""Whoever the sandbox runs it as. The directory it lies in is the host's alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +66,19 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """What is executed, and how it is recorded: the words of its intent, and what the start says beside the rest."""
+    """What is executed, and how it is recorded.
+
+    Attributes:
+        workload: What is executed.
+        words: Of its intent.
+        facts: What the start of its record says beside the rest.
+        own_file: A file that was made for it alone, which it sees without a grant; None for none.
+    """
 
     workload: ExternalProgram | ScriptSource
     words: tuple[WireValue, ...]
     facts: Mapping[str, Plain] = field(default_factory=dict)
+    own_file: str | None = None
 
 
 def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *, stdin: bytes) -> ExecutionResult:
@@ -71,6 +87,38 @@ def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *,
         raise InputError("there is no program to run", code="input.argv", hint="name it after --")
     act = _Act(workload=ExternalProgram(argv=argv, stdin=stdin), words=argv)
     return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_binary(parts: RunParts, binary: Binary, around: Surroundings) -> ExecutionResult:
+    """Run an executable that is given as its bytes; see `Runtime.run_program`.
+
+    It becomes a file of this execution alone, which is shown read-only and removed afterwards.
+
+    Raises:
+        InputError: `input.binary`: there are none.
+        ProviderUnavailable: `provider.wasm-only`: it is WebAssembly, and the provider runs none.
+    """
+    if not binary.data:
+        raise InputError("the binary is empty", code="input.binary", hint="pass the bytes of an executable file")
+    if binary.data.startswith(WASM_MAGIC) and around.provider.level is not IsolationLevel.WASM:
+        raise ProviderUnavailable(
+            f"the binary is WebAssembly, which the provider {around.provider.name} does not run",
+            code="provider.wasm-only",
+            hint="run it with --provider wasm",
+        )
+    with TemporaryDirectory(prefix="cloister-binary-") as directory:
+        file = Path(directory).resolve() / "program"
+        file.write_bytes(binary.data)
+        file.chmod(_READ_EXECUTE)
+        path = str(file)
+        digest = sha256_hex(binary.data)
+        act = _Act(
+            workload=ExternalProgram(argv=(path, *binary.argv), stdin=binary.stdin),
+            words=(f"sha256:{digest}", *binary.argv),
+            facts={"binary_sha256": digest, "binary_bytes": len(binary.data)},
+            own_file=path,
+        )
+        return _run(parts, parts.new_run_id(), act, around)
 
 
 def run_script(
@@ -145,9 +193,12 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
             workload=act.workload,
-            token=parts.issuer.issue(decision, execution_id=run_id),
+            token=parts.issuer.issue(decision, execution_id=run_id, scratch_paths=_own(act)),
             limits=context.limits,
-            mounts=tree_mounts(decision.read_paths, decision.write_paths),
+            mounts=(
+                *tree_mounts(decision.read_paths, decision.write_paths),
+                *(Mount(source=path, target=path) for path in _own(act)),
+            ),
             environment=dict(context.environment),
             working_directory=around.working_directory,
         )
@@ -157,6 +208,10 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result
+
+
+def _own(act: _Act) -> tuple[str, ...]:
+    return () if act.own_file is None else (act.own_file,)
 
 
 def words_of(argv: Sequence[str], what: str) -> tuple[str, ...]:
