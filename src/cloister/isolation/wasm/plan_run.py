@@ -313,5 +313,3 @@ def _limit_error(which: int, limits: ResourceLimits) -> LimitExceeded:
         unit="bytes",
         hint="work on smaller pieces, or raise the limit memory_bytes",
     )
-
-

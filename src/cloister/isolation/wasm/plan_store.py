@@ -65,7 +65,9 @@ class PlanStore(Store):
         self._runtime = self._instance_of(runtime, [self._function(ask), self._function(limit)])
         self.memory.find_in(self._found(self._runtime, "memory"))
 
-    def add_plan(self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]) -> None:
+    def add_plan(
+        self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]
+    ) -> None:
         """Make the instance of the plan.
 
         Args:

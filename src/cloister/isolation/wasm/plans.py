@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
 from cloister.isolation.provider import HostCalls, PlanBytecode, PlanProgram, WireValue
-from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
 from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
@@ -27,6 +26,9 @@ from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
 from cloister.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from cloister.isolation.wasm.cache import CodeCache
 
 KEPT_COUNT: Final = 64
 """How many compiled plans are remembered."""

@@ -165,9 +165,7 @@ class Captures:
         """Say whether a variable may be read, or captured, before it is assigned."""
         return variable in self._late or variable in self.checked
 
-    def _use(
-        self, use: _Use, defining: tuple[core.Variable, ...]
-    ) -> None:
+    def _use(self, use: _Use, defining: tuple[core.Variable, ...]) -> None:
         self._uses.append(use)
         if use.may_be_unset:
             self.checked.add(use.variable)

@@ -65,7 +65,6 @@ class FunctionFrame:
         own: Local with the function itself, when it captures anything.
         locals: Local of each variable.
         slots: Where the word of each variable is kept.
-        tries: How many `try` are open around the present node, in which no call is the last thing done.
         loop: The innermost loop.
     """
 
@@ -76,7 +75,6 @@ class FunctionFrame:
     own: int | None = None
     locals: dict[core.Variable, int] = field(default_factory=dict)
     slots: dict[core.Variable, int] = field(default_factory=dict)
-    tries: int = 0
     loop: LoopFrame | None = None
 
 
@@ -91,6 +89,8 @@ class WrittenFunction:
         writer: Its instructions.
         trace_name: What traces call it; None to leave it out.
         kept: Parameters that are words, and where they are kept.
+        is_function: Whether it is a function of the program itself.
+        is_value: Whether builtins may call it, too, any number of times in a row.
     """
 
     symbol: Symbol
@@ -99,6 +99,8 @@ class WrittenFunction:
     writer: Writer
     trace_name: str | None
     kept: list[tuple[int, int]]
+    is_function: bool = False
+    is_value: bool = False
 
 
 class Generator:
@@ -216,8 +218,14 @@ class Generator:
                 for at, number in reversed(pending):  # from behind, so that the numbers stay right
                     self._keep_operand(at, number)
                 pending.clear()
-            if rep is Rep.WORD and not isinstance(node, (core.Const, core.Local)):
+            if rep is Rep.WORD and not self._is_kept(node):
                 pending.append((len(self.w.code), len(self.w.insertions)))
+
+    def _is_kept(self, node: core.Node) -> bool:
+        """Say whether the word of a node stays alive without it: what a number is made into is an object of its own."""
+        if isinstance(node, core.Local):
+            return self.rep_of(node.variable) is Rep.WORD
+        return isinstance(node, core.Const)
 
     def _keep_operand(self, at: int, number: int) -> None:
         local, slot = self.w.local(TYPES[Rep.WORD]), self.w.slot()

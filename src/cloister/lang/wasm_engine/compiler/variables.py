@@ -162,4 +162,3 @@ def _latest(g: Generator, node: core.Latest, want: Rep | None, tail: bool) -> Re
 
 
 WRITERS.update({core.Local: _local, core.Latest: _latest})
-
