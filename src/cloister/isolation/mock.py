@@ -19,7 +19,7 @@ from cloister.isolation.guest import main
 from cloister.isolation.guest.link import HostLost, require_size
 from cloister.isolation.guest.operations import checked_operation
 from cloister.isolation.mock_files import FILE_OPERATIONS, MemoryTree, MemoryView, run_file_operation
-from cloister.isolation.permit import require_permit
+from cloister.isolation.permit import require_common, require_permit
 from cloister.isolation.provider import (
     Evidence,
     ExecutionContext,
@@ -137,7 +137,7 @@ class MockProvider:
             raise ProviderError("the mock provider is closed", code="provider.closed", hint="create a new one")
         require_permit(self._verifier, context, self.level)
         started_ns = self._clock.monotonic_ns()
-        workload = context.workload
+        workload = require_common(context, self.name)
         match workload:
             case PlanProgram():
                 value, steps = self._run_plan(workload, context.limits, host)

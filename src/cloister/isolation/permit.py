@@ -11,13 +11,16 @@ from typing import assert_never
 from cloister.authority.level import IsolationLevel
 from cloister.authority.permission import Permission
 from cloister.authority.token import TokenVerifier
+from cloister.errors import ProviderUnavailable
 from cloister.isolation.provider import (
+    CommonWorkload,
     ExecutionContext,
     ExternalProgram,
     GuestOperation,
     MountMode,
     PlanProgram,
     ScriptSource,
+    WasmFunction,
     Workload,
 )
 from cloister.isolation.session_provider import SessionContext, SessionLeave
@@ -32,7 +35,7 @@ def permission_for(workload: Workload) -> Permission:
             return Permission.EXECUTE_OPERATION
         case ScriptSource():
             return Permission.EXECUTE_SCRIPT
-        case ExternalProgram():
+        case ExternalProgram() | WasmFunction():
             return Permission.EXECUTE_EXTERNAL
     assert_never(workload)
 
@@ -60,6 +63,28 @@ def require_permit(verifier: TokenVerifier, context: ExecutionContext, level: Is
         environment=tuple(context.environment),
         limits=context.limits,
         level=level,
+    )
+
+
+def require_common(context: ExecutionContext, provider: str) -> CommonWorkload:
+    """Return the workload of an execution that asks for nothing that only a provider of WebAssembly can do.
+
+    Args:
+        context: What is about to be executed.
+        provider: Who was asked.
+
+    Raises:
+        ProviderUnavailable: `provider.wasm-only`: it asks for such.
+    """
+    workload = context.workload
+    if isinstance(workload, WasmFunction):
+        what = "calls no functions of WebAssembly modules"
+    elif context.seed is not None:
+        what = "has the clocks and randomness of its kernel, and no others"
+    else:
+        return workload
+    raise ProviderUnavailable(
+        f"the provider {provider} {what}", code="provider.wasm-only", hint="run it with --provider wasm"
     )
 
 

@@ -25,6 +25,7 @@ from cloister.isolation.provider import (
     IsolationProvider,
     OutputObserver,
     ScriptSource,
+    WasmFunction,
     WireValue,
 )
 from cloister.lang.transport import encode, from_python
@@ -47,6 +48,7 @@ class Surroundings:
         on_output: Sees output as it comes.
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
         expected: What the provider must have measured.
+        seed: For clocks and randomness that are the same each time; None for the real ones.
     """
 
     context: RuntimeContext
@@ -54,13 +56,14 @@ class Surroundings:
     on_output: OutputObserver | None
     working_directory: str | None
     expected: Expectations
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
     """What is executed, and how it is recorded: the words of its intent, and what the start says beside the rest."""
 
-    workload: ExternalProgram | ScriptSource
+    workload: ExternalProgram | ScriptSource | WasmFunction
     words: tuple[WireValue, ...]
     facts: Mapping[str, Plain] = field(default_factory=dict)
 
@@ -71,6 +74,12 @@ def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *,
         raise InputError("there is no program to run", code="input.argv", hint="name it after --")
     act = _Act(workload=ExternalProgram(argv=argv, stdin=stdin), words=argv)
     return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_function(parts: RunParts, function: WasmFunction, around: Surroundings) -> ExecutionResult:
+    """Call a function of a WebAssembly module; see `Runtime.call_function` for arguments and errors."""
+    words = (function.module, function.function, *map(str, function.arguments))
+    return _run(parts, parts.new_run_id(), _Act(workload=function, words=words), around)
 
 
 def run_script(
@@ -150,10 +159,11 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
             mounts=tree_mounts(decision.read_paths, decision.write_paths),
             environment=dict(context.environment),
             working_directory=around.working_directory,
+            seed=around.seed,
         )
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
-    outcome = {"exit_status": result.exit_status}
+    outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result

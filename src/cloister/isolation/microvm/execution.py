@@ -27,6 +27,7 @@ from cloister.isolation.process.lanes import Lane
 from cloister.isolation.process.running import Aside, RunningSandbox
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec
 from cloister.isolation.provider import (
+    CommonWorkload,
     ExecutionContext,
     ExecutionResult,
     ExternalProgram,
@@ -36,7 +37,6 @@ from cloister.isolation.provider import (
     OutputObserver,
     PlanProgram,
     ScriptSource,
-    Workload,
 )
 from cloister.isolation.wire import frame_bytes, pack
 from cloister.isolation.wire_messages import HOST_MESSAGES, checked
@@ -54,17 +54,17 @@ USUAL: Final = ResourceLimits()
 class Work:
     """What is to be run, by whoever may; the fields are those of `ExecutionContext`."""
 
-    workload: Workload
+    workload: CommonWorkload
     limits: ResourceLimits
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
 
     @classmethod
-    def of(cls, context: ExecutionContext) -> Work:
+    def of(cls, context: ExecutionContext, workload: CommonWorkload) -> Work:
         """Return what an execution whose token was checked is to run."""
         return cls(
-            workload=context.workload,
+            workload=workload,
             limits=context.limits,
             mounts=context.mounts,
             environment=context.environment,

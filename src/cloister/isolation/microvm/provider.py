@@ -40,7 +40,7 @@ from cloister.isolation.microvm.stock import Stock
 from cloister.isolation.microvm.vmm import MachineSpec, Vmm, VmmUsage
 from cloister.isolation.microvm.watch import CpuWatch, CpuWatcher
 from cloister.isolation.monitoring import MonitoringStats
-from cloister.isolation.permit import require_permit, require_session_permit
+from cloister.isolation.permit import require_common, require_permit, require_session_permit
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
@@ -145,24 +145,25 @@ class MicroVMProvider:
             ProviderError: `provider.closed` after `close`.
         """
         require_permit(self._verifier, context, self.level)
+        work = Work.of(context, require_common(context, self.name))
         stock = self.stock(context.limits)
         ready = stock.take()
         try:
-            return self._run(ready, context, host, on_output)
+            return self._run(ready, work, host, on_output)
         finally:
             stock.retire(ready)
 
     def _run(
         self,
         ready: ReadyMachine,
-        context: ExecutionContext,
+        work: Work,
         host: HostCalls | None,
         on_output: OutputObserver | None,
     ) -> ExecutionResult:
         before = ready.processor_usage()
-        with CpuWatch(ready.machine, context.limits, before, self._watcher) as watch:
+        with CpuWatch(ready.machine, work.limits, before, self._watcher) as watch:
             try:
-                result = ready.link.execute(Work.of(context), host=host, on_output=on_output)
+                result = ready.link.execute(work, host=host, on_output=on_output)
             except CloisterError as error:
                 if watch.error is not None:  # which may have cut off a message
                     raise watch.error from error

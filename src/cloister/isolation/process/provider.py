@@ -16,7 +16,7 @@ from cloister.authority.token import TokenVerifier
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, bare_start_message
 from cloister.isolation.given import checked_environment, require_program, require_words, standard_input
-from cloister.isolation.permit import require_permit, require_session_permit
+from cloister.isolation.permit import require_common, require_permit, require_session_permit
 from cloister.isolation.process import outcome, results, shortfalls
 from cloister.isolation.process.conversation import Conversation, LauncherLost
 from cloister.isolation.process.grants import grants_for
@@ -31,6 +31,7 @@ from cloister.isolation.process.selftest import run as selftest
 from cloister.isolation.process.session import ProcessSession
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import (
+    CommonWorkload,
     Evidence,
     ExecutionContext,
     ExecutionResult,
@@ -43,7 +44,6 @@ from cloister.isolation.provider import (
     ScriptLanguage,
     ScriptSource,
     Shortfall,
-    Workload,
 )
 from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire import body_of, frame_bytes
@@ -144,8 +144,8 @@ class ProcessProvider:
         """
         self._require_sound()
         require_permit(self._verifier, context, self.level)
-        spec = _spec(context)
-        return self._run(context.workload, spec, host, on_output)
+        workload = require_common(context, self.name)
+        return self._run(workload, _spec(context, workload), host, on_output)
 
     def _require_sound(self) -> None:
         """Refuse to work when the last probe found a wall that does not hold."""
@@ -184,7 +184,7 @@ class ProcessProvider:
 
     def _run(
         self,
-        workload: Workload,
+        workload: CommonWorkload,
         spec: SandboxSpec,
         host: HostCalls | None = None,
         on_output: OutputObserver | None = None,
@@ -216,7 +216,7 @@ class ProcessProvider:
         assert_never(workload)
 
     def _run_faulty(
-        self, workload: Workload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
+        self, workload: CommonWorkload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Run one of the self-test's workloads where a mechanism is left out, which the look before use must notice."""
         faulty = self._nursery(GUESTS, PoolSettings(size_max=0), self._without | {selftest.SACRIFICED})
@@ -231,9 +231,9 @@ class ProcessProvider:
             nursery.close()
 
 
-def _spec(context: ExecutionContext) -> SandboxSpec:
-    interpreter, script = _interpreter(context.workload)
-    lane = _lane(context)
+def _spec(context: ExecutionContext, workload: CommonWorkload) -> SandboxSpec:
+    interpreter, script = _interpreter(workload)
+    lane = _lane(context, workload)
     return SandboxSpec(
         lane=lane,
         argv=interpreter.argv,
@@ -267,8 +267,8 @@ def _is_roomier(limits: ResourceLimits) -> bool:
     return any(value > usual[which] for which, value in limits_table(limits).items())
 
 
-def _lane(context: ExecutionContext) -> Lane:
-    match context.workload:
+def _lane(context: ExecutionContext, workload: CommonWorkload) -> Lane:
+    match workload:
         case PlanProgram():
             return Lane.OPERATION if context.mounts or _is_roomier(context.limits) else Lane.PLAN
         case GuestOperation():
@@ -279,10 +279,10 @@ def _lane(context: ExecutionContext) -> Lane:
             return Lane.PROGRAM  # options are for an interpreter that has yet to start
         case ExternalProgram():
             return Lane.PROGRAM
-    assert_never(context.workload)
+    assert_never(workload)
 
 
-def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:
+def _interpreter(workload: CommonWorkload) -> tuple[Interpreter, str | None]:
     match workload:
         case PlanProgram() | GuestOperation():
             return _NO_ARGV, None
@@ -295,7 +295,7 @@ def _interpreter(workload: Workload) -> tuple[Interpreter, str | None]:
     assert_never(workload)
 
 
-def _start(workload: Workload, limits: ResourceLimits) -> Message | None:
+def _start(workload: CommonWorkload, limits: ResourceLimits) -> Message | None:
     """Return what a guest is told in its order: the same, after the same checks, as comes out of a connection."""
     if not isinstance(workload, (PlanProgram, GuestOperation)):
         return None

@@ -31,6 +31,7 @@ from cloister.isolation.process.selftest.stage import Stage
 from cloister.isolation.process.shortfalls import Strength
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, Grant, SandboxSpec
 from cloister.isolation.provider import (
+    CommonWorkload,
     Evidence,
     ExecutionResult,
     Facility,
@@ -39,7 +40,6 @@ from cloister.isolation.provider import (
     ProbeReport,
     ScriptLanguage,
     ScriptSource,
-    Workload,
 )
 from cloister.limits import MIB, ResourceLimits
 
@@ -56,7 +56,7 @@ class Run(Protocol):
     """The provider's way to run a workload."""
 
     def __call__(
-        self, workload: Workload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
+        self, workload: CommonWorkload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Run it and wait for its end."""
 
@@ -120,7 +120,7 @@ def _attempt(lane: Lane, outside: Stage, strength: Strength, run: Run) -> tuple[
     limits = LIMITS if has_grant else LIMITS_ALIKE
     arguments = outside.arguments(limits, has_grant=has_grant)
     grants = (outside.grant(),) if has_grant else ()
-    workload: Workload
+    workload: CommonWorkload
     if lane.is_guest:
         workload = GuestOperation(name="probe", arguments=arguments)
     else:
@@ -206,7 +206,7 @@ def _use_faulty(run: Run) -> tuple[Evidence, ...]:
     )
 
 
-def _spec(lane: Lane, workload: Workload, limits: ResourceLimits, grants: tuple[Grant, ...] = ()) -> SandboxSpec:
+def _spec(lane: Lane, workload: CommonWorkload, limits: ResourceLimits, grants: tuple[Grant, ...] = ()) -> SandboxSpec:
     script = workload if isinstance(workload, ScriptSource) else None
     interpreter = command_for(script) if script is not None else None
     return SandboxSpec(
