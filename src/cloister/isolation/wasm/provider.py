@@ -44,6 +44,7 @@ from cloister.isolation.wasm.operations import run_operation
 from cloister.isolation.wasm.plans import PLAN_ENGINE, Plans
 from cloister.isolation.wasm.programs import call_function, run_command
 from cloister.isolation.wasm.room import Given, Workshop, in_room
+from cloister.limits import ResourceLimits
 
 
 class WasmProvider:
