@@ -1,8 +1,10 @@
 """The one conformance suite over every provider that this version has."""
 
+import atexit
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from cloister.authority.token import TokenVerifier
 from cloister.clock import SystemClock
 from cloister.isolation.mock import MockProvider
 from cloister.isolation.provider import IsolationProvider
-from cloister.testing import OperationConformance, ProviderConformance
+from cloister.testing import ProviderConformance
 
 
 class TestMockProvider(ProviderConformance):
@@ -36,15 +38,18 @@ class TestProcessProvider(ProviderConformance):
         return ProcessProvider(verifier)
 
 
-class TestWasmProvider(OperationConformance):
-    """The wasm provider, which runs file operations as WebAssembly, and no plans."""
+class TestWasmProvider(ProviderConformance):
+    """The wasm provider, which runs plans and file operations as WebAssembly."""
 
     def create_provider(self, verifier: TokenVerifier, files: Mapping[str, bytes]) -> IsolationProvider:
         from cloister.isolation.wasm.provider import WasmProvider  # noqa: PLC0415 - an extra
 
-        self._home = tempfile.TemporaryDirectory(prefix="cloister-wasm-home-")
-        return WasmProvider(verifier, Path(self._home.name), SystemClock())
+        return WasmProvider(verifier, _home(), SystemClock())
 
-    def teardown_method(self) -> None:
-        super().teardown_method()
-        self._home.cleanup()
+
+@cache
+def _home() -> Path:
+    """Return a home for all tests: machine code is made once and sealed there."""
+    home = tempfile.TemporaryDirectory(prefix="cloister-wasm-home-")
+    atexit.register(home.cleanup)
+    return Path(home.name)

@@ -60,6 +60,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
+        self._function_types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"
@@ -91,6 +92,18 @@ class Engine:
             return Module(binding().api.Module(self.raw, wasm))
         except binding().api.WasmtimeError as error:
             raise not_a_module(str(error)) from error
+
+    def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
+        """Return wasmtime's object for the type of a function of the host.
+
+        Making one takes longer than making a function. Each belongs to one engine: another one ends the process.
+        """
+        kind = self._function_types.get((parameters, results))
+        if kind is None:
+            api = binding().api
+            sides = [[getattr(api.ValType, each)() for each in side] for side in (parameters, results)]
+            kind = self._function_types[parameters, results] = api.FuncType(*sides)
+        return kind
 
     def load(self, code: bytes) -> Module:
         """Take machine code that an engine with this fingerprint made.
