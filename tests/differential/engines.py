@@ -7,7 +7,7 @@ that only supervisors need; a new one is added by naming it in `ENGINES`, with t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -91,10 +91,32 @@ def _plain_walk() -> Engine:
 
 
 def _wasm() -> Engine:
-    from cloister.isolation.wasm.dev import run  # noqa: PLC0415 - an extra
+    from cloister.clock import SystemClock  # noqa: PLC0415 - what follows is an extra
+    from cloister.isolation.wasm.deadline import Deadline  # noqa: PLC0415
+    from cloister.isolation.wasm.engine import Engine as Machine  # noqa: PLC0415
+    from cloister.isolation.wasm.engine import EngineSettings  # noqa: PLC0415
+    from cloister.isolation.wasm.plans import Plans  # noqa: PLC0415
+
+    plans, clock = Plans(Machine(EngineSettings(has_canonical_nans=False)), None), SystemClock()
+
+    def run(program: Program, host: Host, limits: ResourceLimits, inputs: Mapping[str, Value], /) -> Result:
+        return plans.run(program, host, limits, inputs, Deadline(limits, clock))
 
     return Engine(name="wasm", run=run, tells=frozenset({Fact.PLACE, Fact.HINT}))
 
 
-ENGINES: Final[dict[str, Callable[[], Engine]]] = {"python": _python, "walk": _plain_walk, "wasm": _wasm}
+def _eager() -> Engine:
+    """Return the wasm engine with a collector that runs as soon as anything was allocated, wherever it may."""
+    from cloister.lang.wasm_engine.runtime import collector, memory  # noqa: PLC0415
+
+    memory.COLLECT_MIN = collector.COLLECT_MIN = 64  # type: ignore[attr-defined]  # what the translation reads
+    return replace(_wasm(), name="wasm-eager")
+
+
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {
+    "python": _python,
+    "walk": _plain_walk,
+    "wasm": _wasm,
+    "wasm-eager": _eager,
+}
 """How to make each engine, by name: only those that are asked for are made, and imported."""

@@ -20,6 +20,8 @@ from cloister.limits import MIB
 
 TICK_MS: Final = 10
 """How often guests are asked whether their time is over."""
+REST_AFTER_TICKS: Final = 100
+"""How long the clock goes on without guests: waking it takes longer than many a guest runs."""
 STACK_BYTES: Final = 64 * MIB
 STACK_SPARE_BYTES: Final = 16 * MIB
 """What the thread of a guest has beyond the guest's stack, for the host's functions that it calls. Without it a deep
@@ -172,21 +174,26 @@ def not_a_module(reason: str) -> InputError:
 
 
 class Ticker:
-    """The thread that moves an engine's clock on, while anybody needs it.
+    """The thread that moves an engine's clock on, while anybody needs it, and a little longer.
 
     Args:
         engine: wasmtime's engine.
+        rest_after_ticks: How many ticks it goes on that nobody needs.
     """
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, rest_after_ticks: int = REST_AFTER_TICKS) -> None:
         self._engine = engine
+        self._rest_after_ticks = rest_after_ticks
         self._changed = threading.Condition()
         self._users_count = 0
+        self._unused_ticks = 0
+        self._is_resting = False
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return f"Ticker({self._users_count} users{', closed' if self._is_closed else ''})"
+        state = "closed" if self._is_closed else "resting" if self._is_resting else "ticking"
+        return f"Ticker({self._users_count} users, {state})"
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -199,10 +206,12 @@ class Ticker:
             if self._is_closed:
                 raise ProviderError("the engine is closed", code="provider.closed", hint="create a new provider")
             self._users_count += 1
+            self._unused_ticks = 0
             if self._thread is None or not self._thread.is_alive():  # a fork leaves it behind
                 self._thread = threading.Thread(target=self._tick, name="cloister-wasm-clock", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            elif self._is_resting:
+                self._changed.notify_all()
         try:
             yield
         finally:
@@ -212,11 +221,19 @@ class Ticker:
     def _tick(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._users_count or self._is_closed)
+                self._rest()
                 if self._is_closed and not self._users_count:  # whoever still runs must still end in time
                     return
                 self._changed.wait(TICK_MS / 1000)
+                self._unused_ticks = 0 if self._users_count else self._unused_ticks + 1
             self._engine.increment_epoch()
+
+    def _rest(self) -> None:
+        """Wait for somebody who needs the clock, once nobody has for long enough."""
+        self._is_resting = self._unused_ticks > self._rest_after_ticks
+        if self._is_resting:
+            self._changed.wait_for(lambda: not self._unused_ticks or self._is_closed)
+            self._is_resting = False
 
     def close(self) -> None:
         """End the thread when the last guest has ended; wait for it when there is none. Idempotent."""

@@ -12,14 +12,15 @@ from ctypes import ArgumentError
 from typing import Any, Final, NamedTuple
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
+from cloister.isolation.wasm.answer_budget import AnswerBudget
 from cloister.isolation.wasm.binding import binding
+from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import STACK_SPARE_BYTES, Engine, Module
 from cloister.isolation.wasm.plan_store import OpenCall, PlanStore, calls_of
 from cloister.isolation.wasm.store import GuestMemory, HostFunction
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
 from cloister.lang.passage import CATCHABLE, Passage
-from cloister.lang.python_engine.budget import RunBudget
 from cloister.lang.python_engine.deep import BYTES_PER_FRAME, DeepThread
 from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import install, uninstall
@@ -32,7 +33,10 @@ from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
-_INT32 = 4
+PAGES_MAX: Final = 65_536
+"""Pages of 64 KiB that a memory with addresses of 32 bits can have."""
+_INT32: Final = 4
+_INT32_MAX: Final = 2**31 - 1
 
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
@@ -67,13 +71,11 @@ class LoadedPlan(NamedTuple):
         compiled: What is known of it.
         module: Its machine code.
         source: Its text, for places.
-        nests: Whether its calls can nest.
     """
 
     compiled: CompiledPlan
     module: Module
     source: Source
-    nests: bool
 
 
 class PlanRun:
@@ -86,8 +88,7 @@ class PlanRun:
         host: The world.
         limits: Bounds.
         inputs: Values of its inputs, by name.
-        budget: What builtins of the host may spend, and when time is over.
-        deadline: When it is over, for code.
+        deadline: When it is over.
     """
 
     def __init__(
@@ -99,17 +100,16 @@ class PlanRun:
         host: Host,
         limits: ResourceLimits,
         inputs: Mapping[str, Value],
-        budget: RunBudget,
-        deadline: Any,
+        deadline: Deadline,
     ) -> None:
         self._engine = engine
         self._runtime = runtime
         self._plan = plan
         self._limits = limits
-        self._budget = budget
+        self._budget = AnswerBudget(limits, deadline)
         self._deadline = deadline
         self._thread: DeepThread[PlanOutcome] | None = None
-        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller)
+        self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller)
         self._answers = Answers(plan.compiled, self._passage)
         self._crossing = Crossing(
             caller=self._call_guest,
@@ -125,7 +125,7 @@ class PlanRun:
         Raises:
             CloisterError: What the program or its host failed with, or the limit it reached.
         """
-        if not self._plan.nests:
+        if not self._plan.compiled.nests:
             return self._main()
         self._thread = DeepThread(self._deadline.cancel)
         return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes, PYTHON_FRAMES)
@@ -165,15 +165,17 @@ class PlanRun:
         }
 
     def _prepare(self) -> None:
-        memory = self._memory
+        cells = bytearray(layout.PAGES_MAX + _INT32)
         for cell, value in (
             (layout.SP, layout.STACK_START),
             (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH, min(self._limits.depth_count, 2**31 - 1)),
-            (layout.VALUE_BYTES, min(self._limits.value_bytes, 2**31 - 1)),
+            (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
+            (layout.VALUE_BYTES, min(self._limits.value_bytes, _INT32_MAX)),
+            (layout.PAGES_MAX, min(self._limits.memory_bytes // layout.PAGE, PAGES_MAX)),
         ):
-            memory.write_int(cell, value, _INT32)
-        memory.write_int(layout.SEED, secrets.randbits(64), 8)
+            cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
+        cells[layout.SEED : layout.SEED + 8] = secrets.token_bytes(8)
+        self._memory.write(0, bytes(cells))
 
     # Called by the guest
 
@@ -311,5 +313,3 @@ def _limit_error(which: int, limits: ResourceLimits) -> LimitExceeded:
         unit="bytes",
         hint="work on smaller pieces, or raise the limit memory_bytes",
     )
-
-

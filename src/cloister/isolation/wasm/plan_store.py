@@ -7,6 +7,7 @@ imports is compared with what there is, and nothing it does can reach beyond its
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX, HostFunction, Store
+from cloister.isolation.wasm.store import FUNCTION, TABLE_ELEMENTS_MAX, HostFunction, Store, _callbacks, _Called
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, ENTRY, RUNTIME
 from cloister.limits import ResourceLimits
 
@@ -61,10 +62,12 @@ class PlanStore(Store):
             ask: Answers its questions.
             limit: Ends the run.
         """
-        self._runtime = self._instance_of(runtime, [self._extern(ask), self._extern(limit)])
+        self._runtime = self._instance_of(runtime, [self._function(ask), self._function(limit)])
         self.memory.find_in(self._found(self._runtime, "memory"))
 
-    def add_plan(self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]) -> None:
+    def add_plan(
+        self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]
+    ) -> None:
         """Make the instance of the plan.
 
         Args:
@@ -83,7 +86,7 @@ class PlanStore(Store):
         if module == RUNTIME:
             found = self._found(self._runtime, name)
         elif module == CAPABILITY and name in capabilities:
-            found = self._extern(capabilities[name])
+            found = self._function(capabilities[name])
         if found is None:
             named = f"{quoted(module, 60)}.{quoted(name, 60)}"
             raise DeniedError(
@@ -92,6 +95,15 @@ class PlanStore(Store):
                 hint="compile the plan again with this version: cloister compile",
             )
         return found
+
+    def _function(self, function: HostFunction) -> Any:
+        ffi, made = self._ffi, self._ffi.wasmtime_func_t()
+        kind = _function_type(function.parameters, function.results)
+        ffi.wasmtime_func_new_unchecked(
+            self._context, kind.ptr(), _callbacks().call, self._keep(_Called(self, function)), _callbacks().nothing,
+            ctypes.byref(made),
+        )  # fmt: skip
+        return ffi.wasmtime_extern_t(FUNCTION, ffi.wasmtime_extern_union(func=made))
 
     def _instance_of(self, module: Module, externs: list[Any]) -> Any:
         given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)
@@ -140,6 +152,13 @@ class PlanStore(Store):
         if error:
             self._raise_failure(error, trap)
         return calls_of(binding().api.Trap._from_ptr(trap))  # noqa: SLF001 - it takes ownership
+
+
+@functools.cache
+def _function_type(parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
+    """Return wasmtime's object for a type; making one takes longer than making a function."""
+    api = binding().api
+    return api.FuncType(*[[getattr(api.ValType, each)() for each in side] for side in (parameters, results)])
 
 
 def calls_of(trap: Any) -> tuple[OpenCall, ...]:

@@ -10,28 +10,31 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
 from cloister.isolation.provider import HostCalls, PlanBytecode, PlanProgram, WireValue
-from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
 from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
 from cloister.isolation.wire import frame_bytes
 from cloister.lang.host import Host
 from cloister.lang.program import Program
-from cloister.lang.python_engine.budget import RunBudget
-from cloister.lang.python_engine.functions import Functions
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
-from cloister.lang.wasm_engine.runtime_module import runtime_module
+from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
 from cloister.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from cloister.isolation.wasm.cache import CodeCache
 
 KEPT_COUNT: Final = 64
 """How many compiled plans are remembered."""
+
+_TRANSLATED: Final = "translated"
+"""In place of an engine's fingerprint, for what is no machine code."""
 
 
 class Plans:
@@ -46,7 +49,7 @@ class Plans:
         self._engine = engine
         self._cache = cache
         self._lock = threading.Lock()
-        self._runtime: Module | None = None
+        self._runtime: tuple[RuntimeSupport, Module] | None = None
         self._kept: OrderedDict[str, LoadedPlan] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -97,24 +100,36 @@ class Plans:
         deadline: Deadline,
     ) -> PlanOutcome:
         """Run a program. See `lang.program.run_program`."""
+        support, runtime = self._support()
         return PlanRun(
             self._engine,
-            self._support(),
-            self._loaded(program),
+            runtime,
+            self._loaded(program, support),
             host=host,
             limits=limits,
             inputs=inputs,
-            budget=RunBudget(limits, None),
             deadline=deadline,
         ).execute()
 
-    def _support(self) -> Module:
+    def _support(self) -> tuple[RuntimeSupport, Module]:
         with self._lock:
             if self._runtime is None:
-                self._runtime = self._made(runtime_module())
+                support = self._translated()
+                self._runtime = support, self._compiled(support.wasm)
             return self._runtime
 
-    def _made(self, wasm: bytes) -> Module:
+    def _translated(self) -> RuntimeSupport:
+        if self._cache is None:
+            return runtime_support()
+        sources = f"runtime support {sources_sha256()}".encode("ascii")
+        kept = self._cache.get(sources, _TRANSLATED)
+        if kept is not None:
+            return RuntimeSupport.decode(kept)
+        support = runtime_support()
+        self._cache.put(sources, _TRANSLATED, support.encode())
+        return support
+
+    def _compiled(self, wasm: bytes) -> Module:
         """Return the machine code of the runtime support, which is ours and so needs no bounds."""
         if self._cache is None:
             return self._engine.compile(wasm)
@@ -125,15 +140,14 @@ class Plans:
         self._cache.put(wasm, self._engine.fingerprint, module.serialize())
         return module
 
-    def _loaded(self, program: Program) -> LoadedPlan:
+    def _loaded(self, program: Program, support: RuntimeSupport) -> LoadedPlan:
         with self._lock:
             known = self._kept.get(program.sha256)
             if known is not None and known.source == program.source:
                 self._kept.move_to_end(program.sha256)
                 return known
-        compiled = compile_plan(program.core)
-        nests = Functions(program.core).nests
-        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source, nests)
+        compiled = compile_plan(program.core, support.signatures)
+        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source)
         with self._lock:
             self._kept[program.sha256] = loaded
             while len(self._kept) > KEPT_COUNT:

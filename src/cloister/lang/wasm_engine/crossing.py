@@ -41,7 +41,8 @@ class Crossing:
         """Return the value that some bytes are.
 
         Raises:
-            WireError: `provider.wire-shape` when they are none, `provider.wire-oversize` when it has too many parts.
+            WireError: `provider.wire-shape` when they are none.
+            LimitExceeded: `limit.value-elements` when it has too many parts.
 
         Cost:
             Linear in the bytes, memory too.

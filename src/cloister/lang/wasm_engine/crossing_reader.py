@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from cloister.errors import WireError
 from cloister.lang.lexer import is_keyword_name
+from cloister.lang.stdlib.budget import elements_error
 from cloister.lang.stdlib.builtin import is_key
 from cloister.lang.values import Keyword, List, Symbol, Value
 from cloister.lang.wasm_engine import layout
@@ -79,7 +80,8 @@ class Reader:
         """Return the value that all the bytes are.
 
         Raises:
-            WireError: `provider.wire-shape` when they are none, `provider.wire-oversize` when it has too many parts.
+            WireError: `provider.wire-shape` when they are none.
+            LimitExceeded: `limit.value-elements` when it has too many parts.
         """
         try:
             value = self._read()
@@ -125,10 +127,7 @@ class Reader:
     def _begin(self, code: int, count: int, number: int = 0) -> Value:
         self._elements += count or 1
         if self._elements > self._owner.elements_max:
-            raise WireError(
-                f"a value that left a program's memory has more than {self._owner.elements_max} parts",
-                code="provider.wire-oversize",
-            )
+            raise elements_error(self._owner.elements_max, "a value that left the memory of the program")
         if count > len(self._data) - self._at:  # each part is a byte at least
             raise misshapen("a collection is cut short")
         begun = _Begun(code, count, [], number)

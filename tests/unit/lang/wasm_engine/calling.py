@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import wasmtime
 from tests.unit.lang.wasm_engine.harness import Guest
 
 from cloister.lang.python_engine import operations, templates
-from cloister.lang.stdlib.builtin import KeywordLookup, keyword_get
+from cloister.lang.stdlib.builtin import KeywordLookup, arity_error, arity_text, as_callable, keyword_get
 from cloister.lang.values import Keyword, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.guest_values import GuestFunction
@@ -36,6 +35,7 @@ class CallingGuest(Guest):
         self.crossing.caller = self.called
         self.operations: list[tuple[int, Value]] = []
         self._functions: dict[int, Callable[..., Value]] = {}
+        self._counts: dict[int, str] = {}
         self._next = layout.STATIC_START
 
     def closure(self, function: Callable[..., Value], count: int, *, rest: bool = False) -> GuestFunction:
@@ -50,6 +50,7 @@ class CallingGuest(Guest):
         header = (layout.CLOSURE, 0, code, count | (REST if rest else 0))
         self.memory.write(self.store, b"".join(part.to_bytes(4, "little") for part in header), word)
         self._functions[word] = function
+        self._counts[code] = arity_text(count, None if rest else count)
         return GuestFunction(word, self.called)
 
     def called(self, word: int, arguments: tuple[Value, ...]) -> Value:
@@ -77,6 +78,8 @@ class CallingGuest(Guest):
         data = self.memory.read(self.store, address, address + length)
         arguments = self.crossing.decode(bytes(data))
         self.operations.append((operation, arguments))
+        if operation == layout.ASK_WRONG_COUNT and isinstance(arguments[0], int):
+            raise arity_error("a function", self._counts[arguments[0]], arguments[1])
         answer = self.crossing.encode(OPERATIONS[operation](*arguments))
         self._answer(answer)
         return len(answer)
@@ -86,13 +89,13 @@ def _call(function: Callable[..., Value], *arguments: Value) -> Value:
     return function(*arguments)
 
 
-def _refuse_count(function: Value, count: int) -> Value:
-    assert isinstance(function, Keyword)  # functions of compiled code have names that only their plan knows
-    return KeywordLookup(function)(*[None] * count)
+def _refuse_count(keyword: Keyword, count: int) -> Value:
+    return KeywordLookup(keyword)(*[None] * count)
 
 
 OPERATIONS: dict[int, Callable[..., Value]] = {
     layout.ASK_CALL: _call,
+    layout.ASK_NOT_CALLABLE: lambda value: as_callable(value, "a call"),
     layout.ASK_WRONG_COUNT: _refuse_count,
     layout.ASK_KEYWORD_GET: keyword_get,
     layout.ASK_CHECK_VECTOR: operations.check_vector,

@@ -15,8 +15,8 @@ def _key(chance: random.Random, most: int) -> Value:
     number = chance.randrange(most)
     return chance.choice(
         (
-            number, -number, number << 32, (number % 4) << 61, INT_MIN + number, INT_MAX - number, f"k{number}", f"é{number}",
-            f"{number}", Keyword(f"k{number}"), Keyword(f"n-{number}"), "x" * number,
+            number, -number, number << 32, (number % 4) << 61, INT_MIN + number, INT_MAX - number, f"k{number}",
+            f"é{number}", f"{number}", Keyword(f"k{number}"), Keyword(f"n-{number}"), "x" * number,
         )
     )  # fmt: skip
 
@@ -96,7 +96,7 @@ def test_keys_of_different_kinds_are_different_keys() -> None:
 @pytest.mark.parametrize("size", [3, 8, 9, 500])
 def test_a_key_that_comes_back_comes_last(size: int) -> None:
     guest = Guest()
-    word = guest.word(Map({key: 0 for key in range(size)}))
+    word = guest.word(Map(dict.fromkeys(range(size), 0)))
     word = guest.call("map_set", word, guest.word(1), 3)
     assert list(guest.value(word)) == list(range(size))
     word = guest.call("map_without", word, guest.word(0))

@@ -12,6 +12,7 @@ from tests.unit.lang.wasm_engine.values import ATOMS, FLOATS, NUMBERS, TEXTS, VA
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Keyword, List, Map, Symbol
 from cloister.lang.wasm_engine import layout
+from cloister.lang.wasm_engine.native_tables import NATIVES as ALL_NATIVES
 from cloister.lang.wasm_engine.runtime import memory
 from cloister.lang.wasm_engine.runtime.natives_text import NATIVES
 
@@ -24,8 +25,9 @@ NUMERALS = st.from_regex(r"\s?[+-]?[0-9]{0,20}(\.[0-9]{0,8})?(e5)?\s?", fullmatc
 LIKELY = LETTERS | PARTS | PLACES | NUMERALS
 TYPED = {
     "substring": (LETTERS, PLACES, PLACES), "subs": (LETTERS, PLACES, PLACES), "split": (LETTERS, PARTS, PLACES),
-    "replace": (LETTERS, PARTS, PARTS), "string-replace": (LETTERS, PARTS, PARTS), "join": (PARTS, st.lists(ATOMS).map(tuple)),
-    "string-join": (PARTS, st.lists(TEXTS).map(List)), "pad-left": (LETTERS, PLACES, PARTS), "pad-right": (LETTERS, PLACES, PARTS),
+    "replace": (LETTERS, PARTS, PARTS), "string-replace": (LETTERS, PARTS, PARTS),
+    "join": (PARTS, st.lists(ATOMS).map(tuple)), "string-join": (PARTS, st.lists(TEXTS).map(List)),
+    "pad-left": (LETTERS, PLACES, PARTS), "pad-right": (LETTERS, PLACES, PARTS),
     "string-repeat": (LETTERS, PLACES), "index-of": (LETTERS, PARTS, PLACES), "last-index-of": (LETTERS, PARTS),
     "char": (st.integers(-1, 0x110001),), "char-code": (st.characters(),), "int": (NUMERALS | NUMBERS,),
     "float": (NUMERALS | NUMBERS,), "parse-int": (NUMERALS | NUMBERS,), "parse-float": (NUMERALS | NUMBERS,),
@@ -45,6 +47,29 @@ def _arguments(name: str, count: int) -> st.SearchStrategy[tuple[object, ...]]:
 @settings(max_examples=80, deadline=None)
 def test_natives_agree_with_the_builtins(name: str, count: int, data: st.DataObject) -> None:
     assert_agrees(GUEST, name, NATIVES[name, count], data.draw(_arguments(name, count)))
+
+
+SEQUENCES = {
+    ("first", 1): (LETTERS,), ("second", 1): (LETTERS,), ("last", 1): (LETTERS,), ("rest", 1): (LETTERS,),
+    ("next", 1): (LETTERS,), ("reverse", 1): (LETTERS,), ("vec", 1): (LETTERS,), ("seq", 1): (LETTERS,),
+    ("butlast", 1): (LETTERS,), ("drop-last", 1): (LETTERS,), ("nth", 2): (LETTERS, PLACES),
+    ("nth", 3): (LETTERS, PLACES, ATOMS), ("nthrest", 2): (LETTERS, PLACES), ("take", 2): (PLACES, LETTERS),
+    ("drop", 2): (PLACES, LETTERS), ("take-last", 2): (PLACES, LETTERS), ("drop-last", 2): (PLACES, LETTERS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "count"), sorted(SEQUENCES))
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_texts_are_sequences_of_characters(name: str, count: int, data: st.DataObject) -> None:
+    arguments = data.draw(st.tuples(*SEQUENCES[name, count]) | st.tuples(*[VALUES | LIKELY for _ in range(count)]))
+    assert_agrees(GUEST, name, ALL_NATIVES[name, count], arguments)
+
+
+@pytest.mark.parametrize(("name", "count"), sorted(SEQUENCES))
+def test_characters_are_taken_without_the_host(name: str, count: int) -> None:
+    whole = tuple("héllo" if strategy is LETTERS else 2 for strategy in SEQUENCES[name, count])
+    assert_done_natively(GUEST, name, ALL_NATIVES[name, count], whole)
 
 
 @given(st.lists(LETTERS | TEXTS, min_size=1, max_size=12), st.randoms(use_true_random=False))

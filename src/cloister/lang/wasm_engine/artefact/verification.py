@@ -14,7 +14,8 @@ from cloister.lang.effects import Effect, Known
 from cloister.lang.printer import to_text
 from cloister.lang.wasm_engine.artefact.manifest import DeclaredEffect, Manifest
 from cloister.lang.wasm_engine.compiler.places import COMPUTED
-from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME, runtime_names
+from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME
+from cloister.lang.wasm_engine.runtime_module import runtime_support
 
 ARGUMENT_CHARS_MAX: Final = 200
 """Longest text of an argument that is declared; a longer one is cut."""
@@ -91,7 +92,7 @@ def check_imports(manifest: Manifest, imports: Collection[tuple[str, str]], *, i
     Raises:
         InputError: `input.artefact-altered`.
     """
-    known = runtime_names() | _SHARED
+    known = runtime_support().signatures.keys() | _SHARED
     for module, name in imports:
         if module != CAPABILITY and (module != RUNTIME or (is_ours and name not in known)):
             raise altered(f"its module imports {quoted(module, 60)}.{quoted(name, 60)}, which no compiled plan does")

@@ -21,14 +21,17 @@ Scope: TypeAlias = core.Lambda | core.Loop | core.For | core.Dotimes | None
 """What has variables of its own each time it begins: a function, a turn of a loop, the program."""
 
 _LOOPS: Final = (core.Loop, core.For, core.Dotimes)
+_BINDING: Final = frozenset({core.Lambda, core.Let, core.Define, core.Sequence, *_LOOPS, core.Try})
+_USING: Final = frozenset({core.Call, core.Local, core.Latest})
 
 
 class _Use(NamedTuple):
-    """One place that reads a variable."""
+    """One place that reads a variable; `is_call` when it only calls the function that it always holds."""
 
     variable: core.Variable
     function: Owner
     may_be_unset: bool
+    is_call: bool
 
 
 class Captures:
@@ -46,6 +49,8 @@ class Captures:
         self._scopes: dict[core.Variable, Scope] = {}
         self._late: set[core.Variable] = set()
         self._uses: list[_Use] = []
+        self._callees: set[int] = set()
+        self._selves: set[int] = set()
         self._lambdas: list[core.Lambda] = []
         self._numbers: dict[int, int] = {}
         self._free: dict[int, dict[core.Variable, None]] = {}
@@ -65,8 +70,8 @@ class Captures:
         return tuple(self._free[id(function)])
 
     def has_self(self, function: core.Lambda) -> bool:
-        """Say whether a function captures anything."""
-        return bool(self._free[id(function)])
+        """Say whether the code of a function needs the function itself: it captures something, or is a value there."""
+        return bool(self._free[id(function)]) or id(function) in self._selves
 
     def cells_of(self, scope: Scope) -> list[core.Variable]:
         """Return the variables that need a new cell whenever a scope begins."""
@@ -78,8 +83,10 @@ class Captures:
         pending: list[tuple[core.Node, Owner, Scope, tuple[core.Variable, ...]]] = [(program, None, None, ())]
         while pending:
             node, function, scope, defining = pending.pop()
-            self._note_bound(node, function, scope)
-            self._note_use(node, function, defining)
+            if type(node) in _BINDING:
+                self._note_bound(node, function, scope)
+            elif type(node) in _USING:
+                self._note_use(node, function, defining)
             inner, turn = function, scope
             if isinstance(node, core.Lambda):
                 self._parents[id(node)] = function
@@ -134,33 +141,36 @@ class Captures:
 
     def _note_use(self, node: core.Node, function: Owner, defining: tuple[core.Variable, ...]) -> None:
         match node:
+            case core.Call() if self._facts.called(node) is not None:
+                self._callees.add(id(node.callee))
             case core.Local(variable=variable, checked=checked):
-                self._use(variable, function, defining, may_be_unset=checked)
+                is_call = id(node) in self._callees
+                self._use(_Use(variable, function, checked, is_call), defining)
             case core.Latest(variables=variables):
                 for variable in variables:
-                    self._use(variable, function, defining, may_be_unset=True)
+                    self._use(_Use(variable, function, True, False), defining)
 
-    def is_late_used(self, variable: core.Variable) -> bool:
-        """Say whether some place may read a variable before it is assigned."""
-        return variable in self.checked
+    def is_constant(self, variable: core.Variable) -> bool:
+        """Say whether a variable that always holds a function, which captures nothing, holds the same one every time.
+
+        A function that is made again is another one, which `=` sees; one that is only called nobody can compare.
+        """
+        known = self._facts.known(variable)
+        if known is None or variable in self.checked or self.has_self(known):
+            return False
+        is_once = self._owners.get(variable) is None and self._scopes.get(variable) is None
+        return is_once or self._facts.is_closed(known)
 
     def is_late(self, variable: core.Variable) -> bool:
         """Say whether a variable may be read, or captured, before it is assigned."""
         return variable in self._late or variable in self.checked
 
-    def _use(
-        self,
-        variable: core.Variable,
-        function: Owner,
-        defining: tuple[core.Variable, ...],
-        *,
-        may_be_unset: bool,
-    ) -> None:
-        self._uses.append(_Use(variable, function, may_be_unset))
-        if may_be_unset:
-            self.checked.add(variable)
-        if variable in defining and self._facts.known(variable) is None:
-            self._late.add(variable)
+    def _use(self, use: _Use, defining: tuple[core.Variable, ...]) -> None:
+        self._uses.append(use)
+        if use.may_be_unset:
+            self.checked.add(use.variable)
+        if use.variable in defining and self._facts.known(use.variable) is None:
+            self._late.add(use.variable)
 
     # Settling: a function that turns out to capture something must be captured itself by whoever calls it
 
@@ -185,13 +195,17 @@ class Captures:
         if variable in self.static or function is self._owners.get(variable):
             return False
         known = self._facts.known(variable)
-        if known is not None and not use.may_be_unset and variable not in self.checked and not self.has_self(known):
-            return False
+        if known is not None and not self.has_self(known) and (use.is_call or self.is_constant(variable)):
+            if not use.may_be_unset and variable not in self.checked:
+                return False
         changed = False
         owner = self._owners.get(variable)
         while function is not None and function is not owner:
-            if function is known and variable not in self.checked:
-                break  # a function knows itself
+            if function is known and variable not in self.checked:  # a function knows itself
+                if id(known) not in self._selves:
+                    self._selves.add(id(known))
+                    changed = True
+                break
             if variable not in self._free[id(function)]:
                 self._free[id(function)][variable] = None
                 changed = True

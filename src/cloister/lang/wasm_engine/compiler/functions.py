@@ -89,9 +89,6 @@ def push_closure(g: Generator, node: core.Lambda) -> None:
     """Push a function as a value, made here."""
     code, parameters = code_of(g, node), parameters_of(node)
     captured = g.captures.captured(node)
-    if not captured:
-        g.w.add(op.i64_const(g.constants.closure(code, parameters)))
-        return
     address = g.w.local(I32)
     g.w.add(op.i32_const(code), op.i32_const(parameters), op.i32_const(len(captured)))
     g.runtime("new_closure")
@@ -131,7 +128,12 @@ def _write_direct(g: Generator, node: core.Lambda) -> None:
         _open_call(g, node)
         _write_body(g, node, result)
     results = (TYPES[result],)
-    g.written.append(WrittenFunction(direct_symbol(g, node), types, results, frame.writer, node.name, kept))
+    g.written.append(
+        WrittenFunction(
+            direct_symbol(g, node), types, results, frame.writer, node.name, kept,
+            is_function=True, is_value=not g.facts.is_closed(node),
+        )
+    )  # fmt: skip
 
 
 def _take_parameters(
@@ -191,7 +193,9 @@ def _write_value_only(g: Generator, node: core.Lambda) -> None:
         _write_body(g, node, Rep.WORD)
     code_of(g, node)
     symbol = Symbol("plan", f"g{g.captures.number(node)}")
-    g.written.append(WrittenFunction(symbol, types, (I64,), frame.writer, node.name, kept))
+    g.written.append(
+        WrittenFunction(symbol, types, (I64,), frame.writer, node.name, kept, is_function=True, is_value=True)
+    )
 
 
 def _unpack(g: Generator, node: core.Lambda, vector: int, variables: list[core.Variable]) -> None:

@@ -23,7 +23,7 @@ from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import Module
 from cloister.lang.wasm_engine.binary.opcodes import I32
 from cloister.lang.wasm_engine.compiler.captures import Captures
-from cloister.lang.wasm_engine.compiler.constants import Constants
+from cloister.lang.wasm_engine.compiler.constants import Constants, is_large
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import NIL, STATIC_START
@@ -65,7 +65,6 @@ class FunctionFrame:
         own: Local with the function itself, when it captures anything.
         locals: Local of each variable.
         slots: Where the word of each variable is kept.
-        tries: How many `try` are open around the present node, in which no call is the last thing done.
         loop: The innermost loop.
     """
 
@@ -76,7 +75,6 @@ class FunctionFrame:
     own: int | None = None
     locals: dict[core.Variable, int] = field(default_factory=dict)
     slots: dict[core.Variable, int] = field(default_factory=dict)
-    tries: int = 0
     loop: LoopFrame | None = None
 
 
@@ -91,6 +89,8 @@ class WrittenFunction:
         writer: Its instructions.
         trace_name: What traces call it; None to leave it out.
         kept: Parameters that are words, and where they are kept.
+        is_function: Whether it is a function of the program itself.
+        is_value: Whether builtins may call it, too, any number of times in a row.
     """
 
     symbol: Symbol
@@ -99,6 +99,8 @@ class WrittenFunction:
     writer: Writer
     trace_name: str | None
     kept: list[tuple[int, int]]
+    is_function: bool = False
+    is_value: bool = False
 
 
 class Generator:
@@ -122,19 +124,25 @@ class Generator:
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
+        self.large: dict[int, int] = {}
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give each static variable an address; those that are words first, for the collector."""
+        """Give an address to each static variable and to each constant that is made once; words first, for the collector."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
+        large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]
+        self.roots_count = len(words) + len(large)
         for number, variable in enumerate((*words, *others)):
-            self.statics[variable] = STATIC_START + number * WORD_BYTES
-        self.roots_count = len(words)
-        start = STATIC_START + len(self.statics) * WORD_BYTES
-        self.constants = Constants((start + 15) & -16)
+            place = number if number < len(words) else number + len(large)
+            self.statics[variable] = STATIC_START + place * WORD_BYTES
+        for number, node in enumerate(large, len(words)):
+            self.large[id(node)] = STATIC_START + number * WORD_BYTES
+        start = STATIC_START + (self.roots_count + len(others)) * WORD_BYTES
+        self.constants_start = (start + 15) & -16
+        self.constants = Constants(self.constants_start)
 
     # Nodes
 
@@ -147,7 +155,11 @@ class Generator:
             tail: Whether its value is the value of the present function, as wanted.
         """
         outer = self._enter(node)
-        have = WRITERS[type(node)](self, node, want, tail)
+        if want is Rep.FLOAT and self.natural(node) is Rep.INTEGER and not isinstance(node, core.Const):
+            self.emit(node, Rep.INTEGER)
+            have: Rep | None = Rep.INTEGER
+        else:
+            have = WRITERS[type(node)](self, node, want, tail)
         self.w.place = outer
         convert(self.w, have, want)
 
@@ -206,8 +218,14 @@ class Generator:
                 for at, number in reversed(pending):  # from behind, so that the numbers stay right
                     self._keep_operand(at, number)
                 pending.clear()
-            if rep is Rep.WORD and not isinstance(node, (core.Const, core.Local)):
+            if rep is Rep.WORD and not self._is_kept(node):
                 pending.append((len(self.w.code), len(self.w.insertions)))
+
+    def _is_kept(self, node: core.Node) -> bool:
+        """Say whether the word of a node stays alive without it: what a number is made into is an object of its own."""
+        if isinstance(node, core.Local):
+            return self.rep_of(node.variable) is Rep.WORD
+        return isinstance(node, core.Const)
 
     def _keep_operand(self, at: int, number: int) -> None:
         local, slot = self.w.local(TYPES[Rep.WORD]), self.w.slot()

@@ -6,7 +6,7 @@ one function for each capability it names by a literal, and one for ids that are
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Final
 
 from cloister.errors import CompileError
@@ -18,18 +18,16 @@ from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
+from cloister.lang.wasm_engine.compiler.collecting import collecting_first, quiet_functions
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
 from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, PlanFunction
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import (
     CODE_START,
-    HEAP,
     PAGE,
-    ROOTS,
-    ROOTS_END,
     STATIC_START,
 )
-from cloister.lang.wasm_engine.runtime_module import runtime_signatures
+from cloister.lang.wasm_engine.runtime_module import runtime_support
 
 _WRITERS = (calls, control, errors, functions, values, variables)  # importing them registers how nodes are written
 
@@ -42,18 +40,19 @@ _ASKED: Final[Signature] = ((I32, I32), (I32,))
 _COMPILE_DEPTH: Final = 10_000
 
 
-def compile_plan(program: core.Node) -> CompiledPlan:
+def compile_plan(program: core.Node, signatures: Mapping[str, Signature] | None = None) -> CompiledPlan:
     """Compile a resolved program.
 
     Args:
         program: What the resolver gave.
+        signatures: Types of the functions of the runtime support; left out, they are read from its sources.
 
     Raises:
         CompileError: `compile.size` when it is nested too deep.
     """
     try:
         with paused_collector():
-            return run_with_room(lambda: _compile(program), _COMPILE_DEPTH)
+            return run_with_room(lambda: _compile(program, signatures), _COMPILE_DEPTH)
     except RecursionError:
         raise CompileError(
             "the program is too deeply nested to compile",
@@ -62,10 +61,10 @@ def compile_plan(program: core.Node) -> CompiledPlan:
         ) from None
 
 
-def _compile(program: core.Node) -> CompiledPlan:
+def _compile(program: core.Node, signatures: Mapping[str, Signature] | None) -> CompiledPlan:
     g = Generator(program)
     _write_entry(g)
-    return _Assembly(g).assemble()
+    return _Assembly(g, runtime_support().signatures if signatures is None else signatures).assemble()
 
 
 def _write_entry(g: Generator) -> None:
@@ -85,12 +84,16 @@ class _Assembly:
 
     Args:
         g: What was generated.
+        signatures: Types of the functions of the runtime support.
     """
 
-    def __init__(self, g: Generator) -> None:
+    def __init__(self, g: Generator, signatures: Mapping[str, Signature]) -> None:
         self._g = g
+        self._signatures = signatures
         self._module = g.module
         self._indexes: dict[Symbol, int] = {}
+        self._quiet = quiet_functions(g.written)
+        self._collecting = collecting_first(g.written, self._quiet)
 
     def assemble(self) -> CompiledPlan:
         """Return the compiled program."""
@@ -99,18 +102,7 @@ class _Assembly:
         module.import_table(RUNTIME, "table", 1)
         module.import_tag(RUNTIME, "error", (I64,))
         self._import_functions()
-        declared = []
-        for each in g.written:
-            index, function = module.add_function(each.symbol.name, each.parameters, each.results)
-            self._indexes[each.symbol] = index
-            declared.append(function)
-        traced, quiet = [], _quiet(g.written)
-        for each, function in zip(g.written, declared, strict=True):
-            collects_first = _calls(each) and each.symbol not in quiet
-            code, marks = each.writer.finish(each.kept, self._resolve, quiet, collects_first=collects_first)
-            function.body, function.locals = code, each.writer.locals
-            header = len(function.header())
-            traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
+        traced = self._finished()
         self._add_run()
         traced.append(PlanFunction(name=None, marks=()))
         return CompiledPlan(
@@ -123,13 +115,34 @@ class _Assembly:
             objects=tuple(g.objects),
             capabilities=tuple(g.capabilities),
             is_computed=g.is_computed,
+            nests=g.facts.nests,
         )
+
+    def _finished(self) -> list[PlanFunction]:
+        """Add the functions that were written; returns what traces must know of them."""
+        declared, traced = [], []
+        for each in self._g.written:
+            self._indexes[each.symbol], function = self._module.add_function(
+                each.symbol.name, each.parameters, each.results
+            )
+            declared.append(function)
+        for each, function in zip(self._g.written, declared, strict=True):
+            function.body, marks = each.writer.finish(
+                each.kept, self._resolve, self._quiet, collects_first=each.symbol in self._collecting
+            )
+            function.locals = each.writer.locals
+            header = len(function.header())
+            traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
+        return traced
 
     def _import_functions(self) -> None:
         called = {each.symbol: None for written in self._g.written for each in written.writer.insertions if each.symbol}
         names = dict.fromkeys(symbol.name for symbol in called if symbol.space == RUNTIME)
-        for name in (*names, *(each for each in ("collect", "limit_reached") if each not in names)):
-            self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, runtime_signatures()[name])
+        collects = bool(self._collecting) or any(each.writer.collects for each in self._g.written)
+        frames = any(each.writer.slots for each in self._g.written)
+        more = {"begin_plan": True, "collect": collects, "limit_reached": frames}
+        for name in (*names, *(each for each, needed in more.items() if needed and each not in names)):
+            self._indexes[Symbol(RUNTIME, name)] = self._import(RUNTIME, name, self._signatures[name])
         for name in self._g.capabilities:
             self._indexes[Symbol(CAPABILITY, name)] = self._import(CAPABILITY, name, _ASKED)
         if self._g.is_computed:
@@ -145,18 +158,15 @@ class _Assembly:
         """Add what the host calls: it lays out the static data and the functions that are values, then runs."""
         g, module = self._g, self._module
         data = g.constants.data
-        end = (STATIC_START + _statics_bytes(g) + len(data) + PAGE - 1) & -PAGE
+        end = (g.constants_start + len(data) + PAGE - 1) & -PAGE
         module.data = data
         module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
         body = run.body
-        pages = (end - STATIC_START) // PAGE
-        body += op.i32_const(pages) + op.MEMORY_GROW + op.i32_const(-1) + op.I32_EQ + op.IF + op.EMPTY
-        body += op.i32_const(1) + op.call(self._indexes[Symbol(RUNTIME, "limit_reached")]) + op.END
-        for cell, value in ((ROOTS, STATIC_START), (ROOTS_END, STATIC_START + g.roots_count * 8), (HEAP, end)):
-            body += op.i32_const(0) + op.i32_const(value) + op.store("store_i32", cell)
+        body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
+        body += op.call(self._indexes[Symbol(RUNTIME, "begin_plan")])
         if data:
-            body += op.i32_const(STATIC_START + _statics_bytes(g)) + op.i32_const(0) + op.i32_const(len(data))
+            body += op.i32_const(g.constants_start) + op.i32_const(0) + op.i32_const(len(data))
             body += op.MEMORY_INIT + unsigned(0) + b"\x00"
         if module.table_elements:
             count = len(module.table_elements)
@@ -164,28 +174,3 @@ class _Assembly:
             body += op.i32_const(CODE_START) + op.i32_const(0) + op.i32_const(count) + op.TABLE_INIT + b"\x00\x00"
         body += op.call(self._indexes[_ENTRY_SYMBOL])
         module.export(ENTRY, "function", index)
-
-
-def _statics_bytes(g: Generator) -> int:
-    return (len(g.statics) * 8 + 15) & -16
-
-
-def _quiet(written: list[WrittenFunction]) -> set[Symbol]:
-    """Return the functions that never allocate: neither they nor what they call."""
-    quiet = {each.symbol for each in written if not each.writer.allocates}
-    while True:
-        loud = {each.symbol for each in written if each.symbol in quiet and not quiet.issuperset(each.writer.callees)}
-        if not loud:
-            return quiet
-        quiet -= loud
-
-
-def _calls(written: WrittenFunction) -> bool:
-    """Say whether a function calls others, so that it may be called without end."""
-    return written.symbol != _ENTRY_SYMBOL and written.trace_name is not None and written.writer.collects > 0
-
-
-@lru_cache(maxsize=1)
-def runtime_names() -> frozenset[str]:
-    """Return the names a plan may import of the runtime."""
-    return frozenset(runtime_signatures())

@@ -20,16 +20,10 @@ _LOADS = {Rep.WORD: "load_i64", Rep.INTEGER: "load_i64", Rep.FLOAT: "load_f64", 
 _STORES = {Rep.WORD: "store_i64", Rep.INTEGER: "store_i64", Rep.FLOAT: "store_f64", Rep.CONDITION: "store_i32"}
 
 
-def is_constant_function(g: Generator, variable: core.Variable) -> bool:
-    """Say whether a variable needs no place, because it can only hold a function that captures nothing."""
-    known = g.facts.known(variable)
-    return known is not None and not g.captures.is_late_used(variable) and not g.captures.has_self(known)
-
-
 def push_variable(g: Generator, variable: core.Variable) -> Rep:
     """Push the value of a variable, whatever it is, and return how it lies."""
     known = g.facts.known(variable)
-    if is_constant_function(g, variable) and known is not None:
+    if known is not None and g.captures.is_constant(variable):
         from cloister.lang.wasm_engine.compiler.functions import code_of  # noqa: PLC0415 - functions read variables
 
         g.w.add(op.i64_const(g.constants.closure(code_of(g, known), parameters_of(known))))
@@ -115,7 +109,7 @@ def new_cells(g: Generator, variables: list[core.Variable]) -> None:
 
 def mark_unset(g: Generator, variable: core.Variable) -> None:
     """Note that a variable is not assigned yet."""
-    if not is_constant_function(g, variable):
+    if not g.captures.is_constant(variable):
         g.w.add(op.i64_const(UNSET))
         assign(g, variable)
 
@@ -168,4 +162,3 @@ def _latest(g: Generator, node: core.Latest, want: Rep | None, tail: bool) -> Re
 
 
 WRITERS.update({core.Local: _local, core.Latest: _latest})
-

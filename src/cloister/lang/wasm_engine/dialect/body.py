@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, NoReturn
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
+from cloister.lang.wasm_engine.dialect.inlining import Short
 from cloister.lang.wasm_engine.dialect.instructions import (
     LOADED,
     STORED,
@@ -30,11 +31,12 @@ class DialectError(Exception):
 
 
 class Callee(NamedTuple):
-    """A function that can be called: its index and types."""
+    """A function that can be called: its number and types, and what takes the place of a call when it is short."""
 
-    index: int
+    number: int
     parameters: tuple[int, ...]
     results: tuple[int, ...]
+    short: Short | None = None
 
 
 class Body:
@@ -64,6 +66,8 @@ class Body:
         self._blocks = 0
         self._loops: list[int] = []
         self._parameters = 0
+        self._spare: dict[int, list[int]] = {I32: [], I64: [], F64: []}
+        self._inside: list[str] = []
 
     def translate(self, definition: ast.FunctionDef, callee: Callee) -> bytes:
         """Return the instructions of a function, without the last end."""
@@ -130,8 +134,7 @@ class Body:
 
     def _variable(self, name: str, kind: int) -> int:
         if name not in self._variables:
-            self._variables[name] = (self._parameters + len(self.locals), kind)
-            self.locals.append(kind)
+            self._variables[name] = (self._new_local(kind), kind)
         return self._variables[name][0]
 
     def _if(self, test: ast.expr, body: list[ast.stmt], otherwise: list[ast.stmt]) -> None:
@@ -319,9 +322,32 @@ class Body:
         callee = self._callees.get(name)
         if callee is None:
             self._fail(node, f"{name} is no function")
+        if callee.short is not None and name not in self._inside:
+            return self._put_in_place(node, name, callee, callee.short, arguments)
         self._arguments(node, arguments, callee.parameters)
-        self._code += op.call(callee.index)
+        self._code += op.call(callee.number)
         return callee.results[0] if callee.results else None
+
+    def _put_in_place(self, node: ast.expr, name: str, callee: Callee, short: Short, arguments: list[ast.expr]) -> int:
+        self._arguments(node, arguments, callee.parameters)
+        taken = [self._spare[kind].pop() if self._spare[kind] else self._new_local(kind) for kind in callee.parameters]
+        self._code += b"".join(map(op.local_set, reversed(taken)))
+        outside = self._variables, self._constants
+        self._variables = dict(zip(short.parameters, zip(taken, callee.parameters, strict=True), strict=True))
+        self._constants = short.constants
+        self._inside.append(name)
+        kind = self._expression(short.value, callee.results[0])
+        self._inside.pop()
+        self._variables, self._constants = outside
+        for parameter, index in zip(callee.parameters, taken, strict=True):
+            self._spare[parameter].append(index)
+        if kind is None or (kind,) != callee.results:
+            self._fail(node, "the result has another type")
+        return kind
+
+    def _new_local(self, kind: int) -> int:
+        self.locals.append(kind)
+        return self._parameters + len(self.locals) - 1
 
     def _attempt(self, node: ast.expr, arguments: list[ast.expr]) -> int:
         value, cell = arguments
@@ -369,6 +395,6 @@ class Body:
             case ast.Constant(value=int() as value) if value >= 0:
                 return value
             case ast.Name(id=name) if name not in self._variables:
-                value = self._constants.get(name)
-                return value if type(value) is int and value >= 0 else None
+                number = self._constants.get(name)
+                return int(number) if number is not None and type(number) is not float and number >= 0 else None
         return None

@@ -1,7 +1,7 @@
 """Calls of values: functions of the program, builtins and keywords.
 
-Whoever calls several times puts the number of open calls back into cell `DEPTH` before each, and keeps alive what it
-still needs: every call may collect.
+Whoever calls several times puts what was in cell `DEPTH` back there before each call, and keeps alive what it still
+needs: every call may collect.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def call_with(function: i64, address: i32, count: i32) -> i64:
 
 
 def call_odd(function: i64, address: i32, count: i32) -> i64:
-    """Call a value in the way that always works, with arguments that are words in memory; or raise that it cannot be."""
+    """Call a value in the way that always works, with words in memory as arguments; or raise that it cannot be."""
     kind = kind_of(function)
     if kind == BUILTIN:
         number = load_i32(at(function) + 8)

@@ -5,7 +5,7 @@ Whoever writes a program chooses its keys, so hashes begin with a number nobody 
 
 from __future__ import annotations
 
-from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64
+from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i64
 from cloister.lang.wasm_engine.layout import BIGINT, KEYWORD, ROPE, STRING
 from cloister.lang.wasm_engine.runtime.base import at, is_small, kind_of, unbox_integer
 from cloister.lang.wasm_engine.runtime.hashing import hash_of_integer
@@ -27,7 +27,7 @@ def hash_of_key(key: i64) -> i32:
     if not is_small(key):
         kind = kind_of(key)
         if kind == KEYWORD:
-            return load_i32(name_of(key) + 8) ^ KEYWORD_MARK
+            return hash_of_text(name_of(key)) ^ KEYWORD_MARK
         if kind != BIGINT:
             return hash_of_text(flat(key))
     return hash_of_integer(unbox_integer(key))

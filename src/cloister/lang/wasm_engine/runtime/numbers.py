@@ -72,8 +72,18 @@ def as_float(value: i64) -> f64:
     return load_f64(wrap(value) + 8) if load_u8(wrap(value)) == FLOAT else to_f64(unbox_integer(value))
 
 
+def are_small(left: i64, right: i64) -> i32:
+    """Say whether two words are integers of 63 bits."""
+    return wrap(left) & wrap(right) & 1
+
+
 def add(left: i64, right: i64) -> i64:
     """Add two numbers."""
+    if are_small(left, right):
+        even = right - 1
+        sum_word = left + even
+        if ((left ^ sum_word) & (even ^ sum_word)) >= 0:
+            return sum_word
     if are_integers(left, right):
         x = unbox_integer(left)
         y = unbox_integer(right)
@@ -87,6 +97,11 @@ def add(left: i64, right: i64) -> i64:
 
 def subtract(left: i64, right: i64) -> i64:
     """Subtract a number from another."""
+    if are_small(left, right):
+        even = right - 1
+        rest_word = left - even
+        if ((left ^ even) & (left ^ rest_word)) >= 0:
+            return rest_word
     if are_integers(left, right):
         x = unbox_integer(left)
         y = unbox_integer(right)
@@ -111,6 +126,8 @@ def negate(value: i64) -> i64:
 
 def multiply(left: i64, right: i64) -> i64:
     """Multiply two numbers."""
+    if are_small(left, right) and is_half(left >> 1) and is_half(right >> 1):
+        return ((left >> 1) * (right >> 1) << 1) | 1
     if are_integers(left, right):
         x = unbox_integer(left)
         y = unbox_integer(right)
@@ -119,6 +136,11 @@ def multiply(left: i64, right: i64) -> i64:
     elif are_numbers(left, right):
         return box_float(as_float(left) * as_float(right))
     return fallback2(ID_MULTIPLY, left, right)
+
+
+def is_half(number: i64) -> i32:
+    """Say whether an integer has 31 bits, so that the product of two has less than 63."""
+    return (number + 1073741824) >> 31 == 0
 
 
 def fits_product(x: i64, y: i64) -> i32:
@@ -187,6 +209,8 @@ def quotient(left: i64, right: i64) -> i64:
 
 def increment(value: i64) -> i64:
     """Return a number plus one."""
+    if wrap(value) & 1 and value + 2 > value:
+        return value + 2
     if is_integer(value):
         x = unbox_integer(value)
         if x != ~INTEGER_MIN:
@@ -198,6 +222,8 @@ def increment(value: i64) -> i64:
 
 def decrement(value: i64) -> i64:
     """Return a number minus one."""
+    if wrap(value) & 1 and value - 2 < value:
+        return value - 2
     if is_integer(value):
         x = unbox_integer(value)
         if x != INTEGER_MIN:

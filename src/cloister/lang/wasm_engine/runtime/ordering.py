@@ -26,6 +26,7 @@ from cloister.lang.wasm_engine.runtime.numbers import (
     LIMIT_FLOAT,
     are_integers,
     are_numbers,
+    are_small,
     as_float,
     is_float,
     is_number,
@@ -51,6 +52,8 @@ NOT_COMPARABLE = 3
 
 def order_of(left: i64, right: i64) -> i32:
     """Return -1, 0 or 1 as the first of two numbers or texts is less, equal or greater."""
+    if are_small(left, right):
+        return (left > right) - (left < right)
     if are_integers(left, right):
         x = unbox_integer(left)
         y = unbox_integer(right)
@@ -114,24 +117,32 @@ def order_of_texts(left: i32, right: i32) -> i32:
 
 def less(left: i64, right: i64) -> i32:
     """Say whether the first of two numbers or texts is the smaller one."""
+    if are_small(left, right):
+        return left < right
     order = order_of(left, right)
     return order == -1 if order < NOT_COMPARABLE else fallback2(ID_LESS, left, right) == TRUE
 
 
 def less_or_equal(left: i64, right: i64) -> i32:
     """Say whether the first of two numbers or texts is not the larger one."""
+    if are_small(left, right):
+        return left <= right
     order = order_of(left, right)
     return order <= 0 if order < NOT_COMPARABLE else fallback2(ID_LESS_EQUAL, left, right) == TRUE
 
 
 def greater(left: i64, right: i64) -> i32:
     """Say whether the first of two numbers or texts is the larger one."""
+    if are_small(left, right):
+        return left > right
     order = order_of(left, right)
     return order == 1 if order < NOT_COMPARABLE else fallback2(ID_GREATER, left, right) == TRUE
 
 
 def greater_or_equal(left: i64, right: i64) -> i32:
     """Say whether the first of two numbers or texts is not the smaller one."""
+    if are_small(left, right):
+        return left >= right
     order = order_of(left, right)
     if order < NOT_COMPARABLE:
         return order == 0 or order == 1

@@ -9,6 +9,7 @@ from cloister.lang.wasm_engine.dialect.words import (
     i64,
     load_i32,
     load_i64,
+    memory_grow,
     store_i32,
     store_i64,
     throw_error,
@@ -16,6 +17,9 @@ from cloister.lang.wasm_engine.dialect.words import (
     wrap,
 )
 from cloister.lang.wasm_engine.layout import (
+    ASK_NOT_CALLABLE,
+    ASK_TURNS,
+    ASK_UNCAUGHT,
     BIGINT,
     BUILTIN,
     CATCHERS,
@@ -26,22 +30,24 @@ from cloister.lang.wasm_engine.layout import (
     ERROR_WORD,
     FALSE,
     FLOAT,
+    HEAP,
     KEYWORD,
+    LIMIT_MEMORY,
     LIMIT_VALUE,
     NIL,
-    ASK_NOT_CALLABLE,
     RAISED,
+    ROOTS,
+    ROOTS_END,
     ROPE,
+    STATIC_START,
     STRING,
     TRUE,
-    ASK_TURNS,
-    ASK_UNCAUGHT,
     UNSET,
     VALUE_BYTES,
 )
 from cloister.lang.wasm_engine.runtime.base import is_integer, is_small, kind_of, new_object, unbox_integer
-from cloister.lang.wasm_engine.runtime.crossing_in import cross_in
 from cloister.lang.wasm_engine.runtime.calls import call_with
+from cloister.lang.wasm_engine.runtime.crossing_in import cross_in
 from cloister.lang.wasm_engine.runtime.crossing_out import cross_out
 from cloister.lang.wasm_engine.runtime.fallback import fallback1
 from cloister.lang.wasm_engine.runtime.host import limit
@@ -50,6 +56,16 @@ from cloister.lang.wasm_engine.runtime.texts import same_text
 from cloister.lang.wasm_engine.runtime.vector_growth import vector_push
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop
 from cloister.lang.wasm_engine.runtime.vectors import vector_at, vector_count
+
+
+def begin_plan(heap: i32, roots_end: i32) -> None:
+    """Make room for the static data of a plan, and say where its heap begins and its roots end."""
+    pages = (heap - STATIC_START) >> 16
+    if memory_grow(pages) == -1:
+        limit(LIMIT_MEMORY)
+    store_i32(HEAP, heap)
+    store_i32(ROOTS, STATIC_START)
+    store_i32(ROOTS_END, roots_end)
 
 
 def limit_reached(which: i32) -> None:

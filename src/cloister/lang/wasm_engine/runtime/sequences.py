@@ -15,102 +15,37 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_CONS,
     B_COUNT,
     B_EMPTY,
-    B_FIRST,
-    B_LAST,
     B_LENGTH,
-    B_NEXT,
-    B_NTH,
-    B_NTHREST,
     B_PEEK,
     B_POP,
-    B_REST,
-    B_REVERSE,
-    B_SECOND,
-    B_SEQ,
-    B_VEC,
 )
+from cloister.lang.wasm_engine.runtime.making import do_vector1, pairs_of
 from cloister.lang.wasm_engine.runtime.map_changes import empty_map
-from cloister.lang.wasm_engine.runtime.maps import is_map, map_count, map_end, map_entry
+from cloister.lang.wasm_engine.runtime.maps import is_map, map_count
+from cloister.lang.wasm_engine.runtime.text_items import (
+    text_first,
+    text_last,
+    text_next,
+    text_nth,
+    text_nth_or,
+    text_nthrest,
+    text_rest,
+    text_reverse,
+    text_second,
+    text_seq,
+    text_vec,
+)
 from cloister.lang.wasm_engine.runtime.texts import is_text
-from cloister.lang.wasm_engine.runtime.values import amount_of, fits, index_in, is_counted, pair_at
+from cloister.lang.wasm_engine.runtime.values import amount_of, fits, index_in, is_counted
 from cloister.lang.wasm_engine.runtime.vector_growth import (
     append,
     append_all,
     vector_builder,
-    vector_builder_for,
     vector_prepend,
     vector_push,
 )
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop, vector_pop, vector_reverse
 from cloister.lang.wasm_engine.runtime.vectors import copied_header, is_sequence, vector_at, vector_count
-
-
-def do_vector0() -> i64:
-    """Return an empty vector."""
-    return vector_builder(VECTOR)
-
-
-def do_vector1(a: i64) -> i64:
-    """Return a vector of one element."""
-    made = vector_builder_for(VECTOR, 1)
-    append(at(made), a)
-    return made
-
-
-def do_vector2(a: i64, b: i64) -> i64:
-    """Return a vector of two elements."""
-    made = vector_builder_for(VECTOR, 2)
-    append(at(made), a)
-    append(at(made), b)
-    return made
-
-
-def do_vector3(a: i64, b: i64, c: i64) -> i64:
-    """Return a vector of three elements."""
-    made = vector_builder_for(VECTOR, 3)
-    append(at(made), a)
-    append(at(made), b)
-    append(at(made), c)
-    return made
-
-
-def as_list(fresh: i64) -> i64:
-    """Make a vector that nobody has seen a list."""
-    store_i32(at(fresh), LIST)
-    return fresh
-
-
-def do_list0() -> i64:
-    """Return an empty list."""
-    return vector_builder(LIST)
-
-
-def do_list1(a: i64) -> i64:
-    """Return a list of one element."""
-    return as_list(do_vector1(a))
-
-
-def do_list2(a: i64, b: i64) -> i64:
-    """Return a list of two elements."""
-    return as_list(do_vector2(a, b))
-
-
-def do_list3(a: i64, b: i64, c: i64) -> i64:
-    """Return a list of three elements."""
-    return as_list(do_vector3(a, b, c))
-
-
-def pairs_of(entries: i64) -> i64:
-    """Return the vector of the entries of a map as pairs."""
-    made = vector_builder_for(VECTOR, map_count(entries))
-    end = map_end(entries)
-    place = 0
-    while place < end:
-        entry = map_entry(entries, place)
-        if entry:
-            append(at(made), pair_at(entry))
-        place += 1
-    return made
 
 
 def do_vec(value: i64) -> i64:
@@ -126,7 +61,7 @@ def do_vec(value: i64) -> i64:
         return word(vector)
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value)
-    return fallback1(B_VEC, value)
+    return text_vec(value)
 
 
 def do_seq(value: i64) -> i64:
@@ -137,7 +72,7 @@ def do_seq(value: i64) -> i64:
         return NIL
     if is_map(value) and fits(map_count(value)):
         return pairs_of(value) if map_count(value) else NIL
-    return fallback1(B_SEQ, value)
+    return text_seq(value)
 
 
 def do_count(value: i64) -> i64:
@@ -175,14 +110,14 @@ def do_first(value: i64) -> i64:
     """Return the first element."""
     if is_sequence(value):
         return vector_at(value, 0) if vector_count(value) else NIL
-    return fallback1(B_FIRST, value)
+    return text_first(value)
 
 
 def do_second(value: i64) -> i64:
     """Return the second element."""
     if is_sequence(value):
         return vector_at(value, 1) if vector_count(value) > 1 else NIL
-    return fallback1(B_SECOND, value)
+    return text_second(value)
 
 
 def do_ffirst(value: i64) -> i64:
@@ -196,34 +131,34 @@ def do_last(value: i64) -> i64:
     if is_sequence(value):
         count = vector_count(value)
         return vector_at(value, count - 1) if count else NIL
-    return fallback1(B_LAST, value)
+    return text_last(value)
 
 
 def do_rest(value: i64) -> i64:
     """Return all elements but the first."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_drop(value, 1) if vector_count(value) else value
-    return fallback1(B_REST, value)
+    return text_rest(value)
 
 
 def do_next(value: i64) -> i64:
     """Return all elements but the first; nil when there are none."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_drop(value, 1) if vector_count(value) > 1 else NIL
-    return fallback1(B_NEXT, value)
+    return text_next(value)
 
 
 def do_nthrest(value: i64, amount: i64) -> i64:
     """Return all elements but the first ones."""
     if is_sequence(value) and is_small(amount) and fits(vector_count(value)):
         return vector_drop(value, amount_of(amount, vector_count(value)))
-    return fallback2(B_NTHREST, value, amount)
+    return text_nthrest(value, amount)
 
 
 def do_nth2(value: i64, index: i64) -> i64:
     """Return the element at an index."""
     place = index_in(value, index)
-    return vector_at(value, place) if place >= 0 else fallback2(B_NTH, value, index)
+    return vector_at(value, place) if place >= 0 else text_nth(value, index)
 
 
 def do_nth3(value: i64, index: i64, default: i64) -> i64:
@@ -233,7 +168,7 @@ def do_nth3(value: i64, index: i64, default: i64) -> i64:
         return vector_at(value, place)
     if is_sequence(value) and is_integer(index):
         return default
-    return fallback3(B_NTH, value, index, default)
+    return text_nth_or(value, index, default)
 
 
 def do_peek(value: i64) -> i64:
@@ -331,4 +266,4 @@ def do_reverse(value: i64) -> i64:
     """Return the elements in opposite order."""
     if is_sequence(value) and fits(vector_count(value)):
         return vector_reverse(value, kind_of(value))
-    return fallback1(B_REVERSE, value)
+    return text_reverse(value)

@@ -6,7 +6,7 @@ from cloister.lang.wasm_engine.dialect.words import extend_s, extend_u, i32, i64
 from cloister.lang.wasm_engine.layout import BUILTIN_IDS, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, unbox_integer
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3
-from cloister.lang.wasm_engine.runtime.text_building import fits_text, length_of, text_narrowed, repeated_char, wider
+from cloister.lang.wasm_engine.runtime.text_building import fits_text, length_of, repeated_char, text_narrowed, wider
 from cloister.lang.wasm_engine.runtime.text_parts import part_of_text, text_of_char
 from cloister.lang.wasm_engine.runtime.text_search import NOWHERE, are_texts, find_text
 from cloister.lang.wasm_engine.runtime.texts import char_at, flat, is_text, new_string, put_chars, width_of

@@ -64,5 +64,3 @@ def pair_at(entry: i32) -> i64:
 def is_pair(value: i64) -> i32:
     """Say whether a value is a vector or list of two elements."""
     return is_sequence(value) and vector_count(value) == 2
-
-

@@ -166,7 +166,7 @@ def with_leaf(node: i32, shift: i32, place: i32, leaf: i32) -> i32:
 
 
 def with_slot(node: i32, slot: i32, child: i32) -> i32:
-    """Return a node of the tree with a child in the last slot that counts: the same when nobody has seen that filled."""
+    """Return a node with a child in the last slot that counts: the same node when nobody has seen that filled."""
     used = load_i32(node + 8)
     if slot < used and slot_of(node, slot) == word(child):
         return node
