@@ -13,10 +13,10 @@ from typing import Any
 
 from cloister.authority.context import RuntimeContext
 from cloister.isolation.attestation import Expectations
-from cloister.isolation.provider import ExecutionResult, OutputObserver
+from cloister.isolation.provider import ExecutionResult, OutputObserver, WasmFunction
 from cloister.lang.program import Program
 from cloister.plan.checking import check_program
-from cloister.plan.command import Surroundings, run_command, run_script, words_of
+from cloister.plan.command import Surroundings, run_command, run_function, run_script, words_of
 from cloister.plan.forking import fork_session
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.native import HOST_PROCESS, run_native
@@ -137,6 +137,7 @@ class Runtime(RuntimeLife):
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
         expected: Mapping[str, str] | None = None,
+        seed: int | None = None,
     ) -> ExecutionResult:
         """Run a command in a sandbox that sees the context's paths and variables.
 
@@ -148,6 +149,8 @@ class Runtime(RuntimeLife):
             on_output: Sees output as it comes.
             working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
             expected: As in `run`.
+            seed: For clocks and randomness that depend on this number alone; None for the real ones. Of the providers,
+                `wasm` has them.
 
         Returns:
             Output, exit status (which may be other than 0) and measured usage.
@@ -158,8 +161,47 @@ class Runtime(RuntimeLife):
         """
         words = words_of(argv, "a command")
         self._require_open()
-        around = self._surroundings(context, provider, on_output, working_directory, expected)
+        around = self._surroundings(context, provider, on_output, working_directory, expected, seed=seed)
         return run_command(self._parts, words, around, stdin=stdin)
+
+    def call_function(
+        self,
+        module: str,
+        function: str,
+        arguments: Sequence[int | float | str] = (),
+        *,
+        context: RuntimeContext,
+        provider: str = "wasm",
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
+        seed: int | None = None,
+    ) -> ExecutionResult:
+        """Call a function that a WebAssembly module exports.
+
+        Args:
+            module: Path of the module, which the context must let be read.
+            function: Name of the export; its parameters and results are numbers.
+            arguments: One for each parameter, or the text of one.
+            context: Needs the capability `cloister.exec`.
+            provider: Name of the isolation provider; `wasm` is the one that has functions.
+            on_output: Sees output as it comes.
+            working_directory: As in `execute`.
+            expected: As in `run`.
+            seed: As in `execute`.
+
+        Returns:
+            The result as `value`, a list when there is not exactly one; output, and measured usage.
+
+        Raises:
+            InputError: The module or the arguments cannot be used; `details` and hint say why.
+            ProviderUnavailable: `provider.wasm-only`: the provider calls no functions.
+            DeniedError, LimitExceeded, GuestError, ProviderError, AuditError: As `run`.
+        """
+        self._require_open()
+        around = self._surroundings(context, provider, on_output, working_directory, expected, seed=seed)
+        named = WasmFunction(module=module, function=function, arguments=tuple(arguments))
+        return run_function(self._parts, named, around)
 
     def execute_script(
         self,
@@ -267,6 +309,8 @@ class Runtime(RuntimeLife):
         on_output: OutputObserver | None,
         working_directory: str | None,
         expected: Mapping[str, str] | None,
+        *,
+        seed: int | None = None,
     ) -> Surroundings:
         return Surroundings(
             context=context,
@@ -274,6 +318,7 @@ class Runtime(RuntimeLife):
             on_output=on_output,
             working_directory=working_directory,
             expected=Expectations.parse(expected or {}),
+            seed=seed,
         )
 
     def session(

@@ -29,6 +29,7 @@ from cloister.isolation.provider import (
     Mount,
     OutputObserver,
     ScriptSource,
+    WasmFunction,
     WireValue,
 )
 from cloister.lang.transport import encode, from_python
@@ -55,6 +56,7 @@ class Surroundings:
         on_output: Sees output as it comes.
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
         expected: What the provider must have measured.
+        seed: For clocks and randomness that are the same each time; None for the real ones.
     """
 
     context: RuntimeContext
@@ -62,6 +64,7 @@ class Surroundings:
     on_output: OutputObserver | None
     working_directory: str | None
     expected: Expectations
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class _Act:
         own_file: A file that was made for it alone, which it sees without a grant; None for none.
     """
 
-    workload: ExternalProgram | ScriptSource
+    workload: ExternalProgram | ScriptSource | WasmFunction
     words: tuple[WireValue, ...]
     facts: Mapping[str, Plain] = field(default_factory=dict)
     own_file: str | None = None
@@ -119,6 +122,12 @@ def run_binary(parts: RunParts, binary: Binary, around: Surroundings) -> Executi
             own_file=path,
         )
         return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_function(parts: RunParts, function: WasmFunction, around: Surroundings) -> ExecutionResult:
+    """Call a function of a WebAssembly module; see `Runtime.call_function` for arguments and errors."""
+    words = (function.module, function.function, *map(str, function.arguments))
+    return _run(parts, parts.new_run_id(), _Act(workload=function, words=words), around)
 
 
 def run_script(
@@ -201,10 +210,11 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
             ),
             environment=dict(context.environment),
             working_directory=around.working_directory,
+            seed=around.seed,
         )
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
-    outcome = {"exit_status": result.exit_status}
+    outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result

@@ -72,7 +72,8 @@ class Engine:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides whether compiled code fits: version and settings."""
-        facts = f"{binding().version}\n{sorted(asdict(self.settings).items())}\n{sorted(_FEATURES.items())}"
+        settings = {**asdict(self.settings), "is_parallel": None}  # how fast it is made is not in the code
+        facts = f"{binding().version}\n{sorted(settings.items())}\n{sorted(_FEATURES.items())}"
         return hashlib.sha256(facts.encode("utf-8")).hexdigest()
 
     def compile(self, wasm: bytes) -> Module:
@@ -84,6 +85,8 @@ class Engine:
         Raises:
             InputError: `input.wasm`: it is not valid, or uses what is switched off.
         """
+        if wasm[:4] != b"\0asm":  # the package would take it for text, and read that
+            raise not_a_module("it does not begin as WebAssembly does")
         try:
             return Module(binding().api.Module(self.raw, wasm))
         except binding().api.WasmtimeError as error:
@@ -145,6 +148,7 @@ _FEATURES: Final = {
     "wasm_relaxed_simd": False,
     "wasm_custom_page_sizes": False,
     "wasm_stack_switching": False,
+    "wasm_compact_imports": False,
 }
 """Names are those of `wasmtime.Config` and of `wasmtime_config_*_set`."""
 
@@ -165,9 +169,11 @@ def _config(settings: EngineSettings) -> Any:
 
 def not_a_module(reason: str) -> InputError:
     """Return the error for bytes that are not WebAssembly we run."""
+    said = quoted(" ".join(reason.split()), 300)
     return InputError(
-        f"the WebAssembly is not valid here: {quoted(' '.join(reason.split()), 300)}",
+        f"the WebAssembly is not valid here: {said}",
         code="input.wasm",
+        details={"reason": said},
         hint="check it with another validator; threads, 64-bit and several memories, and garbage collection are "
         "switched off",
     )

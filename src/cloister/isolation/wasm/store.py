@@ -265,6 +265,10 @@ class GuestMemory:
             )
         return int(self._address(self._context, ctypes.byref(self._memory)) or 0) + address
 
+    def require(self, address: int, count: int) -> None:
+        """Go on only when a place is inside the memory. Raises as `read`."""
+        self._place(address, count)
+
     def read(self, address: int, count: int) -> bytes:
         """Return bytes.
 
