@@ -60,6 +60,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
+        self._types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"
@@ -104,6 +105,20 @@ class Engine:
             raise ProviderError(
                 f"compiled code does not fit this wasmtime: {quoted(str(error), 300)}", code="provider.wasm-code"
             ) from error
+
+    def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
+        """Return wasmtime's object for a type, which is for this engine alone: with another it ends the process.
+
+        Args:
+            parameters: Types, of `i32`, `i64`, `f32`, `f64`.
+            results: Likewise.
+        """
+        known = self._types.get((parameters, results))  # making one takes longer than making a function
+        if known is None:
+            api = binding().api
+            known = api.FuncType(*[[getattr(api.ValType, each)() for each in side] for side in (parameters, results)])
+            self._types[parameters, results] = known
+        return known
 
     @contextmanager
     def ticking(self) -> Iterator[None]:

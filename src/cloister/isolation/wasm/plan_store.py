@@ -7,7 +7,6 @@ imports is compared with what there is, and nothing it does can reach beyond its
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,6 +50,7 @@ class PlanStore(Store):
 
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         super().__init__(engine, limits, deadline)
+        self._engine = engine
         self._ffi.wasmtime_store_limiter(self._raw.ptr(), limits.memory_bytes, TABLE_ELEMENTS_MAX, 2, 1, 1)
         self._runtime: Any = None
 
@@ -96,7 +96,7 @@ class PlanStore(Store):
 
     def _function(self, function: HostFunction) -> Any:
         ffi, made = self._ffi, self._ffi.wasmtime_func_t()
-        kind = _function_type(function.parameters, function.results)
+        kind = self._engine.function_type(function.parameters, function.results)
         ffi.wasmtime_func_new_unchecked(
             self._context, kind.ptr(), _callbacks().call, self._keep(_Called(self, function)), _callbacks().nothing,
             ctypes.byref(made),
@@ -150,13 +150,6 @@ class PlanStore(Store):
         if error:
             self._raise_failure(error, trap)
         return calls_of(binding().api.Trap._from_ptr(trap))  # noqa: SLF001 - it takes ownership
-
-
-@functools.cache
-def _function_type(parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
-    """Return wasmtime's object for a type; making one takes longer than making a function."""
-    api = binding().api
-    return api.FuncType(*[[getattr(api.ValType, each)() for each in side] for side in (parameters, results)])
 
 
 def calls_of(trap: Any) -> tuple[OpenCall, ...]:
