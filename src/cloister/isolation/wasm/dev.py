@@ -20,4 +20,4 @@ def load(program):
 def run(program, host, limits, inputs):
     e,r=engine()
     plan=load(program)
-    return PlanRun(e,r,plan,host=host,limits=limits,inputs=inputs,budget=RunBudget(limits,None),deadline=Deadline(limits,CLOCK)).execute()
+    return PlanRun(e,r,plan,host=host,limits=limits,inputs=inputs,deadline=Deadline(limits,CLOCK)).execute()

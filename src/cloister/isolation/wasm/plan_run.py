@@ -12,14 +12,15 @@ from ctypes import ArgumentError
 from typing import Any, Final, NamedTuple
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
+from cloister.isolation.wasm.answer_budget import AnswerBudget
 from cloister.isolation.wasm.binding import binding
+from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import STACK_SPARE_BYTES, Engine, Module
 from cloister.isolation.wasm.plan_store import OpenCall, PlanStore, calls_of
 from cloister.isolation.wasm.store import GuestMemory, HostFunction
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
 from cloister.lang.passage import CATCHABLE, Passage
-from cloister.lang.python_engine.budget import RunBudget
 from cloister.lang.python_engine.deep import BYTES_PER_FRAME, DeepThread
 from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import install, uninstall
@@ -32,6 +33,8 @@ from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.limits import ResourceLimits
 
+PAGES_MAX: Final = 65_536
+"""Pages of 64 KiB that a memory with addresses of 32 bits can have."""
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
 SEED_BYTES: Final = 8
@@ -86,8 +89,7 @@ class PlanRun:
         host: The world.
         limits: Bounds.
         inputs: Values of its inputs, by name.
-        budget: What builtins of the host may spend, and when time is over.
-        deadline: When it is over, for code.
+        deadline: When it is over.
     """
 
     def __init__(
@@ -99,17 +101,16 @@ class PlanRun:
         host: Host,
         limits: ResourceLimits,
         inputs: Mapping[str, Value],
-        budget: RunBudget,
-        deadline: Any,
+        deadline: Deadline,
     ) -> None:
         self._engine = engine
         self._runtime = runtime
         self._plan = plan
         self._limits = limits
-        self._budget = budget
+        self._budget = AnswerBudget(limits, deadline)
         self._deadline = deadline
         self._thread: DeepThread[PlanOutcome] | None = None
-        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller)
+        self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller)
         self._answers = Answers(plan.compiled, self._passage)
         self._crossing = Crossing(
             caller=self._call_guest,
@@ -270,15 +271,17 @@ def first_cells(limits: ResourceLimits, seed: bytes) -> bytes:
         limits: Bounds.
         seed: `SEED_BYTES` that nobody can guess, from which the hashes of its texts are made.
     """
-    cells = bytearray(layout.SEED)
+    cells = bytearray(layout.PAGES_MAX + _INT32)
     for cell, value in (
         (layout.SP, layout.STACK_START),
         (layout.SP_MAX, layout.STATIC_START),
         (layout.DEPTH, min(limits.depth_count, _INT32_MAX)),
         (layout.VALUE_BYTES, min(limits.value_bytes, _INT32_MAX)),
+        (layout.PAGES_MAX, min(limits.memory_bytes // layout.PAGE, PAGES_MAX)),
     ):
         cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
-    return bytes(cells) + seed
+    cells[layout.SEED : layout.SEED + SEED_BYTES] = seed
+    return bytes(cells)
 
 
 def _translated(error: Exception, limits: ResourceLimits) -> CloisterError:

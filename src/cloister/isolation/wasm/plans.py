@@ -23,7 +23,6 @@ from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
 from cloister.isolation.wire import frame_bytes
 from cloister.lang.host import Host
 from cloister.lang.program import Program
-from cloister.lang.python_engine.budget import RunBudget
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
@@ -107,7 +106,6 @@ class Plans:
             host=host,
             limits=limits,
             inputs=inputs,
-            budget=RunBudget(limits, None),
             deadline=deadline,
         ).execute()
 

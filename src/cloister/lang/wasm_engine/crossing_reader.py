@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, Protocol
 
 from cloister.errors import WireError
 from cloister.lang.lexer import is_keyword_name
-from cloister.lang.stdlib.builtin import is_key
 from cloister.lang.stdlib.budget import elements_error
+from cloister.lang.stdlib.builtin import is_key
 from cloister.lang.values import Keyword, List, Symbol, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.guest_values import Caller, GuestFunction

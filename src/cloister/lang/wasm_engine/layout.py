@@ -3,12 +3,12 @@
 Owns the numbers that the compiler, the runtime support (`runtime`) and the host (`crossing`) agree on. A **word** is an
 `i64` that stands for any value:
 
-* odd: an integer of 63 bits, shifted left by one. Those that need all 64 are `BIGINT` objects; no integer has two forms;
+* odd: an integer of 63 bits, shifted left by one; one that needs all 64 is a `BIGINT` object. None has two forms;
 * low three bits 0: the address of an object, which is a multiple of 8; the upper half is 0;
 * low two bits `10`: one of the constants below. `(word & ~4) == NIL` is the test for what is false.
 
-An **object** begins with 8 bytes: the kind in the lowest byte, the mark of the collector and flags above it, and at +4 a
-number, mostly how many elements there are. What follows is listed with each kind. Objects between `STATIC_START` and
+An **object** begins with 8 bytes: the kind in the lowest byte, the mark of the collector and flags above it, and at +4
+a number, mostly how many elements there are. What follows is listed with each kind. Objects between `STATIC_START` and
 what cell `HEAP` holds belong to the plan: they are never freed, and never changed except for cached hashes; so a
 static store has no room left, and growing it copies.
 
@@ -31,7 +31,7 @@ TRUE: Final = 10
 UNSET: Final = 14
 """What a variable holds that was not assigned; no program sees it."""
 RAISED: Final = 18
-"""What a function of the runtime gives that asked the host, when the host has raised; the error is in cell `ERROR_WORD`."""
+"""What a function of the runtime gives that asked the host, when that has raised; the error is in cell `ERROR_WORD`."""
 GONE: Final = 22
 """The value of an entry that a version of a map does not have any more; no program sees it."""
 
@@ -67,7 +67,7 @@ WIDE_MAP: Final = 11
 """+4 count, +8 i32 how many entries of the store this version sees, +12 i32 the `STORE`."""
 STORE: Final = 12
 """+4 room for entries, +8 i32 how many there are, +12 i32 the index, +16 i32 the `ENTRIES`. The index is a `RAW` of
-i32: a table in which the number of the last entry of a key, plus 1, is at or behind the place its hash says; 0 is free."""
+i32, a table: at or behind the place its hash says is the number of the last entry of a key, plus 1; 0 is free."""
 ENTRIES: Final = 13
 """+4 room; +16 entries of `ENTRY_BYTES`: key, value, i32 hash, i32 the entry before it of the same key or -1, i32 the
 entry whose place in the order it has."""

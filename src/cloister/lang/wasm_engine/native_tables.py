@@ -38,8 +38,11 @@ _TABLES: Final = (
 _BOXES: Final = {"c": "boolean", "i": "box_integer", "f": "box_float"}
 """What makes a word of what a native gives."""
 
-MADE_FUNCTIONS: Final = ("code_partial", "code_complement", "code_constantly", "code_comp", "code_juxt")
-"""The code of functions that builtins make, in the order of the numbers in `runtime.made_functions`."""
+MADE_FUNCTIONS: Final = (
+    "code_partial", "code_complement", "code_constantly", "code_comp", "code_juxt", "code_fnil", "code_every",
+    "code_some",
+)  # fmt: skip
+"""The code of functions that builtins make, in the order of the numbers in `made_functions`, `asking_functions`."""
 
 
 def joined(tables: tuple[Mapping[tuple[str, int], Native], ...]) -> dict[tuple[str, int], Native]:

@@ -54,3 +54,18 @@ def in_loop(end: i32) -> i32:
             break
         total += index * index
     return total
+
+
+def turned(right: i32, left: i32) -> i32:
+    """Subtract the other way round; its parameters are those of `minus` in other places."""
+    return minus(left, right) * 10
+
+
+def nested(left: i32, right: i32) -> i32:
+    """Use functions within their own arguments."""
+    return turned(minus(left, turned(left, right)), minus(right, left)) + minus(right, left)
+
+
+def by_turns(left: i32, right: i32) -> i32:
+    """Use a function in both ways of a choice."""
+    return minus(left, right) if minus(left, right) > 0 else minus(right, left)

@@ -12,7 +12,7 @@ from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Keyword, List, Map, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.layout import BUILTIN_NAMES, NATIVE_CODE, NATIVE_COUNTS
-from cloister.lang.wasm_engine.native_tables import NATIVES, joined
+from cloister.lang.wasm_engine.native_tables import MADE_FUNCTIONS, NATIVES, joined
 from cloister.lang.wasm_engine.runtime.native import Native
 
 GUEST = CallingGuest()
@@ -83,9 +83,9 @@ def test_frequent_builtins_that_are_values_are_called_without_the_host() -> None
 
 
 def test_functions_the_host_holds_are_called_there() -> None:
-    patched = BUILTINS["fnil"](BUILTINS["inc"], 5)
-    assert _called(patched, None) == 6
-    assert (layout.ASK_CALL, (patched, None)) in GUEST.operations
+    joined_ = BUILTINS["comp"](*[BUILTINS["inc"]] * 5)
+    assert _called(joined_, 1) == 6
+    assert (layout.ASK_CALL, (joined_, 1)) in GUEST.operations
 
 
 def test_what_is_no_function_is_refused() -> None:
@@ -110,7 +110,7 @@ def test_callbacks_all_begin_at_the_depth_of_the_call() -> None:
 
 def test_every_builtin_has_its_places_in_the_table() -> None:
     table = GUEST.exports["table"]
-    for index in range(NATIVE_CODE, layout.MADE_CODE + 5):
+    for index in range(NATIVE_CODE, layout.MADE_CODE + len(MADE_FUNCTIONS)):
         assert table.get(GUEST.store, index) is not None
     assert len(BUILTIN_NAMES) * NATIVE_COUNTS == layout.MADE_CODE - NATIVE_CODE
 
@@ -118,3 +118,10 @@ def test_every_builtin_has_its_places_in_the_table() -> None:
 def test_two_natives_of_one_builtin_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="two natives"):
         joined(({("f", 1): Native("a", "w", "w")}, {("f", 1): Native("b", "w", "w")}))
+
+
+def test_natives_of_what_calls_functions_are_marked() -> None:
+    making = {"partial", "complement", "comp", "juxt", "fnil", "every-pred", "some-fn"}
+    for (name, count), native in NATIVES.items():
+        calls = BUILTINS[name].needs_call and name not in making and (name, count) not in {("sort", 1), ("some?", 1)}
+        assert native.calls_back == calls, (name, count)

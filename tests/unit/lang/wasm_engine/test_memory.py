@@ -12,7 +12,7 @@ from tests.unit.lang.wasm_engine.harness import HEAP, Guest, LimitReached
 from tests.unit.lang.wasm_engine.values import VALUES, spelled
 
 from cloister.errors import GuestError
-from cloister.lang.values import ErrorValue, Keyword
+from cloister.lang.values import ErrorValue, Keyword, Map
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.runtime import memory
 
@@ -222,10 +222,81 @@ def test_a_collection_is_due_after_as_much_as_is_alive() -> None:
     assert guest.get_i32(memory.COLLECT_AT) == 8 * MIB
 
 
-def test_collecting_becomes_more_frequent_when_memory_runs_short() -> None:
+@pytest.mark.parametrize(("pages_left", "due"), [(500, 12 * MIB), (100, 3 * MIB), (0, MIB), (-5, MIB)])
+def test_collecting_becomes_more_frequent_when_memory_runs_short(pages_left: int, due: int) -> None:
     guest = Guest()
-    guest.set_i32(layout.PAGES_MAX, HEAP // layout.PAGE + 500)
-    word = guest.word(("x" * 24 * MIB,))
+    word = guest.word(("x" * 12 * MIB,))
     _root(guest, [word])
+    guest.set_i32(layout.PAGES_MAX, 4_000)
     guest.call("collect")
-    assert guest.get_i32(memory.COLLECT_AT) < 4 * MIB
+    used = guest.get_i32(memory.LIVE) // layout.PAGE + HEAP // layout.PAGE
+    guest.set_i32(layout.PAGES_MAX, used + pages_left)
+    guest.call("collect")
+    assert 0.9 * due <= guest.get_i32(memory.COLLECT_AT) <= 1.1 * due
+
+
+def test_a_loop_goes_on_when_more_than_half_of_the_memory_is_alive() -> None:
+    guest = Guest(memory_bytes=64 * MIB)
+    guest.set_i32(layout.PAGES_MAX, 64 * MIB // layout.PAGE)
+    _root(guest, [guest.call("new_string", 36 * MIB, 1)])
+    for _ in range(4_000):
+        guest.call("new_string", 40_000, 1)
+        if guest.get_i32(layout.COLLECT):
+            guest.call("collect")
+    assert guest.get_i32(memory.LIVE) > 36 * MIB
+
+
+def _store_words(guest: Guest, address: int, words: list[int]) -> None:
+    guest.memory.write(guest.store, b"".join((word % 2**64).to_bytes(8, "little") for word in words), address)
+
+
+def _collect_and_fill(guest: Guest) -> None:
+    """Collect, and take all memory that became free with other contents."""
+    guest.call("collect")
+    for size in (16, 32, 48, 64, 80, 272, 528, 4_000, 40_000):
+        for _ in range(200_000 // size):
+            block = guest.call("allocate", size)
+            guest.memory.write(guest.store, b"\xa5" * size, block)
+
+
+def test_the_parts_of_ropes_closures_cells_and_errors_are_alive() -> None:
+    guest = Guest()
+    rope = guest.word("")
+    for part in ("é" * 100, "b" * 50, "字" * 70):
+        rope = guest.call("text_joined", rope, guest.word(part))
+    closure = guest.call("new_object", layout.CLOSURE, 2, 32)
+    _store_words(guest, closure + 16, [guest.word(("captured",)), guest.word(2**62)])
+    cell = guest.call("new_object", layout.CELL, 0, 16)
+    _store_words(guest, cell + 8, [guest.word(("in a cell",))])
+    error = guest.word(ErrorValue(GuestError("no", kind="TypeError"), ("data",)))
+    _root(guest, [rope, closure, cell, error])
+    for _ in range(2):
+        _collect_and_fill(guest)
+    captured = guest.memory.read(guest.store, closure + 16, closure + 32)
+    words = [int.from_bytes(captured[at : at + 8], "little") for at in (0, 8)]
+    assert [guest.value(word) for word in words] == [("captured",), 2**62]
+    held = int.from_bytes(guest.memory.read(guest.store, cell + 8, cell + 16), "little")
+    assert guest.value(held) == ("in a cell",)
+    assert (guest.value(error).error.message, guest.value(error).data) == ("no", ("data",))
+    assert guest.value(rope) == "é" * 100 + "b" * 50 + "字" * 70
+    _collect_and_fill(guest)
+    assert guest.value(rope) == "é" * 100 + "b" * 50 + "字" * 70
+
+
+def test_versions_keep_what_they_share_alive() -> None:
+    guest = Guest()
+    vector = guest.word(tuple(range(2_000)))
+    versions = [vector]
+    mapping = guest.word(Map({f"key{index}": index for index in range(100)}))
+    maps = [mapping]
+    for index in range(60):
+        versions.append(guest.call("vector_push", versions[-1], guest.word((index,))))
+        maps.append(guest.call("map_set", maps[-1], guest.word(Keyword(f"k{index % 40}")), guest.word((index,))))
+    _root(guest, [versions[10], versions[-1], maps[20], maps[-1]])
+    _collect_and_fill(guest)
+    early, late, few, many = [guest.value(word) for word in _roots(guest)]
+    assert early == (*range(2_000), *((index,) for index in range(10)))
+    assert late == (*range(2_000), *((index,) for index in range(60)))
+    start = {f"key{index}": index for index in range(100)}
+    assert few == start | {Keyword(f"k{index}"): (index,) for index in range(20)}
+    assert many == start | {Keyword(f"k{index % 40}"): (index,) for index in range(60)}

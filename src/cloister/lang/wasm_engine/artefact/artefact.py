@@ -82,10 +82,17 @@ def make_artefact(program: Program, *, is_stripped: bool = False) -> bytes:
         effects=declared(program.effects),
         texts=_texts(program, is_stripped=is_stripped or not program.has_text),
     )
-    return _assembled(compile_plan(program.core), manifest, encoded)
+    return assembled(compile_plan(program.core), manifest, encoded)
 
 
-def _assembled(compiled: CompiledPlan, manifest: Manifest, encoded: bytes) -> bytes:
+def assembled(compiled: CompiledPlan, manifest: Manifest, encoded: bytes) -> bytes:
+    """Return a compiled plan of its parts, which nobody looks at here.
+
+    Args:
+        compiled: The module.
+        manifest: What is declared.
+        encoded: The core, as `encode_core` gives it.
+    """
     out = Octets()
     out.number(FORMAT)
     out.block(manifest.encode())
@@ -145,7 +152,7 @@ def load_artefact(data: bytes) -> Artefact:
     check_declared(manifest, effects)
     is_ours = manifest.compiler_sha256 == compiler_sha256()
     check_imports(manifest, imports(module), is_ours=is_ours)
-    if is_ours and _assembled(_compiled(node), manifest, encoded) != data:
+    if is_ours and assembled(_compiled(node), manifest, encoded) != data:
         raise altered("its module is not what its core compiles to")
     program = _with_text(manifest, encoded, is_ours=is_ours) or _without_text(manifest, node, effects)
     return Artefact(program=program, manifest=manifest, map=decode_map(map_data), is_ours=is_ours)

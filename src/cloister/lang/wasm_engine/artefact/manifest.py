@@ -151,7 +151,7 @@ class _Facts:
 
     def take(self, name: str, *kinds: type) -> Any:
         """Return a member that is of one of some classes, exactly."""
-        if type(self._data) is not dict or type(self._data.get(name)) not in kinds:
+        if type(self._data) is not dict or name not in self._data or type(self._data[name]) not in kinds:
             raise damaged(f"it does not say {name} as it should")
         return self._data[name]
 

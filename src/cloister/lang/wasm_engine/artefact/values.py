@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cloister.lang.lexer import is_keyword_name, is_symbol_name
 from cloister.lang.types import expression
 from cloister.lang.types.expression import PRIMITIVES, Entry, Exactly, Kind, Predicate
 from cloister.lang.values import Keyword, List, Map, Symbol, Value, settled
@@ -69,6 +70,20 @@ def _map(parts: Sequence[Value], count: int) -> Map:
     return made
 
 
+def _read_keyword(reader: TreeReader) -> Keyword:
+    name = reader.text()
+    if not is_keyword_name(name):
+        raise damaged("a keyword has a name that no keyword has")
+    return Keyword(name)
+
+
+def _read_symbol(reader: TreeReader) -> Symbol:
+    name = reader.text()
+    if not is_symbol_name(name):
+        raise damaged("a name is one that no name is")
+    return Symbol(name)
+
+
 KEYS: Final = frozenset({Keyword, str, int, Symbol})
 """Classes of keys; names only in code."""
 
@@ -80,8 +95,8 @@ VALUES: Final = Tree(
         int: _atom(2, lambda out, value: out.integer(value), lambda reader: reader.integer()),
         float: _atom(3, lambda out, value: out.double(value), lambda reader: reader.double()),
         str: _atom(4, lambda out, value: out.text(value), lambda reader: reader.text()),
-        Keyword: _atom(5, lambda out, value: out.text(value.name), lambda reader: Keyword(reader.text())),
-        Symbol: _atom(6, lambda out, value: out.text(value.name), lambda reader: Symbol(reader.text())),
+        Keyword: _atom(5, lambda out, value: out.text(value.name), _read_keyword),
+        Symbol: _atom(6, lambda out, value: out.text(value.name), _read_symbol),
         tuple: _sequence(7, tuple),
         List: _sequence(8, List),
         Map: Shape(9, lambda out, value: out.number(len(value)), _map_parts, _read_map),

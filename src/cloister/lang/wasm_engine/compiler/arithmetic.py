@@ -83,16 +83,39 @@ def _integers(g: Generator, name: str, nodes: Sequence[core.Node], original: str
     return None
 
 
+def is_checked(name: str) -> bool:
+    """Say whether a builtin is a sum, a difference or a product."""
+    return name in _CHECKED
+
+
 def _checked(g: Generator, name: str, nodes: Sequence[core.Node], original: str, count: int) -> None:
-    w = g.w
-    left, right, result = w.local(I64), w.local(I64), w.local(I64)
+    left, right = g.w.local(I64), g.w.local(I64)
     g.operands(nodes, [Rep.INTEGER] * 2)
-    w.set(right)
-    w.set(left)
+    g.w.set(right)
+    g.w.set(left)
+    known = nodes[1].value if isinstance(nodes[1], core.Const) else None
+    checked_operation(g, name, left, right, known=known, asked=(original, count))
+
+
+def checked_operation(
+    g: Generator, name: str, left: int, right: int, *, known: int | None = None, asked: tuple[str, int] | None = None
+) -> None:
+    """Push the sum, difference or product of two locals; when it leaves 64 bits, the host is asked, and raises.
+
+    Args:
+        g: The generator.
+        name: `+`, `-` or `*`.
+        left: A local with an integer.
+        right: Another one.
+        known: The integer in `right`, when it is known.
+        asked: The builtin to ask in its place, and how many of the two are its arguments.
+    """
+    w, result = g.w, g.w.local(I64)
     if name == "*":
         _product_leaves(g, left, right, result)
     else:
-        _sum_leaves(g, name, nodes, (left, right, result))
+        _sum_leaves(g, name, known, (left, right, result))
+    original, count = asked or (name, 2)
     with w.block(op.IF, op.EMPTY):
         w.add(op.i32_const(BUILTIN_IDS[original]))
         for side in (left, right)[:count]:
@@ -103,16 +126,16 @@ def _checked(g: Generator, name: str, nodes: Sequence[core.Node], original: str,
     w.get(result)
 
 
-def _sum_leaves(g: Generator, name: str, nodes: Sequence[core.Node], locals_: tuple[int, int, int]) -> None:
+def _sum_leaves(g: Generator, name: str, known: int | None, locals_: tuple[int, int, int]) -> None:
     """Write a sum or difference, and whether it left 64 bits."""
     w, (left, right, result) = g.w, locals_
     w.get(left)
     w.get(right)
     w.add(_CHECKED[name])
     w.tee(result)
-    if isinstance(nodes[1], core.Const):  # it leaves on one side only
+    if known is not None:  # it leaves on one side only
         w.get(left)
-        w.add(op.I64_LT_S if (nodes[1].value >= 0) == (name == "+") else op.I64_GT_S)
+        w.add(op.I64_LT_S if (known >= 0) == (name == "+") else op.I64_GT_S)
         return
     w.get(left)
     w.add(op.I64_XOR)

@@ -12,7 +12,7 @@ from cloister.lang.values import Keyword
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
-from cloister.lang.wasm_engine.compiler.arithmetic import write_arithmetic
+from cloister.lang.wasm_engine.compiler.arithmetic import checked_operation, is_checked, write_arithmetic
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.functions import direct_parameters, direct_symbol, result_rep
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
@@ -21,6 +21,7 @@ from cloister.lang.wasm_engine.compiler.variables import push_variable, require_
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
 from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
 from cloister.lang.wasm_engine.native_tables import NATIVES
+from cloister.lang.wasm_engine.runtime.natives_numbers import FOLDED
 
 FALLBACK_MAX: Final = 4
 """Most arguments that are handed to a builtin of the host one by one."""
@@ -57,9 +58,36 @@ def _call_builtin(g: Generator, name: str, arguments: Sequence[core.Node], want:
                 leave_depth(g)
             g.runtime(native.function, allocates=native.result in "wf", collects=native.calls_back)
             return REPS[native.result]
+        if name in FOLDED and len(arguments) > 2:
+            return _fold(g, name, arguments)
+        if name == "str":
+            g.push_address(g.array(arguments))
+            g.w.add(op.i32_const(len(arguments)))
+            g.runtime("str_words")
+            return Rep.WORD
         if BUILTINS[name].needs_call:
             return _call_back(g, name, arguments)
     return ask(g, BUILTIN_IDS[name], arguments)
+
+
+def _fold(g: Generator, name: str, arguments: Sequence[core.Node]) -> Rep:
+    """Write a call that is the same as calls with two arguments, from left to right; all are evaluated before."""
+    reps = [g.natural(each) for each in arguments]
+    kind = Rep.INTEGER if set(reps) == {Rep.INTEGER} and is_checked(name) else Rep.WORD
+    g.operands(arguments, [kind] * len(arguments))
+    held = [g.w.local(I64) for _ in arguments]
+    for local in reversed(held):
+        g.w.set(local)
+    g.w.get(held[0])
+    for local in held[1:]:
+        if kind is Rep.INTEGER:
+            before = g.w.local(I64)
+            g.w.set(before)
+            checked_operation(g, name, before, local)
+        else:
+            g.w.get(local)
+            g.runtime(NATIVES[name, 2].function)
+    return kind
 
 
 def _call_back(g: Generator, name: str, arguments: Sequence[core.Node]) -> Rep:

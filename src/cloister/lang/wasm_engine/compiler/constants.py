@@ -36,8 +36,20 @@ SMALL_MAX: Final = 2**62 - 1
 SMALL_MIN: Final = -(2**62)
 
 
-class TooLarge(Exception):
-    """A constant that has no static form."""
+def is_large(value: Value) -> bool:
+    """Say whether a constant has no static form, because it is a collection of many elements or holds one."""
+    pending = [value]
+    while pending:
+        part = settled(pending.pop())
+        if isinstance(part, tuple):
+            if len(part) > NODE_MAX:
+                return True
+            pending.extend(part)
+        elif isinstance(part, Map):
+            if len(part) > SMALL_MAP_MAX:
+                return True
+            pending.extend(part.values())
+    return False
 
 
 class Constants:
@@ -58,11 +70,7 @@ class Constants:
         return bytes(self._data)
 
     def word(self, value: Value) -> int:
-        """Return the word of a constant.
-
-        Raises:
-            TooLarge: It has no static form: a map or vector of many elements; it must be built.
-        """
+        """Return the word of a constant that is not large."""
         value = settled(value)
         if value is None or value is True or value is False:
             return {None: NIL, True: TRUE, False: FALSE}[value]
@@ -103,16 +111,12 @@ class Constants:
         return self._shared((STRING, value), STRING, len(value), struct.pack("<ii", 0, width) + data)
 
     def _sequence(self, items: tuple[Value, ...]) -> int:
-        if len(items) > NODE_MAX:
-            raise TooLarge
         kind = LIST if isinstance(items, List) else VECTOR
         words = [self.word(item) for item in items]
         tail = self._add(NODE, len(words), struct.pack(f"<ii{len(words)}q", len(words), 0, *words)) if words else 0
         return self._add(kind, len(words), struct.pack("<iiiii", 0, 0, 0, tail, 0) + bytes(4))
 
     def _map(self, entries: Map) -> int:
-        if len(entries) > SMALL_MAP_MAX:
-            raise TooLarge
         words = [self.word(part) for entry in entries.items() for part in entry]
         return self._add(MAP, len(entries), bytes(8) + struct.pack(f"<{len(words)}q", *words))
 

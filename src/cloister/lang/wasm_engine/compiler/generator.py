@@ -23,7 +23,7 @@ from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import Module
 from cloister.lang.wasm_engine.binary.opcodes import I32
 from cloister.lang.wasm_engine.compiler.captures import Captures
-from cloister.lang.wasm_engine.compiler.constants import Constants
+from cloister.lang.wasm_engine.compiler.constants import Constants, is_large
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import NIL, STATIC_START
@@ -122,19 +122,25 @@ class Generator:
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
+        self.large: dict[int, int] = {}
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give each static variable an address; those that are words first, for the collector."""
+        """Give an address to each static variable and to each constant that is made once; words first, for the collector."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
+        large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]
+        self.roots_count = len(words) + len(large)
         for number, variable in enumerate((*words, *others)):
-            self.statics[variable] = STATIC_START + number * WORD_BYTES
-        self.roots_count = len(words)
-        start = STATIC_START + len(self.statics) * WORD_BYTES
-        self.constants = Constants((start + 15) & -16)
+            place = number if number < len(words) else number + len(large)
+            self.statics[variable] = STATIC_START + place * WORD_BYTES
+        for number, node in enumerate(large, len(words)):
+            self.large[id(node)] = STATIC_START + number * WORD_BYTES
+        start = STATIC_START + (self.roots_count + len(others)) * WORD_BYTES
+        self.constants_start = (start + 15) & -16
+        self.constants = Constants(self.constants_start)
 
     # Nodes
 

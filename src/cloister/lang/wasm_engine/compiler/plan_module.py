@@ -149,7 +149,7 @@ class _Assembly:
         """Add what the host calls: it lays out the static data and the functions that are values, then runs."""
         g, module = self._g, self._module
         data = g.constants.data
-        end = (STATIC_START + _statics_bytes(g) + len(data) + PAGE - 1) & -PAGE
+        end = (g.constants_start + len(data) + PAGE - 1) & -PAGE
         module.data = data
         module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
@@ -157,7 +157,7 @@ class _Assembly:
         body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
         body += op.call(self._indexes[Symbol(RUNTIME, "begin_plan")])
         if data:
-            body += op.i32_const(STATIC_START + _statics_bytes(g)) + op.i32_const(0) + op.i32_const(len(data))
+            body += op.i32_const(g.constants_start) + op.i32_const(0) + op.i32_const(len(data))
             body += op.MEMORY_INIT + unsigned(0) + b"\x00"
         if module.table_elements:
             count = len(module.table_elements)
@@ -165,10 +165,6 @@ class _Assembly:
             body += op.i32_const(CODE_START) + op.i32_const(0) + op.i32_const(count) + op.TABLE_INIT + b"\x00\x00"
         body += op.call(self._indexes[_ENTRY_SYMBOL])
         module.export(ENTRY, "function", index)
-
-
-def _statics_bytes(g: Generator) -> int:
-    return (len(g.statics) * 8 + 15) & -16
 
 
 def _quiet(written: list[WrittenFunction]) -> set[Symbol]:

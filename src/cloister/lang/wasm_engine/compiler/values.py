@@ -10,7 +10,6 @@ from cloister.lang.types.expression import Kind, Optional, Primitive, Type
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.opcodes import I64
 from cloister.lang.wasm_engine.compiler.calls import ask, push_sequence
-from cloister.lang.wasm_engine.compiler.constants import TooLarge
 from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.writer import Rep
 from cloister.lang.wasm_engine.layout import (
@@ -68,12 +67,26 @@ def _const(g: Generator, node: core.Const, want: Rep | None, tail: bool) -> Rep 
     if type(value) is bool and want is Rep.CONDITION:
         g.w.add(op.i32_const(value))
         return Rep.CONDITION
-    try:
+    if id(node) in g.large:
+        _large_constant(g, node)
+    else:
         g.constant(value)
-    except TooLarge:
-        number = g.object_number(value)
-        return ask(g, ASK_CONSTANT, [core.Const(number, node.start, node.end)])
     return Rep.WORD
+
+
+def _large_constant(g: Generator, node: core.Const) -> None:
+    """Write a constant that the host gives, once in a run."""
+    address, value = g.large[id(node)], g.w.local(I64)
+    g.w.add(op.i32_const(0), op.load("load_i64", address))
+    g.w.tee(value)
+    g.w.add(op.I64_EQZ)
+    with g.w.block(op.IF, op.EMPTY):
+        ask(g, ASK_CONSTANT, [core.Const(g.object_number(node.value), node.start, node.end)])
+        g.w.set(value)
+        g.w.add(op.i32_const(0))
+        g.w.get(value)
+        g.w.add(op.store("store_i64", address))
+    g.w.get(value)
 
 
 def _input(g: Generator, node: core.Input, want: Rep | None, tail: bool) -> Rep | None:

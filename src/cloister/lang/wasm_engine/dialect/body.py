@@ -31,9 +31,9 @@ class DialectError(Exception):
 
 
 class Callee(NamedTuple):
-    """A function that can be called: its index and types, and what takes the place of a call when it is short."""
+    """A function that can be called: its number and types, and what takes the place of a call when it is short."""
 
-    index: int
+    number: int
     parameters: tuple[int, ...]
     results: tuple[int, ...]
     short: Short | None = None
@@ -325,7 +325,7 @@ class Body:
         if callee.short is not None and name not in self._inside:
             return self._put_in_place(node, name, callee, callee.short, arguments)
         self._arguments(node, arguments, callee.parameters)
-        self._code += op.call(callee.index)
+        self._code += op.call(callee.number)
         return callee.results[0] if callee.results else None
 
     def _put_in_place(self, node: ast.expr, name: str, callee: Callee, short: Short, arguments: list[ast.expr]) -> int:
@@ -395,6 +395,6 @@ class Body:
             case ast.Constant(value=int() as value) if value >= 0:
                 return value
             case ast.Name(id=name) if name not in self._variables:
-                value = self._constants.get(name)
-                return value if type(value) is int and value >= 0 else None
+                number = self._constants.get(name)
+                return int(number) if number is not None and type(number) is not float and number >= 0 else None
         return None

@@ -30,15 +30,15 @@ class Short(NamedTuple):
     constants: Mapping[str, float]
 
 
-def short_form(definition: ast.FunctionDef, constants: Mapping[str, float]) -> Short | None:
-    """Return what a function returns when it is short; None when it is not."""
+def short_form(definition: ast.FunctionDef, constants: Mapping[str, float], parts_max: int) -> Short | None:
+    """Return what a function returns when that is all it does and has few parts; None otherwise."""
     body = [each for each in definition.body if not _is_text(each)]
     if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
         return None
     value = body[0].value
     parts = [each for each in ast.walk(value) if isinstance(each, ast.expr)]
     calls_itself = any(isinstance(each, ast.Name) and each.id == definition.name for each in parts)
-    if len(parts) > PARTS_MAX or calls_itself:
+    if len(parts) > parts_max or calls_itself:
         return None
     return Short(tuple(each.arg for each in definition.args.args), value, constants)
 

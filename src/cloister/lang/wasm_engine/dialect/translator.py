@@ -15,7 +15,7 @@ from typing import Final
 from cloister.lang.wasm_engine.binary.module import Module, Signature
 from cloister.lang.wasm_engine.binary.opcodes import F64, I32, I64
 from cloister.lang.wasm_engine.dialect.body import Body, Callee, DialectError
-from cloister.lang.wasm_engine.dialect.inlining import short_form
+from cloister.lang.wasm_engine.dialect.inlining import PARTS_MAX, short_form
 from cloister.lang.wasm_engine.dialect.instructions import INVOKED_MAX
 
 HOST: Final = "host"
@@ -24,7 +24,9 @@ HOST: Final = "host"
 _TYPES: Final = {"i32": I32, "i64": I64, "f64": F64}
 
 
-def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str], *, pages_min: int) -> Module:
+def translate(
+    name: str, sources: Sequence[ModuleType], exported: Sequence[str], *, pages_min: int, parts_max: int = PARTS_MAX
+) -> Module:
     """Translate modules of the dialect into one module that owns a memory, a table and the tag of errors.
 
     Args:
@@ -32,6 +34,7 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
         sources: The modules; every function name is unique among them.
         exported: Functions that others may call.
         pages_min: Pages of 64 KiB the memory begins with.
+        parts_max: How large the expressions are that take the place of calls; see `inlining`.
 
     Raises:
         DialectError: A source is not in the dialect.
@@ -54,7 +57,7 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
             if definition.name in callees:
                 raise DialectError(f"{source.__name__}:{definition.lineno}: {definition.name} is there already")
             index, function = module.add_function(definition.name, parameters, results)
-            short = short_form(definition, _constants(source)) if results else None
+            short = short_form(definition, _constants(source), parts_max) if results else None
             callees[definition.name] = Callee(index, parameters, results, short)
             bodies.append((source, definition, function))
     invokes = {f"invoke{count}": module.type_index((I64,) * (count + 1), (I64,)) for count in range(INVOKED_MAX + 1)}
@@ -65,7 +68,7 @@ def translate(name: str, sources: Sequence[ModuleType], exported: Sequence[str],
     module.memory, module.table = (pages_min, None), (1, None)
     module.tag = module.type_index((I64,), ())
     for each in exported:
-        module.export(each, "function", callees[each].index)
+        module.export(each, "function", callees[each].number)
     module.export("memory", "memory", 0)
     module.export("table", "table", 0)
     module.export("error", "tag", 0)

@@ -6,8 +6,8 @@ A module in the dialect is a Python module that is translated and never run. Wha
 * functions whose parameters and result are annotated `i32`, `i64` or `f64` (no result: `None`);
 * in them assignments to names, `+=` and its kin, `if`, `while`, `break`, `continue`, `return`, calls, `pass`;
 * expressions of one type on both sides: arithmetic that wraps, `//` and `%` as the machine divides (towards zero), `>>`
-  that keeps the sign, comparisons of signed numbers, `and`, `or`, `not` of conditions (`i32`, 0 is false), `a if c else b`.
-  A number that stands alone takes the type it is needed in, `i32` when nothing says otherwise;
+  that keeps the sign, comparisons of signed numbers, `and`, `or`, `not` of conditions (`i32`, 0 is false), and
+  `a if c else b`. A number that stands alone takes the type it is needed in, `i32` when nothing says otherwise;
 * calls of functions of the dialect, of what `imported` declares, and of the words below. Functions that only return a
   short expression cost no call.
 

@@ -1,7 +1,7 @@
 """Calls of values: functions of the program, builtins and keywords.
 
-Whoever calls several times puts the number of open calls back into cell `DEPTH` before each, and keeps alive what it
-still needs: every call may collect.
+Whoever calls several times puts what was in cell `DEPTH` back there before each call, and keeps alive what it still
+needs: every call may collect.
 """
 
 from __future__ import annotations

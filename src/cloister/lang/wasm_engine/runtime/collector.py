@@ -169,9 +169,20 @@ def allowance(live: i32) -> i32:
     """Return how much may be allocated until the next collection: as much as is alive, less when memory runs short."""
     most = COLLECT_MIN if lt_u(live, COLLECT_MIN) else live
     pages = load_i32(PAGES_MAX)
-    if pages != 0:
-        used = (load_i32(HEAP) >> 16 & 65535) + (live >> 16 & 65535)
-        room = (pages - used) << 15
-        if pages > used and lt_u(room, most):
-            most = room if gt_u(room, LATER) else LATER
-    return most
+    if pages == 0:
+        return most
+    # Half of what is left, because objects of one size cannot go where those of another were
+    room = (pages - (load_i32(PAGES_END) >> 16 & 65535) + free_count()) << 15
+    if room < LATER:
+        room = LATER
+    return room if lt_u(room, most) else most
+
+
+def free_count() -> i32:
+    """Return how many pages are free among those that were ever used."""
+    count = 0
+    run = load_i32(FREE_RUNS)
+    while run != 0:
+        count += load_i32(run + 4)
+        run = load_i32(run + 12)
+    return count

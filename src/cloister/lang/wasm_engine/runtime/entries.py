@@ -20,9 +20,9 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_ZIPMAP,
 )
 from cloister.lang.wasm_engine.runtime.keys import is_key
+from cloister.lang.wasm_engine.runtime.making import pairs_of
 from cloister.lang.wasm_engine.runtime.map_changes import empty_map, map_builder, map_set, map_with_all
 from cloister.lang.wasm_engine.runtime.maps import is_map, map_count, map_end, map_entry, map_find, map_get
-from cloister.lang.wasm_engine.runtime.sequences import pairs_of
 from cloister.lang.wasm_engine.runtime.values import fits, is_pair
 from cloister.lang.wasm_engine.runtime.vector_growth import append, append_all, vector_builder_for
 from cloister.lang.wasm_engine.runtime.vectors import copied_header, is_sequence, vector_at, vector_count

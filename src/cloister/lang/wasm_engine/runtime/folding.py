@@ -6,6 +6,7 @@ from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64
 from cloister.lang.wasm_engine.layout import DEPTH, NIL, TRUE, UNSET, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_truthy
 from cloister.lang.wasm_engine.runtime.calls import call1, call2, call3, can_call
+from cloister.lang.wasm_engine.runtime.elements import elements_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback2, fallback3
 from cloister.lang.wasm_engine.runtime.higher_order import begin
 from cloister.lang.wasm_engine.runtime.ids import (
@@ -32,6 +33,7 @@ def can_fold(function: i64, count: i32, items: i64) -> i32:
 
 def do_reduce2(function: i64, items: i64) -> i64:
     """Combine all elements from left to right."""
+    items = elements_of(items)
     if not can_fold(function, 2, items) or vector_count(items) == 0:
         return fallback2(B_REDUCE, function, items)
     return folded(function, vector_at(items, 0), items, 1)
@@ -39,6 +41,7 @@ def do_reduce2(function: i64, items: i64) -> i64:
 
 def do_reduce3(function: i64, start: i64, items: i64) -> i64:
     """Combine a value and all elements from left to right."""
+    items = elements_of(items)
     if not can_fold(function, 2, items):
         return fallback3(B_REDUCE, function, start, items)
     return folded(function, start, items, 0)
@@ -64,6 +67,7 @@ def folded(function: i64, result: i64, items: i64, index: i32) -> i64:
 
 def do_reductions2(function: i64, items: i64) -> i64:
     """Return all results on the way that `reduce` goes."""
+    items = elements_of(items)
     if not can_fold(function, 2, items) or not fits(vector_count(items) + 1):
         return fallback2(B_REDUCTIONS, function, items)
     if vector_count(items) == 0:
@@ -73,6 +77,7 @@ def do_reductions2(function: i64, items: i64) -> i64:
 
 def do_reductions3(function: i64, start: i64, items: i64) -> i64:
     """Return all results on the way that `reduce` goes, the first included."""
+    items = elements_of(items)
     if not can_fold(function, 2, items) or not fits(vector_count(items) + 1):
         return fallback3(B_REDUCTIONS, function, start, items)
     return all_folded(function, start, items, 0)
@@ -114,6 +119,7 @@ def first_answer(function: i64, items: i64, wanted: i32) -> i64:
 
 def do_every(function: i64, items: i64) -> i32:
     """Say whether a function gives neither false nor nil for every element."""
+    items = elements_of(items)
     if not can_fold(function, 1, items):
         return fallback2(B_EVERY_P, function, items) == TRUE
     return first_answer(function, items, 0) == UNSET
@@ -121,6 +127,7 @@ def do_every(function: i64, items: i64) -> i32:
 
 def do_not_every(function: i64, items: i64) -> i32:
     """Say whether a function gives false or nil for an element."""
+    items = elements_of(items)
     if not can_fold(function, 1, items):
         return fallback2(B_NOT_EVERY_P, function, items) == TRUE
     return first_answer(function, items, 0) != UNSET
@@ -128,6 +135,7 @@ def do_not_every(function: i64, items: i64) -> i32:
 
 def do_has_some(function: i64, items: i64) -> i32:
     """Say whether a function gives neither false nor nil for an element."""
+    items = elements_of(items)
     if not can_fold(function, 1, items):
         return fallback2(B_SOME_P, function, items) == TRUE
     return first_answer(function, items, 1) != UNSET
@@ -140,6 +148,7 @@ def do_is_some(value: i64) -> i32:
 
 def do_not_any(function: i64, items: i64) -> i32:
     """Say whether a function gives false or nil for every element."""
+    items = elements_of(items)
     if not can_fold(function, 1, items):
         return fallback2(B_NOT_ANY_P, function, items) == TRUE
     return first_answer(function, items, 1) == UNSET
@@ -147,6 +156,7 @@ def do_not_any(function: i64, items: i64) -> i32:
 
 def do_some(function: i64, items: i64) -> i64:
     """Return the first result that is neither false nor nil."""
+    items = elements_of(items)
     if not can_fold(function, 1, items):
         return fallback2(B_SOME, function, items)
     answer = first_answer(function, items, 1)

@@ -10,6 +10,7 @@ from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64
 from cloister.lang.wasm_engine.layout import DEPTH, FALSE, NIL, TRUE, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, kind_of
 from cloister.lang.wasm_engine.runtime.calls import call1, can_call
+from cloister.lang.wasm_engine.runtime.elements import elements_of
 from cloister.lang.wasm_engine.runtime.equality import same
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2
 from cloister.lang.wasm_engine.runtime.higher_order import begin, can_go
@@ -68,6 +69,7 @@ def do_dedupe(items: i64) -> i64:
 
 def do_frequencies(items: i64) -> i64:
     """Return a map from each element to how often it occurs."""
+    items = elements_of(items)
     if not is_sequence(items) or not fits(vector_count(items)) or not all_keys(items):
         return fallback1(B_FREQUENCIES, items)
     made = empty_map()
@@ -90,6 +92,7 @@ def counted_once_more(counts: i64, key: i64) -> i64:
 
 def do_group_by(function: i64, items: i64) -> i64:
     """Return a map from what a function gives to the vector of the elements it gives that for."""
+    items = elements_of(items)
     if items == NIL and can_call(function, 1):
         return empty_map()
     if not can_go(function, 1, items):

@@ -10,6 +10,7 @@ from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, load_i64
 from cloister.lang.wasm_engine.layout import BUILTIN, DEPTH, NIL, TRUE, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_small, is_truthy, kind_of, new_object, word
 from cloister.lang.wasm_engine.runtime.calls import call0, call1, call2, call3, can_call
+from cloister.lang.wasm_engine.runtime.elements import elements_of
 from cloister.lang.wasm_engine.runtime.fallback import fallback2, fallback3, fallback4
 from cloister.lang.wasm_engine.runtime.ids import (
     B_FILTER,
@@ -24,7 +25,7 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_REPEATEDLY,
     B_RUN,
 )
-from cloister.lang.wasm_engine.runtime.sequences import do_vector1
+from cloister.lang.wasm_engine.runtime.making import do_vector1
 from cloister.lang.wasm_engine.runtime.stack import enter, leave
 from cloister.lang.wasm_engine.runtime.values import as_index, fits, refuse_size, small
 from cloister.lang.wasm_engine.runtime.vector_growth import append, append_all, vector_builder, vector_builder_for
@@ -47,6 +48,7 @@ def begin(function: i64, items: i64, made: i64) -> i32:
 
 def do_map2(function: i64, items: i64) -> i64:
     """Return what a function gives for each element."""
+    items = elements_of(items)
     if not can_go(function, 1, items):
         return fallback2(B_MAP, function, items)
     count = vector_count(items)
@@ -132,6 +134,7 @@ def do_map_indexed(function: i64, items: i64) -> i64:
 
 def do_mapcat(function: i64, items: i64) -> i64:
     """Join what a function gives for each element."""
+    items = elements_of(items)
     if not can_go(function, 1, items):
         return fallback2(B_MAPCAT, function, items)
     count = vector_count(items)
@@ -204,6 +207,7 @@ def do_remove(function: i64, items: i64) -> i64:
 
 def do_keep(function: i64, items: i64) -> i64:
     """Return what a function gives for each element, without nil."""
+    items = elements_of(items)
     if not can_go(function, 1, items):
         return fallback2(B_KEEP, function, items)
     count = vector_count(items)
@@ -223,6 +227,7 @@ def do_keep(function: i64, items: i64) -> i64:
 
 def do_keep_indexed(function: i64, items: i64) -> i64:
     """Return what a function gives for each index and element, without nil."""
+    items = elements_of(items)
     if not can_go(function, 2, items):
         return fallback2(B_KEEP_INDEXED, function, items)
     count = vector_count(items)
@@ -242,6 +247,7 @@ def do_keep_indexed(function: i64, items: i64) -> i64:
 
 def do_run(function: i64, items: i64) -> i64:
     """Call a function for each element."""
+    items = elements_of(items)
     if not can_go(function, 1, items):
         return fallback2(B_RUN, function, items)
     count = vector_count(items)

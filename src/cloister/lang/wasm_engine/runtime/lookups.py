@@ -17,9 +17,9 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_GET_IN,
 )
 from cloister.lang.wasm_engine.runtime.keys import is_key
+from cloister.lang.wasm_engine.runtime.making import do_vector2
 from cloister.lang.wasm_engine.runtime.map_changes import empty_map, map_set, map_without
 from cloister.lang.wasm_engine.runtime.maps import is_map, map_count, map_find, map_get, map_has
-from cloister.lang.wasm_engine.runtime.sequences import do_vector2
 from cloister.lang.wasm_engine.runtime.stack import enter, leave
 from cloister.lang.wasm_engine.runtime.values import as_index, fits, index_in
 from cloister.lang.wasm_engine.runtime.vector_growth import vector_set

@@ -27,6 +27,9 @@ _MAKING: Final = {
     ("partial", 1): "do_partial1", ("partial", 2): "do_partial2", ("partial", 3): "do_partial3",
     ("complement", 1): "do_complement", ("constantly", 1): "do_constantly",
     ("comp", 1): "do_comp1", ("comp", 2): "do_comp2", ("comp", 3): "do_comp3",
+    ("fnil", 2): "do_fnil2", ("fnil", 3): "do_fnil3", ("every-pred", 1): "do_every_pred1",
+    ("every-pred", 2): "do_every_pred2", ("every-pred", 3): "do_every_pred3", ("some-fn", 1): "do_some_fn1",
+    ("some-fn", 2): "do_some_fn2", ("some-fn", 3): "do_some_fn3",
     ("juxt", 1): "do_juxt1", ("juxt", 2): "do_juxt2", ("juxt", 3): "do_juxt3",
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ _WORDS: Final = {
     ("flatten", 1): "do_flatten", ("repeat", 2): "do_repeat", ("cycle", 2): "do_cycle",
     ("range", 1): "do_range1", ("range", 2): "do_range2", ("range", 3): "do_range3", ("numbers", 2): "do_numbers",
     ("distinct", 1): "do_distinct", ("dedupe", 1): "do_dedupe", ("frequencies", 1): "do_frequencies",
-    ("sort", 1): "do_sort1", ("sort", 2): "do_sort2",
+    ("sort", 1): "do_sort1",
 }  # fmt: skip
 
 NATIVES: Final[dict[tuple[str, int], Native]] = {
@@ -32,5 +32,6 @@ NATIVES: Final[dict[tuple[str, int], Native]] = {
     ("count", 1): Native("do_count", "w", "i"),
     ("length", 1): Native("do_length", "w", "i"),
     ("empty?", 1): Native("do_is_empty", "w", "c"),
+    ("sort", 2): Native("do_sort2", "ww", "w", True),
 }
-"""By builtin and number of arguments. `sort` with a comparator calls no function of the program."""
+"""By builtin and number of arguments."""

@@ -6,11 +6,12 @@ from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, store_i3
 from cloister.lang.wasm_engine.layout import DEPTH, NIL, VECTOR
 from cloister.lang.wasm_engine.runtime.base import at, is_truthy, kind_of
 from cloister.lang.wasm_engine.runtime.calls import call1
+from cloister.lang.wasm_engine.runtime.elements import elements_of
 from cloister.lang.wasm_engine.runtime.equality import same
 from cloister.lang.wasm_engine.runtime.fallback import fallback2
 from cloister.lang.wasm_engine.runtime.higher_order import begin, can_go
 from cloister.lang.wasm_engine.runtime.ids import B_DROP_WHILE, B_PARTITION_BY, B_SPLIT_WITH, B_TAKE_WHILE
-from cloister.lang.wasm_engine.runtime.sequences import do_vector2
+from cloister.lang.wasm_engine.runtime.making import do_vector2
 from cloister.lang.wasm_engine.runtime.stack import leave
 from cloister.lang.wasm_engine.runtime.vector_growth import append, vector_builder
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop, vector_slice
@@ -56,6 +57,7 @@ def do_split_with(function: i64, items: i64) -> i64:
 
 def do_partition_by(function: i64, items: i64) -> i64:
     """Cut a sequence wherever a function gives something else than for the element before."""
+    items = elements_of(items)
     if not can_go(function, 1, items):
         return fallback2(B_PARTITION_BY, function, items)
     count = vector_count(items)

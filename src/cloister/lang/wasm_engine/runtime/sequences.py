@@ -19,8 +19,9 @@ from cloister.lang.wasm_engine.runtime.ids import (
     B_PEEK,
     B_POP,
 )
+from cloister.lang.wasm_engine.runtime.making import do_vector1, pairs_of
 from cloister.lang.wasm_engine.runtime.map_changes import empty_map
-from cloister.lang.wasm_engine.runtime.maps import is_map, map_count, map_end, map_entry
+from cloister.lang.wasm_engine.runtime.maps import is_map, map_count
 from cloister.lang.wasm_engine.runtime.text_items import (
     text_first,
     text_last,
@@ -35,85 +36,16 @@ from cloister.lang.wasm_engine.runtime.text_items import (
     text_vec,
 )
 from cloister.lang.wasm_engine.runtime.texts import is_text
-from cloister.lang.wasm_engine.runtime.values import amount_of, fits, index_in, is_counted, pair_at
+from cloister.lang.wasm_engine.runtime.values import amount_of, fits, index_in, is_counted
 from cloister.lang.wasm_engine.runtime.vector_growth import (
     append,
     append_all,
     vector_builder,
-    vector_builder_for,
     vector_prepend,
     vector_push,
 )
 from cloister.lang.wasm_engine.runtime.vector_views import vector_drop, vector_pop, vector_reverse
 from cloister.lang.wasm_engine.runtime.vectors import copied_header, is_sequence, vector_at, vector_count
-
-
-def do_vector0() -> i64:
-    """Return an empty vector."""
-    return vector_builder(VECTOR)
-
-
-def do_vector1(a: i64) -> i64:
-    """Return a vector of one element."""
-    made = vector_builder_for(VECTOR, 1)
-    append(at(made), a)
-    return made
-
-
-def do_vector2(a: i64, b: i64) -> i64:
-    """Return a vector of two elements."""
-    made = vector_builder_for(VECTOR, 2)
-    append(at(made), a)
-    append(at(made), b)
-    return made
-
-
-def do_vector3(a: i64, b: i64, c: i64) -> i64:
-    """Return a vector of three elements."""
-    made = vector_builder_for(VECTOR, 3)
-    append(at(made), a)
-    append(at(made), b)
-    append(at(made), c)
-    return made
-
-
-def as_list(fresh: i64) -> i64:
-    """Make a vector that nobody has seen a list."""
-    store_i32(at(fresh), LIST)
-    return fresh
-
-
-def do_list0() -> i64:
-    """Return an empty list."""
-    return vector_builder(LIST)
-
-
-def do_list1(a: i64) -> i64:
-    """Return a list of one element."""
-    return as_list(do_vector1(a))
-
-
-def do_list2(a: i64, b: i64) -> i64:
-    """Return a list of two elements."""
-    return as_list(do_vector2(a, b))
-
-
-def do_list3(a: i64, b: i64, c: i64) -> i64:
-    """Return a list of three elements."""
-    return as_list(do_vector3(a, b, c))
-
-
-def pairs_of(entries: i64) -> i64:
-    """Return the vector of the entries of a map as pairs."""
-    made = vector_builder_for(VECTOR, map_count(entries))
-    end = map_end(entries)
-    place = 0
-    while place < end:
-        entry = map_entry(entries, place)
-        if entry:
-            append(at(made), pair_at(entry))
-        place += 1
-    return made
 
 
 def do_vec(value: i64) -> i64:

@@ -13,8 +13,8 @@ from cloister.lang.wasm_engine.runtime.calls import call1, can_call
 from cloister.lang.wasm_engine.runtime.fallback import fallback1, fallback2, fallback3
 from cloister.lang.wasm_engine.runtime.higher_order import begin, can_go
 from cloister.lang.wasm_engine.runtime.ids import B_COMPARE, B_FIRST, B_GREATER, B_LESS, B_SORT, B_SORT_BY
+from cloister.lang.wasm_engine.runtime.making import do_vector2
 from cloister.lang.wasm_engine.runtime.ordering import order_of, order_of_texts
-from cloister.lang.wasm_engine.runtime.sequences import do_vector2
 from cloister.lang.wasm_engine.runtime.stack import leave
 from cloister.lang.wasm_engine.runtime.texts import flat, is_text, name_of
 from cloister.lang.wasm_engine.runtime.values import fits

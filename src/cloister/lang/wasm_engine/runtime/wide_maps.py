@@ -14,16 +14,17 @@ from cloister.lang.wasm_engine.runtime.keys import hash_of_key, same_key
 
 STORE_BYTES = 24
 WIDE_BYTES = 16
-ROOM_MIN = 32
+INDEX_BYTES_MIN = 64
+SPARE_MIN = 16
 
 
-def new_store(count: i32) -> i32:
-    """Make an empty store with room for some more entries than so many."""
-    room = ROOM_MIN
-    while room < count + (count >> 1) + 16:
-        room <<= 1
+def new_store(room: i32) -> i32:
+    """Make an empty store with room for so many entries, and an index of at least twice as many places."""
+    size = INDEX_BYTES_MIN
+    while size < room << 3:
+        size <<= 1
     store = new_object(STORE, room, STORE_BYTES)
-    store_i32(store + 12, new_object(RAW, room << 3, (room << 3) + 16))
+    store_i32(store + 12, new_object(RAW, size, size + 16))
     store_i32(store + 16, new_object(ENTRIES, room, room * ENTRY_BYTES + 16))
     return store
 
@@ -117,14 +118,15 @@ def growable_store(version: i32) -> i32:
     store = load_i32(version + 12)
     number = load_i32(store + 8)
     count = load_i32(version + 4)
-    if number == load_i32(version + 8) and number < load_i32(store + 4) and number <= (count << 1) + 16:
+    if number == load_i32(version + 8) and number < load_i32(store + 4) and number <= (count << 1) + SPARE_MIN:
         return store
     return compacted(version)
 
 
 def compacted(version: i32) -> i32:
     """Copy the entries of a version into a store of their own, in their order."""
-    store = new_store(load_i32(version + 4) + 1)
+    count = load_i32(version + 4)
+    store = new_store(count + (count >> 1) + SPARE_MIN)
     end = load_i32(version + 8)
     place = 0
     while place < end:
