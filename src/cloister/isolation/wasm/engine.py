@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
-        self._function_types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"
@@ -93,18 +93,6 @@ class Engine:
         except binding().api.WasmtimeError as error:
             raise not_a_module(str(error)) from error
 
-    def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
-        """Return wasmtime's object for the type of a function of the host.
-
-        Making one takes longer than making a function. Each belongs to one engine: another one ends the process.
-        """
-        kind = self._function_types.get((parameters, results))
-        if kind is None:
-            api = binding().api
-            sides = [[getattr(api.ValType, each)() for each in side] for side in (parameters, results)]
-            kind = self._function_types[parameters, results] = api.FuncType(*sides)
-        return kind
-
     def load(self, code: bytes) -> Module:
         """Take machine code that an engine with this fingerprint made.
 
@@ -121,11 +109,23 @@ class Engine:
                 f"compiled code does not fit this wasmtime: {quoted(str(error), 300)}", code="provider.wasm-code"
             ) from error
 
-    @contextmanager
-    def ticking(self) -> Iterator[None]:
-        """Keep the clock going that interrupts guests; without it none of them ends in time."""
-        with self._ticker.running():
-            yield
+    def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
+        """Return wasmtime's object for a type, which is for this engine alone: with another it ends the process.
+
+        Args:
+            parameters: Types, of `i32`, `i64`, `f32`, `f64`.
+            results: Likewise.
+        """
+        known = self._types.get((parameters, results))  # making one takes longer than making a function
+        if known is None:
+            api = binding().api
+            known = api.FuncType(*[[getattr(api.ValType, each)() for each in side] for side in (parameters, results)])
+            self._types[parameters, results] = known
+        return known
+
+    def ticking(self) -> AbstractContextManager[None]:
+        """Keep the clock going that interrupts guests, inside `with`; without it none of them ends in time."""
+        return self._ticker.running()
 
     def close(self) -> None:
         """End the clock. Idempotent."""

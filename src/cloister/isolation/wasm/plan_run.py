@@ -37,6 +37,7 @@ PAGES_MAX: Final = 65_536
 """Pages of 64 KiB that a memory with addresses of 32 bits can have."""
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
+SEED_BYTES: Final = 8
 
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
@@ -146,7 +147,7 @@ class PlanRun:
             HostFunction(parameters=("i32",), results=(), act=self._limit),
         )
         store.add_plan(self._plan.module, self._plan.compiled.imports, self._capabilities())
-        self._prepare()
+        self._memory.write(0, first_cells(self._limits, secrets.token_bytes(SEED_BYTES)))
         try:
             length = store.run()
             value = self._crossing.decode(self._buffer(length))
@@ -163,19 +164,6 @@ class PlanRun:
             name: HostFunction(parameters=("i32", "i32"), results=("i32",), act=self._capability(name))
             for name in names
         }
-
-    def _prepare(self) -> None:
-        cells = bytearray(layout.PAGES_MAX + _INT32)
-        for cell, value in (
-            (layout.SP, layout.STACK_START),
-            (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
-            (layout.VALUE_BYTES, min(self._limits.value_bytes, _INT32_MAX)),
-            (layout.PAGES_MAX, min(self._limits.memory_bytes // layout.PAGE, PAGES_MAX)),
-        ):
-            cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
-        cells[layout.SEED : layout.SEED + 8] = secrets.token_bytes(8)
-        self._memory.write(0, bytes(cells))
 
     # Called by the guest
 
@@ -274,6 +262,26 @@ class PlanRun:
             return action()
         finally:
             uninstall(inner)
+
+
+def first_cells(limits: ResourceLimits, seed: bytes) -> bytes:
+    """Return what the memory of a plan begins with, before the plan runs.
+
+    Args:
+        limits: Bounds.
+        seed: `SEED_BYTES` that nobody can guess, from which the hashes of its texts are made.
+    """
+    cells = bytearray(layout.PAGES_MAX + _INT32)
+    for cell, value in (
+        (layout.SP, layout.STACK_START),
+        (layout.SP_MAX, layout.STATIC_START),
+        (layout.DEPTH, min(limits.depth_count, _INT32_MAX)),
+        (layout.VALUE_BYTES, min(limits.value_bytes, _INT32_MAX)),
+        (layout.PAGES_MAX, min(limits.memory_bytes // layout.PAGE, PAGES_MAX)),
+    ):
+        cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
+    cells[layout.SEED : layout.SEED + SEED_BYTES] = seed
+    return bytes(cells)
 
 
 def _translated(error: Exception, limits: ResourceLimits) -> CloisterError:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX, HostFunction, Store
+from cloister.isolation.wasm.store import HostFunction, Store
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, ENTRY, RUNTIME
 from cloister.limits import ResourceLimits
 
-HOST: Final = "host"
-ASKED: Final = ("i32", "i32", "i32")
 TRAP: Final = "trap_now"
 
 
@@ -48,9 +46,12 @@ class PlanStore(Store):
         deadline: When it is over.
     """
 
+    instances_max: ClassVar[int] = 2
+    tables_max: ClassVar[int] = 1
+
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         super().__init__(engine, limits, deadline)
-        self._ffi.wasmtime_store_limiter(self._raw.ptr(), limits.memory_bytes, TABLE_ELEMENTS_MAX, 2, 1, 1)
+        self._find = binding().find_export
         self._runtime: Any = None
 
     def start(self, runtime: Module, ask: HostFunction, limit: HostFunction) -> None:
@@ -106,9 +107,7 @@ class PlanStore(Store):
 
     def _found(self, instance: Any, name: str) -> Any:
         found, text = self._ffi.wasmtime_extern_t(), name.encode("utf-8")
-        there = self._ffi.wasmtime_instance_export_get(
-            self._context, ctypes.byref(instance), text, len(text), ctypes.byref(found)
-        )
+        there = self._find(self._context, ctypes.byref(instance), text, len(text), ctypes.byref(found))
         return found if there else None
 
     def run(self) -> int:

@@ -38,12 +38,12 @@ from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine
-from cloister.isolation.wasm.interpreters import interpreter_for
 from cloister.isolation.wasm.modules import Modules
 from cloister.isolation.wasm.operations import run_operation
 from cloister.isolation.wasm.plans import PLAN_ENGINE, Plans
 from cloister.isolation.wasm.programs import call_function, run_command
 from cloister.isolation.wasm.room import Given, Workshop, in_room
+from cloister.isolation.wasm.scripts import run_script
 from cloister.limits import ResourceLimits
 
 
@@ -118,7 +118,7 @@ class WasmProvider:
             case PlanProgram() | PlanBytecode():
                 return self._run_plan(workload, context.limits, host)
             case ScriptSource():
-                interpreter_for(workload.language)
+                return in_room(workshop, Given.of(context), partial(run_script, workshop, script=workload), on_output)
             case GuestOperation():
                 return in_room(workshop, Given.of(context), partial(run_operation, workshop, operation=workload))
             case ExternalProgram():
