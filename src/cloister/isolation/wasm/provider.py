@@ -43,7 +43,7 @@ from cloister.isolation.wasm.operations import run_operation
 from cloister.isolation.wasm.plans import PLAN_ENGINE, Plans
 from cloister.isolation.wasm.programs import call_function, run_command
 from cloister.isolation.wasm.room import Given, Workshop, in_room
-from cloister.isolation.wasm.scripts import run_script
+from cloister.isolation.wasm.scripts import make_ready, run_script
 from cloister.limits import ResourceLimits
 
 
@@ -118,6 +118,7 @@ class WasmProvider:
             case PlanProgram() | PlanBytecode():
                 return self._run_plan(workload, context.limits, host)
             case ScriptSource():
+                make_ready(workshop, workload)
                 return in_room(workshop, Given.of(context), partial(run_script, workshop, script=workload), on_output)
             case GuestOperation():
                 return in_room(workshop, Given.of(context), partial(run_operation, workshop, operation=workload))

@@ -15,12 +15,27 @@ from cloister.isolation.given import standard_input
 from cloister.isolation.process.outcome import limit_error
 from cloister.isolation.provider import ExecutionResult, ScriptSource
 from cloister.isolation.script_failure import script_failed, told_limit
+from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.interpreters import WasmInterpreter, argv_of, interpreter_for
 from cloister.isolation.wasm.programs import run_module
 from cloister.isolation.wasm.room import Room, Workshop
 from cloister.isolation.wire_values import parse_output
+from cloister.limits import ResourceLimits
 
 SUCCESS: Final = 0
+COMPILE_MS: Final = 120_000
+"""For the machine code of an interpreter; a busy machine took half a minute."""
+
+
+def make_ready(workshop: Workshop, script: ScriptSource) -> None:
+    """Have the interpreter of a script compiled, which takes some seconds the first time, and is no work of the script.
+
+    Raises:
+        ProviderUnavailable, DigestMismatch: As `run_script`.
+        LimitExceeded: `limit.wall`: it took longer than a minute or two.
+    """
+    _, module = interpreter_for(script.language)
+    workshop.modules.make_ready(module, Deadline(ResourceLimits(wall_ms=COMPILE_MS), workshop.clock))
 
 
 def run_script(workshop: Workshop, room: Room, script: ScriptSource) -> ExecutionResult:
