@@ -17,12 +17,12 @@ from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.variables import assign, local_of
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep
 from cloister.lang.wasm_engine.layout import (
-    CATCHERS,
     ASK_HINTED,
     ASK_STEP_ENDED,
     ASK_STEP_FAILED,
     ASK_STEP_STARTED,
     ASK_UNHINTED,
+    CATCHERS,
     UNSET,
 )
 

@@ -119,7 +119,7 @@ class Generator:
         self.ranges: Ranges = {}
         self.written: list[WrittenFunction] = []
         self.objects: list[Any] = []
-        self.codes: list[tuple[Symbol, str, str]] = []
+        self.codes: dict[Symbol, tuple[int, str, str]] = {}
         self.capabilities: dict[str, int] = {}
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
@@ -130,7 +130,7 @@ class Generator:
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give an address to each static variable and to each constant that is made once; words first, for the collector."""
+        """Give an address to each static variable and each constant that is made once; words first, to be kept alive."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
         large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]

@@ -111,7 +111,7 @@ class _Assembly:
             functions=tuple(traced),
             imports=tuple(module.imports),
             imported_count=module.imported_count,
-            closures=tuple((name, arity) for _, name, arity in g.codes),
+            closures=tuple((name, arity) for _, name, arity in g.codes.values()),
             objects=tuple(g.objects),
             capabilities=tuple(g.capabilities),
             is_computed=g.is_computed,
@@ -160,7 +160,7 @@ class _Assembly:
         data = g.constants.data
         end = (g.constants_start + len(data) + PAGE - 1) & -PAGE
         module.data = data
-        module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
+        module.table_elements = [self._indexes[symbol] for symbol in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
         body = run.body
         body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
