@@ -53,11 +53,12 @@ def test_it_says_what_it_wrote_and_what_that_can_touch(cloister: Cloister, sourc
 
 
 def test_a_compiled_plan_needs_neither_its_text_nor_its_modules(cloister: Cloister, compiled: Path) -> None:
-    done = cloister("run", compiled, "--allow", "ccos.math.add", "--input", "n=5")
-    assert (done.status, done.out) == (0, "7\n")
+    for provider in ("process", "mock", "wasm"):
+        done = cloister("run", compiled, "--allow", "ccos.math.add", "--input", "n=5", "--provider", provider)
+        assert (done.status, done.out) == (0, "7\n")
 
 
-@pytest.mark.parametrize("provider", ["process", "mock"])
+@pytest.mark.parametrize("provider", ["process", "mock", "wasm"])
 def test_it_is_refused_without_its_grants_and_the_place_is_shown(
     cloister: Cloister, compiled: Path, provider: str
 ) -> None:
@@ -90,6 +91,18 @@ def test_a_stripped_plan_has_no_text_and_runs_in_no_sandbox_that_compiles(
     assert "error[provider.wasm-only]" in elsewhere.err
     assert "--provider wasm" in elsewhere.err
     assert cloister("explain", target).status == 0
+    done = cloister("run", target, "--allow", "ccos.math.add", "--input", "n=5", "--provider", "wasm")
+    assert (done.status, done.out) == (0, "7\n")
+
+
+def test_a_stripped_plan_that_fails_says_where(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:
+    target = tmp_path / "stripped.wasm"
+    assert cloister("compile", plan("(defn f [x]\n  (/ 1 x))\n(f 0)"), "--strip", "-o", target).status == 0
+    done = cloister("run", target, "--provider", "wasm")
+    assert done.status == 1
+    assert "error[guest.division]" in done.err
+    assert "plan.rtfs:2:3" in done.err
+    assert "in f at" in done.err
 
 
 def test_what_was_altered_is_refused_by_every_command(cloister: Cloister, compiled: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wasmtime
 
 import cloister
 from cloister.audit.event import EventType
@@ -26,6 +27,13 @@ from cloister.lang.reader import read
 from cloister.lang.source import Source
 from cloister.lang.wasm_engine.artefact.artefact import make_artefact
 
+HELLO = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\08\\00\\00\\00\\06\\00\\00\\00hello\\n")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))"""
+
 NOTHING = cloister.RuntimeContext.pure()
 ADD = cloister.RuntimeContext.controlled(capabilities=["ccos.math.add"])
 EXEC = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
@@ -33,6 +41,7 @@ NATIVE = cloister.RuntimeContext.controlled(capabilities=["cloister.UnsafeNative
 TEXT = "(defn twice [x] (* 2 x)) `(twice ~(call :ccos.math.add 1 (twice 2)))"
 ANSWER = "(twice 5)"
 SANDBOXES = ("process", "mock")
+"""Where plans are compiled from their text."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,7 @@ def tree(text: str = TEXT) -> cloister.RtfsAst:
 # Plans
 
 
-@pytest.mark.parametrize("provider", SANDBOXES)
+@pytest.mark.parametrize("provider", [*SANDBOXES, "wasm"])
 @pytest.mark.parametrize("variant", [source, forms, bytecode])
 def test_plans_with_text_run_in_every_sandbox(runtime: cloister.Runtime, variant: Any, provider: str) -> None:
     for run in (runtime.run_program, runtime.run):
@@ -84,15 +93,23 @@ def test_a_compiled_plan_without_text_runs_where_core_is_run_only(runtime: clois
         assert caught.value.code == "provider.wasm-only"
         assert f"the provider {provider} compiles plans from their text" in caught.value.message
         assert "--provider wasm" in str(caught.value.hint)
-    assert runtime.run_program(bytecode(), context=ADD, provider=provider).value is not None
+        result = runtime.run_program(variant, context=ADD, provider="wasm")
+        assert isinstance(result, cloister.RunResult)
+        assert result.value_text == ANSWER
 
 
 def test_inputs_reach_plans_of_every_kind(runtime: cloister.Runtime) -> None:
     compiled = cloister.RtfsBytecode(data=make_artefact(compile_program("[x]", "x.rtfs", ["x"])))
-    for variant in (source("[x]"), forms("[x]"), compiled):
-        result = runtime.run_program(variant, context=NOTHING, inputs={"x": 7})
-        assert isinstance(result, cloister.RunResult)
-        assert result.value == [7]
+    stripped = cloister.RtfsBytecode(data=make_artefact(compile_program("[x]", "x.rtfs", ["x"]), is_stripped=True))
+    resolved = cloister.RtfsAst(tree=compile_program("[x]", "x.rtfs", ["x"]).core)
+    for provider, variants in (
+        ("process", (source("[x]"), forms("[x]"), compiled)),
+        ("wasm", (source("[x]"), forms("[x]"), compiled, stripped, resolved)),
+    ):
+        for variant in variants:
+            result = runtime.run_program(variant, context=NOTHING, inputs={"x": 7}, provider=provider)
+            assert isinstance(result, cloister.RunResult)
+            assert result.value == [7]
 
 
 def test_a_plan_has_the_same_digest_as_text_and_compiled(runtime: cloister.Runtime) -> None:
@@ -119,8 +136,7 @@ def test_core_that_no_resolver_gives_is_refused(runtime: cloister.Runtime) -> No
         with pytest.raises(InputError) as caught:
             runtime.run(cloister.RtfsAst(tree=wrong), context=NOTHING)
         assert caught.value.code == "input.artefact"
-    with pytest.raises(ProviderUnavailable):
-        runtime.run(cloister.RtfsAst(tree=core.Const(1, 0, 1)), context=NOTHING)
+    assert runtime.run(cloister.RtfsAst(tree=core.Const(1, 0, 1)), context=NOTHING, provider="wasm").value == 1
 
 
 def test_bytes_that_are_no_compiled_plan_are_refused(runtime: cloister.Runtime) -> None:
@@ -173,7 +189,7 @@ def test_a_native_function_is_refused_where_isolation_is_demanded(runtime: clois
     assert called == [1]
 
 
-@pytest.mark.parametrize("provider", SANDBOXES)
+@pytest.mark.parametrize("provider", [*SANDBOXES, "wasm"])
 def test_a_native_function_runs_in_no_sandbox(runtime: cloister.Runtime, provider: str) -> None:
     native = cloister.NativeFunction(function=lambda: 1, name="f")
     with pytest.raises(ProviderUnavailable) as caught:
@@ -268,11 +284,22 @@ def test_the_file_of_a_binary_is_gone_afterwards_and_cannot_be_written(runtime: 
 
 
 def test_a_binary_of_webassembly_runs_where_webassembly_is_run_only(runtime: cloister.Runtime) -> None:
-    program = cloister.Binary(data=b"\0asm\x01\0\0\0")
+    program = cloister.Binary(data=bytes(wasmtime.wat2wasm(HELLO)))
     with pytest.raises(ProviderUnavailable) as caught:
         runtime.run_program(program, context=EXEC)
     assert caught.value.code == "provider.wasm-only"
     assert "--provider wasm" in str(caught.value.hint)
+    result = runtime.run_program(program, context=EXEC, provider="wasm")
+    assert isinstance(result, cloister.ExecutionResult)
+    assert (result.stdout, result.exit_status) == (b"hello\n", 0)
+
+
+def test_a_binary_of_this_machine_is_refused_where_only_webassembly_is_run(runtime: cloister.Runtime) -> None:
+    program = cloister.Binary(data=Path("/bin/true").read_bytes())
+    with pytest.raises(ProviderUnavailable) as caught:
+        runtime.run_program(program, context=EXEC, provider="wasm")
+    assert caught.value.code == "provider.wasm-only"
+    assert runtime.run_program(program, context=EXEC).exit_status == 0
 
 
 def test_an_empty_binary_is_refused(runtime: cloister.Runtime) -> None:
