@@ -33,12 +33,10 @@ class EngineSettings:
     Attributes:
         stack_bytes: Native stack of a guest; address space only, until used.
         is_parallel: Whether several threads compile. They stay for as long as the process lives.
-        has_components: Whether components are read, too.
     """
 
     stack_bytes: int = STACK_BYTES
     is_parallel: bool = False
-    has_components: bool = False
 
 
 class Engine:
@@ -154,7 +152,7 @@ def _config(settings: EngineSettings) -> Any:
     for name, value in _FEATURES.items():
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
     ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
-    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
+    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), False)
     ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)
     # First the stack that is never used: wasmtime ends the process when the other one is larger
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), settings.stack_bytes + STACK_SPARE_BYTES)
