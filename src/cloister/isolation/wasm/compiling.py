@@ -61,7 +61,7 @@ def compiled_apart(wasm: bytes, settings: EngineSettings, deadline: Deadline) ->
     """
     source, made, said = sealed(wasm), _file("code"), _file("complaint")
     try:
-        process = _started(source, made, said, settings)
+        process = _started(source, made, said, settings, deadline)
         try:
             _wait(process, deadline)
         finally:
@@ -80,16 +80,20 @@ def _file(name: str) -> int:
     return os.memfd_create(f"cloister-wasm-{name}", os.MFD_CLOEXEC)
 
 
-def _started(source: int, made: int, said: int, settings: EngineSettings) -> subprocess.Popen[bytes]:
+def _started(
+    source: int, made: int, said: int, settings: EngineSettings, deadline: Deadline
+) -> subprocess.Popen[bytes]:
     packages = [str(Path(str(each)).resolve().parent.parent) for each in (cloister.__file__, binding().api.__file__)]
+    threads_count = min(THREADS_MAX, os.cpu_count() or 1)
     facts = {
         "packages": packages,
         "source": source,
         "made": made,
         "stack_bytes": settings.stack_bytes,
         "has_canonical_nans": settings.has_canonical_nans,
+        # It outlives nobody for long: when this process is killed there is nobody to end the child
+        "cpu_s": threads_count * (deadline.left_ms // 1_000 + 1),
     }
-    threads = str(min(THREADS_MAX, os.cpu_count() or 1))
     stdin = sealed(json.dumps(facts).encode("ascii"))
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -98,7 +102,7 @@ def _started(source: int, made: int, said: int, settings: EngineSettings) -> sub
             stdout=subprocess.DEVNULL,
             stderr=said,
             # A bound of the address space leaves no room for an arena of memory for each thread
-            env={"RAYON_NUM_THREADS": threads, "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"},
+            env={"RAYON_NUM_THREADS": str(threads_count), "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"},
             pass_fds=(source, made),
             start_new_session=True,
             cwd="/",
@@ -140,7 +144,7 @@ def _failure(status: int, complaint: str, deadline: Deadline) -> ProviderError |
     )
 
 
-def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool) -> None:
+def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool, cpu_s: int) -> None:
     """Compile what one descriptor holds into the other. The whole life of the child.
 
     Args:
@@ -148,9 +152,15 @@ def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool)
         made: Where its machine code goes.
         stack_bytes: Of the engine's settings.
         has_canonical_nans: Likewise.
+        cpu_s: Processor time it may use.
     """
-    for kind, bound in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0),
-                        (resource.RLIMIT_FSIZE, CODE_BYTES_MAX)):  # fmt: skip
+    bounds = {
+        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: cpu_s,
+        resource.RLIMIT_FSIZE: CODE_BYTES_MAX,
+    }
+    for kind, bound in bounds.items():
         resource.setrlimit(kind, (bound, bound))
     wasm = os.pread(source, os.fstat(source).st_size, 0)
     try:

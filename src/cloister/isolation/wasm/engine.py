@@ -37,13 +37,11 @@ class EngineSettings:
         is_parallel: Whether several threads compile. They stay for as long as the process lives.
         has_canonical_nans: Whether the bits of what is not a number are the same on every machine. It makes arithmetic
             half as fast, and no program can see them whose values are those of a language.
-        has_components: Whether components are read, too.
     """
 
     stack_bytes: int = STACK_BYTES
     is_parallel: bool = False
     has_canonical_nans: bool = True
-    has_components: bool = False
 
 
 class Engine:
@@ -172,7 +170,7 @@ def _config(settings: EngineSettings) -> Any:
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
     ffi.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), settings.has_canonical_nans)
     ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
-    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
+    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), False)
     ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)
     # First the stack that is never used: wasmtime ends the process when the other one is larger
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), settings.stack_bytes + STACK_SPARE_BYTES)

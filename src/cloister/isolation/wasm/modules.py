@@ -60,7 +60,13 @@ class Modules:
         return f"Modules({len(self._kept)} kept)"
 
     def load(
-        self, wasm: bytes, deadline: Deadline, *, granted: Collection[tuple[str, str]], limits: ResourceLimits
+        self,
+        wasm: bytes,
+        deadline: Deadline,
+        *,
+        granted: Collection[tuple[str, str]],
+        limits: ResourceLimits,
+        here_bytes_max: int = HERE_BYTES_MAX,
     ) -> Loaded:
         """Return a module that may be instantiated.
 
@@ -69,6 +75,8 @@ class Modules:
             deadline: When compiling it is given up.
             granted: Module and name of what it may import.
             limits: What it must fit.
+            here_bytes_max: Up to which size it is compiled in this process, where it cannot be ended. More than usual
+                is for modules of our own making, whose functions are bounded.
 
         Raises:
             InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
@@ -86,7 +94,7 @@ class Modules:
         require_room(outline, limits)
         if kept is not None:
             return kept
-        loaded = Loaded(self._made(outline.code, deadline), outline)
+        loaded = Loaded(self._made(outline.code, deadline, here_bytes_max), outline)
         self._keep(digest, loaded)
         return loaded
 
@@ -101,20 +109,20 @@ class Modules:
             if digest in self._kept:
                 return
         outline = outline_of(wasm)
-        self._keep(digest, Loaded(self._made(outline.code, deadline), outline))
+        self._keep(digest, Loaded(self._made(outline.code, deadline, HERE_BYTES_MAX), outline))
 
-    def _made(self, code: bytes, deadline: Deadline) -> Module:
+    def _made(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
         if self._cache is None:
-            return self._compiled(code, deadline)
+            return self._compiled(code, deadline, here_bytes_max)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
             return self._engine.load(ready)
-        module = self._compiled(code, deadline)
+        module = self._compiled(code, deadline, here_bytes_max)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
         return module
 
-    def _compiled(self, code: bytes, deadline: Deadline) -> Module:
-        if len(code) <= HERE_BYTES_MAX:
+    def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+        if len(code) <= here_bytes_max:
             return self._engine.compile(code)
         return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
 

@@ -38,11 +38,8 @@ PAGES_MAX: Final = 65_536
 """Pages of 64 KiB that a memory with addresses of 32 bits can have."""
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
-<<<<<<< HEAD
 SEED_BYTES: Final = 8
-=======
 _UINT32_MAX: Final = 2**32 - 1
->>>>>>> wasm-test
 
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""

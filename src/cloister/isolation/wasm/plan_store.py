@@ -15,19 +15,7 @@ from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-<<<<<<< HEAD
 from cloister.isolation.wasm.store import HostFunction, Store
-=======
-from cloister.isolation.wasm.store import (
-    FUEL_MAX,
-    FUNCTION,
-    TABLE_ELEMENTS_MAX,
-    HostFunction,
-    Store,
-    _callbacks,
-    _Called,
-)
->>>>>>> wasm-test
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, ENTRY, RUNTIME
 from cloister.limits import ResourceLimits
 
@@ -63,12 +51,7 @@ class PlanStore(Store):
 
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         super().__init__(engine, limits, deadline)
-<<<<<<< HEAD
         self._find = binding().find_export
-=======
-        memory = min(limits.memory_bytes, FUEL_MAX)
-        self._ffi.wasmtime_store_limiter(self._raw.ptr(), memory, TABLE_ELEMENTS_MAX, 2, 1, 1)
->>>>>>> wasm-test
         self._runtime: Any = None
 
     def __enter__(self) -> PlanStore:
