@@ -91,7 +91,16 @@ def _plain_walk() -> Engine:
 
 
 def _wasm() -> Engine:
-    from cloister.isolation.wasm.dev import run  # noqa: PLC0415 - an extra
+    from cloister.clock import SystemClock  # noqa: PLC0415 - what follows is an extra
+    from cloister.isolation.wasm.deadline import Deadline  # noqa: PLC0415
+    from cloister.isolation.wasm.engine import Engine as Machine  # noqa: PLC0415
+    from cloister.isolation.wasm.engine import EngineSettings  # noqa: PLC0415
+    from cloister.isolation.wasm.plans import Plans  # noqa: PLC0415
+
+    plans, clock = Plans(Machine(EngineSettings(has_canonical_nans=False)), None), SystemClock()
+
+    def run(program: Program, host: Host, limits: ResourceLimits, inputs: Mapping[str, Value], /) -> Result:
+        return plans.run(program, host, limits, inputs, Deadline(limits, clock))
 
     return Engine(name="wasm", run=run, tells=frozenset({Fact.PLACE, Fact.HINT}))
 
@@ -104,5 +113,10 @@ def _eager() -> Engine:
     return replace(_wasm(), name="wasm-eager")
 
 
-ENGINES: Final[dict[str, Callable[[], Engine]]] = {"python": _python, "walk": _plain_walk, "wasm": _wasm, "wasm-eager": _eager}
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {
+    "python": _python,
+    "walk": _plain_walk,
+    "wasm": _wasm,
+    "wasm-eager": _eager,
+}
 """How to make each engine, by name: only those that are asked for are made, and imported."""

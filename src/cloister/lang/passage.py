@@ -138,6 +138,7 @@ class HostFunctionValue(Function):
         self._passage = passage
 
     def __call__(self, *arguments: Value) -> Value:
+        """Pass a call to the host; the first argument is the capability id."""
         if not arguments:
             raise GuestError("Arity mismatch in call: expected at least 1, got 0", kind="ArityMismatch")
         return self._passage.call(arguments[0], arguments[1:])

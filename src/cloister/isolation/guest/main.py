@@ -36,9 +36,7 @@ def serve(channel_socket: socket.socket, limits: ResourceLimits) -> None:
     run(connect(channel_socket, limits), limits)
 
 
-def run(
-    link: Link, limits: ResourceLimits, start: Message | None = None, engine: RunsPrograms = run_program
-) -> None:
+def run(link: Link, limits: ResourceLimits, start: Message | None = None, engine: RunsPrograms = run_program) -> None:
     """Run one execution over a link.
 
     Args:

@@ -31,6 +31,7 @@ from cloister.lang.wasm_engine.answers import Answers
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
 from cloister.lang.wasm_engine.crossing import Crossing
 from cloister.lang.wasm_engine.guest_values import GuestFunction
+from cloister.lang.wasm_engine.kept import Kept
 from cloister.limits import ResourceLimits
 
 PAGES_MAX: Final = 65_536
@@ -38,10 +39,16 @@ PAGES_MAX: Final = 65_536
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
 SEED_BYTES: Final = 8
+_UINT32_MAX: Final = 2**32 - 1
 
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
 PARTS_MIN: Final = 1_000
+ERRORS_SHARE: Final = 4
+"""Of `memory_bytes`, for the errors that the host remembers."""
+FUNCTION_BYTES: Final = 512
+"""What a function that a builtin made takes in the host, and as much again for each byte it was made of:"""
+BYTES_PER_CROSSED: Final = 16
 
 PYTHON_FRAMES: Final = STACK_SPARE_BYTES // BYTES_PER_FRAME
 """How many Python frames the host's answers may have open in all, so that they never need more than the spare stack."""
@@ -111,11 +118,14 @@ class PlanRun:
         self._deadline = deadline
         self._thread: DeepThread[PlanOutcome] | None = None
         self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller)
-        self._answers = Answers(plan.compiled, self._passage)
+        self._kept = Kept(limits.memory_bytes)
+        self._answers = Answers(plan.compiled, self._passage, self._kept)
+        self._answering = 0
         self._crossing = Crossing(
             caller=self._call_guest,
             host_function=self._answers.host_function,
             elements_max=limits.value_bytes // BYTES_PER_PART + PARTS_MIN,
+            errors_bytes_max=limits.memory_bytes // ERRORS_SHARE,
         )
         self._store: PlanStore
         self._memory: GuestMemory
@@ -180,25 +190,32 @@ class PlanRun:
         return act
 
     def _answer(self, address: int, length: int, act: Callable[[Any], Value], *, holds: bool = False) -> int:
-        memory = self._memory
-        arguments = self._crossing.decode(memory.read(address, length))
+        arguments = self._crossing.decode(self._memory.read(address & _UINT32_MAX, length))
         if not isinstance(arguments, tuple):
             raise WireError("the program asked its host in a form that is none", code="provider.wire-shape")
-        if holds:
-            memory.write_int(layout.HELD, memory.read_int(layout.HELD, _INT32) + 1, _INT32)
+        known = len(self._crossing.held)
+        self._hold(holds)
         try:
             data = self._crossing.encode(act(arguments))
+            made = len(self._crossing.held) - known
+            self._kept.add(made * (FUNCTION_BYTES + BYTES_PER_CROSSED * length))
         except Exception as error:  # noqa: BLE001 - explained, and raised in the program or here
             return self._raise(self._explained(error))
         finally:
-            if holds and not self._crossing.held:
-                memory.write_int(layout.HELD, memory.read_int(layout.HELD, _INT32) - 1, _INT32)
+            self._hold(-holds)
         return self._put(data)
+
+    def _hold(self, more: int) -> None:
+        """Say whether anything may be collected: not while a builtin, or a function it made, has words."""
+        self._answering += more
+        held = bool(self._answering or self._crossing.held)
+        if more or held:
+            self._memory.write_int(layout.HELD, held, _INT32)
 
     def _put(self, data: bytes) -> int:
         address = self._memory.read_int(layout.BUFFER, _INT32)
         if not address or len(data) > self._memory.read_int(layout.BUFFER_BYTES, _INT32):
-            address = self._store.of_runtime("buffer", len(data)) & 0xFFFFFFFF
+            address = self._store.of_runtime("buffer", len(data)) & _UINT32_MAX
         self._memory.write(address, data)
         return len(data)
 
@@ -209,7 +226,9 @@ class PlanRun:
         """Hand an error to the program when it may catch it, or end the run with it."""
         if not isinstance(error, CATCHABLE) or not self._memory.read_int(layout.CATCHERS, _INT32):
             raise error
-        self._put(self._crossing.encode(ErrorValue(error, getattr(error, "data", None))))
+        data = self._crossing.encode(ErrorValue(error, getattr(error, "data", None)))
+        _forget_frames(error)
+        self._put(data)
         return -1
 
     def _limit(self, _: GuestMemory, which: int) -> None:
@@ -297,6 +316,18 @@ def _translated(error: Exception, limits: ResourceLimits) -> CloisterError:
     return internal
 
 
+def _forget_frames(error: BaseException) -> None:
+    """Let go of what the frames hold that an error went through: the program may have it remembered for long."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            pending += (each.__cause__, each.__context__)
+
+
 def _limit_error(which: int, limits: ResourceLimits) -> LimitExceeded:
     if which == layout.LIMIT_DEPTH:
         return LimitExceeded(
@@ -321,5 +352,3 @@ def _limit_error(which: int, limits: ResourceLimits) -> LimitExceeded:
         unit="bytes",
         hint="work on smaller pieces, or raise the limit memory_bytes",
     )
-
-

@@ -15,12 +15,10 @@ from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.store import FUNCTION, HostFunction, Store, _callbacks, _Called
+from cloister.isolation.wasm.store import HostFunction, Store
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, ENTRY, RUNTIME
 from cloister.limits import ResourceLimits
 
-HOST: Final = "host"
-ASKED: Final = ("i32", "i32", "i32")
 TRAP: Final = "trap_now"
 
 
@@ -53,9 +51,11 @@ class PlanStore(Store):
 
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         super().__init__(engine, limits, deadline)
-        self._engine = engine
         self._find = binding().find_export
         self._runtime: Any = None
+
+    def __enter__(self) -> PlanStore:
+        return self
 
     def start(self, runtime: Module, ask: HostFunction, limit: HostFunction) -> None:
         """Make the instance of the runtime.
@@ -65,10 +65,12 @@ class PlanStore(Store):
             ask: Answers its questions.
             limit: Ends the run.
         """
-        self._runtime = self._instance_of(runtime, [self._function(ask), self._function(limit)])
+        self._runtime = self._instance_of(runtime, [self._extern(ask), self._extern(limit)])
         self.memory.find_in(self._found(self._runtime, "memory"))
 
-    def add_plan(self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]) -> None:
+    def add_plan(
+        self, plan: Module, imports: Sequence[tuple[str, str]], capabilities: Mapping[str, HostFunction]
+    ) -> None:
         """Make the instance of the plan.
 
         Args:
@@ -87,7 +89,7 @@ class PlanStore(Store):
         if module == RUNTIME:
             found = self._found(self._runtime, name)
         elif module == CAPABILITY and name in capabilities:
-            found = self._function(capabilities[name])
+            found = self._extern(capabilities[name])
         if found is None:
             named = f"{quoted(module, 60)}.{quoted(name, 60)}"
             raise DeniedError(
@@ -96,15 +98,6 @@ class PlanStore(Store):
                 hint="compile the plan again with this version: cloister compile",
             )
         return found
-
-    def _function(self, function: HostFunction) -> Any:
-        ffi, made = self._ffi, self._ffi.wasmtime_func_t()
-        kind = self._engine.function_type(function.parameters, function.results)
-        ffi.wasmtime_func_new_unchecked(
-            self._context, kind.ptr(), _callbacks().call, self._keep(_Called(self, function)), _callbacks().nothing,
-            ctypes.byref(made),
-        )  # fmt: skip
-        return ffi.wasmtime_extern_t(FUNCTION, ffi.wasmtime_extern_union(func=made))
 
     def _instance_of(self, module: Module, externs: list[Any]) -> Any:
         given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)

@@ -71,6 +71,7 @@ class Store:
 
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         self._ffi = binding().ffi
+        self._engine = engine
         self._limits = limits
         self._deadline = deadline
         self._cpu_start_ns = time.thread_time_ns()
@@ -141,10 +142,9 @@ class Store:
         self.memory.find_in(self._export("memory"))
 
     def _extern(self, function: HostFunction) -> Any:
-        api, ffi = binding().api, self._ffi
-        types = [[getattr(api.ValType, each)() for each in side] for side in (function.parameters, function.results)]
+        ffi = self._ffi
         key, func = self._keep(_Called(self, function)), ffi.wasmtime_func_t()
-        kind = api.FuncType(*types)
+        kind = self._engine.function_type(function.parameters, function.results)
         ffi.wasmtime_func_new_unchecked(
             self._context, kind.ptr(), _callbacks().call, key, _callbacks().nothing, ctypes.byref(func)
         )
@@ -265,6 +265,10 @@ class GuestMemory:
                 hint="this is a defect of the program, or it exports no memory",
             )
         return int(self._address(self._context, ctypes.byref(self._memory)) or 0) + address
+
+    def require(self, address: int, count: int) -> None:
+        """Go on only when a place is inside the memory. Raises as `read`."""
+        self._place(address, count)
 
     def read(self, address: int, count: int) -> bytes:
         """Return bytes.

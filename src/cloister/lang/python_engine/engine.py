@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from cloister.errors import (
     CloisterError,
-    GuestError,
 )
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host
@@ -29,7 +28,7 @@ from cloister.lang.source import Source
 from cloister.lang.stdlib.budget import SLOT_BYTES, install, uninstall
 from cloister.lang.stdlib.builtin import as_callable, keyword_get
 from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.values import Function, Map, Value
+from cloister.lang.values import Map, Value
 from cloister.lang.wide_map import map_of
 from cloister.limits import ResourceLimits
 

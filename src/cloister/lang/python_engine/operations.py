@@ -6,6 +6,7 @@ expected everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any, Final, NoReturn
 
 from cloister.errors import CloisterError, GuestError, quoted
@@ -81,7 +82,7 @@ def match_map(value: Value, keys: tuple[Value, ...], exact: bool) -> Value:
     return None if exact and len(value) != len(keys) else value
 
 
-def without(value: Map | GrowingMap, keys: tuple[Value, ...]) -> Map:
+def without(value: Map | GrowingMap, keys: Collection[Value]) -> Map:
     """Return a map without some keys."""
     current().charge_elements(len(value))
     kept = [(key, item) for key, item in value.items() if key not in keys]
@@ -191,7 +192,7 @@ def unset(name: str) -> NoReturn:
     raise GuestError(message, kind="UndefinedSymbol", code="guest.undefined", hint=hint)
 
 
-OPERATIONS: Final = {
+OPERATIONS: Final[dict[Operation, Callable[..., Any]]] = {
     Operation.CHECK_VECTOR: check_vector,
     Operation.CHECK_MAP: check_map,
     Operation.ELEMENT: lambda value, index: value[index],

@@ -8,27 +8,31 @@ touches the outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
-from cloister.errors import WireError
 from cloister.lang.core import Operation
 from cloister.lang.host import StepOptions
 from cloister.lang.passage import HostFunctionValue, Passage
 from cloister.lang.python_engine import operations
-from cloister.lang.stdlib.builtin import arity_error, as_callable, keyword_get
+from cloister.lang.stdlib.builtin import arity_error, as_callable, is_key, keyword_get
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.types.check import make_accepts
+from cloister.lang.types.expression import Type
 from cloister.lang.types.problem import validation_error
 from cloister.lang.values import ErrorValue, Keyword, Map, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
+from cloister.lang.wasm_engine.kept import ENTRY_BYTES, Kept, size_of
+from cloister.lang.wasm_engine.questions import check_question, misasked
 
 Arguments = Sequence[Value]
+
+SLOT_BYTES: Final = 8
+"""What a list takes for one of its elements."""
 
 _OPERATIONS: Final = {
     layout.ASK_CHECK_MAP: Operation.CHECK_MAP,
     layout.ASK_TAIL: Operation.TAIL,
-    layout.ASK_WITHOUT: Operation.WITHOUT,
     layout.ASK_ELEMENTS: Operation.ELEMENTS,
     layout.ASK_JOIN_VECTOR: Operation.JOIN_VECTOR,
     layout.ASK_JOIN_LIST: Operation.JOIN_LIST,
@@ -47,17 +51,20 @@ class Answers:
     Args:
         plan: What runs.
         passage: The way to its host.
+        kept: Counts what is kept for it here.
 
     Attributes:
         host_function: The function `call` as a value.
     """
 
-    def __init__(self, plan: CompiledPlan, passage: Passage) -> None:
+    def __init__(self, plan: CompiledPlan, passage: Passage, kept: Kept) -> None:
         self._plan = plan
         self._passage = passage
+        self._kept = kept
         self.host_function = HostFunctionValue(passage)
         self._steps: list[str] = []
-        self._hints: list[Map] = []
+        self._hints: list[tuple[Map, int]] = []
+        self._hinted_bytes = 0
         self._checks: dict[int, Callable[[Value], bool]] = {}
 
     @property
@@ -67,7 +74,7 @@ class Answers:
 
     def needs_call(self, operation: int) -> bool:
         """Say whether an operation may call functions of the program."""
-        return operation == layout.ASK_CALL or operation >= 0 and _builtin(operation).needs_call
+        return operation == layout.ASK_CALL or (operation >= 0 and _builtin(operation).needs_call)
 
     def answer(self, operation: int, arguments: Arguments) -> Value:
         """Do what is asked and return its result.
@@ -77,21 +84,18 @@ class Answers:
             CloisterError: What went wrong.
         """
         if operation >= 0:
-            return _builtin(operation)(*arguments)
+            value: Value = _builtin(operation)(*arguments)
+            return value
+        check_question(operation, arguments)
         if operation in _OPERATIONS:
-            return operations.OPERATIONS[_OPERATIONS[operation]](*arguments)
-        act = self._ACTS.get(operation)
-        if act is None:
-            raise _misasked()
-        try:
-            return act(self, *arguments)
-        except (IndexError, KeyError, AttributeError) as error:
-            raise _misasked() from error
+            do: Callable[..., Value] = operations.OPERATIONS[_OPERATIONS[operation]]
+            return do(*arguments)
+        return self._ACTS[operation](self, *arguments)
 
     def call(self, capability: str, arguments: Value) -> Value:
         """Call a capability whose id is a literal of the program."""
         if not isinstance(arguments, tuple):
-            raise _misasked()
+            raise misasked()
         return self._passage.call(capability, arguments)
 
     def fail_steps(self, error: Any) -> None:
@@ -106,19 +110,17 @@ class Answers:
 
     def _call_function(self, function: Value, *arguments: Value) -> Value:
         if function is self.host_function and not self._plan.is_computed:
-            raise _misasked()
+            raise misasked()
         return as_callable(function, "a call")(*arguments)
 
     def _wrong_count(self, code: int | Keyword, count: int) -> Value:
         if isinstance(code, Keyword):
             raise arity_error(f":{code.name}", "between 1 and 2", count)
-        name, expected = self._plan.closures[code - layout.CODE_START]
+        name, expected = _numbered(self._plan.closures, code - layout.CODE_START)
         raise arity_error(name, expected, count)
 
-    def _uncaught(self, error: Value) -> Value:
-        if isinstance(error, ErrorValue):
-            raise error.error
-        raise _misasked()
+    def _uncaught(self, error: ErrorValue) -> Value:
+        raise error.error
 
     def _input(self, name: str, required: bool) -> Value:
         return self._passage.input(name, required)
@@ -127,51 +129,93 @@ class Answers:
         return self._passage.context_get(name)
 
     def _step_started(self, name: Value, number: int) -> Value:
-        options = self._plan.objects[number]
+        options = _numbered(self._plan.objects, number)
         if not isinstance(options, StepOptions):
-            raise _misasked()
-        self._steps.append(self._passage.step_started(name, options))
+            raise misasked()
+        size = size_of(name) + SLOT_BYTES
+        self._kept.add(size)
+        try:
+            self._steps.append(self._passage.step_started(name, options))
+        except BaseException:
+            self._kept.give_back(size)
+            raise
         return None
 
     def _step_ended(self) -> Value:
-        self._passage.step_ended(self._steps.pop())
+        self._passage.step_ended(self._last_step())
         return None
 
-    def _step_failed(self, error: Value) -> Value:
-        self._passage.step_failed(self._steps.pop(), error.error)
+    def _step_failed(self, error: ErrorValue) -> Value:
+        self._passage.step_failed(self._last_step(), error.error)
         return None
+
+    def _last_step(self) -> str:
+        if not self._steps:
+            raise misasked()
+        name = self._steps.pop()
+        self._kept.give_back(size_of(name) + SLOT_BYTES)
+        return name
 
     def _hinted(self, *parts: Value) -> Value:
-        self._hints.append(self._passage.hinted(dict(zip(parts[::2], parts[1::2], strict=True))))
+        # A new map each time, with all that were in force before
+        size = self._hinted_bytes + sum(map(size_of, parts)) + ENTRY_BYTES * len(parts)
+        self._kept.add(size)
+        try:
+            outer = self._passage.hinted(dict(zip(parts[::2], parts[1::2], strict=True)))
+        except BaseException:
+            self._kept.give_back(size)
+            raise
+        self._hints.append((outer, self._hinted_bytes))
+        self._hinted_bytes = size
         return None
 
     def _unhinted(self) -> Value:
-        self._passage.unhinted(self._hints.pop())
+        if not self._hints:
+            raise misasked()
+        outer, outer_bytes = self._hints.pop()
+        self._passage.unhinted(outer)
+        self._kept.give_back(self._hinted_bytes)
+        self._hinted_bytes = outer_bytes
         return None
+
+    def _type(self, number: int) -> Type:
+        found = _numbered(self._plan.objects, number)
+        if isinstance(found, (StepOptions, tuple, Map)):
+            raise misasked()
+        return found  # type: ignore[no-any-return]  # the third kind of object there is
 
     def _has_type(self, number: int, value: Value) -> Value:
         check = self._checks.get(number)
         if check is None:
-            check = self._checks[number] = make_accepts(self._plan.objects[number])
+            check = self._checks[number] = make_accepts(self._type(number))
         return check(value)
 
     def _refuse(self, number: int, subject: str, value: Value) -> Value:
-        raise validation_error(value, self._plan.objects[number], subject)
+        raise validation_error(value, self._type(number), subject)
+
+    def _without(self, entries: Map, keys: tuple[Value, ...]) -> Value:
+        if not all(map(is_key, keys)):
+            raise misasked()
+        return operations.without(entries, frozenset(keys))
 
     def _call_value(self, *arguments: Value) -> Value:
         if not self._plan.is_computed:
-            raise _misasked()
+            raise misasked()
         return self.host_function(*arguments)
 
     def _constant(self, number: int) -> Value:
-        return self._plan.objects[number]
+        found = _numbered(self._plan.objects, number)
+        if not isinstance(found, (tuple, Map)):
+            raise misasked()
+        return found
 
     _ACTS: ClassVar[dict[int, Callable[..., Value]]] = {
         layout.ASK_NOT_CALLABLE: _not_callable,
         layout.ASK_CALL: _call_function,
         layout.ASK_KEYWORD_GET: lambda _, keyword, target: keyword_get(keyword, target),
         layout.ASK_WRONG_COUNT: _wrong_count,
-        layout.ASK_CHECK_VECTOR: lambda _, value, count, exact: operations.check_vector(value, count, bool(exact)),
+        layout.ASK_CHECK_VECTOR: lambda _, value, count, exact: operations.check_vector(value, count, exact),
+        layout.ASK_WITHOUT: _without,
         layout.ASK_UNCAUGHT: _uncaught,
         layout.ASK_INPUT: _input,
         layout.ASK_CONTEXT_GET: _context_get,
@@ -189,12 +233,16 @@ class Answers:
     }
 
 
+_T = TypeVar("_T")
+
+
+def _numbered(known: Sequence[_T], number: int) -> _T:
+    if not 0 <= number < len(known):
+        raise misasked()
+    return known[number]
+
+
 def _builtin(number: int) -> Any:
     if number >= len(layout.BUILTIN_NAMES):
-        raise _misasked()
+        raise misasked()
     return BUILTINS[layout.BUILTIN_NAMES[number]]
-
-
-def _misasked() -> WireError:
-    return WireError("the program asked its host for what there is not", code="provider.wire-shape")
-

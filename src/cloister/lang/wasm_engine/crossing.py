@@ -13,7 +13,7 @@ from cloister.lang.values import ErrorValue, Growing, List, Map, Value, settled
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.crossing_reader import Reader, misshapen
 from cloister.lang.wasm_engine.crossing_writer import COUNTED, ERROR, SIGNED, WORD, WRITERS
-from cloister.lang.wasm_engine.guest_values import Caller, ErrorTable, GuestFunction
+from cloister.lang.wasm_engine.guest_values import ERRORS_BYTES_MAX, Caller, ErrorTable, GuestFunction
 
 
 class Crossing:
@@ -23,6 +23,7 @@ class Crossing:
         caller: Calls functions of the program.
         host_function: The value of the name `call`; no value of a program is identical to it.
         elements_max: How many parts one value may have, those of its parts included.
+        errors_bytes_max: How much the errors may take that are remembered.
 
     Attributes:
         errors: The errors the program has met.
@@ -30,9 +31,17 @@ class Crossing:
             words they hold must stay alive.
     """
 
-    def __init__(self, *, caller: Caller, host_function: Value, elements_max: int) -> None:
-        self.errors = ErrorTable()
+    def __init__(
+        self,
+        *,
+        caller: Caller,
+        host_function: Value,
+        elements_max: int,
+        errors_bytes_max: int = ERRORS_BYTES_MAX,
+    ) -> None:
+        self.errors = ErrorTable(errors_bytes_max)
         self.held: list[Value] = []
+        self._places: dict[int, int] = {}
         self.caller = caller
         self.elements_max = elements_max
         self._host_function = host_function
@@ -92,11 +101,11 @@ class Crossing:
             return layout.BUILTIN_IDS[function.name]
         if not callable(function):
             raise InternalError(f"a {type(function).__name__} is no value that a program may have")
-        for index, known in enumerate(self.held):
-            if known is function:
-                return layout.HOST_FUNCTION - 1 - index
-        self.held.append(function)
-        return layout.HOST_FUNCTION - len(self.held)
+        place = self._places.get(id(function))
+        if place is None:
+            place = self._places[id(function)] = len(self.held)
+            self.held.append(function)
+        return layout.HOST_FUNCTION - 1 - place
 
     def function_of(self, number: int) -> Value:
         """Return the function of the host that a number stands for.

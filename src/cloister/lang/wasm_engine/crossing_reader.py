@@ -30,6 +30,9 @@ _NUMBER_AND_WORD: Final = struct.Struct("<IQ")
 _ENCODINGS: Final = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 
+REMEMBERED_CHARS_MAX: Final = 64
+"""Longest name of a keyword that is remembered when the run is over."""
+
 _BEGUN: Final = object()
 """What the beginning of a collection is read as, while its parts are missing."""
 
@@ -188,8 +191,16 @@ class Reader:
     }  # fmt: skip
 
 
-@lru_cache(maxsize=4_096)
 def _keyword(name: str) -> Keyword:
+    return _remembered(name) if len(name) <= REMEMBERED_CHARS_MAX else _checked(name)
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(name: str) -> Keyword:
+    return _checked(name)
+
+
+def _checked(name: str) -> Keyword:
     if not is_keyword_name(name):
         raise misshapen("a keyword has a name that no keyword has")
     return Keyword(name)

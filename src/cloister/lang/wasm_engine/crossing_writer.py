@@ -8,6 +8,7 @@ from typing import Final
 
 from cloister.lang.values import Keyword, Symbol, Value
 from cloister.lang.wasm_engine import layout
+from cloister.lang.wasm_engine.text_units import text_units
 
 COUNTED: Final = struct.Struct("<BI")
 SIGNED: Final = struct.Struct("<Bi")
@@ -19,12 +20,9 @@ _TEXT: Final = struct.Struct("<BBI")
 
 
 def _write_text(out: bytearray, code: int, text: str) -> None:
-    widest = max(text, default="")
-    width, encoding = (1, "latin-1") if widest < "\u0100" else (2, "utf-16-le")
-    if widest >= "\U00010000" or (width == 2 and any("\ud800" <= char < "\ue000" for char in text)):
-        width, encoding = 4, "utf-32-le"  # also for half a surrogate pair, which two bytes are never used for
+    width, data = text_units(text)
     out += _TEXT.pack(code, width, len(text))
-    out += text.encode(encoding, "surrogatepass" if width == 4 else "strict")
+    out += data
 
 
 def _write_string(out: bytearray, value: str) -> None:

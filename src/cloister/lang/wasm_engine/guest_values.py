@@ -11,9 +11,14 @@ from typing import Final, TypeAlias
 
 from cloister.errors import CloisterError
 from cloister.lang.values import Function, Value
+from cloister.lang.wasm_engine.kept import size_of
+from cloister.limits import MIB
 
 ERRORS_MAX: Final = 1_024
-"""How many errors the host remembers; a program may catch any number of them, and one costs some kilobytes."""
+"""How many errors the host remembers; a program may catch any number of them."""
+ERROR_BYTES: Final = 4_096
+"""What one takes with its place and its trace, without its message and its data."""
+ERRORS_BYTES_MAX: Final = 64 * MIB
 
 Caller: TypeAlias = Callable[[int, tuple[Value, ...]], Value]
 """Calls the function of a program that a word stands for."""
@@ -50,13 +55,19 @@ class GuestFunction(Function):
 class ErrorTable:
     """The errors a program has met, by number, so that one that it passes on keeps its place, its code and its hint.
 
-    It holds the last `ERRORS_MAX`; of older ones message, kind and data are left, which the program holds itself.
+    It holds the last `ERRORS_MAX`, or fewer when they are large; of older ones message, kind and data are left, which
+    the program holds itself.
+
+    Args:
+        bytes_max: How much they may take together. The last one is held in any case.
     """
 
-    __slots__ = ("_errors", "_last", "_numbers")
+    __slots__ = ("_bytes", "_bytes_max", "_errors", "_last", "_numbers")
 
-    def __init__(self) -> None:
-        self._errors: OrderedDict[int, CloisterError] = OrderedDict()
+    def __init__(self, bytes_max: int = ERRORS_BYTES_MAX) -> None:
+        self._bytes = 0
+        self._bytes_max = bytes_max
+        self._errors: OrderedDict[int, tuple[CloisterError, int]] = OrderedDict()
         self._numbers: dict[int, int] = {}
         self._last = 0
 
@@ -66,12 +77,16 @@ class ErrorTable:
         if known is not None:
             return known
         self._last += 1
-        self._errors[self._last], self._numbers[id(error)] = error, self._last
-        if len(self._errors) > ERRORS_MAX:
-            _, oldest = self._errors.popitem(last=False)
+        size = ERROR_BYTES + size_of((error.message, getattr(error, "data", None)))
+        self._errors[self._last], self._numbers[id(error)] = (error, size), self._last
+        self._bytes += size
+        while len(self._errors) > ERRORS_MAX or (self._bytes > self._bytes_max and len(self._errors) > 1):
+            _, (oldest, size) = self._errors.popitem(last=False)
+            self._bytes -= size
             del self._numbers[id(oldest)]
         return self._last
 
     def error_of(self, number: int) -> CloisterError | None:
         """Return the error of a number; None when it is not known, or not any more."""
-        return self._errors.get(number)
+        known = self._errors.get(number)
+        return known[0] if known else None

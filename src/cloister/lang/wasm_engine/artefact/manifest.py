@@ -16,8 +16,8 @@ from cloister.lang.wasm_engine.artefact.octets import NUMBER_MAX, damaged
 from cloister.lang.wasm_engine.artefact.source_map import Lines
 
 NAME_CHARS_MAX: Final = 4_096
-ELEMENTS_MAX: Final = 5_000_000
-"""Texts of four million lines have no map; that many elements take some hundred megabytes."""
+ELEMENTS_MAX: Final = 2_000_000
+"""Most elements of its lists and objects; so many take some hundred megabytes. A text has at most a million lines."""
 NESTING_MAX: Final = 8
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 

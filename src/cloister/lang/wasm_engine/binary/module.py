@@ -34,14 +34,12 @@ class Function:
         type_index: Its signature.
         locals: Types of its variables, parameters left out.
         body: Its instructions, without the last `end`.
-        marks: Pairs of an offset in `body` and what stands there, in ascending order; see `Module.marks`.
     """
 
     name: str
     type_index: int
     locals: list[int] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
-    marks: list[tuple[int, int]] = field(default_factory=list)
 
     def header(self) -> bytes:
         """Return the declaration of its variables."""

@@ -19,7 +19,7 @@ from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.places import COMPUTED
 from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
-from cloister.lang.wasm_engine.layout import BUFFER, BUILTIN_IDS, ASK_CAPABILITY, DEPTH, NIL, VECTOR
+from cloister.lang.wasm_engine.layout import ASK_CAPABILITY, BUFFER, BUILTIN_IDS, DEPTH, NIL, VECTOR
 from cloister.lang.wasm_engine.native_tables import NATIVES
 from cloister.lang.wasm_engine.runtime.natives_numbers import FOLDED
 

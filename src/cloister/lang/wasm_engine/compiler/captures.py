@@ -53,7 +53,7 @@ class Captures:
         self._selves: set[int] = set()
         self._lambdas: list[core.Lambda] = []
         self._numbers: dict[int, int] = {}
-        self._free: dict[int, dict[core.Variable, None]] = {}
+        self._free: dict[int, dict[core.Variable, int]] = {}
         self.static: set[core.Variable] = set()
         self.cells: set[core.Variable] = set()
         self.checked: set[core.Variable] = set()
@@ -68,6 +68,10 @@ class Captures:
     def captured(self, function: core.Lambda) -> tuple[core.Variable, ...]:
         """Return the variables a function captures, in the order it keeps them."""
         return tuple(self._free[id(function)])
+
+    def position(self, function: core.Lambda, variable: core.Variable) -> int | None:
+        """Return where among them a variable is; None when a function does not capture it."""
+        return self._free[id(function)].get(variable)
 
     def has_self(self, function: core.Lambda) -> bool:
         """Say whether the code of a function needs the function itself: it captures something, or is a value there."""
@@ -165,9 +169,7 @@ class Captures:
         """Say whether a variable may be read, or captured, before it is assigned."""
         return variable in self._late or variable in self.checked
 
-    def _use(
-        self, use: _Use, defining: tuple[core.Variable, ...]
-    ) -> None:
+    def _use(self, use: _Use, defining: tuple[core.Variable, ...]) -> None:
         self._uses.append(use)
         if use.may_be_unset:
             self.checked.add(use.variable)
@@ -179,9 +181,15 @@ class Captures:
     def _settle(self) -> None:
         self._free = {id(each): {} for each in self._lambdas}
         self._note_static()
-        changed = True
-        while changed:
-            changed = any([self._apply(use) for use in self._uses])
+        by_known: dict[int, list[_Use]] = defaultdict(list)
+        for use in self._uses:
+            known = self._facts.known(use.variable)
+            if known is not None:
+                by_known[id(known)].append(use)
+        pending = list(self._uses)
+        while pending:  # a function comes to have itself once at most, so that every use is looked at twice at most
+            for function in self._apply(pending.pop()):
+                pending.extend(by_known[id(function)])
         for variable in sorted(self.cells, key=lambda each: each.index):  # the same bytes in every process
             scope = self._scopes[variable]
             self._cells_of[id(scope) if scope is not None else None].append(variable)
@@ -192,26 +200,34 @@ class Captures:
             if use.function is not None and owner is None and self._scopes.get(use.variable) is None:
                 self.static.add(use.variable)
 
-    def _apply(self, use: _Use) -> bool:
+    def _apply(self, use: _Use) -> list[core.Lambda]:
+        """Note what one use captures; returns the functions that have themselves since."""
         variable, function = use.variable, use.function
-        if variable in self.static or function is self._owners.get(variable):
-            return False
-        known = self._facts.known(variable)
-        if known is not None and not self.has_self(known) and (use.is_call or self.is_constant(variable)):
-            if not use.may_be_unset and variable not in self.checked:
-                return False
-        changed = False
-        owner = self._owners.get(variable)
+        if self._is_anywhere(use):
+            return []
+        known, owner = self._facts.known(variable), self._owners.get(variable)
+        changed = []
         while function is not None and function is not owner:
+            had_self = self.has_self(function)
             if function is known and variable not in self.checked:  # a function knows itself
-                if id(known) not in self._selves:
-                    self._selves.add(id(known))
-                    changed = True
-                break
-            if variable not in self._free[id(function)]:
-                self._free[id(function)][variable] = None
-                changed = True
+                self._selves.add(id(function))
+            elif variable not in self._free[id(function)]:
+                self._free[id(function)][variable] = len(self._free[id(function)])
                 if variable in self._late:
                     self.cells.add(variable)
+            if self.has_self(function) != had_self:
+                changed.append(function)
+            if function is known and variable not in self.checked:
+                break
             function = self._parents[id(function)]
         return changed
+
+    def _is_anywhere(self, use: _Use) -> bool:
+        """Say whether a variable is within reach without being captured."""
+        variable = use.variable
+        if variable in self.static or use.function is self._owners.get(variable):
+            return True
+        known = self._facts.known(variable)
+        if known is None or use.may_be_unset or variable in self.checked or self.has_self(known):
+            return False
+        return use.is_call or self.is_constant(variable)

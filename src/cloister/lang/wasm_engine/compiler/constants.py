@@ -31,6 +31,7 @@ from cloister.lang.wasm_engine.layout import (
     TRUE,
     VECTOR,
 )
+from cloister.lang.wasm_engine.text_units import text_units
 
 SMALL_MAX: Final = 2**62 - 1
 SMALL_MIN: Final = -(2**62)
@@ -131,15 +132,3 @@ class Constants:
         address = self._start + len(self._data)
         self._data += struct.pack("<ii", kind, number) + content
         return address
-
-
-def text_units(value: str) -> tuple[int, bytes]:
-    """Return how many bytes each code point of a text takes, the least that does, and the code points."""
-    if value.isascii():
-        return 1, value.encode("latin-1")
-    largest = max(value)
-    if largest < "\u0100":
-        return 1, value.encode("latin-1")
-    if largest < "\U00010000" and not any("\ud800" <= each <= "\udfff" for each in value):
-        return 2, value.encode("utf-16-le")
-    return 4, value.encode("utf-32-le", "surrogatepass")

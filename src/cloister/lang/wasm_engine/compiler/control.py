@@ -10,6 +10,7 @@ from cloister.lang.python_engine.ranges import narrowed
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import block_type
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
+from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.generator import WORD_IS_TRUE, WRITERS, Generator, LoopFrame
 from cloister.lang.wasm_engine.compiler.variables import (
     assign,
@@ -168,9 +169,7 @@ def _is_tight(node: core.Loop) -> bool:
     for count, each in enumerate(core.walk(node.body)):
         if count >= TIGHT_NODES_MAX or type(each) not in _TIGHT:
             return False
-        if isinstance(each, core.Call) and not (
-            isinstance(each.callee, core.Global) and each.callee.name in _CHEAP
-        ):
+        if isinstance(each, core.Call) and not (isinstance(each.callee, core.Global) and each.callee.name in _CHEAP):
             return False
     return True
 
@@ -289,6 +288,7 @@ def _dotimes(g: Generator, node: core.Dotimes, want: Rep | None, tail: bool) -> 
         with g.w.block(op.IF, op.EMPTY):
             new_cells(g, g.captures.cells_of(node))
             g.w.get(index)
+            convert(g.w, Rep.INTEGER, g.rep_of(node.variable))
             assign(g, node.variable)
             g.emit(node.body, Rep.WORD)
             g.w.set(result)

@@ -88,4 +88,3 @@ _CONVERSIONS: Final = {
     (Rep.WORD, Rep.CONDITION): _unbox_condition,
     (Rep.INTEGER, Rep.FLOAT): _to_float,
 }
-

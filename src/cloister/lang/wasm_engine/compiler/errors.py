@@ -17,12 +17,12 @@ from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
 from cloister.lang.wasm_engine.compiler.variables import assign, local_of
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep
 from cloister.lang.wasm_engine.layout import (
-    CATCHERS,
     ASK_HINTED,
     ASK_STEP_ENDED,
     ASK_STEP_FAILED,
     ASK_STEP_STARTED,
     ASK_UNHINTED,
+    CATCHERS,
     UNSET,
 )
 
@@ -58,7 +58,7 @@ def guarded(g: Generator, body: Part, handler: Callable[[int], None]) -> None:
     error, slot, catchers = g.w.local(I64), g.w.slot(), g.w.local(I32)
     g.w.add(op.i32_const(0), op.load("load_i32", CATCHERS))
     g.w.set(catchers)
-    g.f.tries += 1
+    g.w.allocates += 1  # an error that was raised is an object, whatever raised it
     with g.w.block(op.BLOCK, op.EMPTY) as done:
         with g.w.block(op.BLOCK, bytes((I64,))) as failed:
             _set_catchers(g, catchers, 1)
@@ -72,7 +72,6 @@ def guarded(g: Generator, body: Part, handler: Callable[[int], None]) -> None:
         g.w.keep(error, slot)
         _set_catchers(g, catchers, 0)
         handler(error)
-    g.f.tries -= 1
 
 
 def _set_catchers(g: Generator, local: int, more: int) -> None:

@@ -3,8 +3,8 @@
 Owns the calling convention. A function that is called where it is known, a **direct** one, takes itself when it
 captures anything, the number of open calls, and its arguments as they lie best. Functions that are values are called
 through the table with themselves and words, or with one vector of all arguments when they take more than
-`PACKED_MIN - 1` or any number; they find how many more calls may be open in a cell. A function that is both is written once,
-directly, with a short one in front.
+`PACKED_MIN - 1` or any number; they find how many more calls may be open in a cell. A function that is both is written
+once, directly, with a short one in front.
 """
 
 from __future__ import annotations
@@ -56,12 +56,10 @@ def code_of(g: Generator, node: core.Lambda) -> int:
     if g.facts.is_closed(node):
         return 0
     symbol = Symbol("plan", f"g{g.captures.number(node)}")
-    for number, (known, _, _) in enumerate(g.codes):
-        if known == symbol:
-            return CODE_START + number
-    least = len(node.parameters)
-    g.codes.append((symbol, node.name, f"at least {least}" if node.rest else str(least)))
-    return CODE_START + len(g.codes) - 1
+    if symbol not in g.codes:
+        least = len(node.parameters)
+        g.codes[symbol] = len(g.codes), node.name, f"at least {least}" if node.rest else str(least)
+    return CODE_START + g.codes[symbol][0]
 
 
 def direct_parameters(g: Generator, node: core.Lambda) -> tuple[list[Rep], list[core.Variable]]:
@@ -128,7 +126,12 @@ def _write_direct(g: Generator, node: core.Lambda) -> None:
         _open_call(g, node)
         _write_body(g, node, result)
     results = (TYPES[result],)
-    g.written.append(WrittenFunction(direct_symbol(g, node), types, results, frame.writer, node.name, kept))
+    g.written.append(
+        WrittenFunction(
+            direct_symbol(g, node), types, results, frame.writer, node.name, kept,
+            is_function=True, is_value=not g.facts.is_closed(node),
+        )
+    )  # fmt: skip
 
 
 def _take_parameters(
@@ -149,21 +152,21 @@ def _take_parameters(
 def _open_call(g: Generator, node: core.Lambda) -> None:
     """Refuse a call that is nested too deep; one that calls nothing further need not look."""
     g.w.place = g.places.setdefault((node.start, node.end), len(g.places))
-    if g.f.depth is None:
-        read_depth(g, less=1)
+    depth = read_depth(g, less=1) if g.f.depth is None else g.f.depth
     if not g.facts.is_leaf(node):
-        g.w.get(g.f.depth)
+        g.w.get(depth)
         g.w.add(op.i32_const(0), op.I32_LT_S)
         with g.w.block(op.IF, op.EMPTY):
             g.w.add(op.i32_const(2))
             g.runtime("limit_reached", allocates=False)
 
 
-def read_depth(g: Generator, less: int) -> None:
-    """Read how many more calls may be open from its cell."""
-    g.f.depth = g.w.local(I32)
+def read_depth(g: Generator, less: int) -> int:
+    """Read how many more calls may be open from its cell; returns the local that says so."""
+    depth = g.f.depth = g.w.local(I32)
     g.w.add(op.i32_const(0), op.load("load_i32", DEPTH), op.i32_const(less), op.I32_SUB)
-    g.w.set(g.f.depth)
+    g.w.set(depth)
+    return depth
 
 
 def _write_body(g: Generator, node: core.Lambda, result: Rep) -> None:
@@ -188,7 +191,9 @@ def _write_value_only(g: Generator, node: core.Lambda) -> None:
         _write_body(g, node, Rep.WORD)
     code_of(g, node)
     symbol = Symbol("plan", f"g{g.captures.number(node)}")
-    g.written.append(WrittenFunction(symbol, types, (I64,), frame.writer, node.name, kept))
+    g.written.append(
+        WrittenFunction(symbol, types, (I64,), frame.writer, node.name, kept, is_function=True, is_value=True)
+    )
 
 
 def _unpack(g: Generator, node: core.Lambda, vector: int, variables: list[core.Variable]) -> None:

@@ -65,7 +65,6 @@ class FunctionFrame:
         own: Local with the function itself, when it captures anything.
         locals: Local of each variable.
         slots: Where the word of each variable is kept.
-        tries: How many `try` are open around the present node, in which no call is the last thing done.
         loop: The innermost loop.
     """
 
@@ -76,7 +75,6 @@ class FunctionFrame:
     own: int | None = None
     locals: dict[core.Variable, int] = field(default_factory=dict)
     slots: dict[core.Variable, int] = field(default_factory=dict)
-    tries: int = 0
     loop: LoopFrame | None = None
 
 
@@ -91,6 +89,8 @@ class WrittenFunction:
         writer: Its instructions.
         trace_name: What traces call it; None to leave it out.
         kept: Parameters that are words, and where they are kept.
+        is_function: Whether it is a function of the program itself.
+        is_value: Whether builtins may call it, too, any number of times in a row.
     """
 
     symbol: Symbol
@@ -99,6 +99,8 @@ class WrittenFunction:
     writer: Writer
     trace_name: str | None
     kept: list[tuple[int, int]]
+    is_function: bool = False
+    is_value: bool = False
 
 
 class Generator:
@@ -117,7 +119,7 @@ class Generator:
         self.ranges: Ranges = {}
         self.written: list[WrittenFunction] = []
         self.objects: list[Any] = []
-        self.codes: list[tuple[Symbol, str, str]] = []
+        self.codes: dict[Symbol, tuple[int, str, str]] = {}
         self.capabilities: dict[str, int] = {}
         self.is_computed = False
         self.places: dict[tuple[int, int], int] = {}
@@ -128,7 +130,7 @@ class Generator:
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give an address to each static variable and to each constant that is made once; words first, for the collector."""
+        """Give an address to each static variable and each constant that is made once; words first, to be kept alive."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
         large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]
@@ -216,8 +218,14 @@ class Generator:
                 for at, number in reversed(pending):  # from behind, so that the numbers stay right
                     self._keep_operand(at, number)
                 pending.clear()
-            if rep is Rep.WORD and not isinstance(node, (core.Const, core.Local)):
+            if rep is Rep.WORD and not self._is_kept(node):
                 pending.append((len(self.w.code), len(self.w.insertions)))
+
+    def _is_kept(self, node: core.Node) -> bool:
+        """Say whether the word of a node stays alive without it: what a number is made into is an object of its own."""
+        if isinstance(node, core.Local):
+            return self.rep_of(node.variable) is Rep.WORD
+        return isinstance(node, core.Const)
 
     def _keep_operand(self, at: int, number: int) -> None:
         local, slot = self.w.local(TYPES[Rep.WORD]), self.w.slot()

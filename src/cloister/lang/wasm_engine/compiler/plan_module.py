@@ -18,6 +18,7 @@ from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.lang.wasm_engine.binary.module import Signature
 from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler import calls, control, errors, functions, values, variables
+from cloister.lang.wasm_engine.compiler.collecting import collecting_first, quiet_functions
 from cloister.lang.wasm_engine.compiler.generator import FunctionFrame, Generator, WrittenFunction
 from cloister.lang.wasm_engine.compiler.places import COMPUTED, CompiledPlan, PlanFunction
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol, Writer
@@ -91,6 +92,8 @@ class _Assembly:
         self._signatures = signatures
         self._module = g.module
         self._indexes: dict[Symbol, int] = {}
+        self._quiet = quiet_functions(g.written)
+        self._collecting = collecting_first(g.written, self._quiet)
 
     def assemble(self) -> CompiledPlan:
         """Return the compiled program."""
@@ -99,18 +102,7 @@ class _Assembly:
         module.import_table(RUNTIME, "table", 1)
         module.import_tag(RUNTIME, "error", (I64,))
         self._import_functions()
-        declared = []
-        for each in g.written:
-            index, function = module.add_function(each.symbol.name, each.parameters, each.results)
-            self._indexes[each.symbol] = index
-            declared.append(function)
-        traced, quiet = [], _quiet(g.written)
-        for each, function in zip(g.written, declared, strict=True):
-            collects_first = _calls(each) and each.symbol not in quiet
-            code, marks = each.writer.finish(each.kept, self._resolve, quiet, collects_first=collects_first)
-            function.body, function.locals = code, each.writer.locals
-            header = len(function.header())
-            traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
+        traced = self._finished()
         self._add_run()
         traced.append(PlanFunction(name=None, marks=()))
         return CompiledPlan(
@@ -119,17 +111,34 @@ class _Assembly:
             functions=tuple(traced),
             imports=tuple(module.imports),
             imported_count=module.imported_count,
-            closures=tuple((name, arity) for _, name, arity in g.codes),
+            closures=tuple((name, arity) for _, name, arity in g.codes.values()),
             objects=tuple(g.objects),
             capabilities=tuple(g.capabilities),
             is_computed=g.is_computed,
             nests=g.facts.nests,
         )
 
+    def _finished(self) -> list[PlanFunction]:
+        """Add the functions that were written; returns what traces must know of them."""
+        declared, traced = [], []
+        for each in self._g.written:
+            self._indexes[each.symbol], function = self._module.add_function(
+                each.symbol.name, each.parameters, each.results
+            )
+            declared.append(function)
+        for each, function in zip(self._g.written, declared, strict=True):
+            function.body, marks = each.writer.finish(
+                each.kept, self._resolve, self._quiet, collects_first=each.symbol in self._collecting
+            )
+            function.locals = each.writer.locals
+            header = len(function.header())
+            traced.append(PlanFunction(name=each.trace_name, marks=tuple((header + at, place) for at, place in marks)))
+        return traced
+
     def _import_functions(self) -> None:
         called = {each.symbol: None for written in self._g.written for each in written.writer.insertions if each.symbol}
         names = dict.fromkeys(symbol.name for symbol in called if symbol.space == RUNTIME)
-        collects = any(each.collects for each in (written.writer for written in self._g.written))
+        collects = bool(self._collecting) or any(each.writer.collects for each in self._g.written)
         frames = any(each.writer.slots for each in self._g.written)
         more = {"begin_plan": True, "collect": collects, "limit_reached": frames}
         for name in (*names, *(each for each, needed in more.items() if needed and each not in names)):
@@ -151,7 +160,7 @@ class _Assembly:
         data = g.constants.data
         end = (g.constants_start + len(data) + PAGE - 1) & -PAGE
         module.data = data
-        module.table_elements = [self._indexes[symbol] for symbol, _, _ in g.codes]
+        module.table_elements = [self._indexes[symbol] for symbol in g.codes]
         index, run = module.add_function(ENTRY, (), (I32,))
         body = run.body
         body += op.i32_const(end) + op.i32_const(STATIC_START + g.roots_count * 8)
@@ -165,18 +174,3 @@ class _Assembly:
             body += op.i32_const(CODE_START) + op.i32_const(0) + op.i32_const(count) + op.TABLE_INIT + b"\x00\x00"
         body += op.call(self._indexes[_ENTRY_SYMBOL])
         module.export(ENTRY, "function", index)
-
-
-def _quiet(written: list[WrittenFunction]) -> set[Symbol]:
-    """Return the functions that never allocate: neither they nor what they call."""
-    quiet = {each.symbol for each in written if not each.writer.allocates}
-    while True:
-        loud = {each.symbol for each in written if each.symbol in quiet and not quiet.issuperset(each.writer.callees)}
-        if not loud:
-            return quiet
-        quiet -= loud
-
-
-def _calls(written: WrittenFunction) -> bool:
-    """Say whether a function calls others, so that it may be called without end."""
-    return written.symbol != _ENTRY_SYMBOL and written.trace_name is not None and written.writer.collects > 0

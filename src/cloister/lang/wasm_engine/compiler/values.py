@@ -18,9 +18,9 @@ from cloister.lang.wasm_engine.layout import (
     ASK_HAS_TYPE,
     ASK_INPUT,
     ASK_NEXT_TURN,
+    ASK_NO_MATCH,
     ASK_REFUSE,
     ASK_THROW,
-    ASK_NO_MATCH,
     TRUE,
     VECTOR,
 )
@@ -123,7 +123,10 @@ def _intrinsic(g: Generator, node: core.Intrinsic, want: Rep | None, tail: bool)
     operation, arguments = node.operation, node.arguments
     if operation in _ASKED:
         ask(g, _ASKED[operation], arguments)
-        return _never(g) if operation in {Operation.THROW, Operation.NO_MATCH} else Rep.WORD
+        if operation not in {Operation.THROW, Operation.NO_MATCH}:
+            return Rep.WORD
+        g.w.add(op.DROP, op.UNREACHABLE)
+        return None
     if operation in _JOINED:
         g.push_address(g.array(arguments))
         g.w.add(op.i32_const(len(arguments)))
@@ -141,10 +144,6 @@ def _intrinsic(g: Generator, node: core.Intrinsic, want: Rep | None, tail: bool)
                 g.w.add(op.I32_WRAP_I64)
     g.runtime(function)
     return Rep.CONDITION if result == "c" else Rep.WORD
-
-
-def _never(g: Generator) -> None:
-    g.w.add(op.DROP, op.UNREACHABLE)
 
 
 # Types

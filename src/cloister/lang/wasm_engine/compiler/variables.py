@@ -46,18 +46,18 @@ def push_variable(g: Generator, variable: core.Variable) -> Rep:
 
 def _is_own(g: Generator, variable: core.Variable) -> bool:
     node = g.f.node
-    return node is not None and g.facts.known(variable) is node and variable not in g.captures.captured(node)
+    return node is not None and g.facts.known(variable) is node and g.captures.position(node, variable) is None
 
 
 def push_captured(g: Generator, variable: core.Variable) -> None:
     """Push what the present function, or the one about to be made, captures of a variable: its word or its cell."""
     node = g.f.node
-    if node is None or g.f.own is None:
+    position = g.captures.position(node, variable) if node is not None else None
+    if g.f.own is None or (position is None and not _is_own(g, variable)):
         raise AssertionError(f"{variable.name} is neither here nor captured")
-    if _is_own(g, variable):
+    if position is None:
         g.w.get(g.f.own)
         return
-    position = g.captures.captured(node).index(variable)
     g.w.get(g.f.own)
     g.w.add(op.I32_WRAP_I64, op.load("load_i64", CAPTURED_AT + position * 8))
 
@@ -162,4 +162,3 @@ def _latest(g: Generator, node: core.Latest, want: Rep | None, tail: bool) -> Re
 
 
 WRITERS.update({core.Local: _local, core.Latest: _latest})
-

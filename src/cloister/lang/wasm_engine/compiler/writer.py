@@ -185,11 +185,6 @@ class Writer:
 
     # What is known at the end
 
-    @property
-    def has_frame(self) -> bool:
-        """Whether the function keeps words."""
-        return self.slots > 0 and (self.collects > 0 or self.frame_used)
-
     def finish(
         self,
         kept: list[tuple[int, int]],
@@ -210,7 +205,7 @@ class Writer:
             The instructions and the marks: offsets in them with numbers of places.
         """
         out, marks, before = bytearray(), [], 0
-        has_frame = self.has_frame
+        has_frame = self.slots > 0 and (self.collects > 0 or self.frame_used or collects_first)
         if has_frame:
             out += self._prologue(kept, resolve)
         if collects_first:
