@@ -59,7 +59,7 @@ def test_a_script_that_fails_says_why(execute: Execute) -> None:
 
 def test_a_script_sees_what_was_granted_and_nothing_else(execute: Execute, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("granted", encoding="utf-8")
-    script = python("print(open('/in/note').read())")
+    script = python("print(open('/in/note').read(), end='')")
     with pytest.raises(GuestError, match="No such file"):
         execute(script)
     assert execute(script, mounts=(Mount(source=str(tmp_path), target="/in"),)).value == "granted"

@@ -17,7 +17,6 @@ from cloister.lang.source import JoinedSource, Source
 from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets, damaged
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan, PlanFunction
 
-
 MAP_BYTES_MAX: Final = 8 * 1024 * 1024
 """Largest map that is read; that of the largest programs there are has about a megabyte."""
 
