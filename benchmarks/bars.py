@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import language, load, machines, peers, sandboxes
+from benchmarks import language, load, machines, peers, sandboxes, wasm, wasm_plans
 from benchmarks.direct import Prepared
 from benchmarks.rows import Row, median_of, p95_of
 
@@ -53,6 +53,10 @@ def _ratio(subject: str, peer: str) -> Measured:
 
 def _largest(group: str) -> Measured:
     return lambda rows: max((row.p95 for row in rows if row.group == group), default=float("nan"))
+
+
+def _times_faster(job: str, peer: str) -> Measured:
+    return _ratio(f"{peer}: {job}", f"{wasm.WASM}: {job}")
 
 
 _BWRAP_TRUE = sandboxes.peer_row(peers.BWRAP, sandboxes.TRUE)
@@ -203,5 +207,47 @@ BARS = (
         limit=2,
         unit="x",
         measured=_ratio(f"cloister: {language.MAP_REDUCE} (memory)", "plain Python: tuples of a million (memory)"),
+    ),
+    Bar(
+        text=f"`{wasm.FIB}` on wasm at least 10x as fast as plain Python",
+        limit=10,
+        unit="x",
+        measured=_times_faster(wasm.FIB, wasm.PLAIN),
+        is_floor=True,
+    ),
+    Bar(
+        text=f"`{wasm.FIB}` on wasm at most 3x the same function written as .wat",
+        limit=3,
+        unit="x",
+        measured=_ratio(f"{wasm.WASM}: {wasm.FIB}", f"{wasm.BY_HAND}: {wasm.FIB}"),
+    ),
+    Bar(
+        text=f"{wasm.LOOP} on wasm at least 20x as fast as plain Python",
+        limit=20,
+        unit="x",
+        measured=_times_faster(wasm.LOOP, wasm.PLAIN),
+        is_floor=True,
+    ),
+    *(
+        Bar(
+            text=f"{job}: on wasm at least as fast as on the Python engine",
+            limit=1,
+            unit="x",
+            measured=_times_faster(job, wasm.INTERPRETED),
+            is_floor=True,
+        )
+        for job in wasm.JOBS
+    ),
+    Bar(
+        text=f"instantiate and run a compiled `{wasm_plans.SUM_TEXT}` on wasm, p50 at most 150 µs",
+        limit=150,
+        unit="µs",
+        measured=_median(wasm_plans.SUM_RUN, 1000),
+    ),
+    Bar(
+        text=f"{wasm_plans.WHOLE}, at most 50 ms",
+        limit=50,
+        unit="ms",
+        measured=_median(wasm_plans.WHOLE),
     ),
 )

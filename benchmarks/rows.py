@@ -23,7 +23,8 @@ class Row:
         median: Middle of the counted rounds.
         p95: The bad end of them: the 95th percentile; the worst when there are fewer than 20.
         rounds: How many were counted.
-        unit: Of both figures.
+        unit: Of the figures.
+        least: The smallest counted value; None when it was not kept.
     """
 
     group: str
@@ -32,6 +33,7 @@ class Row:
     p95: float
     rounds: int
     unit: str = "ms"
+    least: float | None = None
 
 
 def timed_rows(group: str, timings: Mapping[str, Timing], divide_by: int = 1) -> list[Row]:
@@ -43,6 +45,7 @@ def timed_rows(group: str, timings: Mapping[str, Timing], divide_by: int = 1) ->
             median=timing.median_ms / divide_by,
             p95=timing.p95_ms / divide_by,
             rounds=timing.rounds,
+            least=timing.least_ms / divide_by,
         )
         for name, timing in timings.items()
     ]
@@ -51,7 +54,15 @@ def timed_rows(group: str, timings: Mapping[str, Timing], divide_by: int = 1) ->
 def value_row(group: str, subject: str, values: list[float], unit: str, *, less_is_worse: bool = False) -> Row:
     """Return the row of measured values, of which the largest are the bad ones unless said otherwise."""
     bad_end = min(values) if less_is_worse else percentile_95(values)
-    return Row(group=group, subject=subject, median=median(values), p95=bad_end, rounds=len(values), unit=unit)
+    return Row(
+        group=group,
+        subject=subject,
+        median=median(values),
+        p95=bad_end,
+        rounds=len(values),
+        unit=unit,
+        least=min(values),
+    )
 
 
 def median_of(rows: Sequence[Row], subject: str) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crowd, language, load, machines, sandboxes
+from benchmarks import crowd, language, load, machines, sandboxes, wasm, wasm_metering, wasm_plans
 from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Subject, interleaved
@@ -102,6 +102,11 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "small programs": partial(_timed, "small programs", language.small),
     "reading": partial(_timed, "reading", language.reading),
     "memory": _language_memory,
+    wasm.NUMBERS: wasm.numbers,
+    wasm.COLLECTIONS: wasm.collections,
+    wasm_plans.SUM: wasm_plans.smallest,
+    wasm_plans.COMPILING: wasm_plans.compiling,
+    wasm_metering.METERING: wasm_metering.metering,
 }
 """How each group is measured, by the name its rows carry."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ProviderUnavailable,
         ReadError,
     )
-    from cloister.isolation.provider import ExecutionResult, Usage
+    from cloister.isolation.provider import ExecutionResult, ExternalProgram, Usage
     from cloister.lang.cancellation import Cancellation
     from cloister.lang.evaluate import evaluate
     from cloister.lang.printer import to_text
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cloister.plan.observer import RunObserver
     from cloister.plan.result import RunResult, ScriptResult
     from cloister.plan.session import Session
+    from cloister.plan.variants import Binary, NativeFunction, RtfsAst, RtfsBytecode, RtfsSource, ScriptProgram
     from cloister.runtime import Runtime
 
 __version__ = VERSION
@@ -63,7 +64,7 @@ _HOMES: Final = {
         "ProviderUnavailable",
         "ReadError",
     ),
-    "cloister.isolation.provider": ("ExecutionResult", "Usage"),
+    "cloister.isolation.provider": ("ExecutionResult", "ExternalProgram", "Usage"),
     "cloister.lang.cancellation": ("Cancellation",),
     "cloister.lang.evaluate": ("evaluate",),
     "cloister.lang.printer": ("to_text",),
@@ -73,6 +74,14 @@ _HOMES: Final = {
     "cloister.plan.observer": ("RunObserver",),
     "cloister.plan.result": ("RunResult", "ScriptResult"),
     "cloister.plan.session": ("Session",),
+    "cloister.plan.variants": (
+        "Binary",
+        "NativeFunction",
+        "RtfsAst",
+        "RtfsBytecode",
+        "RtfsSource",
+        "ScriptProgram",
+    ),
     "cloister.runtime": ("Runtime",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
@@ -80,28 +89,35 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 __all__ = [
     "AttestationError",
     "AuditError",
+    "Binary",
     "Cancellation",
     "Cancelled",
     "CapabilityDenied",
     "CloisterError",
     "DeniedError",
     "ExecutionResult",
+    "ExternalProgram",
     "GuestCrashed",
     "GuestError",
     "InputError",
     "IsolationLevel",
     "Keyword",
     "LimitExceeded",
+    "NativeFunction",
     "PathDenied",
     "Program",
     "ProviderError",
     "ProviderUnavailable",
     "ReadError",
     "ResourceLimits",
+    "RtfsAst",
+    "RtfsBytecode",
+    "RtfsSource",
     "RunObserver",
     "RunResult",
     "Runtime",
     "RuntimeContext",
+    "ScriptProgram",
     "ScriptResult",
     "SecurityLevel",
     "Session",

@@ -13,17 +13,20 @@ from typing import Any
 
 from cloister.authority.context import RuntimeContext
 from cloister.isolation.attestation import Expectations
-from cloister.isolation.provider import ExecutionResult, OutputObserver
+from cloister.isolation.provider import ExecutionResult, OutputObserver, WasmFunction
 from cloister.lang.program import Program
 from cloister.plan.checking import check_program
-from cloister.plan.command import Surroundings, run_command, run_script, words_of
+from cloister.plan.command import Surroundings, run_command, run_function, run_script, words_of
 from cloister.plan.forking import fork_session
 from cloister.plan.loading import Plan, load_plan
+from cloister.plan.native import HOST_PROCESS, run_native
 from cloister.plan.observer import RunObserver, SilentObserver
+from cloister.plan.performing import PlanTerms, ProgramResult, perform
 from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+from cloister.plan.variants import NativeFunction, ProgramVariant
 from cloister.runtime_life import RuntimeLife
 
 
@@ -68,7 +71,7 @@ class Runtime(RuntimeLife):
         """Run a plan and wait for its result.
 
         Args:
-            plan: A path, program text, or compiled program.
+            plan: A path, program text, compiled program, or one of the variants that are plans.
             context: What it may do; everything else is refused.
             provider: Name of the isolation provider.
             inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
@@ -134,6 +137,7 @@ class Runtime(RuntimeLife):
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
         expected: Mapping[str, str] | None = None,
+        seed: int | None = None,
     ) -> ExecutionResult:
         """Run a command in a sandbox that sees the context's paths and variables.
 
@@ -145,6 +149,8 @@ class Runtime(RuntimeLife):
             on_output: Sees output as it comes.
             working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
             expected: As in `run`.
+            seed: For clocks and randomness that depend on this number alone; None for the real ones. Of the providers,
+                `wasm` has them.
 
         Returns:
             Output, exit status (which may be other than 0) and measured usage.
@@ -155,8 +161,47 @@ class Runtime(RuntimeLife):
         """
         words = words_of(argv, "a command")
         self._require_open()
-        around = self._surroundings(context, provider, on_output, working_directory, expected)
+        around = self._surroundings(context, provider, on_output, working_directory, expected, seed=seed)
         return run_command(self._parts, words, around, stdin=stdin)
+
+    def call_function(
+        self,
+        module: str,
+        function: str,
+        arguments: Sequence[int | float | str] = (),
+        *,
+        context: RuntimeContext,
+        provider: str = "wasm",
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
+        seed: int | None = None,
+    ) -> ExecutionResult:
+        """Call a function that a WebAssembly module exports.
+
+        Args:
+            module: Path of the module, which the context must let be read.
+            function: Name of the export; its parameters and results are numbers.
+            arguments: One for each parameter, or the text of one.
+            context: Needs the capability `cloister.exec`.
+            provider: Name of the isolation provider; `wasm` is the one that has functions.
+            on_output: Sees output as it comes.
+            working_directory: As in `execute`.
+            expected: As in `run`.
+            seed: As in `execute`.
+
+        Returns:
+            The result as `value`, a list when there is not exactly one; output, and measured usage.
+
+        Raises:
+            InputError: The module or the arguments cannot be used; `details` and hint say why.
+            ProviderUnavailable: `provider.wasm-only`: the provider calls no functions.
+            DeniedError, LimitExceeded, GuestError, ProviderError, AuditError: As `run`.
+        """
+        self._require_open()
+        around = self._surroundings(context, provider, on_output, working_directory, expected, seed=seed)
+        named = WasmFunction(module=module, function=function, arguments=tuple(arguments))
+        return run_function(self._parts, named, around)
 
     def execute_script(
         self,
@@ -212,6 +257,51 @@ class Runtime(RuntimeLife):
             stdin=stdin,
         )
 
+    def run_program(
+        self,
+        program: ProgramVariant,
+        *,
+        context: RuntimeContext,
+        provider: str = "process",
+        inputs: Mapping[str, Any] | None = None,
+        observer: RunObserver | None = None,
+        module_paths: Sequence[Path] = (),
+        on_output: OutputObserver | None = None,
+        working_directory: str | None = None,
+        expected: Mapping[str, str] | None = None,
+    ) -> ProgramResult:
+        """Run any program: a plan as text, tree or bytecode, a native function, a command, a script, a binary.
+
+        Args:
+            program: What to run; `cloister.plan.variants` has all there is.
+            context: What it may do. A plan needs what it calls, a native function `cloister.UnsafeNative`, all others
+                `cloister.exec`.
+            provider: Name of the isolation provider; `none` for a native function, and for nothing else.
+            inputs: As in `run`; for plans.
+            observer: As in `run`; for plans.
+            module_paths: As in `run`; for plans.
+            on_output: As in `execute`; not for plans.
+            working_directory: As in `execute`; not for plans.
+            expected: As in `run`.
+
+        Returns:
+            What `run`, `execute` or `execute_script` returns; for a native function its value.
+
+        Raises:
+            ProviderUnavailable: The provider cannot run such a program; the hint says which can.
+            GuestError: `guest.native`: a native function raised.
+            InputError, DeniedError, LimitExceeded, GuestError, ProviderError, AuditError, AttestationError: As `run`.
+        """
+        self._require_open()
+        if isinstance(program, NativeFunction) and provider == HOST_PROCESS:
+            return run_native(self._parts, program, context)
+        return perform(
+            self._parts,
+            program,
+            self._surroundings(context, provider, on_output, working_directory, expected),
+            PlanTerms(inputs=inputs or {}, observer=observer or SilentObserver(), module_paths=module_paths),
+        )
+
     def _surroundings(
         self,
         context: RuntimeContext,
@@ -219,6 +309,8 @@ class Runtime(RuntimeLife):
         on_output: OutputObserver | None,
         working_directory: str | None,
         expected: Mapping[str, str] | None,
+        *,
+        seed: int | None = None,
     ) -> Surroundings:
         return Surroundings(
             context=context,
@@ -226,6 +318,7 @@ class Runtime(RuntimeLife):
             on_output=on_output,
             working_directory=working_directory,
             expected=Expectations.parse(expected or {}),
+            seed=seed,
         )
 
     def session(

@@ -38,16 +38,105 @@ from cloister.testing_harness import (
     require_error,
 )
 
-__all__ = ["HOST_FILES", "ProviderConformance", "RecordingHost", "require", "require_equal", "require_error"]
+__all__ = [
+    "HOST_FILES",
+    "OperationConformance",
+    "PlanConformance",
+    "ProviderConformance",
+    "RecordingHost",
+    "require",
+    "require_equal",
+    "require_error",
+]
 
 SMALL: Final = ResourceLimits(value_bytes=4_000, file_bytes=1_000)
 CATCH_ALL: Final = '(try (call :test.call) (catch anything e "caught"))'
 
 
-class ProviderConformance(ProviderHarness):
-    """The checks. Subclasses define `create_provider`, and `host_file` when their host files are not on the disk."""
+class OperationConformance(ProviderHarness):
+    """The checks of files, tokens and life. A provider that runs no plans passes these."""
 
-    # Plans -----------------------------------------------------------------------------------------------------------
+    def test_files_are_read_within_mounts_only(self) -> None:
+        """A mounted file is read; its neighbour outside, whose name begins alike, is not there."""
+        inside, outside = f"{self.root}/granted/text.txt", f"{self.root}/granted-not/secret.txt"
+        require_equal(self.operate("read_file", {"path": inside}, self.granted()), "café\n", "the text")
+        for path in (outside, f"{self.root}/granted/../granted-not/secret.txt"):
+            error = require_error(
+                GuestError, partial(self.operate, "read_file", {"path": path}, self.granted()), "guest.io"
+            )
+            require_equal(error.kind, "IoError", "the kind of an unreadable file")
+        listed = self.operate("list_directory", {"path": f"{self.root}/granted"}, self.granted())
+        require_equal([entry["name"] for entry in listed], ["binary.bin", "text.txt"], "the listing")
+
+    def test_binary_files_are_no_text(self) -> None:
+        """A file that is not UTF-8 is refused as text and read as base64."""
+        arguments = {"path": f"{self.root}/granted/binary.bin"}
+        error = require_error(
+            GuestError, lambda: self.operate("read_file", arguments, self.granted()), "guest.encoding"
+        )
+        require_equal(error.kind, "IoError", "the kind")
+        require_equal(self.operate("read_file_base64", arguments, self.granted()), "/wD+", "the bytes")
+
+    def test_files_are_written_within_writable_mounts_only(self) -> None:
+        """A writable mount takes a file; the same mount for reading does not, and nothing changes on the host."""
+        path = f"{self.root}/granted/new.txt"
+        arguments = {"path": path, "content": "new"}
+        require_error(GuestError, lambda: self.operate("write_file", arguments, self.granted()), "guest.io")
+        require(self.host_file(path) is None, "the refused file is not there")
+        self.operate("write_file", arguments, self.granted(MountMode.READ_WRITE))
+        require_equal(self.host_file(path), b"new", "the written file")
+
+    def test_writing_is_all_or_nothing(self) -> None:
+        """A file that is too large leaves the old content and nothing beside it; a smaller one replaces it."""
+        path, mounts = f"{self.root}/granted/text.txt", self.granted(MountMode.READ_WRITE)
+        large, small = ({"path": path, "content": "x" * size} for size in (2_000, 500))
+        error = require_error(LimitExceeded, lambda: self.operate("write_file", large, mounts, SMALL))
+        require_equal(error.limit, "file_bytes", "the limit")
+        require_equal(self.host_file(path), HOST_FILES["granted/text.txt"], "the old content")
+        self.operate("write_file", small, mounts, SMALL)
+        require_equal(self.host_file(path), b"x" * 500, "the new content")
+        listed = self.operate("list_directory", {"path": f"{self.root}/granted"}, mounts)
+        require_equal([entry["name"] for entry in listed], ["binary.bin", "text.txt"], "the names in the directory")
+
+    def test_token_must_cover_the_execution(self) -> None:
+        """Whatever an execution asks beyond its token is refused before anything happens; the token's own passes."""
+        path = f"{self.root}/granted/token.txt"
+        operation = GuestOperation(name="write_file", arguments={"path": path, "content": "x"})
+        context = self.permitted(operation, mounts=self.granted(MountMode.READ_WRITE))
+        wider = Mount(source=self.root, target=self.root, mode=MountMode.READ_WRITE)
+        plan = PlanProgram(source="1", name="<conformance>")
+        refused = {
+            "denied.token-subject": replace(context, execution_id="another"),
+            "denied.token-path": replace(context, mounts=(wider,)),
+            "denied.token-limit": replace(context, limits=ResourceLimits(value_bytes=2**30)),
+            "denied.token-permission": replace(context, workload=plan),
+            "denied.token-environment": replace(context, environment={"SECRET": "value"}),
+            "denied.token-forged": replace(context, token=replace(context.token, write_paths=("/",))),
+        }
+        for code, asked in refused.items():
+            require_error(TokenRejected, partial(self.provider.execute, asked), code)
+            require(self.host_file(path) is None, f"nothing was written before {code}")
+        self.provider.execute(context)
+        require_equal(self.host_file(path), b"x", "what the permitted execution wrote")
+
+    def test_probe_tells_the_level(self) -> None:
+        """The probe's report names the provider and the level it gives, with evidence."""
+        report = self.provider.probe()
+        require_equal((report.provider, report.level), (self.provider.name, self.provider.level), "the report")
+        require(report.available, f"the provider is available: {report.reason}")
+        require(report.evidence != (), "the report has evidence")
+
+    def test_closing_is_final_and_idempotent(self) -> None:
+        """After `close`, and after another, nothing is executed; before it was."""
+        listing = partial(self.operate, "list_directory", {"path": f"{self.root}/granted"}, self.granted())
+        require_equal(len(listing()), 2, "what was listed before")
+        self.provider.close()
+        self.provider.close()
+        require_error(ProviderError, listing, "provider.closed")
+
+
+class PlanConformance(ProviderHarness):
+    """The checks of plans."""
 
     def test_plan_gives_its_value(self) -> None:
         """A plan's value comes back as data, tagged where JSON has no such type."""
@@ -153,83 +242,6 @@ class ProviderConformance(ProviderHarness):
             require(figure is None or (type(figure) is int and figure >= 0), f"usage {name} is {figure!r}")
         require(usage.steps_count is None or usage.steps_count > 0, "steps are counted")
 
-    # Files -----------------------------------------------------------------------------------------------------------
 
-    def test_files_are_read_within_mounts_only(self) -> None:
-        """A mounted file is read; its neighbour outside, whose name begins alike, is not there."""
-        inside, outside = f"{self.root}/granted/text.txt", f"{self.root}/granted-not/secret.txt"
-        require_equal(self.operate("read_file", {"path": inside}, self.granted()), "café\n", "the text")
-        for path in (outside, f"{self.root}/granted/../granted-not/secret.txt"):
-            error = require_error(
-                GuestError, partial(self.operate, "read_file", {"path": path}, self.granted()), "guest.io"
-            )
-            require_equal(error.kind, "IoError", "the kind of an unreadable file")
-        listed = self.operate("list_directory", {"path": f"{self.root}/granted"}, self.granted())
-        require_equal([entry["name"] for entry in listed], ["binary.bin", "text.txt"], "the listing")
-
-    def test_binary_files_are_no_text(self) -> None:
-        """A file that is not UTF-8 is refused as text and read as base64."""
-        arguments = {"path": f"{self.root}/granted/binary.bin"}
-        error = require_error(
-            GuestError, lambda: self.operate("read_file", arguments, self.granted()), "guest.encoding"
-        )
-        require_equal(error.kind, "IoError", "the kind")
-        require_equal(self.operate("read_file_base64", arguments, self.granted()), "/wD+", "the bytes")
-
-    def test_files_are_written_within_writable_mounts_only(self) -> None:
-        """A writable mount takes a file; the same mount for reading does not, and nothing changes on the host."""
-        path = f"{self.root}/granted/new.txt"
-        arguments = {"path": path, "content": "new"}
-        require_error(GuestError, lambda: self.operate("write_file", arguments, self.granted()), "guest.io")
-        require(self.host_file(path) is None, "the refused file is not there")
-        self.operate("write_file", arguments, self.granted(MountMode.READ_WRITE))
-        require_equal(self.host_file(path), b"new", "the written file")
-
-    def test_writing_is_all_or_nothing(self) -> None:
-        """A file that is too large leaves the old content and nothing beside it; a smaller one replaces it."""
-        path, mounts = f"{self.root}/granted/text.txt", self.granted(MountMode.READ_WRITE)
-        large, small = ({"path": path, "content": "x" * size} for size in (2_000, 500))
-        error = require_error(LimitExceeded, lambda: self.operate("write_file", large, mounts, SMALL))
-        require_equal(error.limit, "file_bytes", "the limit")
-        require_equal(self.host_file(path), HOST_FILES["granted/text.txt"], "the old content")
-        self.operate("write_file", small, mounts, SMALL)
-        require_equal(self.host_file(path), b"x" * 500, "the new content")
-        listed = self.operate("list_directory", {"path": f"{self.root}/granted"}, mounts)
-        require_equal([entry["name"] for entry in listed], ["binary.bin", "text.txt"], "the names in the directory")
-
-    # Tokens and life -------------------------------------------------------------------------------------------------
-
-    def test_token_must_cover_the_execution(self) -> None:
-        """Whatever an execution asks beyond its token is refused before anything happens; the token's own passes."""
-        path = f"{self.root}/granted/token.txt"
-        operation = GuestOperation(name="write_file", arguments={"path": path, "content": "x"})
-        context = self.permitted(operation, mounts=self.granted(MountMode.READ_WRITE))
-        wider = Mount(source=self.root, target=self.root, mode=MountMode.READ_WRITE)
-        plan = PlanProgram(source="1", name="<conformance>")
-        refused = {
-            "denied.token-subject": replace(context, execution_id="another"),
-            "denied.token-path": replace(context, mounts=(wider,)),
-            "denied.token-limit": replace(context, limits=ResourceLimits(value_bytes=2**30)),
-            "denied.token-permission": replace(context, workload=plan),
-            "denied.token-environment": replace(context, environment={"SECRET": "value"}),
-            "denied.token-forged": replace(context, token=replace(context.token, write_paths=("/",))),
-        }
-        for code, asked in refused.items():
-            require_error(TokenRejected, partial(self.provider.execute, asked), code)
-            require(self.host_file(path) is None, f"nothing was written before {code}")
-        self.provider.execute(context)
-        require_equal(self.host_file(path), b"x", "what the permitted execution wrote")
-
-    def test_probe_tells_the_level(self) -> None:
-        """The probe's report names the provider and the level it gives, with evidence."""
-        report = self.provider.probe()
-        require_equal((report.provider, report.level), (self.provider.name, self.provider.level), "the report")
-        require(report.available, f"the provider is available: {report.reason}")
-        require(report.evidence != (), "the report has evidence")
-
-    def test_closing_is_final_and_idempotent(self) -> None:
-        """After `close`, and after another, nothing is executed; before it was."""
-        require_equal(self.run("1").value, 1, "the value before")
-        self.provider.close()
-        self.provider.close()
-        require_error(ProviderError, lambda: self.run("1"), "provider.closed")
+class ProviderConformance(PlanConformance, OperationConformance):
+    """All checks. Subclasses define `create_provider`, and `host_file` when their host files are not on the disk."""

@@ -12,9 +12,9 @@ from benchmarks.bars import BARS, Bar
 from benchmarks.direct import Direct, Prepared
 from benchmarks.figures import Group
 from benchmarks.load import settled_sandboxes, sustained
-from benchmarks.rows import Row, median_of, value_row
+from benchmarks.rows import Row, median_of, timed_rows, value_row
 from benchmarks.subjects import GROUPS, select
-from benchmarks.timing import LeftOut, WrongAnswer, interleaved
+from benchmarks.timing import LeftOut, Timing, WrongAnswer, interleaved
 
 
 def group(name: str, median: float, day: str = "2026-01-01") -> Group:
@@ -45,7 +45,7 @@ def test_a_group_is_measured_again_without_the_others() -> None:
     text = figures.page(merged)
     assert "- start-up, sandbox: cores: 2, measured on: 2026-02-02." in text
     assert "- reading: cores: 2, measured on: 2026-01-01." in text
-    assert "| sandbox | sandbox: act | 9.000 | 18.000 | ms | 3 |" in text
+    assert "| sandbox | sandbox: act |  | 9.000 | 18.000 | ms | 3 |" in text
 
 
 def test_groups_are_found_by_their_first_words() -> None:
@@ -80,6 +80,18 @@ def test_a_bar_without_its_rows_is_not_met(bar) -> None:
 def test_the_bad_end_of_a_row() -> None:
     assert value_row("g", "s", [1, 2, 9], "ms").p95 == 9
     assert value_row("g", "s", [1, 2, 9], "1/s", less_is_worse=True).p95 == 1
+
+
+def test_the_least_is_kept_and_shown(tmp_path) -> None:
+    timing = Timing(least_ms=2, median_ms=4, p95_ms=8, rounds=3)
+    groups = {
+        "g": Group(machine={}, rows=(*timed_rows("g", {"s": timing}, divide_by=2), value_row("g", "t", [3, 5], "x")))
+    }
+    figures.save(groups, tmp_path / "latest.json")
+    assert figures.load(tmp_path / "latest.json") == groups
+    text = figures.page(groups)
+    assert "| g | s | 1.000 | 2.000 | 4.000 | ms | 3 |" in text
+    assert "| g | t | 3.000 | 4.000 | 5.000 | x | 2 |" in text
 
 
 def test_a_subject_that_is_left_out_has_no_row(capsys) -> None:

@@ -19,8 +19,8 @@ IMAGE = ("image", "image build", "image list", "image show", "image verify", "im
 SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
-    "", "run", "explain", "check", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor", *AUDIT,
-    *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
+    "", "run", "explain", "check", "compile", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor",
+    *AUDIT, *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from cloister.isolation import factory
 from cloister.isolation.mock import MockProvider
 from cloister.isolation.process import landlock, namespaces, outcome
 from cloister.isolation.process.shortfalls import Strength
+from cloister.isolation.wasm import selftest
+from cloister.isolation.wasm.provider import WasmProvider
+from cloister.limits import ResourceLimits
 
 CARDS = Path("docs/providers")
 INDEX = (CARDS / "README.md").read_text(encoding="utf-8")
@@ -22,6 +25,7 @@ FULL = Strength(landlock_abi=landlock.FULL_ABI, clocks_hindrance=None)
 LEVELS = {
     "process": FULL.level,
     "mock": MockProvider.level,
+    "wasm": WasmProvider.level,
     **dict.fromkeys(("microvm", *factory.VMMS), IsolationLevel.MACHINE),
 }
 
@@ -40,6 +44,23 @@ def test_a_card_says_the_level(name: str) -> None:
     (level,) = re.findall(r"^\| level \| `(\w+)`", (CARDS / f"{name}.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert level == LEVELS[name].label
     assert f"| `{name}` | `{level}`" in INDEX
+
+
+def test_what_is_attempted_in_webassembly_is_on_its_card() -> None:
+    card = (CARDS / "wasm.md").read_text(encoding="utf-8")
+    table = card.partition("| mechanism | attempted |")[2].splitlines()[2:]
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table if line.startswith("|")]
+    assert rows == [
+        *((each.mechanism, each.attempted) for each in selftest.ATTEMPTS),
+        *((selftest.FILES, attempted) for attempted in (*selftest.READS, selftest.WRITE)),
+    ]
+
+
+def test_the_limits_on_the_card_are_all_there_are() -> None:
+    card = (CARDS / "wasm.md").read_text(encoding="utf-8")
+    table = card.partition("| limit | what it bounds here |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    assert named == {each.name for each in fields(ResourceLimits)} - {"value_elements_count"}
 
 
 def test_commands_are_those_of_the_errors() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,6 +30,9 @@ from cloister.isolation.provider import (
     Workload,
 )
 from cloister.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from tests.security.webassembly import WasmBench
 
 
 class Bench:
@@ -143,3 +147,12 @@ def processes_with(word: str) -> list[int]:
 @pytest.fixture
 def leftovers(marker: str) -> Callable[[], list[int]]:
     return lambda: processes_with(marker)
+
+
+@pytest.fixture
+def wasm(tmp_path: Path) -> Iterator[WasmBench]:
+    """A provider of WebAssembly."""
+    from tests.security.webassembly import wasm_bench  # noqa: PLC0415 - it uses what is above
+
+    with wasm_bench(tmp_path.resolve()) as bench:
+        yield bench

@@ -321,6 +321,8 @@ def test_a_manifest_that_is_none_of_ours_is_refused(manifest: bytes) -> None:
         lambda facts: facts["texts"][0].update(text=None, length=9, lines=[0, 5, 5]),
         lambda facts: facts["texts"][0].update(text=None, length=9, lines=[1]),
         lambda facts: facts["texts"][0].update(text=None, length=-1, lines=[0]),
+        lambda facts: facts["texts"][0].update(text=None, length=2_000_000, lines=[0]),
+        lambda facts: facts["texts"][0].update(text="\n" * 2_000_000),
         lambda facts: facts["effects"][0].update(start=-1),
         lambda facts: facts["effects"][0].update(start=2**40),
         lambda facts: facts["effects"][0].update(start=True),

@@ -33,6 +33,7 @@ __all__ = ["Decision", "PathResolver", "Reason", "ResolvedPath", "SecurityAuthor
 
 PLAN_WORKLOAD: Final = "cloister.plan"
 EXEC_WORKLOAD: Final = "cloister.exec"
+NATIVE_WORKLOAD: Final = "cloister.UnsafeNative"
 _FILES: Final = frozenset({Permission.FILE_ACCESS.value})
 _VARIABLES: Final = frozenset({Permission.ENVIRONMENT.value})
 
@@ -135,7 +136,8 @@ class SecurityAuthorizer:
             context: What the run may do.
             kind: `cloister.plan`, the pure code of a plan, which is always allowed and sees nothing; or
                 `cloister.exec`, a command or script, which needs a grant of that name and sees every granted path and
-                variable.
+                variable; or `cloister.UnsafeNative`, a function of the embedding program, which needs a grant of that
+                name and sees whatever the process sees.
             act: What is executed under `cloister.exec`. One grant covers both acts, since a script can start any
                 program that a command could be; the permission that comes out of it covers the one asked for.
 
@@ -150,10 +152,18 @@ class SecurityAuthorizer:
                 context=context,
                 permissions=IMPLIED[Permission.EXECUTE_PLAN] | {kind},
             )
-        if kind != EXEC_WORKLOAD:
+        if kind not in {EXEC_WORKLOAD, NATIVE_WORKLOAD}:
             raise InternalError(f'there is no workload "{quoted(kind)}"')
         if not self._is_granted(context, kind):
             return denied_capability(context, kind)
+        if kind == NATIVE_WORKLOAD:
+            return Decision(
+                allowed=True,
+                reason=_allowing(context),
+                capability_id=kind,
+                context=context,
+                permissions=IMPLIED[Permission.EXECUTE_NATIVE] | {kind},
+            )
         for path in (*context.read_paths, *context.write_paths):
             if touches(path, self._protected):
                 question = PathQuestion(context=context, capability_id=kind, text=path, kind=AccessKind.READ)

@@ -27,6 +27,8 @@ class Permission(StrEnum):
     """Evaluate the pure code of a plan."""
     EXECUTE_OPERATION = "execute.operation"
     """Run one of the guest's fixed operations."""
+    EXECUTE_NATIVE = "execute.UnsafeNative"
+    """Call a function of the embedding program, in its own process. Nothing isolates it, hence the spelling."""
 
 
 IMPLIED: Final[Mapping[Permission, frozenset[str]]] = MappingProxyType(
@@ -37,6 +39,7 @@ IMPLIED: Final[Mapping[Permission, frozenset[str]]] = MappingProxyType(
         Permission.EXECUTE_EXTERNAL: frozenset({Permission.EXECUTE_EXTERNAL.value}),
         Permission.EXECUTE_PLAN: frozenset({Permission.EXECUTE_PLAN.value}),
         Permission.EXECUTE_OPERATION: frozenset({Permission.EXECUTE_OPERATION.value}),
+        Permission.EXECUTE_NATIVE: frozenset({Permission.EXECUTE_NATIVE.value}),
     }
 )
 """Each permission with what it brings: files and variables are touched by operations of the guest, not by the host."""

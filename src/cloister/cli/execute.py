@@ -27,7 +27,7 @@ from cloister.cli.options import (
     TimeoutOption,
     WriteOption,
 )
-from cloister.cli.output import echo_json, reporting, show_error
+from cloister.cli.output import echo, echo_json, reporting, show_error
 from cloister.errors import CloisterError, GuestCrashed, InputError, LimitExceeded, quoted
 
 if TYPE_CHECKING:
@@ -39,6 +39,16 @@ if TYPE_CHECKING:
 STDIN_BYTES_MAX: Final = 16 * 2**20
 AUTO: Final = "auto"
 STANDARD_INPUT: Final = "-"
+WASM: Final = "wasm"
+WASM_SUFFIX: Final = ".wasm"
+APART: Final = (
+    ("--invoke", "--lang"),
+    ("--invoke", "--stdin"),
+    ("--invoke", "--terminal"),
+    ("--seed", "--lang"),
+    ("--seed", "--terminal"),
+)
+"""Options of which one at most makes sense."""
 TERMINAL_TIMEOUT: Final = "8h"
 """A person sits before it, so it is not ended after half a minute."""
 
@@ -62,6 +72,14 @@ LangOption = Annotated[
 StdinOption = Annotated[
     bool, typer.Option("--stdin", "-i", help="Pass standard input on, up to 16 MiB; otherwise none is read.")
 ]
+InvokeOption = Annotated[
+    str | None,
+    typer.Option("--invoke", metavar="NAME", help="Call this function of a WebAssembly module with numbers."),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Clocks and randomness that depend on N alone (provider wasm)."),
+]
 
 
 def execute(
@@ -74,6 +92,8 @@ def execute(
     terminal: Annotated[
         bool, typer.Option("--terminal", "-t", help="Give it this terminal, keys and all; for up to 8h unless limited.")
     ] = False,
+    invoke: InvokeOption = None,
+    seed: SeedOption = None,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
     memory: MemoryOption = None,
@@ -95,6 +115,8 @@ def execute(
 
     with reporting(as_json=as_json), signals_as_in_shells(as_json=as_json):
         _require_separator(command, lang)
+        _require_one_way(lang, invoke, seed, terminal=terminal, stdin=stdin)
+        command, read = named_module(command, read, provider)
         context = build_context(
             allow=("cloister.exec",),
             read=read,
@@ -109,14 +131,14 @@ def execute(
             "on_output": None if as_json else _pass_on,
             "working_directory": start_directory((*resolved(read), *resolved(write))),
             "expected": parse_expected(expect),
+            "seed": seed,
         }
         note_level(provider, isolation, as_json=as_json)
         with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine, provider))) as runtime:
             if terminal:
                 raise typer.Exit(execute_on_terminal(runtime, command, lang, surroundings, as_json=as_json))
-            result = _run(runtime, command, lang, surroundings, stdin=stdin)
-    if as_json:
-        echo_json(_as_data(result))
+            result = _run(runtime, command, lang, surroundings, stdin=stdin, invoke=invoke)
+    _show(result, as_json=as_json)
     raise typer.Exit(result.exit_status or 0)
 
 
@@ -137,16 +159,26 @@ def signals_as_in_shells(*, as_json: bool) -> Iterator[None]:
 
 
 def _run(
-    runtime: Runtime, command: list[str], lang: str | None, surroundings: dict[str, Any], *, stdin: bool
+    runtime: Runtime,
+    command: list[str],
+    lang: str | None,
+    surroundings: dict[str, Any],
+    *,
+    stdin: bool,
+    invoke: str | None,
 ) -> ExecutionResult | ScriptResult:
-    """Run a command, or with a language a script that a file or standard input holds.
+    """Run a command, a function, or with a language a script that a file or standard input holds.
 
     Raises:
         InputError: `input.stdin` when the script and its input would both come from standard input.
     """
+    if invoke is not None:
+        module, *arguments = command
+        return runtime.call_function(module, invoke, arguments, **surroundings)
     if lang is None:
         return runtime.execute(command, stdin=standard_input() if stdin else b"", **surroundings)
     script, *arguments = command
+    surroundings = {name: value for name, value in surroundings.items() if name != "seed"}
     is_piped = script == STANDARD_INPUT
     if is_piped and stdin:
         raise InputError(
@@ -174,6 +206,53 @@ def _pass_on(stream: str, piece: bytes) -> None:
     target = sys.stdout if stream == "stdout" else sys.stderr
     target.buffer.write(piece)
     target.buffer.flush()
+
+
+def _require_one_way(lang: str | None, invoke: str | None, seed: int | None, *, terminal: bool, stdin: bool) -> None:
+    """Refuse options that ask for two things at once.
+
+    Raises:
+        InputError: `input.argv`.
+    """
+    given = {
+        "--invoke": invoke is not None,
+        "--lang": lang is not None,
+        "--seed": seed is not None,
+        "--stdin": stdin,
+        "--terminal": terminal,
+    }
+    for one, other in APART:
+        if given[one] and given[other]:
+            raise InputError(
+                f"{one} and {other} cannot be given together", code="input.argv", hint="leave one of them out"
+            )
+
+
+def named_module(command: list[str], read: list[Path] | None, provider: str) -> tuple[list[str], list[Path] | None]:
+    """Return a command and what may be read, with the module that the user names among it.
+
+    Naming a file of WebAssembly on the command line grants that one file, as naming a script lets it be read.
+    """
+    if provider != WASM or not command[0].endswith(WASM_SUFFIX) or not Path(command[0]).is_file():
+        return command, read
+    module = Path(command[0]).resolve()
+    return [str(module), *command[1:]], [*(read or ()), module]
+
+
+def _show(result: ExecutionResult | ScriptResult, *, as_json: bool) -> None:
+    """Print what was not printed as it came."""
+    if as_json:
+        echo_json(_as_data(result))
+    elif result.exit_status is None:
+        echo(numbers_shown(result.value))
+
+
+def numbers_shown(value: Any) -> str:
+    """Return the results of a function as text, with spaces between them."""
+    from cloister.lang.transport import decode  # noqa: PLC0415
+
+    results = value if isinstance(value, list) else [value]
+    return " ".join(str(decode(each)) for each in results)
 
 
 def _require_separator(command: list[str], lang: str | None) -> None:
@@ -221,6 +300,8 @@ def standard_input() -> bytes:
 
 def _as_data(result: ExecutionResult | ScriptResult) -> dict[str, Any]:
     data: dict[str, Any] = {"ok": True, "exit_status": result.exit_status, "usage": result.usage.to_dict()}
+    if result.exit_status is None:
+        data["value"] = result.value
     language = getattr(result, "language", None)
     if language is not None:
         data["language"] = language

@@ -56,6 +56,12 @@ def _mock(verifier: TokenVerifier, _: Surroundings) -> IsolationProvider:
     return MockProvider(verifier)
 
 
+def _wasm(verifier: TokenVerifier, around: Surroundings) -> IsolationProvider:
+    from cloister.isolation.wasm.provider import WasmProvider  # noqa: PLC0415
+
+    return WasmProvider(verifier, around.home, around.clock)
+
+
 def _machines(name: str) -> _Create:
     def create(verifier: TokenVerifier, around: Surroundings) -> IsolationProvider:
         from cloister.isolation.microvm.provider import MicroVMProvider  # noqa: PLC0415
@@ -72,10 +78,11 @@ MACHINES: Final = ("microvm", *VMMS)
 _BUILT: Final[Mapping[str, _Create]] = {
     "process": _process,
     "microvm": _machines("microvm"),
+    "wasm": _wasm,
     "mock": _mock,
     **{name: _machines(name) for name in VMMS},
 }
-_NOT_BUILT: Final = ("wasm", "gvisor")
+_NOT_BUILT: Final = ("gvisor",)
 
 NAMES: Final = (*_BUILT, *_NOT_BUILT)
 """Every provider a user can name."""

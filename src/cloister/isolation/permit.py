@@ -21,6 +21,7 @@ from cloister.isolation.provider import (
     PlanBytecode,
     PlanProgram,
     ScriptSource,
+    WasmFunction,
     Workload,
 )
 from cloister.isolation.session_provider import SessionContext, SessionLeave
@@ -35,7 +36,7 @@ def permission_for(workload: Workload) -> Permission:
             return Permission.EXECUTE_OPERATION
         case ScriptSource():
             return Permission.EXECUTE_SCRIPT
-        case ExternalProgram():
+        case ExternalProgram() | WasmFunction():
             return Permission.EXECUTE_EXTERNAL
     assert_never(workload)
 
@@ -83,7 +84,15 @@ def require_common(context: ExecutionContext, provider: str) -> CommonWorkload:
             code="provider.wasm-only",
             hint="run it with --provider wasm, or compile it again without --strip",
         )
-    return workload
+    if isinstance(workload, WasmFunction):
+        what = "calls no functions of WebAssembly modules"
+    elif context.seed is not None:
+        what = "has the clocks and randomness of its kernel, and no others"
+    else:
+        return workload
+    raise ProviderUnavailable(
+        f"the provider {provider} {what}", code="provider.wasm-only", hint="run it with --provider wasm"
+    )
 
 
 def require_session_permit(

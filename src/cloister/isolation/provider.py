@@ -142,9 +142,24 @@ class PlanBytecode:
     inputs: Mapping[str, WireValue] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WasmFunction:
+    """A function that a WebAssembly module exports. Only a provider that runs WebAssembly itself can call one.
+
+    Attributes:
+        module: Path of the module inside the sandbox.
+        function: Name of the export.
+        arguments: One for each parameter, as numbers or as texts of numbers; its types decide what fits.
+    """
+
+    module: str
+    function: str
+    arguments: tuple[int | float | str, ...] = ()
+
+
 CommonWorkload: TypeAlias = PlanProgram | GuestOperation | ScriptSource | ExternalProgram
 """What every provider knows, whether it can run it or not."""
-Workload: TypeAlias = CommonWorkload | PlanBytecode
+Workload: TypeAlias = CommonWorkload | PlanBytecode | WasmFunction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +176,8 @@ class ExecutionContext:
         mounts: Everything of the host's files that is visible beside the interpreter's own.
         environment: All environment variables visible beside the sandbox's fixed ones.
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
+        seed: Clocks and randomness that are the same each time, told apart by this number; None for the real ones. A
+            provider that cannot give them refuses.
     """
 
     execution_id: str
@@ -171,6 +188,7 @@ class ExecutionContext:
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,11 +202,13 @@ class Usage:
         memory_peak_bytes: The most memory of the sandbox at one moment. Where a control group of the kernel counts it,
             that is everything that was charged to the group: what processes hold, shared pages once, files in the
             private directories, host files it was the first to read into the cache, and the kernel's own memory for
-            it. Elsewhere, and of a pure plan, it is the largest resident size of one process.
+            it. Elsewhere, and of a pure plan, it is the largest resident size of one process. Of WebAssembly it is the
+            linear memory.
         io_read_bytes: Bytes read from storage; what was in the host's cache is not. At least as many as this.
         io_write_bytes: Bytes written to storage, or to the cache on their way there. At least as many as this.
         steps_count: RTFS steps.
         output_bytes: Bytes written to standard output and standard error.
+        fuel_count: What the instructions of WebAssembly used, about one for each.
     """
 
     wall_us: int | None = None
@@ -199,6 +219,7 @@ class Usage:
     io_write_bytes: int | None = None
     steps_count: int | None = None
     output_bytes: int | None = None
+    fuel_count: int | None = None
 
     def to_dict(self) -> dict[str, int | None]:
         """Return the figures by field name; None where nothing was measured."""
@@ -210,8 +231,9 @@ class ExecutionResult:
     """What came back from an execution that ended by itself.
 
     Attributes:
-        value: Result of a plan or guest operation, as wire data; for scripts the parsed or plain output; None for
-            external programs and scripts that are not checked.
+        value: Result of a plan, a guest operation, or a function of WebAssembly (a list when it has not exactly one),
+            as wire data; for scripts the parsed or plain output; None for external programs and scripts that are not
+            checked.
         stdout: Standard output, complete, within `output_bytes`.
         stderr: Standard error, complete, within `output_bytes`.
         exit_status: Exit status of an external program or script (0 for scripts that are checked, or an error was

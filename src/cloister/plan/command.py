@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 from cloister.authority.context import RuntimeContext
+from cloister.authority.level import IsolationLevel
 from cloister.canonical import Plain, sha256_hex
 from cloister.capabilities.mounts import tree_mounts
-from cloister.errors import CloisterError, InputError, InternalError
+from cloister.errors import CloisterError, InputError, InternalError, ProviderUnavailable
 from cloister.interrupts import admitted, held
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.languages import detect
@@ -23,8 +26,10 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     IsolationProvider,
+    Mount,
     OutputObserver,
     ScriptSource,
+    WasmFunction,
     WireValue,
 )
 from cloister.lang.transport import encode, from_python
@@ -33,8 +38,12 @@ from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import RunParts, require_level
 from cloister.plan.script import Script
+from cloister.plan.variants import Binary
 
 EXEC_CAPABILITY = "cloister.exec"
+WASM_MAGIC: Final = b"\0asm"
+_READ_EXECUTE: Final = 0o555
+"""Whoever the sandbox runs it as. The directory it lies in is the host's alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,7 @@ class Surroundings:
         on_output: Sees output as it comes.
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
         expected: What the provider must have measured.
+        seed: For clocks and randomness that are the same each time; None for the real ones.
     """
 
     context: RuntimeContext
@@ -54,15 +64,24 @@ class Surroundings:
     on_output: OutputObserver | None
     working_directory: str | None
     expected: Expectations
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """What is executed, and how it is recorded: the words of its intent, and what the start says beside the rest."""
+    """What is executed, and how it is recorded.
 
-    workload: ExternalProgram | ScriptSource
+    Attributes:
+        workload: What is executed.
+        words: Of its intent.
+        facts: What the start of its record says beside the rest.
+        own_file: A file that was made for it alone, which it sees without a grant; None for none.
+    """
+
+    workload: ExternalProgram | ScriptSource | WasmFunction
     words: tuple[WireValue, ...]
     facts: Mapping[str, Plain] = field(default_factory=dict)
+    own_file: str | None = None
 
 
 def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *, stdin: bytes) -> ExecutionResult:
@@ -71,6 +90,44 @@ def run_command(parts: RunParts, argv: tuple[str, ...], around: Surroundings, *,
         raise InputError("there is no program to run", code="input.argv", hint="name it after --")
     act = _Act(workload=ExternalProgram(argv=argv, stdin=stdin), words=argv)
     return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_binary(parts: RunParts, binary: Binary, around: Surroundings) -> ExecutionResult:
+    """Run an executable that is given as its bytes; see `Runtime.run_program`.
+
+    It becomes a file of this execution alone, which is shown read-only and removed afterwards.
+
+    Raises:
+        InputError: `input.binary`: there are none.
+        ProviderUnavailable: `provider.wasm-only`: it is WebAssembly, and the provider runs none.
+    """
+    if not binary.data:
+        raise InputError("the binary is empty", code="input.binary", hint="pass the bytes of an executable file")
+    if binary.data.startswith(WASM_MAGIC) and around.provider.level is not IsolationLevel.WASM:
+        raise ProviderUnavailable(
+            f"the binary is WebAssembly, which the provider {around.provider.name} does not run",
+            code="provider.wasm-only",
+            hint="run it with --provider wasm",
+        )
+    with TemporaryDirectory(prefix="cloister-binary-") as directory:
+        file = Path(directory).resolve() / "program"
+        file.write_bytes(binary.data)
+        file.chmod(_READ_EXECUTE)
+        path = str(file)
+        digest = sha256_hex(binary.data)
+        act = _Act(
+            workload=ExternalProgram(argv=(path, *binary.argv), stdin=binary.stdin),
+            words=(f"sha256:{digest}", *binary.argv),
+            facts={"binary_sha256": digest, "binary_bytes": len(binary.data)},
+            own_file=path,
+        )
+        return _run(parts, parts.new_run_id(), act, around)
+
+
+def run_function(parts: RunParts, function: WasmFunction, around: Surroundings) -> ExecutionResult:
+    """Call a function of a WebAssembly module; see `Runtime.call_function` for arguments and errors."""
+    words = (function.module, function.function, *map(str, function.arguments))
+    return _run(parts, parts.new_run_id(), _Act(workload=function, words=words), around)
 
 
 def run_script(
@@ -145,18 +202,26 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
             workload=act.workload,
-            token=parts.issuer.issue(decision, execution_id=run_id),
+            token=parts.issuer.issue(decision, execution_id=run_id, scratch_paths=_own(act)),
             limits=context.limits,
-            mounts=tree_mounts(decision.read_paths, decision.write_paths),
+            mounts=(
+                *tree_mounts(decision.read_paths, decision.write_paths),
+                *(Mount(source=path, target=path) for path in _own(act)),
+            ),
             environment=dict(context.environment),
             working_directory=around.working_directory,
+            seed=around.seed,
         )
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
-    outcome = {"exit_status": result.exit_status}
+    outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
     recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
     recorder.run_completed(started, outcome, result.usage)
     return result
+
+
+def _own(act: _Act) -> tuple[str, ...]:
+    return () if act.own_file is None else (act.own_file,)
 
 
 def words_of(argv: Sequence[str], what: str) -> tuple[str, ...]:

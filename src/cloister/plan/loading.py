@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 from cloister.errors import InputError, PlanError, quoted
 from cloister.lang.program import Program, compile_program
 from cloister.plan.module_files import ModuleFiles
+from cloister.plan.syntax_trees import read_ast, read_bytecode
 from cloister.plan.texts import PLAN_BYTES_MAX, plan_text
+from cloister.plan.variants import RtfsAst, RtfsBytecode, RtfsSource
 
 if TYPE_CHECKING:
     from cloister.lang.wasm_engine.artefact.artefact import Artefact
 
 __all__ = ["PLAN_BYTES_MAX", "Plan", "load_plan", "plan_text", "read_artefact", "read_plan"]
 
-Plan: TypeAlias = Program | Path | str
-"""A program, the path of a file with a plan or a compiled plan, or the text of a plan."""
+Plan: TypeAlias = Program | Path | str | RtfsSource | RtfsAst | RtfsBytecode
+"""A program, the path of a file with a plan or a compiled plan, the text of a plan, or one of the variants."""
 
 _MODULE_MAGIC: Final = b"\0asm"
 """What compiled plans begin with, and no text does.
@@ -48,16 +50,27 @@ def load_plan(plan: Plan, inputs: Sequence[str] = (), module_paths: Sequence[Pat
         ReadError: It is not RTFS.
         CompileError: It is not a program.
     """
-    if isinstance(plan, Program):
-        return plan
-    if isinstance(plan, str):
-        return compile_program(plan, "<plan>", inputs, ModuleFiles(module_paths))
-    if not isinstance(plan, Path):
-        raise InputError(
-            f"a plan is a path, a text or a program, not {type(plan).__name__}",
-            code="input.plan",
-            hint="pass pathlib.Path(...) for a file",
-        )
+    match plan:
+        case Program():
+            return plan
+        case str():
+            return compile_program(plan, "<plan>", inputs, ModuleFiles(module_paths))
+        case RtfsSource():
+            return compile_program(plan.text, plan.name, inputs, ModuleFiles(module_paths))
+        case RtfsAst():
+            return read_ast(plan, inputs, ModuleFiles(module_paths))
+        case RtfsBytecode():
+            return read_bytecode(plan.data)
+        case Path():
+            return _of_file(plan, inputs, module_paths)
+    raise InputError(
+        f"a plan is a path, a text or a program, not {type(plan).__name__}",
+        code="input.plan",
+        hint="pass pathlib.Path(...) for a file",
+    )
+
+
+def _of_file(plan: Path, inputs: Sequence[str], module_paths: Sequence[Path]) -> Program:
     with _opened(plan) as file:
         if _is_compiled(file):
             return _accepted(file).program

@@ -156,4 +156,5 @@ def total(usages: list[Usage]) -> Usage | None:
         io_read_bytes=added("io_read_bytes"),
         io_write_bytes=added("io_write_bytes"),
         output_bytes=added("output_bytes"),
+        fuel_count=added("fuel_count"),
     )

@@ -40,24 +40,45 @@ def list_directory(arguments: Mapping[str, Any], limits: ResourceLimits) -> list
     with io_errors("list", path, limits), os.scandir(path) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
-            used += 2 * len(name) + len(path) + _ENTRY_BYTES
-            if used > limits.value_bytes:
-                raise _too_long(path, used, limits)
+            used = require_listing_size(path, name, used, limits)
             with contextlib.suppress(FileNotFoundError):  # deleted by somebody since: then it is not in the listing
-                listed.append((name, _described(entry, name)))
+                listed.append((name, _described(entry)))
     return [shown for _, shown in sorted(listed, key=lambda pair: pair[0])]
 
 
-def _described(entry: os.DirEntry[str], name: bytes) -> dict[str, Any]:
+def require_listing_size(path: str, name: bytes, used: int, limits: ResourceLimits) -> int:
+    """Return how large a listing is with one more name in it.
+
+    Raises:
+        LimitExceeded: `limit.value`.
+    """
+    used += 2 * len(name) + len(path) + _ENTRY_BYTES
+    if used > limits.value_bytes:
+        raise _too_long(path, used, limits)
+    return used
+
+
+def _described(entry: os.DirEntry[str]) -> dict[str, Any]:
+    return described(
+        entry.name,
+        entry.path,
+        is_dir=entry.is_dir(follow_symlinks=False),
+        is_file=entry.is_file(follow_symlinks=False),
+        size=entry.stat(follow_symlinks=False).st_size,
+    )
+
+
+def described(name: str, path: str, *, is_dir: bool, is_file: bool, size: int) -> dict[str, Any]:
+    """Return an entry as a listing shows it; undecodable bytes of names are lone surrogates (PEP 383)."""
     shown: dict[str, Any] = {
-        "name": _escaped(entry.name),
-        "path": _escaped(entry.path),
-        "is_dir": entry.is_dir(follow_symlinks=False),
-        "is_file": entry.is_file(follow_symlinks=False),
-        "size": entry.stat(follow_symlinks=False).st_size,
+        "name": _escaped(name),
+        "path": _escaped(path),
+        "is_dir": is_dir,
+        "is_file": is_file,
+        "size": size,
     }
-    if shown["name"] != entry.name:
-        shown["name_base64"] = base64.b64encode(name).decode("ascii")
+    if shown["name"] != name:
+        shown["name_base64"] = base64.b64encode(os.fsencode(name)).decode("ascii")
     return shown
 
 

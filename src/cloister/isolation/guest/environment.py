@@ -21,9 +21,18 @@ def get_environment(arguments: Mapping[str, Any], limits: ResourceLimits) -> str
         GuestError: `IoError`, code `guest.encoding`, when its bytes are not UTF-8.
     """
     value = os.environ.get(arguments["name"])
-    if value is not None and not _is_utf8(value):
+    return None if value is None else text_of(value, arguments["name"])
+
+
+def text_of(value: str, name: str) -> str:
+    """Return the value of a variable, as Python has it, when it is text.
+
+    Raises:
+        GuestError: `IoError`, code `guest.encoding`, when its bytes are not UTF-8.
+    """
+    if not _is_utf8(value):
         raise GuestError(
-            f"variable {quoted(arguments['name'])} does not hold UTF-8 text",
+            f"variable {quoted(name)} does not hold UTF-8 text",
             code="guest.encoding",
             kind="IoError",
             hint="set it to UTF-8 text, or pass the data in a file and use read-file-base64",

@@ -84,7 +84,7 @@ def _read(path: str, limits: ResourceLimits) -> bytes:
     # Not blocking: opening a FIFO would otherwise wait for a writer
     with io_errors("read", path, limits), _opened(path, os.O_RDONLY | os.O_NONBLOCK) as descriptor:
         facts = os.fstat(descriptor)
-        _require_regular(facts.st_mode, path)
+        require_regular(facts.st_mode, path)
         require_readable_size(path, facts.st_size, limits)
         return _read_all(descriptor, path, limits)
 
@@ -100,7 +100,13 @@ def _read_all(descriptor: int, path: str, limits: ResourceLimits) -> bytes:
     return b"".join(pieces)
 
 
-def _require_regular(mode: int, path: str) -> None:
+def require_regular(mode: int, path: str) -> None:
+    """Accept what is a regular file.
+
+    Raises:
+        IsADirectoryError: It is a directory.
+        GuestError: `IoError`, code `guest.io`: it is something else.
+    """
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
     if not stat.S_ISREG(mode):
@@ -225,7 +231,7 @@ def _mode_to_keep(path: str) -> int | None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return None
-    _require_regular(mode, path)
+    require_regular(mode, path)
     return stat.S_IMODE(mode) & 0o777
 
 

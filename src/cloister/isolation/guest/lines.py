@@ -33,6 +33,22 @@ def read_line(arguments: Mapping[str, Any], limits: ResourceLimits) -> dict[str,
     with io_errors("read", path, limits), open(path, "rb") as file:  # noqa: PTH123 - the guest has no pathlib
         file.seek(offset)
         raw = file.readline(allowed + 1)
+    return line_of(raw, path, offset, allowed)
+
+
+def line_of(raw: bytes, path: str, offset: int, allowed: int) -> dict[str, Any]:
+    """Return what `read_line` answers.
+
+    Args:
+        raw: The line with its line break, or more than `allowed` bytes of it.
+        path: Of the file.
+        offset: Where the line starts.
+        allowed: How many bytes it may have.
+
+    Raises:
+        GuestError: `IoError`, code `guest.encoding`: it is not UTF-8.
+        LimitExceeded: `limit.value`: it is too long.
+    """
     if len(raw) > allowed:
         raise LimitExceeded(
             f'a line of "{quoted(path)}" is longer than {allowed} bytes',
@@ -56,15 +72,8 @@ def append_line(arguments: Mapping[str, Any], limits: ResourceLimits) -> int:
         GuestError: `InvalidArgument` when the text holds a line break; `IoError`, code `guest.io`.
         LimitExceeded: `limit.file` when the file would have more than `file_bytes`.
     """
-    path, line = arguments["path"], arguments["line"]
-    if "\n" in line:
-        raise GuestError(
-            f'a line for "{quoted(path)}" holds a line break',
-            code="guest.argument",
-            kind="InvalidArgument",
-            hint="write it as several lines",
-        )
-    data = line.encode("utf-8") + b"\n"
+    path = arguments["path"]
+    data = data_of(arguments)
     with io_errors("write", path, limits):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -74,3 +83,20 @@ def append_line(arguments: Mapping[str, Any], limits: ResourceLimits) -> int:
         finally:
             os.close(descriptor)
     return written
+
+
+def data_of(arguments: Mapping[str, Any]) -> bytes:
+    """Return the bytes that `append_line` is asked to write.
+
+    Raises:
+        GuestError: `InvalidArgument`: the text holds a line break.
+    """
+    path, line = arguments["path"], arguments["line"]
+    if "\n" in line:
+        raise GuestError(
+            f'a line for "{quoted(path)}" holds a line break',
+            code="guest.argument",
+            kind="InvalidArgument",
+            hint="write it as several lines",
+        )
+    return bytes(line.encode("utf-8")) + b"\n"

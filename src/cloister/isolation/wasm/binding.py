@@ -28,12 +28,15 @@ class Binding:
         api: The package.
         ffi: Its C functions, through ctypes, under their names in wasmtime's C headers.
         memory_address: `wasmtime_memory_data` as a number, which the package gives as a pointer object.
+        find_export: `wasmtime_instance_export_get`. The package's own handle checks the types of pointers, which takes
+            longer than finding: give it exactly what the C header says.
     """
 
     version: str
     api: ModuleType
     ffi: Any
     memory_address: Any
+    find_export: Any
 
 
 @functools.cache
@@ -52,4 +55,13 @@ def binding() -> Binding:
         ) from error
     address = ffi.dll["wasmtime_memory_data"]  # a handle of our own: the package's keeps its types
     address.restype, address.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_void_p]
-    return Binding(version=importlib.metadata.version("wasmtime"), api=wasmtime, ffi=ffi, memory_address=address)
+    find = ffi.dll["wasmtime_instance_export_get"]
+    find.restype = ctypes.c_bool
+    find.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]
+    return Binding(
+        version=importlib.metadata.version("wasmtime"),
+        api=wasmtime,
+        ffi=ffi,
+        memory_address=address,
+        find_export=find,
+    )

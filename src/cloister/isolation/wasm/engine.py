@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -37,13 +37,11 @@ class EngineSettings:
         is_parallel: Whether several threads compile. They stay for as long as the process lives.
         has_canonical_nans: Whether the bits of what is not a number are the same on every machine. It makes arithmetic
             half as fast, and no program can see them whose values are those of a language.
-        has_components: Whether components are read, too.
     """
 
     stack_bytes: int = STACK_BYTES
     is_parallel: bool = False
     has_canonical_nans: bool = True
-    has_components: bool = False
 
 
 class Engine:
@@ -60,7 +58,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
-        self._function_types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"
@@ -73,7 +71,8 @@ class Engine:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides whether compiled code fits: version and settings."""
-        facts = f"{binding().version}\n{sorted(asdict(self.settings).items())}\n{sorted(_FEATURES.items())}"
+        settings = {**asdict(self.settings), "is_parallel": None}  # how fast it is made is not in the code
+        facts = f"{binding().version}\n{sorted(settings.items())}\n{sorted(_FEATURES.items())}"
         return hashlib.sha256(facts.encode("utf-8")).hexdigest()
 
     def compile(self, wasm: bytes) -> Module:
@@ -85,6 +84,8 @@ class Engine:
         Raises:
             InputError: `input.wasm`: it is not valid, or uses what is switched off.
         """
+        if wasm[:4] != b"\0asm":  # the package would take it for text, and read that
+            raise not_a_module("it does not begin as WebAssembly does")
         try:
             return Module(binding().api.Module(self.raw, wasm))
         except binding().api.WasmtimeError as error:
@@ -107,22 +108,22 @@ class Engine:
             ) from error
 
     def function_type(self, parameters: tuple[str, ...], results: tuple[str, ...]) -> Any:
-        """Return wasmtime's object for a type of functions; making one takes longer than making a function.
+        """Return wasmtime's object for a type, which is for this engine alone: with another it ends the process.
 
-        An object belongs to the engine that it was first used with: another engine would end the process.
+        Args:
+            parameters: Types, of `i32`, `i64`, `f32`, `f64`.
+            results: Likewise.
         """
-        known = self._function_types.get((parameters, results))
+        known = self._types.get((parameters, results))  # making one takes longer than making a function
         if known is None:
             api = binding().api
-            sides = [[getattr(api.ValType, each)() for each in side] for side in (parameters, results)]
-            known = self._function_types[parameters, results] = api.FuncType(*sides)
+            known = api.FuncType(*[[getattr(api.ValType, each)() for each in side] for side in (parameters, results)])
+            self._types[parameters, results] = known
         return known
 
-    @contextmanager
-    def ticking(self) -> Iterator[None]:
-        """Keep the clock going that interrupts guests; without it none of them ends in time."""
-        with self._ticker.running():
-            yield
+    def ticking(self) -> AbstractContextManager[None]:
+        """Keep the clock going that interrupts guests, inside `with`; without it none of them ends in time."""
+        return self._ticker.running()
 
     def close(self) -> None:
         """End the clock. Idempotent."""
@@ -158,6 +159,7 @@ _FEATURES: Final = {
     "wasm_relaxed_simd": False,
     "wasm_custom_page_sizes": False,
     "wasm_stack_switching": False,
+    "wasm_compact_imports": False,
 }
 """Names are those of `wasmtime.Config` and of `wasmtime_config_*_set`."""
 
@@ -168,7 +170,7 @@ def _config(settings: EngineSettings) -> Any:
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
     ffi.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), settings.has_canonical_nans)
     ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
-    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
+    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), False)
     ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)
     # First the stack that is never used: wasmtime ends the process when the other one is larger
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), settings.stack_bytes + STACK_SPARE_BYTES)
@@ -178,9 +180,11 @@ def _config(settings: EngineSettings) -> Any:
 
 def not_a_module(reason: str) -> InputError:
     """Return the error for bytes that are not WebAssembly we run."""
+    said = quoted(" ".join(reason.split()), 300)
     return InputError(
-        f"the WebAssembly is not valid here: {quoted(' '.join(reason.split()), 300)}",
+        f"the WebAssembly is not valid here: {said}",
         code="input.wasm",
+        details={"reason": said},
         hint="check it with another validator; threads, 64-bit and several memories, and garbage collection are "
         "switched off",
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cloister.errors import CloisterError, GuestCrashed, GuestError, LimitExceeded, quoted
 from cloister.isolation.wasm.binding import binding
-from cloister.isolation.wasm.engine import STACK_BYTES
+from cloister.isolation.wasm.engine import STACK_BYTES, not_a_module
 from cloister.limits import MIB, ResourceLimits
 
 PAGE_BYTES: Final = 65_536
@@ -46,6 +46,8 @@ def of(ended: Any, limits: ResourceLimits, *, fuel: int, memory_bytes: int | Non
     if not isinstance(ended, binding().api.Trap):
         if "GC heap out of memory" in text or "exceeds memory limits" in text:
             return memory_used_up(limits, memory_bytes)
+        if "incompatible import type" in text:
+            return not_a_module(text)
         return GuestCrashed(f"the program was ended: {quoted(text, 300)}")
     code = ended.trap_code.name if ended.trap_code is not None else ""
     if code == "OUT_OF_FUEL":

@@ -38,6 +38,7 @@ PAGES_MAX: Final = 65_536
 """Pages of 64 KiB that a memory with addresses of 32 bits can have."""
 _INT32: Final = 4
 _INT32_MAX: Final = 2**31 - 1
+SEED_BYTES: Final = 8
 _UINT32_MAX: Final = 2**32 - 1
 
 BYTES_PER_PART: Final = 4
@@ -78,13 +79,11 @@ class LoadedPlan(NamedTuple):
         compiled: What is known of it.
         module: Its machine code.
         source: Its text, for places.
-        nests: Whether its calls can nest.
     """
 
     compiled: CompiledPlan
     module: Module
     source: Source
-    nests: bool
 
 
 class PlanRun:
@@ -137,7 +136,7 @@ class PlanRun:
         Raises:
             CloisterError: What the program or its host failed with, or the limit it reached.
         """
-        if not self._plan.nests:
+        if not self._plan.compiled.nests:
             return self._main()
         self._thread = DeepThread(self._deadline.cancel)
         return self._thread.run_on_stack(self._main, self._engine.thread_stack_bytes, PYTHON_FRAMES)
@@ -158,7 +157,7 @@ class PlanRun:
             HostFunction(parameters=("i32",), results=(), act=self._limit),
         )
         store.add_plan(self._plan.module, self._plan.compiled.imports, self._capabilities())
-        self._prepare()
+        self._memory.write(0, first_cells(self._limits, secrets.token_bytes(SEED_BYTES)))
         try:
             length = store.run()
             value = self._crossing.decode(self._buffer(length))
@@ -175,19 +174,6 @@ class PlanRun:
             name: HostFunction(parameters=("i32", "i32"), results=("i32",), act=self._capability(name))
             for name in names
         }
-
-    def _prepare(self) -> None:
-        cells = bytearray(layout.PAGES_MAX + _INT32)
-        for cell, value in (
-            (layout.SP, layout.STACK_START),
-            (layout.SP_MAX, layout.STATIC_START),
-            (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
-            (layout.VALUE_BYTES, min(self._limits.value_bytes, _INT32_MAX)),
-            (layout.PAGES_MAX, min(self._limits.memory_bytes // layout.PAGE, PAGES_MAX)),
-        ):
-            cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
-        cells[layout.SEED : layout.SEED + 8] = secrets.token_bytes(8)
-        self._memory.write(0, bytes(cells))
 
     # Called by the guest
 
@@ -295,6 +281,26 @@ class PlanRun:
             return action()
         finally:
             uninstall(inner)
+
+
+def first_cells(limits: ResourceLimits, seed: bytes) -> bytes:
+    """Return what the memory of a plan begins with, before the plan runs.
+
+    Args:
+        limits: Bounds.
+        seed: `SEED_BYTES` that nobody can guess, from which the hashes of its texts are made.
+    """
+    cells = bytearray(layout.PAGES_MAX + _INT32)
+    for cell, value in (
+        (layout.SP, layout.STACK_START),
+        (layout.SP_MAX, layout.STATIC_START),
+        (layout.DEPTH, min(limits.depth_count, _INT32_MAX)),
+        (layout.VALUE_BYTES, min(limits.value_bytes, _INT32_MAX)),
+        (layout.PAGES_MAX, min(limits.memory_bytes // layout.PAGE, PAGES_MAX)),
+    ):
+        cells[cell : cell + _INT32] = value.to_bytes(_INT32, "little")
+    cells[layout.SEED : layout.SEED + SEED_BYTES] = seed
+    return bytes(cells)
 
 
 def _translated(error: Exception, limits: ResourceLimits) -> CloisterError:

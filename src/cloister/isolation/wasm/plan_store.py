@@ -9,26 +9,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.store import (
-    FUEL_MAX,
-    FUNCTION,
-    TABLE_ELEMENTS_MAX,
-    HostFunction,
-    Store,
-    _callbacks,
-    _Called,
-)
+from cloister.isolation.wasm.store import HostFunction, Store
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, ENTRY, RUNTIME
 from cloister.limits import ResourceLimits
 
-HOST: Final = "host"
-ASKED: Final = ("i32", "i32", "i32")
 TRAP: Final = "trap_now"
 
 
@@ -56,11 +46,12 @@ class PlanStore(Store):
         deadline: When it is over.
     """
 
+    instances_max: ClassVar[int] = 2
+    tables_max: ClassVar[int] = 1
+
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         super().__init__(engine, limits, deadline)
-        memory = min(limits.memory_bytes, FUEL_MAX)
-        self._ffi.wasmtime_store_limiter(self._raw.ptr(), memory, TABLE_ELEMENTS_MAX, 2, 1, 1)
-        self._engine = engine
+        self._find = binding().find_export
         self._runtime: Any = None
 
     def __enter__(self) -> PlanStore:
@@ -74,7 +65,7 @@ class PlanStore(Store):
             ask: Answers its questions.
             limit: Ends the run.
         """
-        self._runtime = self._instance_of(runtime, [self._function(ask), self._function(limit)])
+        self._runtime = self._instance_of(runtime, [self._extern(ask), self._extern(limit)])
         self.memory.find_in(self._found(self._runtime, "memory"))
 
     def add_plan(
@@ -98,7 +89,7 @@ class PlanStore(Store):
         if module == RUNTIME:
             found = self._found(self._runtime, name)
         elif module == CAPABILITY and name in capabilities:
-            found = self._function(capabilities[name])
+            found = self._extern(capabilities[name])
         if found is None:
             named = f"{quoted(module, 60)}.{quoted(name, 60)}"
             raise DeniedError(
@@ -107,15 +98,6 @@ class PlanStore(Store):
                 hint="compile the plan again with this version: cloister compile",
             )
         return found
-
-    def _function(self, function: HostFunction) -> Any:
-        ffi, made = self._ffi, self._ffi.wasmtime_func_t()
-        kind = self._engine.function_type(function.parameters, function.results)
-        ffi.wasmtime_func_new_unchecked(
-            self._context, kind.ptr(), _callbacks().call, self._keep(_Called(self, function)), _callbacks().nothing,
-            ctypes.byref(made),
-        )  # fmt: skip
-        return ffi.wasmtime_extern_t(FUNCTION, ffi.wasmtime_extern_union(func=made))
 
     def _instance_of(self, module: Module, externs: list[Any]) -> Any:
         given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)
@@ -128,9 +110,7 @@ class PlanStore(Store):
 
     def _found(self, instance: Any, name: str) -> Any:
         found, text = self._ffi.wasmtime_extern_t(), name.encode("utf-8")
-        there = self._ffi.wasmtime_instance_export_get(
-            self._context, ctypes.byref(instance), text, len(text), ctypes.byref(found)
-        )
+        there = self._find(self._context, ctypes.byref(instance), text, len(text), ctypes.byref(found))
         return found if there else None
 
     def run(self) -> int:

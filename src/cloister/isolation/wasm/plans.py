@@ -10,29 +10,33 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
 from cloister.isolation.provider import HostCalls, PlanBytecode, PlanProgram, WireValue
+from cloister.isolation.wasm.cache import CodeCache
+from cloister.isolation.wasm.compiling import compiled_apart
 from cloister.isolation.wasm.deadline import Deadline
-from cloister.isolation.wasm.engine import Engine, Module
+from cloister.isolation.wasm.engine import Engine, EngineSettings, Module
 from cloister.isolation.wasm.plan_run import LoadedPlan, PlanOutcome, PlanRun
 from cloister.isolation.wire import frame_bytes
 from cloister.lang.host import Host
 from cloister.lang.program import Program
-from cloister.lang.python_engine.functions import Functions
 from cloister.lang.values import Value
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 from cloister.lang.wasm_engine.runtime_module import RuntimeSupport, runtime_support, sources_sha256
 from cloister.limits import ResourceLimits
 
-if TYPE_CHECKING:
-    from cloister.isolation.wasm.cache import CodeCache
-
 KEPT_COUNT: Final = 64
 """How many compiled plans are remembered."""
+
+PLAN_ENGINE: Final = EngineSettings(has_canonical_nans=False)
+"""No program sees the bits of what is not a number: the crossing gives every NaN the same."""
+HERE_BYTES_MAX: Final = 128 * 1024
+"""Modules of plans up to this size become machine code in this process, in some tenths of a second at most; larger ones
+in a process of their own, which can be ended."""
 
 _TRANSLATED: Final = "translated"
 """In place of an engine's fingerprint, for what is no machine code."""
@@ -105,7 +109,7 @@ class Plans:
         return PlanRun(
             self._engine,
             runtime,
-            self._loaded(program, support),
+            self._loaded(program, support, deadline),
             host=host,
             limits=limits,
             inputs=inputs,
@@ -141,20 +145,29 @@ class Plans:
         self._cache.put(wasm, self._engine.fingerprint, module.serialize())
         return module
 
-    def _loaded(self, program: Program, support: RuntimeSupport) -> LoadedPlan:
+    def _loaded(self, program: Program, support: RuntimeSupport, deadline: Deadline) -> LoadedPlan:
         with self._lock:
             known = self._kept.get(program.sha256)
             if known is not None and known.source == program.source:
                 self._kept.move_to_end(program.sha256)
                 return known
         compiled = compile_plan(program.core, support.signatures)
-        nests = Functions(program.core).nests
-        loaded = LoadedPlan(compiled, self._engine.compile(compiled.wasm), program.source, nests)
+        loaded = LoadedPlan(compiled, self._made(compiled.wasm, deadline), program.source)
         with self._lock:
             self._kept[program.sha256] = loaded
             while len(self._kept) > KEPT_COUNT:
                 self._kept.popitem(last=False)
         return loaded
+
+    def _made(self, wasm: bytes, deadline: Deadline) -> Module:
+        """Return the machine code of a plan. Whoever wrote the plan decides how much work that is."""
+        if len(wasm) <= HERE_BYTES_MAX:
+            return self._engine.compile(wasm)
+        return self._engine.load(compiled_apart(wasm, self._engine.settings, deadline))
+
+    def close(self) -> None:
+        """End the engine's clock. Idempotent."""
+        self._engine.close()
 
 
 def _said(workload: PlanProgram | PlanBytecode) -> tuple[PlanProgram, Program | None]:

@@ -13,7 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from cloister.errors import GuestCrashed
 from cloister.isolation.wasm import faults
@@ -26,9 +26,7 @@ FUEL_PER_STEP: Final = 1_000
 """How much fuel one step of `steps_count` is: about as many instructions."""
 FUEL_MAX: Final = 2**63 - 1
 TABLE_ELEMENTS_MAX: Final = 1_000_000
-TABLES_MAX: Final = 4
 """Tables lie beside the linear memory, eight bytes an element."""
-INSTANCES_MAX: Final = 1
 
 Number: TypeAlias = int | float
 Act: TypeAlias = Callable[..., Number | None]
@@ -68,8 +66,12 @@ class Store:
         deadline: When it is over.
     """
 
+    instances_max: ClassVar[int] = 1
+    tables_max: ClassVar[int] = 4
+
     def __init__(self, engine: Engine, limits: ResourceLimits, deadline: Deadline) -> None:
         self._ffi = binding().ffi
+        self._engine = engine
         self._limits = limits
         self._deadline = deadline
         self._cpu_start_ns = time.thread_time_ns()
@@ -83,7 +85,7 @@ class Store:
         self._raw.set_fuel(self.fuel)
         elements = min(TABLE_ELEMENTS_MAX, limits.memory_bytes)
         memory = min(limits.memory_bytes, FUEL_MAX)
-        self._ffi.wasmtime_store_limiter(self._raw.ptr(), memory, elements, INSTANCES_MAX, TABLES_MAX, 1)
+        self._ffi.wasmtime_store_limiter(self._raw.ptr(), memory, elements, self.instances_max, self.tables_max, 1)
         self._ffi.wasmtime_context_set_epoch_deadline(self._context, 1)
         key = self._keep(self._may_go_on)
         self._ffi.wasmtime_store_epoch_deadline_callback(self._raw.ptr(), _callbacks().tick, key, _callbacks().nothing)
@@ -140,10 +142,9 @@ class Store:
         self.memory.find_in(self._export("memory"))
 
     def _extern(self, function: HostFunction) -> Any:
-        api, ffi = binding().api, self._ffi
-        types = [[getattr(api.ValType, each)() for each in side] for side in (function.parameters, function.results)]
+        ffi = self._ffi
         key, func = self._keep(_Called(self, function)), ffi.wasmtime_func_t()
-        kind = api.FuncType(*types)
+        kind = self._engine.function_type(function.parameters, function.results)
         ffi.wasmtime_func_new_unchecked(
             self._context, kind.ptr(), _callbacks().call, key, _callbacks().nothing, ctypes.byref(func)
         )
@@ -264,6 +265,10 @@ class GuestMemory:
                 hint="this is a defect of the program, or it exports no memory",
             )
         return int(self._address(self._context, ctypes.byref(self._memory)) or 0) + address
+
+    def require(self, address: int, count: int) -> None:
+        """Go on only when a place is inside the memory. Raises as `read`."""
+        self._place(address, count)
 
     def read(self, address: int, count: int) -> bytes:
         """Return bytes.

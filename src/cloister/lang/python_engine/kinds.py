@@ -36,6 +36,7 @@ class Kind(IntFlag):
 
 
 # Plain numbers in the hot loops: operations on members of an IntFlag are many times slower.
+_KINDS: Final = tuple(map(Kind, range(Kind.ANY.value + 1)))
 _NEVER: Final = Kind.NEVER.value
 _INTEGER: Final = Kind.INTEGER.value
 _BOOLEAN: Final = Kind.BOOLEAN.value
@@ -93,15 +94,15 @@ class Kinds:
 
     def of(self, node: core.Node) -> Kind:
         """Return every kind of value a node can give."""
-        return Kind(self._nodes.get(id(node), _ANY))
+        return _KINDS[self._nodes.get(id(node), _ANY)]
 
     def of_variable(self, variable: core.Variable) -> Kind:
         """Return every kind of value a variable can hold once it is assigned."""
-        return Kind(self._variables.get(variable, _ANY)) if self._is_complete else Kind.ANY
+        return _KINDS[self._variables.get(variable, _ANY)] if self._is_complete else Kind.ANY
 
     def of_result(self, function: core.Lambda) -> Kind:
         """Return every kind of value a function can give."""
-        return Kind(self._results.get(id(function), _ANY)) if self._is_complete else Kind.ANY
+        return _KINDS[self._results.get(id(function), _ANY)] if self._is_complete else Kind.ANY
 
     def may_be_integer(self, node: core.Node) -> bool:
         """Say whether checking for an integer is worth the while."""

@@ -36,7 +36,7 @@ def test_small_objects_are_used_again_too() -> None:
     [
         '(reduce (fn [n i] (+ n (count (str "a text that is made in each of the calls of a builtin, and longer than 64"'
         " i)))) 0 (range 1000000))",
-        '(count (filter (fn [i] (= (str i "a text that is made in each of the calls of a builtin") "")) (range 1000000)))',
+        '(count (filter (fn [i] (= (str i "a text that is made in each call of a builtin") "")) (range 1000000)))',
         "(count (map (fn [a & more] (count (map inc [a a a a a a a a]))) (range 200000) (range 200000)))",
         "(do (defn f [a] (count (map inc [a a a a a a a a]))) [(f 1) (count (map f (range 200000)))])",
     ],

@@ -13,6 +13,10 @@ SMALL_MAX, SMALL_MIN = 2**62 - 1, -(2**62)
 LONG_CHAIN = "(defn a1 [x] (+ x 1)) " + "".join(f"(defn a{n} [x] (a{n - 1} x)) " for n in range(2, 13))
 """More functions behind one another than are gone through to find out what they give: nothing is known of any kind."""
 
+NAMES = " ".join(f"p{number}" for number in range(40))
+NUMBERS = " ".join(map(str, range(40)))
+ENTRIES = " ".join(f":k{number} {number}" for number in range(20))
+
 PROGRAMS = {
     "loops when kinds are unknown": LONG_CHAIN
     + "[(a12 1) (dotimes [i 3] (list i (a12 i))) (for [i [1 2]] (a12 i)) (loop [i 0] (if (< i 9) (recur (a12 i)) i))]",
@@ -34,25 +38,27 @@ PROGRAMS = {
        (all 0.0 -0.0) (floats 1 ##NaN) (floats ##NaN ##NaN) (floats ##Inf ##-Inf)]""",
     "floats made of integers": f"""(defn f [n] [(+ n 0.5) (* n 1.0) (- 0.5 n)])
       [(f {INT_MAX}) (f {INT_MIN}) (f 9007199254740993) (f 0)]""",
-    "choices that are no booleans": """(defn f [a b] [(and a b) (or a b) (and a b 1) (or nil a 2.5) (not a) (if (and a b) 1 2)])
+    "choices that are no booleans": """(defn f [a b]
+        [(and a b) (or a b) (and a b 1) (or nil a 2.5) (not a) (if (and a b) 1 2)])
       [(f nil false) (f 1 nil) (f 0 "") (f false 2.5) (f true false)]""",
     "numbers in choices": "(defn f [a] (if (and 1 a) (or a 2) (and a 2.5))) [(f 1) (f nil) (f false) (f 2.5) (f 0)]",
     "what turns capture": """(map (fn [f] (f)) (concat (for [i [1 2] j [3 4]] (fn [] [i j]))
       (loop [i 0 made []] (if (< i 3) (recur (inc i) (conj made (fn [] i))) made))
-      (let [kept (loop [n 0 made []] (if (< n 2) (let [sq (* n n)] (recur (inc n) (conj made (fn [] [n sq])))) made))] kept)))""",
-    "a function that is given itself": "(defn f [g n] (if (= n 0) (= g f) (g g (dec n)))) [(f f 3) ((fn [x] (x 1)) (fn [n] n))]",
-    "functions that know one another": """(let [] (defn even [n] (if (= n 0) true (odd (dec n)))) (defn odd [n] (if (= n 0) false (even (dec n))))
+      (loop [n 0 made []] (if (< n 2) (let [square (* n n)] (recur (inc n) (conj made (fn [] [n square])))) made))))""",
+    "a function that is given itself": """(defn f [g n] (if (= n 0) (= g f) (g g (dec n))))
+      [(f f 3) ((fn [x] (x 1)) (fn [n] n))]""",
+    "functions that know one another": """(let [] (defn even [n] (if (= n 0) true (odd (dec n))))
+      (defn odd [n] (if (= n 0) false (even (dec n))))
       [(map even [0 1 2]) (map odd [0 1 2])])""",
     "rest arguments in every way": """(defn f [a & more] [a more]) (defn g [a b c d e & more] [a b c d e more])
       [(f 1) (f 1 2 3) (apply f [1 2]) (apply f [1]) (g 1 2 3 4 5) (g 1 2 3 4 5 6 7) (apply g (range 9)) (map f [1 2])
        (map f [1 2] [3 4] [5 6])]""",
-    "many parameters": f"(defn f [{' '.join(f'p{n}' for n in range(40))}] (list p0 p39)) [(f {' '.join(map(str, range(40)))}) "
-    "(apply f (range 40))]",
-    "constants that are large": f"[(quote ({' '.join(map(str, range(40)))})) (get (quote {{{' '.join(f':k{n} {n}' for n in range(20))}}}) :k7)]",
+    "many parameters": f"(defn f [{NAMES}] (list p0 p39)) [(f {NUMBERS}) (apply f (range 40))]",
+    "constants that are large": f"[(quote ({NUMBERS})) (get (quote {{{ENTRIES}}}) :k7) (count (quote [[{NUMBERS}]]))]",
     "constants that are changed": """(defn f [i] (assoc (conj [1 2 3] i) 0 i)) (defn g [i] (assoc {:a 1} :a i :b 2))
       [(f 1) (f 2) (g 1) (g 2) [1 2 3] {:a 1} (conj (quote (1 2)) 3)]""",
-    "texts of every width": '["a" "\xe9" "\u20ac" "\U0001f600" (count "\U0001f600\u20ac") (str "a" "\xe9" "\u20ac" "\U0001f600")]',
-    "dotimes that does not begin": "[(dotimes [i 0] i) (dotimes [i -5] i) (dotimes [i 1] (fn [] i)) (dotimes [i 3] [i])]",
+    "texts of every width": '["a" "\xe9" "\u20ac" "\U0001f600" (count "\U0001f600\u20ac") (str "a\xe9" "\u20ac\U0001f600")]',
+    "dotimes that does not begin": "[(dotimes [i 0] i) (dotimes [i -5] i) (dotimes [i 3] [i])]",
     "for with nothing": "[(for [i []] i) (for [i [1] j []] [i j]) (for [i (list 1 2)] (for [j [i]] (* i j)))]",
 }
 

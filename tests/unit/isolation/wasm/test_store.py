@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from wasmtime import wat2wasm
@@ -38,13 +38,6 @@ GUEST = """(module
   (func (export "halves") (result f32 f64) (f32.const 0.5) (f64.const 0.25)))"""
 
 Doing = Callable[[Store], object]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = Engine()
-    yield engine
-    engine.close()
 
 
 def inside(engine: Engine, doing: Doing, act: Callable[..., Number | None] | None = None, **limits: int) -> object:

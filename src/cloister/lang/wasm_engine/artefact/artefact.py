@@ -7,6 +7,7 @@ else is run from it. Handles files of anybody.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,6 +157,37 @@ def load_artefact(data: bytes) -> Artefact:
         raise altered("its module is not what its core compiles to")
     program = _with_text(manifest, encoded, is_ours=is_ours) or _without_text(manifest, node, effects)
     return Artefact(program=program, manifest=manifest, map=decode_map(map_data), is_ours=is_ours)
+
+
+def program_of_core(node: core.Node, name: str, inputs: Collection[str] = ()) -> Program:
+    """Accept core that somebody made, or kept, as a program without text. Its places are all the first one.
+
+    Args:
+        node: The core.
+        name: What errors call it.
+        inputs: Names of its inputs.
+
+    Raises:
+        InputError: `input.artefact`: no resolver gives it.
+        CompileError: `compile.too-large`.
+    """
+    try:
+        encoded = encode_core(node)
+    except (TypeError, ValueError) as error:  # it holds what no text can write
+        raise damaged(str(error)) from error
+    own = decode_core(encoded)  # of what was handed over nothing is kept: it might change
+    check_core(own)
+    effects = _effects(own)
+    return Program(
+        name=name,
+        source=LineMap.of([Lines.of(name, "")]),
+        sha256=core_sha256(encoded),
+        inputs=frozenset(inputs),
+        core=own,
+        effects=effects,
+        steps=step_names(own),
+        has_text=False,
+    )
 
 
 def _parts(content: bytes) -> tuple[Manifest, bytes, bytes]:

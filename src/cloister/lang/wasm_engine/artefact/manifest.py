@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from cloister.lang.json_bounds import has_more_elements, nesting
+from cloister.lang.modules import TEXTS_CHARS_MAX
 from cloister.lang.wasm_engine.artefact.octets import NUMBER_MAX, damaged
 from cloister.lang.wasm_engine.artefact.source_map import Lines
 
 NAME_CHARS_MAX: Final = 4_096
-ELEMENTS_MAX: Final = 5_000_000
-"""Texts of four million lines have no map; that many elements take some hundred megabytes."""
+ELEMENTS_MAX: Final = 2_000_000
+"""Most elements of its lists and objects; so many take some hundred megabytes. A text has at most a million lines."""
 NESTING_MAX: Final = 8
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -37,6 +38,11 @@ class Text:
     path: str
     text: str | None
     lines: Lines | None
+
+    @property
+    def chars(self) -> int:
+        """How many characters it has."""
+        return self.lines.length if self.lines is not None else len(self.text or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,8 @@ class Manifest:
             effects=tuple([_effect(each) for each in facts.objects("effects")]),
             texts=tuple([_text(each, place) for place, each in enumerate(facts.objects("texts"))]),
         )
+        if sum(each.chars for each in found.texts) > TEXTS_CHARS_MAX:
+            raise damaged(f"the texts it was made of have more than {TEXTS_CHARS_MAX} characters")
         if not found.texts or found.encode() != data:
             raise damaged("what it says of itself is written in another way than ours")
         return found

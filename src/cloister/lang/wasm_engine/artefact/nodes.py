@@ -37,6 +37,8 @@ from cloister.lang.wasm_engine.artefact.values import TYPES, VALUE, read_value, 
 
 NODE_DEPTH_MAX: Final = 20_000
 """Deepest nesting of core that is read. Texts nest 200 levels, but sugar such as `->` makes core deeper."""
+NAMES_MAX: Final = 100_000
+"""Most variables, and most types it declares. A program binds at most 25,000 names."""
 _DIGEST_DOMAIN: Final = b"cloister/core/v1\n"
 
 
@@ -224,10 +226,10 @@ def decode_core(data: bytes) -> core.Node:
         Linear in the data.
     """
     reader = TreeReader(data)
-    for _ in range(reader.count(3)):
+    for _ in range(_few(reader.count(3))):
         index, name = reader.number(), reader.text()
         reader.variables.append(core.Variable(index, name, reader.number()))
-    reader.declarations = [Declaration(reader.text()) for _ in range(reader.count())]
+    reader.declarations = [Declaration(reader.text()) for _ in range(_few(reader.count()))]
     for declaration in reader.declarations:
         declaration.type = TYPES.read(reader)
     program: core.Node = NODES.read(reader)
@@ -235,6 +237,12 @@ def decode_core(data: bytes) -> core.Node:
     if encode_core(program) != data:
         raise damaged("the program is written in another way than ours")
     return program
+
+
+def _few(count: int) -> int:
+    if count > NAMES_MAX:
+        raise damaged(f"it has more than {NAMES_MAX} names")
+    return count
 
 
 def core_sha256(data: bytes) -> str:

@@ -10,12 +10,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cloister.errors import Span
 from cloister.lang.source import JoinedSource, Source
-from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets
+from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets, damaged
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan, PlanFunction
+
+MAP_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Largest map that is read; that of the largest programs there are has about a megabyte."""
 
 
 class SourceMap(NamedTuple):
@@ -57,6 +60,8 @@ def decode_map(data: bytes) -> SourceMap:
     Raises:
         InputError: `input.artefact`.
     """
+    if len(data) > MAP_BYTES_MAX:
+        raise damaged(f"its map has more than {MAP_BYTES_MAX} bytes")
     reader = OctetReader(data)
     places = []
     for _ in range(reader.count(2)):

@@ -14,6 +14,10 @@ from cloister.lang import core
 from cloister.lang.types.expression import Declaration
 from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets, damaged
 
+ITEMS_MAX: Final = 1_000_000
+"""Most nodes of all trees of one artefact: parts of the program, of its constants and its types. A text has at most
+400,000 forms. Reading so many takes some seconds and some hundred megabytes."""
+
 Pending: TypeAlias = tuple[int, Callable[[Sequence[Any]], Any]]
 """How many parts something has that were read before it, and what makes it of them."""
 
@@ -54,15 +58,17 @@ class TreeReader(OctetReader):
         variables: By number.
         declarations: By number.
         at: Where the last node began.
+        items_left: How many nodes of all its trees may still be read.
     """
 
-    __slots__ = ("at", "declarations", "variables")
+    __slots__ = ("at", "declarations", "items_left", "variables")
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.variables: list[core.Variable] = []
         self.declarations: list[Declaration] = []
         self.at = 0
+        self.items_left = ITEMS_MAX
 
     def variable(self) -> core.Variable:
         """Read which variable."""
@@ -154,14 +160,18 @@ class Tree:
         """
         done: list[Any] = []
         depths: list[int] = []
-        for _ in range(reader.count()):
+        count = reader.count()
+        reader.items_left -= count
+        if reader.items_left < 0:
+            raise damaged(f"it has more than {ITEMS_MAX} parts")
+        for _ in range(count):
             shape = self._by_tag.get(reader.byte())
             if shape is None:
                 raise damaged(f"there is something among the {self._what} that this version does not know")
-            count, build = shape.read(reader)
-            if count > len(done):
+            parts_count, build = shape.read(reader)
+            if parts_count > len(done):
                 raise damaged(f"parts are missing among the {self._what}")
-            first = len(done) - count
+            first = len(done) - parts_count
             depth = 1 + max(depths[first:], default=0)
             if depth > self._depth_max:
                 raise damaged(f"the {self._what} are nested deeper than {self._depth_max} levels")

@@ -41,8 +41,7 @@ def _call(g: Generator, node: core.Call, want: Rep | None, tail: bool) -> Rep | 
         return _call_keyword(g, callee.value, arguments)
     known = g.facts.called(node)
     if known is not None and isinstance(callee, core.Local):
-        _push_target(g, known, callee)
-        return _call_known(g, known, arguments, want, tail)
+        return _call_known(g, known, node, is_last=tail and want is result_rep(g, known))
     return _call_value(g, node, want, tail)
 
 
@@ -147,31 +146,25 @@ def push_depth(g: Generator) -> None:
     g.w.get(g.f.depth)
 
 
-def _push_target(g: Generator, known: core.Lambda, callee: core.Local) -> None:
-    """Write what comes before the arguments: that the function is there, and itself when its code needs that."""
-    if callee.checked:
+def _call_known(g: Generator, known: core.Lambda, node: core.Call, *, is_last: bool) -> Rep | None:
+    callee = node.callee
+    assert isinstance(callee, core.Local)  # noqa: S101 - what is known is called by its name
+    if callee.checked:  # before the arguments: the callee comes first
         push_variable(g, callee.variable)
         require_set(g, callee.variable)
         g.w.add(op.DROP)
     if g.captures.has_self(known):
         push_variable(g, callee.variable)
-
-
-def _call_known(
-    g: Generator, known: core.Lambda, arguments: Sequence[core.Node], want: Rep | None, tail: bool
-) -> Rep | None:
-    result = result_rep(g, known)
-    is_last = tail and want is result
     push_depth(g)
     if not is_last:
         g.w.add(op.i32_const(1), op.I32_SUB)
-    _push_arguments(g, known, arguments)
+    _push_arguments(g, known, node.arguments)
     if is_last:
         g.w.restore_stack()
     g.w.collects += 1
     g.w.callees.append(direct_symbol(g, known))
     g.w.call(direct_symbol(g, known), tail=is_last)
-    return None if is_last else result
+    return None if is_last else result_rep(g, known)
 
 
 def _push_arguments(g: Generator, known: core.Lambda, arguments: Sequence[core.Node]) -> None:

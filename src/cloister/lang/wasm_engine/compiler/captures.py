@@ -21,6 +21,8 @@ Scope: TypeAlias = core.Lambda | core.Loop | core.For | core.Dotimes | None
 """What has variables of its own each time it begins: a function, a turn of a loop, the program."""
 
 _LOOPS: Final = (core.Loop, core.For, core.Dotimes)
+_BINDING: Final = frozenset({core.Lambda, core.Let, core.Define, core.Sequence, *_LOOPS, core.Try})
+_USING: Final = frozenset({core.Call, core.Local, core.Latest})
 
 
 class _Use(NamedTuple):
@@ -85,8 +87,10 @@ class Captures:
         pending: list[tuple[core.Node, Owner, Scope, tuple[core.Variable, ...]]] = [(program, None, None, ())]
         while pending:
             node, function, scope, defining = pending.pop()
-            self._note_bound(node, function, scope)
-            self._note_use(node, function, defining)
+            if type(node) in _BINDING:
+                self._note_bound(node, function, scope)
+            elif type(node) in _USING:
+                self._note_use(node, function, defining)
             inner, turn = function, scope
             if isinstance(node, core.Lambda):
                 self._parents[id(node)] = function

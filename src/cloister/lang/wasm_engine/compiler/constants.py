@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from cloister.errors import CompileError
+from cloister.errors import InternalError
 from cloister.lang.values import Keyword, List, Map, Symbol, Value, settled
 from cloister.lang.wasm_engine.layout import (
     BIGINT,
@@ -104,7 +104,7 @@ class Constants:
             kind = KEYWORD if isinstance(value, Keyword) else SYMBOL
             name = self.text(value.name)
             return self._shared((kind, value.name), kind, 0, struct.pack("<ii", name, 0))
-        raise CompileError(f"a constant of class {type(value).__name__} cannot be compiled", code="compile.constant")
+        raise InternalError(f"a constant of class {type(value).__name__} cannot be compiled")
 
     def text(self, value: str) -> int:
         """Return the word of a text."""

@@ -130,7 +130,7 @@ class Generator:
         self.w = self.f.writer
 
     def _lay_statics(self) -> None:
-        """Give an address to each static variable and each constant made once; words first, to be kept alive."""
+        """Give each static variable, and each constant made once, an address: words first, for the collector."""
         words = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is Rep.WORD]
         others = [each for each in sorted(self.captures.static, key=_index) if self.rep_of(each) is not Rep.WORD]
         large = [each for each in core.walk(self.program) if isinstance(each, core.Const) and is_large(each.value)]

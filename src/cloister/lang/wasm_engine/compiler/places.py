@@ -45,6 +45,7 @@ class CompiledPlan:
         objects: What the code refers to by number: types, step options, large constants.
         capabilities: Ids that have an import of their own.
         is_computed: Whether ids are computed too.
+        nests: Whether its calls can nest, so that it needs a stack of its own.
     """
 
     wasm: bytes
@@ -56,3 +57,4 @@ class CompiledPlan:
     objects: tuple[Any, ...]
     capabilities: tuple[str, ...]
     is_computed: bool
+    nests: bool

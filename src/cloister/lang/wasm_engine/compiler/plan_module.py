@@ -116,6 +116,7 @@ class _Assembly:
             objects=tuple(g.objects),
             capabilities=tuple(g.capabilities),
             is_computed=g.is_computed,
+            nests=g.facts.nests,
         )
 
     def _finished(self) -> list[PlanFunction]:

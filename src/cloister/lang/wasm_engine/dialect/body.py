@@ -192,7 +192,7 @@ class Body:
                 return self._emit(node, operation(ast.BitXor(), kind), kind)
             case ast.IfExp(test=test, body=body, orelse=otherwise):
                 return self._choice(test, body, otherwise, wanted)
-        self._fail(node, "this expression is not in the dialect")
+        return self._fail(node, "this expression is not in the dialect")
 
     def _emit(self, node: ast.expr, code: bytes | None, kind: int) -> int:
         if code is None:
@@ -212,7 +212,7 @@ class Body:
             return kind
         if name in self._constants:
             return self._constant(self._constants[name], wanted)
-        self._fail(node, f"{name} has no value yet")
+        return self._fail(node, f"{name} has no value yet")
 
     def _operands(self, left: ast.expr, right: ast.expr, wanted: int | None) -> int:
         kind = self._kind(left)

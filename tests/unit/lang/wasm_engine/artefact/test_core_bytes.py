@@ -203,6 +203,14 @@ def test_nesting_of_constants_is_bounded() -> None:
         decode_core(encode_core(_constant(value)))
 
 
+def test_the_size_of_everything_together_is_bounded() -> None:
+    few = decode_core(encode_core(_constant((1,) * 100_000)))
+    assert isinstance(few, core.Const)
+    many = core.MakeVector(tuple(_constant((1,) * 100_000) for _ in range(11)), 0, 1)
+    with pytest.raises(InputError, match="more than 1000000 parts"):
+        decode_core(encode_core(many))
+
+
 def test_what_is_no_constant_is_not_written() -> None:
     with pytest.raises(TypeError, match="none of the values"):
         encode_core(_constant(object()))

@@ -1,0 +1,180 @@
+"""From bytes to a module that can be run, by the shortest way that is safe.
+
+Owns that way: what was loaded already, what the cache on disk has, and what has to be compiled, here or in a process of
+its own. Also which imports a module may have and whether it fits its limits at all, both before it is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.errors import DeniedError, InputError, quoted
+from cloister.isolation.wasm import faults
+from cloister.isolation.wasm.cache import CodeCache
+from cloister.isolation.wasm.compiling import compiled_apart
+from cloister.isolation.wasm.deadline import Deadline
+from cloister.isolation.wasm.engine import Engine, Module
+from cloister.isolation.wasm.outline import BinaryKind, Outline, outline_of
+from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
+from cloister.limits import MIB, ResourceLimits
+
+HERE_BYTES_MAX: Final = 16 * 1024
+"""Modules up to this size are compiled in this process: the worst that was found took a quarter of a second and some
+tens of MiB. Larger ones get a process of their own, which takes about as long to start."""
+KEPT_COUNT: Final = 32
+KEPT_BYTES_MAX: Final = 64 * MIB
+"""Of the WebAssembly that loaded modules were made of."""
+
+WASI: Final = "wasi_snapshot_preview1"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A module ready to be run, with what it says of itself."""
+
+    module: Module
+    outline: Outline
+
+
+class Modules:
+    """The modules of one engine. May be used by several threads at once.
+
+    Args:
+        engine: Compiles and runs them.
+        cache: Where machine code lies between two processes; None for nowhere.
+    """
+
+    def __init__(self, engine: Engine, cache: CodeCache | None) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, Loaded] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"Modules({len(self._kept)} kept)"
+
+    def load(
+        self,
+        wasm: bytes,
+        deadline: Deadline,
+        *,
+        granted: Collection[tuple[str, str]],
+        limits: ResourceLimits,
+        here_bytes_max: int = HERE_BYTES_MAX,
+    ) -> Loaded:
+        """Return a module that may be instantiated.
+
+        Args:
+            wasm: Its bytes, from anybody.
+            deadline: When compiling it is given up.
+            granted: Module and name of what it may import.
+            limits: What it must fit.
+            here_bytes_max: Up to which size it is compiled in this process, where it cannot be ended. More than usual
+                is for modules of our own making, whose functions are bounded.
+
+        Raises:
+            InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
+            DeniedError: `denied.wasm-import`: it imports something else.
+            LimitExceeded: `limit.memory`: it begins larger than it may be; `limit.wall` while it is compiled.
+            ProviderError: As `CodeCache` and `compiled_apart`.
+        """
+        digest = hashlib.sha256(wasm).digest()
+        with self._lock:
+            kept = self._kept.get(digest)
+            if kept is not None:
+                self._kept.move_to_end(digest)
+        outline = kept.outline if kept is not None else outline_of(wasm)
+        require_granted(outline, granted)
+        require_room(outline, limits)
+        if kept is not None:
+            return kept
+        loaded = Loaded(self._made(outline.code, deadline, here_bytes_max), outline)
+        self._keep(digest, loaded)
+        return loaded
+
+    def make_ready(self, wasm: bytes, deadline: Deadline) -> None:
+        """Compile a module that somebody has vouched for, before the time of an execution begins.
+
+        Raises:
+            InputError, LimitExceeded, ProviderError: As `load`.
+        """
+        digest = hashlib.sha256(wasm).digest()
+        with self._lock:
+            if digest in self._kept:
+                return
+        outline = outline_of(wasm)
+        self._keep(digest, Loaded(self._made(outline.code, deadline, HERE_BYTES_MAX), outline))
+
+    def _made(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+        if self._cache is None:
+            return self._compiled(code, deadline, here_bytes_max)
+        ready = self._cache.get(code, self._engine.fingerprint)
+        if ready is not None:
+            return self._engine.load(ready)
+        module = self._compiled(code, deadline, here_bytes_max)
+        self._cache.put(code, self._engine.fingerprint, module.serialize())
+        return module
+
+    def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+        if len(code) <= here_bytes_max:
+            return self._engine.compile(code)
+        return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
+
+    def _keep(self, digest: bytes, loaded: Loaded) -> None:
+        with self._lock:
+            if digest in self._kept:
+                return
+            self._kept[digest] = loaded
+            self._kept_bytes += len(loaded.outline.code)
+            while len(self._kept) > KEPT_COUNT or self._kept_bytes > KEPT_BYTES_MAX:
+                _, gone = self._kept.popitem(last=False)
+                self._kept_bytes -= len(gone.outline.code)
+
+
+def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> None:
+    """Accept a module that imports nothing but what it may.
+
+    Raises:
+        DeniedError: `denied.wasm-import`, for the first thing that it may not.
+        InputError: `input.wasm-component`: it is a component.
+    """
+    if outline.kind is BinaryKind.COMPONENT:
+        raise InputError(
+            "this is a component (WASI preview 2), not a module",
+            code="input.wasm-component",
+            hint="build it for wasm32-wasip1, which makes a module",
+        )
+    for each in outline.imports:
+        if each.kind == "func" and (each.module, each.name) in granted:
+            continue
+        named = f"{quoted(each.module, 60)}.{quoted(each.name, 60)}"
+        raise DeniedError(
+            f"the module imports {each.kind} {named}, which was not granted; nothing of it was run",
+            code="denied.wasm-import",
+            details={"module": quoted(each.module, 200), "name": quoted(each.name, 200), "kind": each.kind},
+            hint=_how_to_grant(each.module),
+        )
+
+
+def _how_to_grant(module: str) -> str:
+    if module.startswith("wasi"):
+        return f"WASI preview 1 ({WASI}) is what this provider grants: build it for wasm32-wasip1"
+    return f"no option grants it: a module runs here with {WASI} alone, so build it without that import"
+
+
+def require_room(outline: Outline, limits: ResourceLimits) -> None:
+    """Accept a module whose memory and tables fit at the start.
+
+    Raises:
+        LimitExceeded: `limit.memory`.
+    """
+    memory_bytes = outline.memory_pages_min * faults.PAGE_BYTES
+    if memory_bytes > limits.memory_bytes or outline.tables_elements_min > TABLE_ELEMENTS_MAX:
+        tables_bytes = outline.tables_elements_min * 8
+        raise faults.memory_used_up(limits, max(memory_bytes, tables_bytes))

@@ -1,0 +1,1 @@
+"""WASI preview 1 as this provider grants it: functions of our own over what was granted, and nothing else."""

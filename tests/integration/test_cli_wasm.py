@@ -1,0 +1,147 @@
+"""`cloister exec --provider wasm`: commands and functions of WebAssembly, and plans' file operations under it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.security.webassembly import command
+from wasmtime import wat2wasm
+
+import cloister as package
+
+Cloister = Callable[..., Any]
+
+ADD = """(module
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "pair") (param f64) (result f64 i64) (local.get 0) (i64.const -5))
+  (func (export "none")))"""
+ECHO = command(
+    """(i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const 60000))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (i32.store (i32.const 4) (i32.load (i32.const 8)))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $exit (i32.const 3))""",
+    "fd_read",
+    "fd_write",
+)
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    for name, source in {"add": ADD, "echo": ECHO, "forever": command("(loop $l (br $l))")}.items():
+        (tmp_path / f"{name}.wasm").write_bytes(wat2wasm(source))
+    return tmp_path
+
+
+def test_a_command_gets_input_and_gives_output_and_status(cloister: Cloister, modules: Path) -> None:
+    done = cloister("exec", "--provider", "wasm", "--stdin", "--", "echo.wasm", stdin="given\n")
+    assert (done.status, done.out, done.err) == (3, "given\n", "given\n")
+    assert cloister("exec", "--provider", "wasm", "--", "./echo.wasm", stdin="given").out == ""
+
+
+def test_a_function_is_called_with_numbers(cloister: Cloister, modules: Path) -> None:
+    exec_wasm = ("exec", "--provider", "wasm")
+    assert cloister(*exec_wasm, "--invoke", "add", "--", "add.wasm", "1", "-3").out == "-2\n"
+    assert cloister(*exec_wasm, "--invoke", "pair", "--", "add.wasm", "nan").out == "nan -5\n"
+    assert cloister(*exec_wasm, "--invoke", "none", "--", "add.wasm").out == "\n"
+    data = cloister(*exec_wasm, "--invoke", "add", "--json", "--", "add.wasm", "1", "2").data
+    assert (data["ok"], data["value"], data["exit_status"]) == (True, 3, None)
+    assert data["usage"]["fuel_count"] > 0
+    wrong = cloister(*exec_wasm, "--invoke", "add", "--", "add.wasm", "1")
+    assert (wrong.status, "input.wasm-arguments" in wrong.err) == (2, True)
+    missing = cloister(*exec_wasm, "--invoke", "sub", "--", "add.wasm")
+    assert (missing.status, "input.wasm-entry" in missing.err) == (2, True)
+
+
+def test_what_is_recorded(cloister: Cloister, modules: Path) -> None:
+    cloister("exec", "--provider", "wasm", "--invoke", "add", "--", "add.wasm", "1", "2")
+    shown = cloister("audit", "show", "--json").out
+    events = [json.loads(line) for line in shown.splitlines()] if "\n{" in shown else json.loads(shown)
+    text = json.dumps(events)
+    assert '"provider": "wasm"' in text
+    assert '"isolation": "wasm"' in text
+    assert cloister("audit", "verify").status == 0
+
+
+def test_limits_and_levels(cloister: Cloister, modules: Path) -> None:
+    done = cloister("exec", "--provider", "wasm", "--timeout", "200ms", "--", "forever.wasm")
+    assert (done.status, "limit.wall" in done.err) == (4, True)
+    few = cloister("exec", "--provider", "wasm", "--limit", "steps-count=10", "--", "forever.wasm")
+    assert (few.status, "limit.steps" in few.err) == (4, True)
+    strong = cloister("exec", "--provider", "wasm", "--isolation", "machine", "--", "echo.wasm")
+    assert (strong.status, "denied.isolation" in strong.err) == (3, True)
+    assert cloister("exec", "--provider", "wasm", "--isolation", "wasm", "--", "echo.wasm").status == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--provider", "wasm", "--", "ls"), "provider.wasm-only"),
+        (("--provider", "wasm", "--", "./missing.wasm"), "provider.exec"),
+        (("--provider", "wasm", "--", "add.wasm"), "input.wasm-entry"),
+        (("--provider", "wasm", "--lang", "python", "script.py"), "provider.interpreter"),
+        (("--provider", "wasm", "--invoke", "add", "--lang", "lua", "--", "add.wasm"), "input.argv"),
+        (("--provider", "wasm", "--invoke", "add", "--stdin", "--", "add.wasm"), "input.argv"),
+        (("--provider", "wasm", "--seed", "1", "--lang", "lua", "--", "x"), "input.argv"),
+        (("--invoke", "add", "--", "add.wasm", "1", "2"), "provider.wasm-only"),
+        (("--seed", "1", "--", "true"), "provider.wasm-only"),
+    ],
+)
+def test_what_cannot_be_done_says_what_can(
+    cloister: Cloister, modules: Path, options: tuple[str, ...], code: str
+) -> None:
+    (modules / "script.py").write_text("print(1)")
+    done = cloister("exec", *options)
+    assert done.status in {2, 5}
+    assert f"error[{code}]" in done.err
+    assert "help:" in done.err
+
+
+def test_a_seed_gives_the_same_each_time(cloister: Cloister, modules: Path) -> None:
+    source = command(
+        "(drop (call $random_get (i32.const 2048) (i32.const 8))) (call $exit (i32.load8_u (i32.const 2048)))",
+        "random_get",
+    )
+    (modules / "draw.wasm").write_bytes(wat2wasm(source))
+    drawn = [cloister("exec", "--provider", "wasm", "--seed", seed, "--", "draw.wasm").status for seed in "778"]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_library_calls_functions_that_the_context_lets_be_read(modules: Path) -> None:
+    path = str((modules / "add.wasm").resolve())
+    with package.Runtime.open(modules / "home") as runtime:
+        granted = package.RuntimeContext.controlled(capabilities=["cloister.exec"], read=[path])
+        assert runtime.call_function(path, "add", [40, 2], context=granted).value == 42
+        nothing = package.RuntimeContext.controlled(capabilities=["cloister.exec"])
+        with pytest.raises(package.CloisterError) as caught:
+            runtime.call_function(path, "add", [40, 2], context=nothing)
+        assert caught.value.code == "provider.exec"
+        with pytest.raises(package.CloisterError) as caught:
+            runtime.call_function(path, "add", [40, 2], context=package.RuntimeContext.controlled(read=[path]))
+        assert caught.value.code == "denied.capability"
+
+
+def test_without_wasmtime_it_says_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['wasmtime'] = None; from cloister.isolation.factory import probe_providers;"
+        "(found,) = [each for each in probe_providers() if each.provider == 'wasm'];"
+        "print(found.available, found.level.label, found.remedy)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout == "False none pip install 'cloister[wasm]'\n"
+
+
+def test_naming_the_provider_does_not_load_wasmtime() -> None:
+    script = (
+        "import sys; from cloister.isolation.factory import strength_of; strength_of('wasm');"
+        "print('wasmtime' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"
