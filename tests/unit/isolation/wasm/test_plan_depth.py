@@ -1,4 +1,4 @@
-"""Calls of plans: those that come last take no room however many there are, all others have the depth they are given."""
+"""Calls of plans: those that come last take no room however many there are, all others have the depth they may."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ENDLESS_DEPTH = {
     "a function that captures": f"(let [z (str 1)] (defn f [n] (if (= n 0) z (f (dec n)))) (f {TURNS}))",
     "a function with any number of arguments": f"(defn f [n & more] (if (= n 0) more (f (dec n) n))) (f {TURNS})",
     "a function that gives floats": f"(defn f [n] (if (= n 0) 0.5 (f (dec n)))) (f {TURNS})",
-    "calls that keep words": f"(defn f [n a] (if (= n 0) a (g (dec n) [a n]))) (defn g [n a] (f n (first a))) (f {TURNS} 1.5)",
+    "calls that keep words": "(defn f [n a] (if (= n 0) a (g (dec n) [a n]))) (defn g [n a] (f n (first a))) "
+    f"(f {TURNS} 1.5)",
     "the last of `and` and `or`": f"(defn f [n] (or nil (and true (if (= n 0) 7 (f (dec n)))))) (f {TURNS})",
 }
 

@@ -1,4 +1,4 @@
-"""Errors of plans: message, hint, place and trace, as the Python engine gives them; calls that were given up are gone."""
+"""Errors of plans: message, hint, place and trace are those of the Python engine, but for calls that were given up."""
 
 from __future__ import annotations
 

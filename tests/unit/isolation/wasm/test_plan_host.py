@@ -128,7 +128,9 @@ def test_the_host_is_told_the_same_in_the_same_order(text: str) -> None:
 )
 def test_errors_that_a_plan_may_see_are_caught(error: CloisterError) -> None:
     text = "(try (call :x) (catch e (list :caught (error-message e))))"
-    assert value_of(text, Telling(x=raising(error))) == value_of("(list :caught given)", inputs={"given": error.message})
+    assert value_of(text, Telling(x=raising(error))) == value_of(
+        "(list :caught given)", inputs={"given": error.message}
+    )
     assert error_of("(call :x)", Telling(x=raising(error))) is error
 
 

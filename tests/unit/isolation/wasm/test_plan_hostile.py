@@ -121,7 +121,7 @@ def test_garbage_in_cells_ends_in_a_typed_error_or_a_value(cell: int, name: str,
         try:
             run(poked(cell, value) + code)
         except CloisterError as error:
-            assert error.code != "internal.error", (name, value, error.message)
+            assert error.code != "internal.error", (name, value)  # noqa: PT017 - it may also end well
 
 
 @pytest.mark.parametrize("value", [-1, 0, 1, 0x7FFFFFFF])
@@ -137,7 +137,7 @@ def test_whatever_is_asked_is_answered_or_refused(operation: int, words: tuple[i
     try:
         run(asking(operation, *words))
     except CloisterError as error:
-        assert error.code != "internal.error"
+        assert error.code != "internal.error"  # noqa: PT017 - it may also end well
 
 
 @pytest.mark.parametrize("operation", [-1, -7, -60, 10_000])
@@ -196,7 +196,8 @@ def test_a_value_of_no_length_is_refused(length: int) -> None:
 
 def test_steps_that_are_begun_without_end_end_at_the_memory_they_take() -> None:
     text = struct.pack("<iiii", layout.STRING, 1 << 14, 0, 1)
-    code = f"""(i64.store (i32.const {FREE + 1024}) (i64.const {FREE})) (i64.store (i32.const {FREE + 1032}) (i64.const 1))
+    code = f"""(i64.store (i32.const {FREE + 1024}) (i64.const {FREE}))
+      (i64.store (i32.const {FREE + 1032}) (i64.const 1))
       (loop $more (drop (call $ask (i32.const {layout.ASK_STEP_STARTED}) (i32.const {FREE + 1024}) (i32.const 2)))
         (br $more)) (unreachable)"""
     with pytest.raises(LimitExceeded) as raised:

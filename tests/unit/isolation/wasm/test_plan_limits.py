@@ -36,7 +36,8 @@ BUILDS = {
     "a map that grows": "(loop [m {} n 0] (recur (assoc m n [n n n]) (inc n)))",
     "many vectors": "(loop [a nil] (recur [a (range 1000)]))",
     "functions that hold one another": "(loop [f (fn [] 1)] (recur (fn [] f)))",
-    "errors that hold one another": "(loop [e nil] (recur (try (throw {:before e :more (vec (range 500))}) (catch e e))))",
+    "errors that hold one another": "(loop [e nil] "
+    "(recur (try (throw {:before e :more (vec (range 500))}) (catch e e))))",
     "what open calls hold": "(defn f [x] (let [y (* x 1.5) v (vec (range 200))] [(f y) v])) (f 1.0)",
     "functions that builtins made": "(loop [f inc n 0] (recur (partial + 1 2 3 4 (vec (range 99)) n) (inc n)))",
 }
