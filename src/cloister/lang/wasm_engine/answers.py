@@ -40,6 +40,28 @@ _OPERATIONS: Final = {
 }
 """What is asked as the operations of core are."""
 
+_LITERALS: Final = {
+    layout.ASK_WRONG_COUNT: slice(0, 2),
+    layout.ASK_KEYWORD_GET: slice(0, 1),
+    layout.ASK_CHECK_VECTOR: slice(1, 3),
+    layout.ASK_TAIL: slice(1, 2),
+    layout.ASK_INPUT: slice(0, 2),
+    layout.ASK_STEP_STARTED: slice(1, 2),
+    layout.ASK_HINTED: slice(0, None, 2),
+    layout.ASK_HAS_TYPE: slice(0, 1),
+    layout.ASK_REFUSE: slice(0, 2),
+    layout.ASK_UNDEFINED: slice(0, 1),
+    layout.ASK_CONSTANT: slice(0, 1),
+    layout.ASK_NEXT_TURN: slice(0, 1),
+}
+"""Which arguments the compiler has written, and no program computes: they have no parts.
+
+A value whose parts are shared is small in memory; looking it up or printing it may take for ever, and builtins count
+what they do for that reason. What is not counted only gets what is known to be small.
+"""
+_NONE: Final = slice(0)
+_ATOMS: Final = frozenset({type(None), bool, int, float, str, Keyword})
+
 
 class Answers:
     """Answers the questions of one run.
@@ -67,7 +89,7 @@ class Answers:
 
     def needs_call(self, operation: int) -> bool:
         """Say whether an operation may call functions of the program."""
-        return operation == layout.ASK_CALL or operation >= 0 and _builtin(operation).needs_call
+        return operation == layout.ASK_CALL or (operation >= 0 and _builtin(operation).needs_call)
 
     def answer(self, operation: int, arguments: Arguments) -> Value:
         """Do what is asked and return its result.
@@ -78,6 +100,8 @@ class Answers:
         """
         if operation >= 0:
             return _builtin(operation)(*arguments)
+        if not all(type(each) in _ATOMS for each in arguments[_LITERALS.get(operation, _NONE)]):
+            raise _misasked()
         if operation in _OPERATIONS:
             return operations.OPERATIONS[_OPERATIONS[operation]](*arguments)
         act = self._ACTS.get(operation)
@@ -197,4 +221,3 @@ def _builtin(number: int) -> Any:
 
 def _misasked() -> WireError:
     return WireError("the program asked its host for what there is not", code="provider.wire-shape")
-
