@@ -43,5 +43,22 @@ PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
         + "(dotimes [i 3] (list i (a11 i)))",
         "nothing is known of kinds after so many functions",
     ),
+    (
+        "(let [x (loop [i 0 x [1]] (if (< i 12) (recur (inc i) (list x x x)) x))] "
+        "[(compare [1 x] [2 x]) (count (max-key count x x)) (dissoc (dissoc-in {:a {:b 1} :x x} [:a :b]) :x)])",
+        "shared parts, on the way to a builtin that an engine has elsewhere",
+    ),
+    (
+        "(loop [i 0 x [1]] (if (< i 40) (recur (inc i) (max-key (fn [y] (count y)) x (list x x))) (count x)))",
+        "shared parts, to and fro",
+    ),
+    (
+        "(let [x (loop [i 0 x [1]] (if (< i 40) (recur (inc i) (list x x x)) x))] "
+        '(try (throw {:message "m" :x x}) (catch e (count (:x (error-data e))))))',
+        "shared parts of an error",
+    ),
+    ('(compare [1 (repeat 90 (apply str (repeat 7000 "abcdefgh")))] [2])', "a long text that is there many times"),
+    ("(call :echo (loop [i 0 x [1]] (if (< i 40) (recur (inc i) [x x]) x)))", "parts that leave count one by one"),
+    ("(loop [i 0 x {:k 1}] (if (< i 12) (recur (inc i) {:a x :b x}) x))", "parts that leave count one by one"),
 )
 """Programs, and why each is here."""

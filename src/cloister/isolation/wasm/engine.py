@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -59,6 +60,7 @@ class Engine:
         self.raw: Any = binding().api.Engine(_config(self.settings))
         self._ticker = Ticker(self.raw)
         self._types: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        weakref.finalize(self, self._types.clear)  # at exit the package cannot free them any more, and says so
 
     def __repr__(self) -> str:
         return f"Engine({self.settings!r}, {self._ticker!r})"

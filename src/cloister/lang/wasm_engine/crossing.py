@@ -9,11 +9,11 @@ from __future__ import annotations
 from cloister.errors import GuestError, InternalError
 from cloister.lang.stdlib.builtin import Builtin
 from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.values import ErrorValue, Growing, List, Map, Value, settled
+from cloister.lang.values import ErrorValue, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.crossing_reader import Reader, misshapen
-from cloister.lang.wasm_engine.crossing_writer import COUNTED, ERROR, SIGNED, WORD, WRITERS
-from cloister.lang.wasm_engine.guest_values import ERRORS_BYTES_MAX, Caller, ErrorTable, GuestFunction
+from cloister.lang.wasm_engine.crossing_writer import Writer
+from cloister.lang.wasm_engine.guest_values import ERRORS_BYTES_MAX, Caller, ErrorTable
 
 
 class Crossing:
@@ -22,7 +22,7 @@ class Crossing:
     Args:
         caller: Calls functions of the program.
         host_function: The value of the name `call`; no value of a program is identical to it.
-        elements_max: How many parts one value may have, those of its parts included.
+        elements_max: How many parts one value may have, those of its parts included, each counted where it is written.
         errors_bytes_max: How much the errors may take that are remembered.
 
     Attributes:
@@ -64,37 +64,14 @@ class Crossing:
         Raises:
             InternalError: A builtin gave what is no value.
         """
-        out = bytearray()
-        pending = [value]
-        while pending:
-            part = pending.pop()
-            write = WRITERS.get(type(part))
-            if write is not None:
-                write(out, part)
-            else:
-                pending += reversed(self._begin(out, part))
-        return bytes(out)
+        return Writer(self).write(value)
 
-    def _begin(self, out: bytearray, value: Value) -> list[Value]:
-        """Write what stands before the parts of a value, and return its parts."""
-        if isinstance(value, Growing):
-            value = settled(value)
-        if isinstance(value, tuple):
-            out += COUNTED.pack(layout.CROSS_LIST if isinstance(value, List) else layout.CROSS_VECTOR, len(value))
-            return list(value)
-        if isinstance(value, Map):
-            out += COUNTED.pack(layout.CROSS_MAP, len(value))
-            return [part for entry in value.items() for part in entry]
-        if isinstance(value, ErrorValue):
-            out += ERROR.pack(layout.CROSS_ERROR, self.errors.number_of(value.error), 0)
-            return [value.error.message, value.error.kind, value.data]
-        if isinstance(value, GuestFunction):
-            out += WORD.pack(layout.CROSS_CLOSURE, value.word)
-        else:
-            out += SIGNED.pack(layout.CROSS_BUILTIN, self._number_of(value))
-        return []
+    def number_of(self, function: Value) -> int:
+        """Return the number that stands for a function of the host.
 
-    def _number_of(self, function: Value) -> int:
+        Raises:
+            InternalError: It is none.
+        """
         if function is self._host_function:
             return layout.HOST_FUNCTION
         if isinstance(function, Builtin):

@@ -51,7 +51,7 @@ class Owner(Protocol):
 
 
 class _Begun(NamedTuple):
-    """A collection or an error of which parts are missing."""
+    """A collection or an error of which parts are missing; its number is the reader's, or of an error the host's."""
 
     code: int
     count_all: int
@@ -78,6 +78,7 @@ class Reader:
         self._at = 0
         self._elements = 0
         self._begun: list[_Begun] = []
+        self._numbered: list[Value] = []
 
     def read(self) -> Value:
         """Return the value that all the bytes are.
@@ -106,7 +107,7 @@ class Reader:
                 top.parts.append(value)
                 if len(top.parts) < top.count_all:
                     break
-                value = self._whole(begun.pop())
+                value = self._ended(begun.pop())
 
     def _take(self, form: struct.Struct) -> tuple[Value, ...]:
         values = form.unpack_from(self._data, self._at)
@@ -116,7 +117,7 @@ class Reader:
     def _count(self) -> int:
         return int(self._take(_U32)[0])
 
-    def _text(self) -> str:
+    def _text(self, make: Callable[[str], Value] | None = None) -> Value:
         width, count = self._take(_WIDTH_AND_COUNT)
         end = self._at + width * count
         if end > len(self._data):
@@ -125,32 +126,39 @@ class Reader:
         self._at = end
         if len(text) != count:
             raise misshapen("a text has another length than it says")
-        return text
+        value = text if make is None else make(text)
+        if width * count >= layout.CROSS_TEXT_BYTES:
+            self._numbered.append(value)
+        return value
 
-    def _begin(self, code: int, count: int, number: int = 0) -> Value:
+    def _begin(self, code: int, count: int, number: int | None = None) -> Value:
         self._elements += count or 1
         if self._elements > self._owner.elements_max:
             raise elements_error(self._owner.elements_max, "a value that left the memory of the program")
         if count > len(self._data) - self._at:  # each part is a byte at least
             raise misshapen("a collection is cut short")
-        begun = _Begun(code, count, [], number)
         if not count:
-            return self._whole(begun)
-        self._begun.append(begun)
+            return _whole(code, [])
+        if number is None:
+            number = len(self._numbered)
+            self._numbered.append(_BEGUN)
+        self._begun.append(_Begun(code, count, [], number))
         return _BEGUN
 
-    def _whole(self, begun: _Begun) -> Value:
-        parts = begun.parts
-        match begun.code:
-            case layout.CROSS_VECTOR:
-                return tuple(parts)
-            case layout.CROSS_LIST:
-                return List(parts)
-            case layout.CROSS_ERROR:
-                return self._owner.error_of(begun.number, parts)
-        if not all(map(is_key, parts[::2])):
-            raise misshapen("a map has a key that can be none")
-        return map_of(parts[::2], parts[1::2])
+    def _ended(self, begun: _Begun) -> Value:
+        if begun.code == layout.CROSS_ERROR:
+            return self._owner.error_of(begun.number, begun.parts)
+        value = self._numbered[begun.number] = _whole(begun.code, begun.parts)
+        return value
+
+    def _shared(self) -> Value:
+        number = self._count()
+        if number >= len(self._numbered):
+            raise misshapen("it refers back to what was not there")
+        value = self._numbered[number]
+        if value is _BEGUN:
+            raise misshapen("a collection is a part of itself")
+        return value
 
     def _vector(self) -> Value:
         return self._begin(layout.CROSS_VECTOR, self._count())
@@ -171,10 +179,10 @@ class Reader:
         return self._take(_F64)[0]
 
     def _keyword(self) -> Value:
-        return _keyword(self._text())
+        return self._text(_keyword)
 
     def _symbol(self) -> Value:
-        return Symbol(self._text())
+        return self._text(Symbol)
 
     def _closure(self) -> Value:
         return GuestFunction(self._take(_U64)[0], self._owner.caller)
@@ -187,8 +195,18 @@ class Reader:
         layout.CROSS_INTEGER: _integer, layout.CROSS_FLOAT: _float, layout.CROSS_STRING: _text,
         layout.CROSS_KEYWORD: _keyword, layout.CROSS_SYMBOL: _symbol, layout.CROSS_VECTOR: _vector,
         layout.CROSS_LIST: _list, layout.CROSS_MAP: _map, layout.CROSS_CLOSURE: _closure,
-        layout.CROSS_BUILTIN: _builtin, layout.CROSS_ERROR: _error,
+        layout.CROSS_BUILTIN: _builtin, layout.CROSS_ERROR: _error, layout.CROSS_SHARED: _shared,
     }  # fmt: skip
+
+
+def _whole(code: int, parts: list[Value]) -> Value:
+    if code == layout.CROSS_VECTOR:
+        return tuple(parts)
+    if code == layout.CROSS_LIST:
+        return List(parts)
+    if not all(map(is_key, parts[::2])):
+        raise misshapen("a map has a key that can be none")
+    return map_of(parts[::2], parts[1::2])
 
 
 def _keyword(name: str) -> Keyword:

@@ -55,14 +55,17 @@ class Kept:
 
 
 def size_of(value: Value) -> int:
-    """Return about how many bytes a value takes in the host.
+    """Return about how many bytes a value takes in the host; what it shares takes them once.
 
     Cost:
         Linear in its parts.
     """
-    total, pending = 0, [value]
+    total, seen, pending = 0, set(), [value]
     while pending:
         part = settled(pending.pop())
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
         total += sys.getsizeof(part)
         if isinstance(part, tuple):
             pending += part

@@ -143,6 +143,16 @@ CROSS_AT: Final = 128
 """Where the buffer is being read, an address, or written, an offset."""
 PAGES_MAX: Final = 132
 """How many pages the memory may have, or 0: near them collecting becomes more frequent."""
+CROSSED: Final = 136
+"""Address of the list of what has crossed in this crossing, an i32 each; see `CROSS_SHARED`."""
+CROSSED_BYTES: Final = 140
+CROSSED_COUNT: Final = 144
+"""How many are in it."""
+PLACES: Final = 148
+"""Address of the table that finds the numbers of these."""
+PLACES_BYTES: Final = 152
+PLACES_END: Final = 156
+"""Offset of the last place of that table, or 0 when this crossing has none yet."""
 ALLOCATOR: Final = 1024
 """From here to `CELLS_END` the allocator keeps its own state; for size class `n`, which begins with the objects of
 `16 * n` bytes, the i32 where the next one goes is at `ALLOCATOR + 32 * n`, and 4 behind it where no more fit."""
@@ -219,6 +229,15 @@ CROSS_BUILTIN: Final = 12
 """i32 as in `BUILTIN`."""
 CROSS_ERROR: Final = 13
 """u32 number under which the host has it or 0, u64 the word or 0, then message, kind and data."""
+CROSS_SHARED: Final = 14
+"""u32 number of what is whole and was written before; it is there once more. Numbers go from 0, in the order in which
+things begin, to vectors, lists and maps that are not empty, and to strings, keywords and symbols whose code points take
+at least `CROSS_TEXT_BYTES`. Values share their parts, so some are small in memory and endless without this."""
+
+CROSS_TEXT_BYTES: Final = 24
+"""So few that what stands for an element of a collection as large as one may be never takes more than 30 bytes."""
+CROSS_PLAIN_BYTES: Final = 1024
+"""Who writes begins to refer back behind so many bytes: looking for what was there would cost small values most."""
 
 CROSS_DEPTH_MAX: Final = 2000
 """Deepest nesting of what crosses to a builtin."""

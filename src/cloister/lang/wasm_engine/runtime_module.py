@@ -27,12 +27,13 @@ _RUNTIME: Final = f"{_PACKAGE}.runtime"
 _HOST: Final = "host"
 
 SOURCES: Final = (
-    "asking_functions", "base", "calls", "collector", "crossing_in", "crossing_out", "cutting", "display", "elements",
-    "entries", "equality", "fallback", "folding", "gathering", "hashing", "higher_order", "host", "keys", "kinds",
-    "lookups", "made_functions", "making", "map_changes", "maps", "marking", "memory", "names", "numbers", "ordering",
-    "patterns", "plan_support", "predicates", "prefixes", "ranges", "rounding", "scratch", "sequences", "sorting",
-    "stack", "text_building", "text_case", "text_cutting", "text_items", "text_numbers", "text_parts", "text_search",
-    "texts", "updates", "values", "vector_growth", "vector_views", "vectors", "wide_maps",
+    "asking_functions", "base", "calls", "collector", "crossed", "crossing_in", "crossing_out", "cutting",
+    "display", "elements", "entries", "equality", "fallback", "folding", "gathering", "hashing", "higher_order",
+    "host", "keys", "kinds", "lookups", "made_functions", "making", "map_changes", "maps", "marking", "memory",
+    "names", "numbers", "ordering", "patterns", "plan_support", "predicates", "prefixes", "ranges", "rounding",
+    "scratch", "sequences", "sorting", "stack", "text_building", "text_case", "text_cutting", "text_items",
+    "text_numbers", "text_parts", "text_search", "texts", "updates", "values", "vector_growth", "vector_views",
+    "vectors", "wide_maps",
 )  # fmt: skip
 """Every module in the dialect, by its name in the package; no two functions in them have the same name."""
 

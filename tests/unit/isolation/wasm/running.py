@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections.abc import Callable, Mapping
 
@@ -23,6 +24,9 @@ NAME = "<plan>"
 def plans() -> Plans:
     """Return what runs plans in this process."""
     return Plans(Engine(EngineSettings(has_canonical_nans=False)), None)
+
+
+atexit.register(plans.cache_clear)  # the package frees nothing any more once it is being unloaded
 
 
 def outcome_of(

@@ -6,6 +6,7 @@ a plan broke out of its language. Whatever such a guest does, the run ends with 
 
 from __future__ import annotations
 
+import atexit
 import functools
 import struct
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,9 @@ FREE: Final = STATIC_START + 8192
 def engine() -> tuple[Engine, Module]:
     made = Engine(EngineSettings(has_canonical_nans=False))
     return made, made.compile(runtime_support().wasm)
+
+
+atexit.register(engine.cache_clear)  # the package frees nothing any more once it is being unloaded
 
 
 class Echo(PureHost):

@@ -116,3 +116,17 @@ def test_a_failing_macro_leaves_steps_for_the_next() -> None:
 
 def test_a_limit_cannot_be_caught_by_a_macro() -> None:
     assert refused("(defmacro m [] (try (loop [] (recur)) (catch e 1))) (m)").code == "compile.expansion-limit"
+
+
+@pytest.mark.parametrize("grows", ["[x x x]", "(list x x)"])
+def test_keys_of_code_are_bounded_by_all_that_is_in_them(grows: str) -> None:
+    text = "(defmacro m [] (let [x (loop [i 0 x [1]] (if (< i {}) (recur (inc i) " + grows + ") x))] `{{~x 1}})) (m)"
+    error = refused(text.format(40))
+    assert (error.code, "200000 steps" in error.message) == ("compile.expansion-limit", True)
+    assert "a map key must be" in refused(text.format(5)).message, "a key of code, made and then looked at"
+
+
+def test_keys_of_code_are_not_nested_deeper_than_the_machine_can_go() -> None:
+    text = "(defmacro m [] (let [x (loop [i 0 x [1]] (if (< i {}) (recur (inc i) [x]) x))] `{{~x 1}})) (m)"
+    assert "a key of a map is nested deeper than 200 levels" in refused(text.format(201)).message
+    assert "a map key must be" in refused(text.format(190)).message

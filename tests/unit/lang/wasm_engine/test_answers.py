@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -150,3 +151,56 @@ def test_what_is_thrown_is_raised_with_its_data() -> None:
 )
 def test_larger_values_take_more(small: Value, large: Value) -> None:
     assert size_of(small) + 64 < size_of(large)
+
+
+def test_what_is_shared_takes_its_memory_once() -> None:
+    once = (tuple(range(50)),)
+    assert size_of(once * 2) < size_of(once) * 1.2
+    assert size_of(_endless()) < 100 * size_of((1, 1))
+
+
+def _endless() -> Value:
+    """Return a value that takes for ever to be looked up or printed."""
+    value: Value = (1,)
+    for _ in range(100):
+        value = (value, value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "place"),
+    [
+        (layout.ASK_WRONG_COUNT, (layout.CODE_START, 2), 0),
+        (layout.ASK_WRONG_COUNT, (layout.CODE_START, 2), 1),
+        (layout.ASK_WRONG_COUNT, (Keyword("k"), 3), 1),
+        (layout.ASK_KEYWORD_GET, (Keyword("k"), None), 0),
+        (layout.ASK_CHECK_VECTOR, ((1, 2), 2, True), 1),
+        (layout.ASK_CHECK_VECTOR, ((1, 2), 2, True), 2),
+        (layout.ASK_TAIL, ((1, 2), 1), 1),
+        (layout.ASK_INPUT, ("x", True), 0),
+        (layout.ASK_INPUT, ("x", True), 1),
+        (layout.ASK_STEP_STARTED, ("name", 1), 1),
+        (layout.ASK_HINTED, ("a", 1, "b", 2), 0),
+        (layout.ASK_HINTED, ("a", 1, "b", 2), 2),
+        (layout.ASK_HAS_TYPE, (0, 1), 0),
+        (layout.ASK_REFUSE, (0, "x", "text"), 0),
+        (layout.ASK_REFUSE, (0, "x", "text"), 1),
+        (layout.ASK_UNDEFINED, ("name",), 0),
+        (layout.ASK_CONSTANT, (2,), 0),
+        (layout.ASK_NEXT_TURN, (1,), 0),
+    ],
+)
+def test_what_the_compiler_writes_has_no_parts(operation: int, arguments: tuple[Value, ...], place: int) -> None:
+    with suppress(GuestError):  # what some of them are there to raise; a refusal of ours is none
+        answers().answer(operation, arguments)
+    asked = (*arguments[:place], _endless(), *arguments[place + 1 :])
+    with pytest.raises(WireError) as refusal:
+        answers().answer(operation, asked)
+    assert refusal.value.code == "provider.wire-shape"
+
+
+def test_what_a_program_computes_may_share_its_parts() -> None:
+    endless, ours = _endless(), answers()
+    assert ours.answer(layout.ASK_HAS_TYPE, (0, endless)) is False
+    assert ours.answer(layout.ASK_TAIL, ((1, endless), 1))[0] is endless
+    assert ours.answer(layout.BUILTIN_IDS["first"], (endless,)) is endless[0]

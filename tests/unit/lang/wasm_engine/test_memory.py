@@ -300,3 +300,19 @@ def test_versions_keep_what_they_share_alive() -> None:
     start = {f"key{index}": index for index in range(100)}
     assert few == start | {Keyword(f"k{index}"): (index,) for index in range(20)}
     assert many == start | {Keyword(f"k{index % 40}"): (index,) for index in range(60)}
+
+
+def test_what_keeps_track_of_what_crossed_is_nobody_elses() -> None:
+    guest = Guest()
+    rows = tuple((number, "a text of more than a few characters") for number in range(300))
+    word = guest.word((*rows, *rows))
+    assert guest.value(word) == (*rows, *rows)
+    _root(guest, [word])
+    guest.call("collect")
+    sizes = [4_096, 8_192, 16_384, 32_768]
+    blocks = [(guest.call("allocate", size + 16), size + 16) for size in sizes for _ in range(20)]
+    for block, size in blocks:
+        guest.memory.write(guest.store, b"\xa5" * size, block)
+    assert guest.value(word) == (*rows, *rows)
+    for block, size in blocks:
+        assert guest.memory.read(guest.store, block, block + size) == b"\xa5" * size

@@ -22,10 +22,14 @@ from cloister.lang.wasm_engine.layout import (
     BUFFER_BYTES,
     CELL,
     COLLECT,
+    CROSSED,
+    CROSSED_BYTES,
     ERROR_WORD,
     HEAP,
     HELD,
     PAGES_MAX,
+    PLACES,
+    PLACES_BYTES,
     ROOTS,
     ROOTS_END,
     SP,
@@ -86,6 +90,8 @@ def mark_roots() -> None:
     mark_word(load_i64(ERROR_WORD))
     mark_pending()
     mark_scratch(BUFFER, BUFFER_BYTES)
+    mark_scratch(CROSSED, CROSSED_BYTES)
+    mark_scratch(PLACES, PLACES_BYTES)
     if load_i32(WORK_TOP) == 0:
         mark_scratch(WORK, WORK_BYTES)
     elif load_i32(WORK) != 0:

@@ -17,6 +17,7 @@ from cloister.lang.wasm_engine.dialect.words import (
     store_i32,
     store_i64,
     unreachable,
+    wrap,
 )
 from cloister.lang.wasm_engine.layout import (
     BUFFER,
@@ -32,8 +33,10 @@ from cloister.lang.wasm_engine.layout import (
     CROSS_LIST,
     CROSS_MAP,
     CROSS_NIL,
+    CROSS_SHARED,
     CROSS_STRING,
     CROSS_SYMBOL,
+    CROSS_TEXT_BYTES,
     CROSS_TRUE,
     CROSS_VECTOR,
     ERROR,
@@ -42,6 +45,7 @@ from cloister.lang.wasm_engine.layout import (
     LIST,
     NIL,
     RAW,
+    STRING,
     SYMBOL,
     TRUE,
     UNSET,
@@ -49,6 +53,7 @@ from cloister.lang.wasm_engine.layout import (
     WORK_TOP,
 )
 from cloister.lang.wasm_engine.runtime.base import box_float, box_integer, new_object
+from cloister.lang.wasm_engine.runtime.crossed import add_crossed, begin_crossing, crossed, set_crossed
 from cloister.lang.wasm_engine.runtime.map_changes import map_from
 from cloister.lang.wasm_engine.runtime.scratch import pop_work, push_work, top_work
 from cloister.lang.wasm_engine.runtime.texts import new_name, new_string
@@ -59,9 +64,10 @@ def cross_in() -> i64:
     """Return the value that is in the buffer.
 
     On the work stack are the collections that are begun: what it will be, how many parts it has, how many are there,
-    the address of their words, and its number.
+    the address of their words, and its number: that of `crossed`, or of an error the host's.
     """
     store_i32(CROSS_AT, load_i32(BUFFER))
+    begin_crossing()
     base = load_i32(WORK_TOP)
     while 1:
         value = in_value()
@@ -80,17 +86,25 @@ def in_place(value: i64) -> i64:
     if index + 1 < load_i32(frame + 4):
         return UNSET
     pop_work(20)
-    return in_whole(load_i32(frame), load_i32(frame + 12), index + 1, load_i32(frame + 16))
+    number = load_i32(frame + 16)
+    if load_i32(frame) == CROSS_ERROR:
+        return in_error(load_i32(frame + 12), number)
+    whole = in_whole(load_i32(frame), load_i32(frame + 12), index + 1)
+    set_crossed(number, wrap(whole))
+    return whole
 
 
-def in_whole(code: i32, words: i32, count: i32, number: i32) -> i64:
-    """Return the collection or error that has some words as its parts."""
+def in_whole(code: i32, words: i32, count: i32) -> i64:
+    """Return the collection that has some words as its parts."""
     if code == CROSS_VECTOR:
         return vector_from(words, count, VECTOR)
     if code == CROSS_LIST:
         return vector_from(words, count, LIST)
-    if code == CROSS_MAP:
-        return map_from(words, count >> 1)
+    return map_from(words, count >> 1)
+
+
+def in_error(words: i32, number: i32) -> i64:
+    """Return the error that has some words as its parts."""
     address = new_object(ERROR, 0, 40)
     memory_copy(address + 8, words, 24)
     store_i32(address + 32, number)
@@ -110,7 +124,7 @@ def in_value() -> i64:
     if code == CROSS_INTEGER:
         return box_integer(load_i64(in_skip(8)))
     if code == CROSS_STRING:
-        return extend_u(in_text())
+        return in_text(STRING)
     if code == CROSS_NIL:
         return NIL
     if code == CROSS_FALSE:
@@ -120,44 +134,49 @@ def in_value() -> i64:
     if code == CROSS_FLOAT:
         return box_float(float_of(load_i64(in_skip(8))))
     if code == CROSS_KEYWORD:
-        return new_name(KEYWORD, in_text())
+        return in_text(KEYWORD)
     if code == CROSS_SYMBOL:
-        return new_name(SYMBOL, in_text())
+        return in_text(SYMBOL)
     if code == CROSS_CLOSURE:
         return load_i64(in_skip(8))
     return in_rare(code)
 
 
-def in_text() -> i32:
-    """Read a string and return its address."""
+def in_text(kind: i32) -> i64:
+    """Read a string, keyword or symbol."""
     width = load_u8(in_skip(1))
     count = load_i32(in_skip(4))
+    size = count * width
     text = new_string(count, width)
-    memory_copy(text + 16, in_skip(count * width), count * width)
-    return text
+    memory_copy(text + 16, in_skip(size), size)
+    value = extend_u(text) if kind == STRING else new_name(kind, text)
+    if size >= CROSS_TEXT_BYTES:
+        add_crossed(wrap(value))
+    return value
 
 
 def in_rare(code: i32) -> i64:
-    """Read a builtin, or begin a collection or an error."""
+    """Read a builtin or what was there before, or begin a collection or an error."""
     number = load_i32(in_skip(4))
     if code == CROSS_BUILTIN:
         address = new_object(BUILTIN, 0, 16)
         store_i32(address + 8, number)
         return extend_u(address)
+    if code == CROSS_SHARED:
+        return extend_u(crossed(number))
     if code == CROSS_ERROR:
         in_skip(8)
         return in_begin(code, 3, number)
-    if code == CROSS_MAP:
-        return in_begin(code, number << 1, 0)
-    if code != CROSS_VECTOR and code != CROSS_LIST:
+    if code != CROSS_VECTOR and code != CROSS_LIST and code != CROSS_MAP:
         unreachable()
-    return in_begin(code, number, 0)
+    count = number << 1 if code == CROSS_MAP else number
+    if count == 0:
+        return in_whole(code, 0, 0)
+    return in_begin(code, count, add_crossed(0))
 
 
 def in_begin(code: i32, count: i32, number: i32) -> i64:
-    """Put a collection or an error on the work stack and return UNSET; an empty one is returned at once."""
-    if count == 0:
-        return in_whole(code, 0, 0, 0)
+    """Put a collection or an error on the work stack and return UNSET."""
     size = (count << 3) + 16
     words = new_object(RAW, size - 16, size) + 16
     frame = push_work(20)

@@ -33,8 +33,10 @@ from cloister.lang.wasm_engine.layout import (
     CROSS_LIST,
     CROSS_MAP,
     CROSS_NIL,
+    CROSS_SHARED,
     CROSS_STRING,
     CROSS_SYMBOL,
+    CROSS_TEXT_BYTES,
     CROSS_TRUE,
     CROSS_VECTOR,
     ERROR,
@@ -54,6 +56,7 @@ from cloister.lang.wasm_engine.layout import (
     WORK_TOP,
 )
 from cloister.lang.wasm_engine.runtime.base import unbox_integer, word
+from cloister.lang.wasm_engine.runtime.crossed import add_crossed, begin_crossing, crossed_before
 from cloister.lang.wasm_engine.runtime.maps import map_end, map_entry
 from cloister.lang.wasm_engine.runtime.scratch import buffer, pop_work, push_work, top_work
 from cloister.lang.wasm_engine.runtime.texts import flat, name_of
@@ -62,20 +65,37 @@ from cloister.lang.wasm_engine.runtime.vectors import vector_at
 
 def cross_out(value: i64) -> i32:
     """Write a value to the buffer; return how many bytes it takes."""
-    store_i32(CROSS_AT, 0)
+    begin_out()
     out_tree(value)
     return load_i32(CROSS_AT)
 
 
 def cross_arguments(address: i32, count: i32) -> i32:
     """Write words in memory to the buffer, as a vector; return how many bytes it takes."""
-    store_i32(CROSS_AT, 0)
+    begin_out()
+    if count > 0:
+        add_crossed(0)  # the vector has a number too, and is no object
     out_number(CROSS_VECTOR, count)
     index = 0
     while index < count:
         out_tree(load_i64(address + (index << 3)))
         index += 1
     return load_i32(CROSS_AT)
+
+
+def begin_out() -> None:
+    """Begin to write."""
+    store_i32(CROSS_AT, 0)
+    begin_crossing()
+
+
+def out_before(address: i32) -> i32:
+    """Write that an object is there once more, if it was written before; say whether it was."""
+    number = crossed_before(address)
+    if number < 0:
+        return 0
+    out_number(CROSS_SHARED, number)
+    return 1
 
 
 def out_room(size: i32) -> i32:
@@ -104,11 +124,13 @@ def out_word(code: i32, bits: i64) -> None:
     store_i64(target + 1, bits)
 
 
-def out_text(code: i32, text: i32) -> None:
-    """Write a flat string."""
+def out_text(code: i32, address: i32, text: i32) -> None:
+    """Write an object that is, or has as its name, a flat string."""
     count = load_i32(text + 4)
     width = load_i32(text + 12)
     size = count * width
+    if size >= CROSS_TEXT_BYTES and out_before(address):
+        return
     target = out_room(size + 6)
     store_u8(target, code)
     store_u8(target + 1, width)
@@ -167,9 +189,10 @@ def out_object(value: i64, kind: i32) -> None:
     """Write an object, but of one that has parts only that it begins."""
     address = wrap(value)
     if kind == STRING or kind == ROPE:
-        out_text(CROSS_STRING, flat(value))
+        text = flat(value)
+        out_text(CROSS_STRING, text, text)
     elif kind == KEYWORD:
-        out_text(CROSS_KEYWORD, name_of(value))
+        out_text(CROSS_KEYWORD, address, name_of(value))
     elif kind == FLOAT:
         out_word(CROSS_FLOAT, load_i64(address + 8))
     elif kind == VECTOR:
@@ -179,7 +202,7 @@ def out_object(value: i64, kind: i32) -> None:
     elif kind == LIST:
         out_parts(CROSS_LIST, address, load_i32(address + 4))
     elif kind == SYMBOL:
-        out_text(CROSS_SYMBOL, name_of(value))
+        out_text(CROSS_SYMBOL, address, name_of(value))
     elif kind == BIGINT:
         out_word(CROSS_INTEGER, unbox_integer(value))
     else:
@@ -203,7 +226,10 @@ def out_rare(value: i64, kind: i32) -> None:
 
 def out_parts(code: i32, address: i32, parts: i32) -> None:
     """Begin to write a collection that has so many places for parts."""
-    out_number(code, load_i32(address + 4))
+    count = load_i32(address + 4)
+    if count != 0 and out_before(address):
+        return
+    out_number(code, count)
     if parts != 0:
         begin_parts(address, parts)
 

@@ -1,6 +1,6 @@
 """Memory that is no value: the buffer in which values cross, and the stack of what is still to be visited.
 
-Both are objects of kind RAW that only their cells refer to; the collector knows them.
+Both are objects of kind RAW that only their cells refer to, as those of `crossed` are; the collector knows them.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ def buffer(size: i32) -> i32:
 
 
 def most_that_crosses() -> i32:
-    """Return how many bytes may cross at once.
-
-    Values that share their parts are small in memory and endless when they are written out.
-    """
+    """Return how many bytes may cross at once: a collection as large as one may be, and more."""
     most = load_i32(VALUE_BYTES)
     if lt_u(CROSSING_MAX >> 2, most):
         return CROSSING_MAX
