@@ -15,8 +15,7 @@ from cloister.lang.wasm_engine.binary.opcodes import I32, I64
 from cloister.lang.wasm_engine.compiler.arithmetic import checked_operation, is_checked, write_arithmetic
 from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.functions import direct_parameters, direct_symbol, result_rep
-from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator
-from cloister.lang.wasm_engine.compiler.places import COMPUTED
+from cloister.lang.wasm_engine.compiler.generator import WRITERS, Generator, imported_name
 from cloister.lang.wasm_engine.compiler.variables import push_variable, require_set
 from cloister.lang.wasm_engine.compiler.writer import Rep, Symbol
 from cloister.lang.wasm_engine.layout import ASK_CAPABILITY, BUFFER, BUILTIN_IDS, DEPTH, NIL, VECTOR
@@ -245,12 +244,9 @@ def _push_callee(g: Generator, node: core.Call) -> None:
 
 def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) -> Rep | None:
     del want, tail
-    value = node.capability.value if isinstance(node.capability, core.Const) else None
-    name = value.name if isinstance(value, Keyword) else value
-    if not isinstance(name, str) or name == COMPUTED:  # no capability has that name; the import that does says more
-        g.is_computed = True
+    name = imported_name(node)
+    if name is None:
         return ask(g, ASK_CAPABILITY, [node.capability, *node.arguments])
-    g.capabilities.setdefault(name, len(g.capabilities))
     length = g.w.scratch("length", I32)
     g.push_address(g.array(node.arguments))
     g.w.add(op.i32_const(len(node.arguments)))
@@ -265,7 +261,6 @@ def _host_call(g: Generator, node: core.HostCall, want: Rep | None, tail: bool) 
 
 def _host_function(g: Generator, node: core.HostFunction, want: Rep | None, tail: bool) -> Rep | None:
     del node, want, tail
-    g.is_computed = True
     g.w.add(op.i64_const(g.constants.builtin(None)))
     return Rep.WORD
 

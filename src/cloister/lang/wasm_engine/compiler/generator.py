@@ -18,12 +18,13 @@ from cloister.lang import core
 from cloister.lang.python_engine.functions import Functions
 from cloister.lang.python_engine.kinds import Kind, Kinds
 from cloister.lang.python_engine.ranges import Ranges
-from cloister.lang.values import Value
+from cloister.lang.values import Keyword, Value
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.module import Module
 from cloister.lang.wasm_engine.compiler.captures import Captures
 from cloister.lang.wasm_engine.compiler.constants import Constants, is_large
 from cloister.lang.wasm_engine.compiler.conversions import convert
+from cloister.lang.wasm_engine.compiler.places import COMPUTED
 from cloister.lang.wasm_engine.compiler.writer import TYPES, Rep, Symbol, Writer
 from cloister.lang.wasm_engine.layout import NIL, STATIC_START
 
@@ -119,8 +120,9 @@ class Generator:
         self.written: list[WrittenFunction] = []
         self.objects: list[Any] = []
         self.codes: dict[Symbol, tuple[int, str, str]] = {}
-        self.capabilities: dict[str, int] = {}
+        self.capabilities: dict[str, None] = {}
         self.is_computed = False
+        self._note_capabilities()
         self.places: dict[tuple[int, int], int] = {}
         self.statics: dict[core.Variable, int] = {}
         self.large: dict[int, int] = {}
@@ -128,6 +130,15 @@ class Generator:
         self._lay_statics()
         self.f = FunctionFrame(None, Writer(()), Rep.WORD)
         self.w = self.f.writer
+
+    def _note_capabilities(self) -> None:
+        """Note what the program can reach, also where control never gets: those are its effects, and its imports."""
+        for node in core.walk(self.program):
+            name = imported_name(node) if isinstance(node, core.HostCall) else None
+            if name is not None:
+                self.capabilities[name] = None
+            elif isinstance(node, (core.HostCall, core.HostFunction)):
+                self.is_computed = True
 
     def _lay_statics(self) -> None:
         """Give each static variable, and each constant made once, an address: words first, for the collector."""
@@ -292,6 +303,13 @@ class Generator:
             yield
         finally:
             self.f, self.w, self.ranges = outer, outer.writer, ranges
+
+
+def imported_name(node: core.HostCall) -> str | None:
+    """Return the capability that a call names by a literal; None when its id counts as computed."""
+    value = node.capability.value if isinstance(node.capability, core.Const) else None
+    name = value.name if isinstance(value, Keyword) else value
+    return name if isinstance(name, str) and name != COMPUTED else None  # no capability has that name
 
 
 def _index(variable: core.Variable) -> int:

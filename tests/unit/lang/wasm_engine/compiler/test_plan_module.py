@@ -37,6 +37,8 @@ def capabilities(text: str) -> list[str]:
         ("(call :a.b 1)", ["a.b"]),
         ('(call :a 1) (call "b") (call :a 2)', ["a", "b"]),
         ("(defn never [] (call :a)) 1", ["a"]),
+        ("(try (call :a) (catch e 1) (catch Generic f (call :b)))", ["a", "b"]),
+        ("(try (call :a) (catch e 1) (catch f (map call [:b])))", ["a", COMPUTED]),
         ('(call (str "a" "b"))', [COMPUTED]),
         ("(map call [:a])", [COMPUTED]),
         ("(call :a) (map call [:a])", ["a", COMPUTED]),
