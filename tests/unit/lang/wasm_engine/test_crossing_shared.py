@@ -23,6 +23,8 @@ from cloister.lang.wide_map import map_of
 GUEST = Guest()
 LONG = "a text that is long enough to have a number"
 NIL = bytes([layout.CROSS_NIL])
+HEAD_BYTES = 5
+"""What stands before the parts of a collection: so many may begin before anything is looked for."""
 
 
 def _crossing(elements_max: int = 100_000) -> Crossing:
@@ -104,7 +106,7 @@ def test_what_shares_its_parts_is_the_same_after_it_crossed(value: Value) -> Non
     expected, *found = _numbers(value, read, back)
     assert found == [expected, expected]
     counts = [_objects(each) for each in (value, back)]
-    assert counts[1] <= counts[0] + layout.CROSS_PLAIN_BYTES // 6
+    assert counts[1] <= counts[0] + layout.CROSS_PLAIN_BYTES // HEAD_BYTES + 1
 
 
 @given(SHARING)
