@@ -86,7 +86,7 @@ def test_limits_and_levels(cloister: Cloister, modules: Path) -> None:
         (("--provider", "wasm", "--", "ls"), "provider.wasm-only"),
         (("--provider", "wasm", "--", "./missing.wasm"), "provider.exec"),
         (("--provider", "wasm", "--", "add.wasm"), "input.wasm-entry"),
-        (("--provider", "wasm", "--lang", "python", "script.py"), "provider.interpreter"),
+        (("--provider", "wasm", "--lang", "ruby", "script.rb"), "provider.interpreter"),
         (("--provider", "wasm", "--invoke", "add", "--lang", "lua", "--", "add.wasm"), "input.argv"),
         (("--provider", "wasm", "--invoke", "add", "--stdin", "--", "add.wasm"), "input.argv"),
         (("--provider", "wasm", "--seed", "1", "--lang", "lua", "--", "x"), "input.argv"),
@@ -97,11 +97,19 @@ def test_limits_and_levels(cloister: Cloister, modules: Path) -> None:
 def test_what_cannot_be_done_says_what_can(
     cloister: Cloister, modules: Path, options: tuple[str, ...], code: str
 ) -> None:
-    (modules / "script.py").write_text("print(1)")
+    (modules / "script.rb").write_text("puts 1")
     done = cloister("exec", *options)
     assert done.status in {2, 5}
     assert f"error[{code}]" in done.err
     assert "help:" in done.err
+
+
+def test_a_python_script_runs_in_webassembly(cloister: Cloister, modules: Path) -> None:
+    (modules / "script.py").write_text("import sys\nprint(sys.platform, *sys.argv[1:])")
+    done = cloister(
+        "exec", "--provider", "wasm", "--isolation", "wasm", "--lang", "python", "--", "script.py", "a", "b"
+    )
+    assert (done.status, done.out) == (0, "wasi a b\n")
 
 
 def test_a_seed_gives_the_same_each_time(cloister: Cloister, modules: Path) -> None:
