@@ -143,7 +143,8 @@ def test_plan_file_of_any_bytes(run: Run, place: Path, data: bytes, code: str) -
 def test_unreadable_plan(run: Run, place: Path) -> None:
     with pytest.raises(PlanError) as caught:
         run(place / "none.rtfs")
-    assert (caught.value.code, caught.value.hint) == ("plan.unreadable", "name a file with RTFS text, or a compiled plan")
+    assert caught.value.code == "plan.unreadable"
+    assert caught.value.hint == "name a file with RTFS text, or a compiled plan"
     (place / "some.rtfs").write_text("(+ 1 2)", encoding="utf-8")
     assert run(place / "some.rtfs") == 3
 
