@@ -14,7 +14,6 @@ from cloister.lang.python_engine.ranges import result_range
 from cloister.lang.values import INT_MAX, INT_MIN
 from cloister.lang.wasm_engine.binary import opcodes as op
 from cloister.lang.wasm_engine.binary.opcodes import I64
-from cloister.lang.wasm_engine.compiler.conversions import convert
 from cloister.lang.wasm_engine.compiler.generator import Generator
 from cloister.lang.wasm_engine.compiler.writer import Rep
 from cloister.lang.wasm_engine.layout import BUILTIN_IDS
@@ -120,9 +119,8 @@ def checked_operation(
         w.add(op.i32_const(BUILTIN_IDS[original]))
         for side in (left, right)[:count]:
             w.get(side)
-            convert(w, Rep.INTEGER, Rep.WORD)
-        g.runtime(f"fallback{count}", allocates=False)
-        w.add(op.DROP, op.UNREACHABLE)
+        g.runtime(f"overflowed{count}", allocates=False)  # it ends with an error, which counts where it is caught
+        w.add(op.UNREACHABLE)
     w.get(result)
 
 

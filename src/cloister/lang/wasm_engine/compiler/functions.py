@@ -159,6 +159,7 @@ def _open_call(g: Generator, node: core.Lambda) -> None:
         with g.w.block(op.IF, op.EMPTY):
             g.w.add(op.i32_const(2))
             g.runtime("limit_reached", allocates=False)
+            g.w.add(op.UNREACHABLE)  # said because the code behind is better for it
 
 
 def read_depth(g: Generator, less: int) -> int:

@@ -274,7 +274,8 @@ class Writer:
         size = self.slots * WORD_BYTES
         out = bytearray(op.i32_const(0) + op.load("load_i32", SP) + op.local_tee(self.frame))
         out += op.i32_const(size) + op.I32_ADD + op.i32_const(0) + op.load("load_i32", SP_MAX) + op.I32_GT_U
-        out += op.IF + op.EMPTY + op.i32_const(2) + op.call(resolve(Symbol("runtime", "limit_reached"))) + op.END
+        out += op.IF + op.EMPTY + op.i32_const(2) + op.call(resolve(Symbol("runtime", "limit_reached")))
+        out += op.UNREACHABLE + op.END  # it does not return, and the code behind is better for knowing
         out += self._set_stack()
         if self.slots <= ZEROED_SINGLY:
             for index in range(self.slots):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cloister.lang.wasm_engine.dialect.words import i32, i64, load_i32, store_i64, throw_error
 from cloister.lang.wasm_engine.layout import ARGUMENTS, BUFFER
+from cloister.lang.wasm_engine.runtime.base import box_integer
 from cloister.lang.wasm_engine.runtime.crossing_in import cross_in
 from cloister.lang.wasm_engine.runtime.crossing_out import cross_arguments
 from cloister.lang.wasm_engine.runtime.host import ask
@@ -30,6 +31,16 @@ def fallback2(operation: i32, a: i64, b: i64) -> i64:
     store_i64(ARGUMENTS, a)
     store_i64(ARGUMENTS + 8, b)
     return fallback(operation, ARGUMENTS, 2)
+
+
+def overflowed1(operation: i32, a: i64) -> None:
+    """Have the host raise what a result means that does not fit in 64 bits, of one integer."""
+    fallback1(operation, box_integer(a))
+
+
+def overflowed2(operation: i32, a: i64, b: i64) -> None:
+    """Have the host raise what a result means that does not fit in 64 bits, of two integers."""
+    fallback2(operation, box_integer(a), box_integer(b))
 
 
 def fallback3(operation: i32, a: i64, b: i64, c: i64) -> i64:
