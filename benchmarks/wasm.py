@@ -21,8 +21,8 @@ from cloister.clock import SystemClock
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
-from cloister.isolation.wasm.engine import Engine, EngineSettings
-from cloister.isolation.wasm.plans import Plans
+from cloister.isolation.wasm.engine import Engine
+from cloister.isolation.wasm.plans import PLAN_ENGINE, Plans
 from cloister.isolation.wasm.store import Store
 from cloister.lang.host import PureHost
 from cloister.lang.printer import to_text
@@ -41,8 +41,6 @@ INTERPRETED: Final = "cloister on Python"
 PLAIN: Final = "plain Python"
 BY_HAND: Final = "a .wat by hand"
 
-SETTINGS: Final = EngineSettings(has_canonical_nans=False)
-"""Those of plans."""
 LIMITS: Final = ResourceLimits(steps_count=2_000_000_000, cpu_ms=600_000, wall_ms=600_000)
 """None of them is reached."""
 
@@ -62,8 +60,23 @@ FIB_WAT: Final = """(module
         (call $fib (i64.sub (local.get $n) (i64.const 2))))))))"""
 
 LOOP: Final = "a loop of 3,000,000 turns over floats"
-LOOP_RTFS: Final = "(loop [i 0 x 0.0] (if (< i 3000000) (recur (+ i 1) (+ (* x 0.999) 1.25)) x))"
+LOOP_RTFS: Final = "(loop [i 0 t 0.0 sum 0.0] (if (< i 3000000) (recur (+ i 1) (+ t 0.001) (+ sum (* t t))) sum))"
 LOOP_PYTHON: Final = (
+    "def turn():\n"
+    "    i = 0\n"
+    "    t = 0.0\n"
+    "    total = 0.0\n"
+    "    while i < 3000000:\n"
+    "        total = total + t * t\n"
+    "        t = t + 0.001\n"
+    "        i = i + 1\n"
+    "    return total\n"
+)
+
+CHAIN: Final = "a loop of 3,000,000 turns over floats, each from the last"
+"""What a processor takes for a product and a sum one after the other is all that machine code takes for this one."""
+CHAIN_RTFS: Final = "(loop [i 0 x 0.0] (if (< i 3000000) (recur (+ i 1) (+ (* x 0.999) 1.25)) x))"
+CHAIN_PYTHON: Final = (
     "def turn():\n"
     "    i = 0\n"
     "    x = 0.0\n"
@@ -117,7 +130,7 @@ class Wasm:
     """
 
     def __init__(self) -> None:
-        self.engine = Engine(SETTINGS)
+        self.engine = Engine(PLAN_ENGINE)
         self.plans = Plans(self.engine, None)
         self._clock = SystemClock()
         self._host = PureHost()
@@ -170,6 +183,8 @@ def numbers() -> list[Row]:
         subjects[f"{BY_HAND}: {FIB}"] = wasm.by_hand(FIB_WAT, "fib", 32)
         rows += measured(subjects, NUMBERS, NUMBER_ROUNDS)
         rows += measured(_subjects(wasm, stack, LOOP, (LOOP_RTFS, LOOP_PYTHON, "turn()")), NUMBERS, NUMBER_ROUNDS)
+    chains = {f"{PLAIN}: {CHAIN}": _plain(CHAIN_PYTHON, "turn()"), f"{WASM}: {CHAIN}": wasm.job(CHAIN_RTFS)}
+    rows += measured(chains, NUMBERS, NUMBER_ROUNDS)
     return rows
 
 

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Job, Staged, Subject, WrongAnswer, interleaved, require_equal
-from benchmarks.wasm import FIB, FIB_RTFS, JOBS, LIMITS, LOOP, LOOP_RTFS, SETTINGS, counted, interpreted, present
+from benchmarks.wasm import FIB, FIB_RTFS, JOBS, LIMITS, LOOP, LOOP_RTFS, counted, interpreted, present
 from cloister.isolation.wasm import engine as engines
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.plan_run import SEED_BYTES, first_cells
+from cloister.isolation.wasm.plans import PLAN_ENGINE
 from cloister.isolation.wasm.store import FUEL_MAX
 from cloister.lang.program import compile_program
 from cloister.lang.values import Value
@@ -66,7 +67,7 @@ class Bare:
 
     def __init__(self, meters: Meters) -> None:
         api, ffi = binding().api, binding().ffi
-        config = engines._config(SETTINGS)  # noqa: SLF001 - all settings but the two are those that plans have
+        config = engines._config(PLAN_ENGINE)  # noqa: SLF001 - all settings but the two are those that plans have
         ffi.wasmtime_config_consume_fuel_set(config.ptr(), meters.fuel)
         ffi.wasmtime_config_epoch_interruption_set(config.ptr(), meters.clock)
         self._meters = meters
