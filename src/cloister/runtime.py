@@ -217,6 +217,7 @@ class Runtime(RuntimeLife):
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
         expected: Mapping[str, str] | None = None,
+        seed: int | None = None,
     ) -> ScriptResult:
         """Run a script in a sandbox that sees its interpreter and the context's paths and variables.
 
@@ -235,6 +236,7 @@ class Runtime(RuntimeLife):
             on_output: Sees output as it comes.
             working_directory: Absolute path inside the sandbox; its private temporary directory when left out.
             expected: As in `run`.
+            seed: As in `execute`.
 
         Returns:
             Output, exit status, measured usage, and the value that was printed.
@@ -250,7 +252,7 @@ class Runtime(RuntimeLife):
         return run_script(
             self._parts,
             load_script(source, name, context.limits),
-            self._surroundings(context, provider, on_output, working_directory, expected),
+            self._surroundings(context, provider, on_output, working_directory, expected, seed=seed),
             language=language,
             argv=words,
             arguments=arguments,

@@ -89,7 +89,8 @@ def test_limits_and_levels(cloister: Cloister, modules: Path) -> None:
         (("--provider", "wasm", "--lang", "ruby", "script.rb"), "provider.interpreter"),
         (("--provider", "wasm", "--invoke", "add", "--lang", "lua", "--", "add.wasm"), "input.argv"),
         (("--provider", "wasm", "--invoke", "add", "--stdin", "--", "add.wasm"), "input.argv"),
-        (("--provider", "wasm", "--seed", "1", "--lang", "lua", "--", "x"), "input.argv"),
+        (("--provider", "wasm", "--seed", "1", "--terminal", "--", "add.wasm"), "input.argv"),
+        (("--seed", "1", "--lang", "python", "--", "script.py"), "provider.wasm-only"),
         (("--invoke", "add", "--", "add.wasm", "1", "2"), "provider.wasm-only"),
         (("--seed", "1", "--", "true"), "provider.wasm-only"),
     ],
@@ -98,6 +99,7 @@ def test_what_cannot_be_done_says_what_can(
     cloister: Cloister, modules: Path, options: tuple[str, ...], code: str
 ) -> None:
     (modules / "script.rb").write_text("puts 1")
+    (modules / "script.py").write_text("print(1)")
     done = cloister("exec", *options)
     assert done.status in {2, 5}
     assert f"error[{code}]" in done.err
@@ -120,6 +122,15 @@ def test_a_seed_gives_the_same_each_time(cloister: Cloister, modules: Path) -> N
     (modules / "draw.wasm").write_bytes(wat2wasm(source))
     drawn = [cloister("exec", "--provider", "wasm", "--seed", seed, "--", "draw.wasm").status for seed in "778"]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_seed_gives_a_script_the_same_each_time_and_is_on_record(cloister: Cloister, modules: Path) -> None:
+    (modules / "draw.py").write_text("import random, time\nprint(random.random(), hash('a'), time.time_ns())")
+    seeded = ("exec", "--provider", "wasm", "--lang", "python", "--seed")
+    drawn = [cloister(*seeded, seed, "--", "draw.py").out for seed in "778"]
+    assert drawn[0] == drawn[1] != drawn[2]
+    started = [json.loads(cloister("audit", "show", "--json").out)["records"][index]["body"] for index in (0, -4)]
+    assert [each["seed"] for each in started] == [7, 8]
 
 
 def test_the_library_calls_functions_that_the_context_lets_be_read(modules: Path) -> None:

@@ -45,7 +45,6 @@ APART: Final = (
     ("--invoke", "--lang"),
     ("--invoke", "--stdin"),
     ("--invoke", "--terminal"),
-    ("--seed", "--lang"),
     ("--seed", "--terminal"),
 )
 """Options of which one at most makes sense."""
@@ -178,7 +177,6 @@ def _run(
     if lang is None:
         return runtime.execute(command, stdin=standard_input() if stdin else b"", **surroundings)
     script, *arguments = command
-    surroundings = {name: value for name, value in surroundings.items() if name != "seed"}
     is_piped = script == STANDARD_INPUT
     if is_piped and stdin:
         raise InputError(

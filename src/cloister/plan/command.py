@@ -186,7 +186,9 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
     context, provider = around.context, around.provider
     decision = parts.authorizer.authorize_workload(context, EXEC_CAPABILITY, act=permission_for(act.workload))
     recorder = RunRecorder(parts.chain, run_id)
-    facts = {"plan": None, "provider": provider.name, "isolation": provider.level.label}
+    facts: dict[str, Plain] = {"plan": None, "provider": provider.name, "isolation": provider.level.label}
+    if around.seed is not None:
+        facts["seed"] = around.seed
     started = recorder.run_started({**facts, "context": context.to_dict(), **act.facts})
     intent = recorder.call_intent(decision, act.words, started)
 

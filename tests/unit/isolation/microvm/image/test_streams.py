@@ -135,7 +135,7 @@ def test_a_package_is_unpacked(compression: str, tmp_path: Path) -> None:
         assert (tree.dropped_set_ids_count, tree.left_out_count) == (1, 1)
 
 
-@pytest.mark.parametrize("data", [b"", b"!<arch>\n", ar(("debian-binary", b"2.0\n")), os.urandom(100)])
+@pytest.mark.parametrize("data", [b"", b"!<arch>\n", ar(("debian-binary", b"2.0\n")), b"\xfd\x1b\x00no archive" * 9])
 def test_what_is_no_package_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.deb"
     path.write_bytes(data)
