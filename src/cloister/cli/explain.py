@@ -23,6 +23,7 @@ from cloister.cli.options import (
 )
 from cloister.cli.output import echo, echo_json, error_data, reporting
 from cloister.cli.progress import paint
+from cloister.errors import quoted
 
 if TYPE_CHECKING:
     from cloister.plan.admission import Requirement
@@ -106,7 +107,7 @@ def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str], modul
     echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
     for item in found:
         word, color = _mark(item)
-        name = item.effect.capability_id or "(computed capability)"
+        name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
         shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
         echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
         where = "" if item.span.source == str(plan) else f" of {item.span.source}"

@@ -19,13 +19,15 @@ from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.compiling import compiled_apart
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.outline import BinaryKind, Outline, outline_of
+from cloister.isolation.wasm.outline import BinaryKind, Outline, effort_of, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
 from cloister.limits import MIB, ResourceLimits
 
-HERE_BYTES_MAX: Final = 16 * 1024
-"""Modules up to this size are compiled in this process: the worst that was found took a quarter of a second and some
-tens of MiB. Larger ones get a process of their own, which takes about as long to start."""
+HERE_BYTES_MAX: Final = 8 * 1024
+HERE_EFFORT_MAX: Final = 100_000
+"""Modules up to this size and effort are compiled in this process: the worst that was found took a fifth of a second
+and 250 MiB. All others get a process of their own, which takes about as long to start. Without the second bound 12 KiB
+took two minutes and 4 GiB, by blocks and calls with a thousand values each."""
 KEPT_COUNT: Final = 32
 KEPT_BYTES_MAX: Final = 64 * MIB
 """Of the WebAssembly that loaded modules were made of."""
@@ -122,7 +124,7 @@ class Modules:
         return module
 
     def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
-        if len(code) <= here_bytes_max:
+        if len(code) <= here_bytes_max and effort_of(code) <= HERE_EFFORT_MAX:
             return self._engine.compile(code)
         return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
 

@@ -1,8 +1,8 @@
 """What a binary says of itself, read before anything compiles it.
 
-Owns the bounds of a module's size and parts, and which imports, memories and tables it asks for. The bytes come from
-anybody: every number is checked before it is used, nothing recurses, and the work is linear in the bytes that are
-looked at. What is inside functions is wasmtime's to validate.
+Owns the bounds of a module's size and parts, which imports, memories and tables it asks for, and how much work it is
+to compile. The bytes come from anybody: every number is checked before it is used, nothing recurses, and the work is
+linear in the bytes that are looked at. What is inside functions is wasmtime's to validate.
 
 Source: WebAssembly Core Specification 3.0, chapter 5 (binary format); Component Model, Binary.md, for the preamble.
 """
@@ -26,12 +26,13 @@ NAME_BYTES_MAX: Final = 1_024
 
 _MODULE: Final = b"\0asm\x01\0\0\0"
 _COMPONENT: Final = b"\0asm\x0d\0\x01\0"
-_CUSTOM, _IMPORT, _TABLE, _MEMORY = 0, 2, 4, 5
+_CUSTOM, _TYPE, _IMPORT, _TABLE, _MEMORY, _CODE = 0, 1, 2, 4, 5, 10
 _LAST: Final = 13
 _IMPORT_KINDS: Final = ("func", "table", "memory", "global", "tag")
 _TYPED_REFERENCE: Final = (0x63, 0x64)
 """A reference type of two parts: this, and a heap type."""
 _TABLE_WITH_VALUE: Final = 0x40
+_FUNCTION_TYPE: Final = 0x60
 LEB_BYTES_MAX: Final = 10
 """Of an integer of 64 bits."""
 
@@ -105,6 +106,64 @@ def outline_of(wasm: bytes) -> Outline:
         tables_elements_min=facts.tables_elements_min,
         code=b"".join(kept),
     )
+
+
+def effort_of(code: bytes) -> int:
+    """Return about how much work compiling a module may be, in no unit.
+
+    Few bytes can stand for much: a block or call may have a thousand values, each of which is code and a variable of
+    the compiler, and a function may have fifty thousand variables. So each byte counts once more for every value of
+    the widest type, and those of a function once more for every variable it has.
+
+    Args:
+        code: A module without custom sections, as `Outline.code`.
+
+    Raises:
+        InputError: `input.wasm`: its types or functions are damaged.
+
+    Cost:
+        Linear in the bytes of types and the number of functions.
+    """
+    width = variables_effort = 0
+    for kind, _, body, end in _sections(code):
+        if kind == _TYPE:
+            width = max(width, _widest_type(_Reader(code, body, end), end - body))
+        elif kind == _CODE:
+            variables_effort += _variables_effort(_Reader(code, body, end))
+    return len(code) * (1 + width) + variables_effort
+
+
+def _widest_type(reader: _Reader, length: int) -> int:
+    """Return how many parameters and results a function has at most, or more where types are of another kind."""
+    widest = 0
+    for _ in range(reader.unsigned()):
+        if reader.byte() != _FUNCTION_TYPE:
+            return length  # each value takes a byte, so none has more
+        width = 0
+        for _side in range(2):
+            count = reader.unsigned()
+            width += count
+            for _value in range(count):
+                reader.reference_type()
+        widest = max(widest, width)
+    return widest
+
+
+def _variables_effort(reader: _Reader) -> int:
+    """Return the sum over all functions of their bytes as often as they have variables, not counting parameters."""
+    effort = 0
+    for _ in range(reader.unsigned()):
+        length = reader.unsigned()
+        start, variables = reader.position, 0
+        for _group in range(reader.unsigned()):
+            variables += reader.unsigned()
+            reader.reference_type()
+        effort += length * variables
+        left = start + length - reader.position
+        if left < 0:
+            raise not_a_module(f"the variables of the function at byte {start} end behind it")
+        reader.skip(left)
+    return effort
 
 
 def too_large(what: str) -> InputError:
