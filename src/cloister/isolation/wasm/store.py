@@ -158,19 +158,17 @@ class Store:
         )
         return found if there else None
 
-    def has_function(self, name: str) -> bool:
-        """Say whether the instance exports a function of that name."""
-        found = self._export(name)
-        return found is not None and found.kind == FUNCTION
-
     def signature(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the types of parameters and results of an exported function, which must be there."""
+        """Return the types of parameters and results of an exported function, which must be there.
+
+        They must be numbers: for other types the package ends the process. See `signatures`, which reads a guest's.
+        """
         pointer = self._ffi.wasmtime_func_type(self._context, ctypes.byref(self._export(name).of.func))
         kind = binding().api.FuncType._from_ptr(pointer, None)  # noqa: SLF001 - it takes ownership
         return tuple(map(str, kind.params)), tuple(map(str, kind.results))
 
     def call(self, name: str, *arguments: Number) -> tuple[Number, ...]:
-        """Call an exported function, which must be there.
+        """Call an exported function, which must be there, with numbers alone as parameters and results.
 
         Args:
             name: Of the export.
