@@ -21,6 +21,7 @@ from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
 from cloister.isolation.wasm.outline import BinaryKind, Outline, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
+from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME
 from cloister.limits import MIB, ResourceLimits
 
 HERE_BYTES_MAX: Final = 16 * 1024
@@ -165,6 +166,8 @@ def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> N
 def _how_to_grant(module: str) -> str:
     if module.startswith("wasi"):
         return f"WASI preview 1 ({WASI}) is what this provider grants: build it for wasm32-wasip1"
+    if module in {RUNTIME, CAPABILITY}:
+        return "a compiled plan is run with: cloister run --provider wasm FILE; build anything else without that import"
     return f"no option grants it: a module runs here with {WASI} alone, so build it without that import"
 
 

@@ -28,6 +28,7 @@ START: Final = "_start"
 INITIALIZE: Final = "_initialize"
 """Source: WASI repository, legacy/application-abi.md: what commands and reactors export."""
 SUFFIX: Final = ".wasm"
+TEXT_SUFFIX: Final = ".wat"
 NUMBERS: Final = frozenset({"i32", "i64", "f32", "f64"})
 NAMES_TOLD: Final = 8
 """How many functions a message names."""
@@ -140,26 +141,32 @@ def _read(room: Room, path: str) -> bytes:
     if content is None:
         raise too_large(f'"{quoted(path)}" has more than {MODULE_BYTES_MAX} bytes')
     if content[: len(MAGIC)] != MAGIC:
-        raise only_wasm(path)
+        raise _only_wasm(path, content)
     return content
 
 
 def _not_started(path: str, error: OSError) -> CloisterError:
-    if "/" not in path and not path.endswith(SUFFIX):
-        return only_wasm(path)
+    if path.endswith(TEXT_SUFFIX) or ("/" not in path and not path.endswith(SUFFIX)):
+        return _only_wasm(path)
     return LaunchError(
         f'"{quoted(path)}" cannot be started: {error.strerror}',
         code="provider.exec",
-        hint="only granted paths are visible to it: --read FILE or --read DIR makes one visible",
+        hint="only the .wasm file that is named and granted paths are visible: look whether it is there, or grant it "
+        "with --read",
     )
 
 
-def only_wasm(program: str) -> ProviderUnavailable:
-    """Return the error for a program that is no WebAssembly."""
+def _only_wasm(program: str, content: bytes = b"") -> ProviderUnavailable:
+    """Return the error for a program that is no WebAssembly, with what was found in place of it."""
+    if program.endswith(TEXT_SUFFIX) or content.lstrip().startswith((b"(module", b";;")):
+        what, hint = "is its text form", "make a module of it: wat2wasm FILE.wat -o FILE.wasm"
+    else:
+        what = "is none"
+        hint = "name a .wasm file; run a Python script with --lang python, other programs with --provider process"
     return ProviderUnavailable(
-        f'the provider wasm runs WebAssembly modules, and "{quoted(program)}" is none',
+        f'the provider wasm runs WebAssembly modules, and "{quoted(program)}" {what}',
         code="provider.wasm-only",
-        hint="name a .wasm file that is granted with --read, or run it with --provider process",
+        hint=hint,
     )
 
 
