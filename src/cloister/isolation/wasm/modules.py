@@ -67,7 +67,6 @@ class Modules:
         *,
         granted: Collection[tuple[str, str]],
         limits: ResourceLimits,
-        here_bytes_max: int = HERE_BYTES_MAX,
     ) -> Loaded:
         """Return a module that may be instantiated.
 
@@ -76,8 +75,6 @@ class Modules:
             deadline: When compiling it is given up.
             granted: Module and name of what it may import.
             limits: What it must fit.
-            here_bytes_max: Up to which size it is compiled in this process, where it cannot be ended. More than usual
-                is for modules of our own making, whose functions are bounded.
 
         Raises:
             InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
@@ -95,7 +92,7 @@ class Modules:
         require_room(outline, limits)
         if kept is not None:
             return kept
-        loaded = Loaded(self._made(outline.code, deadline, here_bytes_max), outline)
+        loaded = Loaded(self._made(outline.code, deadline), outline)
         self._keep(digest, loaded)
         return loaded
 
@@ -110,20 +107,20 @@ class Modules:
             if digest in self._kept:
                 return
         outline = outline_of(wasm)
-        self._keep(digest, Loaded(self._made(outline.code, deadline, HERE_BYTES_MAX), outline))
+        self._keep(digest, Loaded(self._made(outline.code, deadline), outline))
 
-    def _made(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+    def _made(self, code: bytes, deadline: Deadline) -> Module:
         if self._cache is None:
-            return self._compiled(code, deadline, here_bytes_max)
+            return self._compiled(code, deadline)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
             return self._engine.load(ready)
-        module = self._compiled(code, deadline, here_bytes_max)
+        module = self._compiled(code, deadline)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
         return module
 
-    def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
-        if len(code) <= here_bytes_max:
+    def _compiled(self, code: bytes, deadline: Deadline) -> Module:
+        if len(code) <= HERE_BYTES_MAX:
             return self._engine.compile(code)
         return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
 

@@ -13,7 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from cloister.errors import GuestCrashed
 from cloister.isolation.wasm import faults
@@ -90,7 +90,7 @@ class Store:
         key = self._keep(self._may_go_on)
         self._ffi.wasmtime_store_epoch_deadline_callback(self._raw.ptr(), _callbacks().tick, key, _callbacks().nothing)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,16 +130,18 @@ class Store:
             LimitExceeded, GuestError, GuestCrashed: As `call`.
             BaseException: What a host function raised.
         """
-        externs = (self._ffi.wasmtime_extern_t * len(imports))()
-        for position, wanted in enumerate(imports):
-            externs[position] = self._extern(functions[wanted])
+        self._instance = self._instance_of(module, [self._extern(functions[wanted]) for wanted in imports])
+        self.memory.find_in(self._export("memory"))
+
+    def _instance_of(self, module: Module, externs: Sequence[Any]) -> Any:
+        """Make an instance, running its start function. Raises as `call`."""
+        given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)
         instance, trap = self._ffi.wasmtime_instance_t(), _trap_pointer()
         error = self._ffi.wasmtime_instance_new(
-            self._context, module.raw.ptr(), externs, len(imports), ctypes.byref(instance), ctypes.byref(trap)
+            self._context, module.raw.ptr(), given, len(externs), ctypes.byref(instance), ctypes.byref(trap)
         )
         self._raise_failure(error, trap)
-        self._instance = instance
-        self.memory.find_in(self._export("memory"))
+        return instance
 
     def _extern(self, function: HostFunction) -> Any:
         ffi = self._ffi
