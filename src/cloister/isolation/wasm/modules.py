@@ -21,6 +21,7 @@ from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module
 from cloister.isolation.wasm.outline import BinaryKind, Outline, effort_of, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
+from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME
 from cloister.limits import MIB, ResourceLimits
 
 HERE_BYTES_MAX: Final = 8 * 1024
@@ -68,7 +69,6 @@ class Modules:
         *,
         granted: Collection[tuple[str, str]],
         limits: ResourceLimits,
-        here_bytes_max: int = HERE_BYTES_MAX,
     ) -> Loaded:
         """Return a module that may be instantiated.
 
@@ -77,8 +77,6 @@ class Modules:
             deadline: When compiling it is given up.
             granted: Module and name of what it may import.
             limits: What it must fit.
-            here_bytes_max: Up to which size it is compiled in this process, where it cannot be ended. More than usual
-                is for modules of our own making, whose functions are bounded.
 
         Raises:
             InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
@@ -96,7 +94,7 @@ class Modules:
         require_room(outline, limits)
         if kept is not None:
             return kept
-        loaded = Loaded(self._made(outline.code, deadline, here_bytes_max), outline)
+        loaded = Loaded(self._made(outline.code, deadline), outline)
         self._keep(digest, loaded)
         return loaded
 
@@ -111,20 +109,20 @@ class Modules:
             if digest in self._kept:
                 return
         outline = outline_of(wasm)
-        self._keep(digest, Loaded(self._made(outline.code, deadline, HERE_BYTES_MAX), outline))
+        self._keep(digest, Loaded(self._made(outline.code, deadline), outline))
 
-    def _made(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+    def _made(self, code: bytes, deadline: Deadline) -> Module:
         if self._cache is None:
-            return self._compiled(code, deadline, here_bytes_max)
+            return self._compiled(code, deadline)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
             return self._engine.load(ready)
-        module = self._compiled(code, deadline, here_bytes_max)
+        module = self._compiled(code, deadline)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
         return module
 
-    def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
-        if len(code) <= here_bytes_max and effort_of(code) <= HERE_EFFORT_MAX:
+    def _compiled(self, code: bytes, deadline: Deadline) -> Module:
+        if len(code) <= HERE_BYTES_MAX and effort_of(code) <= HERE_EFFORT_MAX:
             return self._engine.compile(code)
         return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
 
@@ -167,6 +165,8 @@ def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> N
 def _how_to_grant(module: str) -> str:
     if module.startswith("wasi"):
         return f"WASI preview 1 ({WASI}) is what this provider grants: build it for wasm32-wasip1"
+    if module in {RUNTIME, CAPABILITY}:
+        return "a compiled plan is run with: cloister run --provider wasm FILE; build anything else without that import"
     return f"no option grants it: a module runs here with {WASI} alone, so build it without that import"
 
 

@@ -29,7 +29,7 @@ _COMPONENT: Final = b"\0asm\x0d\0\x01\0"
 _CUSTOM, _TYPE, _IMPORT, _TABLE, _MEMORY, _CODE = 0, 1, 2, 4, 5, 10
 _LAST: Final = 13
 _IMPORT_KINDS: Final = ("func", "table", "memory", "global", "tag")
-_TYPED_REFERENCE: Final = (0x63, 0x64)
+TYPED_REFERENCE: Final = (0x63, 0x64)
 """A reference type of two parts: this, and a heap type."""
 _TABLE_WITH_VALUE: Final = 0x40
 _FUNCTION_TYPE: Final = 0x60
@@ -52,11 +52,13 @@ class Import:
         module: First half of its name.
         name: Second half.
         kind: `func`, `table`, `memory`, `global` or `tag`.
+        type_number: Which type of the module a function has; None for everything else.
     """
 
     module: str
     name: str
     kind: str
+    type_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +94,13 @@ def outline_of(wasm: bytes) -> Outline:
     if wasm[: len(_MODULE)] != _MODULE:
         raise not_a_module("it does not begin as WebAssembly does")
     kept, facts = [_MODULE], _Facts()
-    for kind, start, body, end in _sections(wasm):
+    for kind, start, body, end in sections(wasm):
         if kind == _CUSTOM:
             continue
         kept.append(wasm[start:end])
         reader = facts.readers.get(kind)
         if reader is not None:
-            reader(_Reader(wasm, body, end))
+            reader(Reader(wasm, body, end))
     return Outline(
         kind=BinaryKind.MODULE,
         imports=tuple(facts.imports),
@@ -125,15 +127,15 @@ def effort_of(code: bytes) -> int:
         Linear in the bytes of types and the number of functions.
     """
     width = variables_effort = 0
-    for kind, _, body, end in _sections(code):
+    for kind, _, body, end in sections(code):
         if kind == _TYPE:
-            width = max(width, _widest_type(_Reader(code, body, end), end - body))
+            width = max(width, _widest_type(Reader(code, body, end), end - body))
         elif kind == _CODE:
-            variables_effort += _variables_effort(_Reader(code, body, end))
+            variables_effort += _variables_effort(Reader(code, body, end))
     return len(code) * (1 + width) + variables_effort
 
 
-def _widest_type(reader: _Reader, length: int) -> int:
+def _widest_type(reader: Reader, length: int) -> int:
     """Return how many parameters and results a function has at most, or more where types are of another kind."""
     widest = 0
     for _ in range(reader.unsigned()):
@@ -149,7 +151,7 @@ def _widest_type(reader: _Reader, length: int) -> int:
     return widest
 
 
-def _variables_effort(reader: _Reader) -> int:
+def _variables_effort(reader: Reader) -> int:
     """Return the sum over all functions of their bytes as often as they have variables, not counting parameters."""
     effort = 0
     for _ in range(reader.unsigned()):
@@ -175,9 +177,13 @@ def too_large(what: str) -> InputError:
     )
 
 
-def _sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield kind, start, start of the body, and end of each section."""
-    reader = _Reader(wasm, len(_MODULE), len(wasm))
+def sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield kind, start, start of the body, and end of each section.
+
+    Raises:
+        InputError: `input.wasm`, `input.wasm-large`: as `outline_of`.
+    """
+    reader = Reader(wasm, len(_MODULE), len(wasm))
     count = 0
     while not reader.is_at_end:
         count += 1
@@ -193,8 +199,11 @@ def _sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield kind, start, body, reader.position
 
 
-class _Reader:
-    """Reads forward through a part of the bytes, and never beyond it."""
+class Reader:
+    """Reads forward through a part of the bytes, and never beyond it.
+
+    What it returns is as the bytes say; beyond the end each of its methods raises `input.wasm`.
+    """
 
     __slots__ = ("_data", "_end", "position")
 
@@ -205,14 +214,17 @@ class _Reader:
 
     @property
     def is_at_end(self) -> bool:
+        """Whether nothing is left."""
         return self.position >= self._end
 
     def skip(self, count: int) -> None:
+        """Go on without looking."""
         if count > self._end - self.position:
             raise not_a_module(f"it ends in the middle of a part that begins at byte {self.position}")
         self.position += count
 
     def byte(self) -> int:
+        """Return the next byte."""
         position = self.position
         self.skip(1)
         return self._data[position]
@@ -227,19 +239,26 @@ class _Reader:
                 return value
         raise not_a_module(f"the number that ends at byte {self.position} is too long")
 
-    def name(self) -> str:
+    def counted(self, bytes_max: int = MODULE_BYTES_MAX) -> bytes:
+        """Return bytes that have their length in front, as those of a name."""
         length = self.unsigned()
-        if length > NAME_BYTES_MAX:
-            raise too_large(f"a name of an import has {length} bytes")
+        if length > bytes_max:
+            raise too_large(f"a name has {length} bytes")
         start = self.position
         self.skip(length)
+        return self._data[start : self.position]
+
+    def name(self) -> str:
+        """Return the name of an import."""
+        start = self.position
         try:
-            return self._data[start : self.position].decode("utf-8")
+            return self.counted(NAME_BYTES_MAX).decode("utf-8")
         except UnicodeDecodeError as error:
             raise not_a_module(f"the name at byte {start} is not UTF-8") from error
 
     def reference_type(self) -> None:
-        if self.byte() in _TYPED_REFERENCE:
+        """Go past a type of references."""
+        if self.byte() in TYPED_REFERENCE:
             self.unsigned()
 
     def limits(self) -> int:
@@ -258,19 +277,19 @@ class _Facts:
         self.imports: list[Import] = []
         self.memory_pages_min = 0
         self.tables_elements_min = 0
-        self.readers: dict[int, Callable[[_Reader], None]] = {
+        self.readers: dict[int, Callable[[Reader], None]] = {
             _IMPORT: self._read_imports,
             _TABLE: self._read_tables,
             _MEMORY: self._read_memories,
         }
 
-    def _read_imports(self, reader: _Reader) -> None:
+    def _read_imports(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             module, name = reader.name(), reader.name()
-            kind = reader.byte()
+            kind, type_number = reader.byte(), None
             match kind:
                 case 0:
-                    reader.unsigned()
+                    type_number = reader.unsigned()
                 case 1:
                     reader.reference_type()
                     self.tables_elements_min += reader.limits()
@@ -284,9 +303,9 @@ class _Facts:
                     reader.unsigned()
                 case _:
                     raise not_a_module(f'import "{quoted(module, 40)}" "{quoted(name, 40)}" is of no known kind')
-            self.imports.append(Import(module, name, _IMPORT_KINDS[kind]))
+            self.imports.append(Import(module, name, _IMPORT_KINDS[kind], type_number))
 
-    def _read_tables(self, reader: _Reader) -> None:
+    def _read_tables(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             kind = reader.byte()
             if kind == _TABLE_WITH_VALUE:  # the value that follows has no length of its own: wasmtime reads the rest
@@ -294,16 +313,16 @@ class _Facts:
                 reader.reference_type()
                 self.tables_elements_min += reader.limits()
                 return
-            if kind in _TYPED_REFERENCE:
+            if kind in TYPED_REFERENCE:
                 reader.unsigned()
             self.tables_elements_min += reader.limits()
 
-    def _read_memories(self, reader: _Reader) -> None:
+    def _read_memories(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             self.memory_pages_min = max(self.memory_pages_min, reader.limits())
 
     @staticmethod
-    def _count(reader: _Reader) -> int:
+    def _count(reader: Reader) -> int:
         count = reader.unsigned()
         if count > IMPORTS_MAX:
             raise too_large(f"it has {count} imports, tables or memories")

@@ -75,14 +75,6 @@ def test_small_modules_that_stand_for_much_are_compiled_apart(engine: Engine, co
         assert len(compiled_apart) == expected
 
 
-def test_modules_of_our_own_making_may_be_compiled_here(engine: Engine, compiled_apart: list[int]) -> None:
-    wasm, limits = sized(HERE_BYTES_MAX + 200), ResourceLimits()
-    Modules(engine, None).load(
-        wasm, Deadline(limits, SystemClock()), granted=(), limits=limits, here_bytes_max=2 * HERE_BYTES_MAX
-    )
-    assert compiled_apart == []
-
-
 def test_what_was_compiled_once_is_not_compiled_again(
     engine: Engine, compiled_apart: list[int], tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def test_everything_is_found() -> None:
     found = outline_of(bytes(wat2wasm(FULL)))
     assert found.kind is BinaryKind.MODULE
     assert found.imports == (
-        Import("one", "func", "func"),
+        Import("one", "func", "func", 0),
         Import("two", "table", "table"),
         Import("three", "global", "global"),
         Import("four", "tag", "tag"),
