@@ -10,7 +10,8 @@ work in steps, in fuel or in time, and no two of them run out of it at the same 
 2. Limits of values and of nesting (`value_bytes`, `value_elements_count`, `depth_count`) belong to the meaning of a
    program: both engines must reach them, after the same calls of the host. Which of two values was about to become too
    large, and where that was noticed, is up to the engine, so that the message, the place and the numbers may differ.
-3. Everything else must be equal, as far as both engines tell it.
+3. Everything else must be equal, as far as both engines tell it. An engine that gives up calls in tail position tells
+   of no call that the other one leaves out.
 4. An engine may not fail inside: an `InternalError` that is not the host's, or an exception that is none of ours, is
    a difference even when both engines fail that way.
 """
@@ -27,6 +28,7 @@ from tests.differential.world import BROKEN, INPUTS, Note, World
 from cloister.errors import CloisterError, LimitExceeded
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
+from cloister.lang.traces import FRAMES_MAX
 from cloister.limits import ResourceLimits
 
 LIMITS: Final = ResourceLimits(steps_count=300_000, depth_count=80, value_bytes=64 * 1024, value_elements_count=3_000)
@@ -37,6 +39,8 @@ _OF_HOST: Final = frozenset({"open_files_count"})
 """The limit that the host of generated programs says was reached; to an engine it is an error like any other."""
 _DEFECTS: Final = frozenset({"internal.error", "unexpected"})
 _TEXT_CHARS_MAX: Final = 200_000
+_AND_SO_ON: Final = "\N{HORIZONTAL ELLIPSIS}"
+"""What a line of a trace begins with that stands for several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +228,17 @@ def _compare_failures(left: Failure, right: Failure) -> Verdict:
     return SAME
 
 
+def leaves_out(whole: Record, part: Record) -> bool:
+    """Say whether the trace of one run lacks calls that are in that of another, where both are told to their ends."""
+    if whole.failure is None or part.failure is None or whole.failure.limit in _OF_MEANING:
+        return False
+    traces = (whole.failure.trace, part.failure.trace)
+    if any(len(trace) >= FRAMES_MAX or any(line.startswith(_AND_SO_ON) for line in trace) for trace in traces):
+        return False
+    lines = iter(traces[0])
+    return not all(line in lines for line in traces[1])
+
+
 @dataclass(slots=True)
 class Pair:
     """Two engines to compare.
@@ -244,4 +259,12 @@ class Pair:
     def run(self, program: Program) -> tuple[Record, Record, Verdict]:
         """Run a program in both engines and compare."""
         left, right = record(self.left, program), record(self.right, program)
-        return left, right, compare(left, right, self.facts)
+        verdict = compare(left, right, self.facts)
+        return left, right, Verdict("trace") if verdict == SAME and self._leaves_out(left, right) else verdict
+
+    def _leaves_out(self, left: Record, right: Record) -> bool:
+        """Say whether an engine that tells all calls leaves out some that one that gives calls up has told."""
+        if Fact.PLACE not in self.facts or (Fact.CALLS in self.left.tells) == (Fact.CALLS in self.right.tells):
+            return False
+        whole, part = (left, right) if Fact.CALLS in self.left.tells else (right, left)
+        return leaves_out(whole, part)

@@ -14,7 +14,7 @@ from tests.differential.explore import explore, main
 from tests.differential.forms_tree import parse, to_text
 from tests.differential.grammar import generate
 from tests.differential.measure import Statistics
-from tests.differential.outcome import Failure, Pair, Record, Verdict, compare, record
+from tests.differential.outcome import Failure, Pair, Record, Verdict, compare, leaves_out, record
 from tests.differential.planted import (
     WRONG_END,
     WRONG_VALUE,
@@ -198,6 +198,26 @@ def test_every_part_of_an_error_counts_when_both_engines_tell_it(name: str) -> N
     assert compare(Record(failure=failure), Record(failure=other), ALL).differs == name
     untold = name in ("span", "trace", "hint")
     assert compare(Record(failure=failure), Record(failure=other), frozenset()).differs == (None if untold else name)
+
+
+def test_calls_that_one_engine_gave_up_are_no_difference_and_others_are() -> None:
+    def ended(*lines: str) -> Record:
+        failure = Failure(type="GuestError", code="guest.type", kind="TypeError", message="m", trace=lines)
+        return Record(failure=failure)
+
+    whole = ended("h at 1", "g at 2", "f at 3", "program at 4")
+    for kept in (whole, ended("h at 1", "f at 3"), ended("h at 1")):
+        assert not leaves_out(whole, kept)
+    for other in (ended("h at 1", "f at 3", "g at 2"), ended("h at 1", "f at 9"), ended("h at 1", "e at 2")):
+        assert leaves_out(whole, other)
+    assert not leaves_out(whole, ended("h at 1", "\N{HORIZONTAL ELLIPSIS} the same 9 more times", "f at 9"))
+    given_up = replace(ENGINES["python"](), tells=frozenset({Fact.PLACE, Fact.HINT}))
+    forgetful = wrong_place()
+    text = "(defn f [x] (+ 1 (quot x 0))) (+ 1 (f 1))"
+    assert check(Pair(given_up, ENGINES["python"]()), text, Statistics()) is None
+    found = check(Pair(forgetful, given_up), text, Statistics())
+    assert found is not None
+    assert found.differs == "trace"
 
 
 def test_values_of_one_text_are_told_apart() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from types import TracebackType
 from typing import Final
+from weakref import WeakSet
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, Span, quoted
 from cloister.lang.python_engine.compiler import CompiledCode
@@ -40,12 +41,18 @@ class Blame:
         self._code = code
         self._source = source
         self._limits = limits
+        self._located: WeakSet[CloisterError] = WeakSet()
 
     def explain(self, error: Exception) -> CloisterError:
-        """Return the error as one of ours, with the place and guest call stack filled in when they were not."""
+        """Return the error as one of ours, with the place and guest call stack filled in when they were not.
+
+        One that was explained before and raised again, as by `finally`, has more calls around it now.
+        """
         explained = self._translate(error)
-        if explained.span is None and not explained.trace:
+        if explained in self._located or (explained.span is None and not explained.trace):
+            explained.__traceback__ = error.__traceback__
             explained.span, explained.trace = self._locate(error.__traceback__)
+            self._located.add(explained)
         return explained
 
     def _translate(self, error: Exception) -> CloisterError:
@@ -89,14 +96,18 @@ class Blame:
     def _locate(self, traceback: TracebackType | None) -> tuple[Span | None, tuple[str, ...]]:
         generated = self._code.generated
         frames: list[tuple[str, int]] = []
+        last = None
         while traceback is not None:
-            code = traceback.tb_frame.f_code
-            if code.co_filename == self._code.file_name and traceback.tb_lineno is not None:
-                # A loop body is a frame of its own, but part of the function it stands in; fronts are nothing at all.
-                if code.co_name.startswith("h") and frames:
+            frame, line = traceback.tb_frame, traceback.tb_lineno
+            name = frame.f_code.co_name
+            is_ours = frame.f_code.co_filename == self._code.file_name
+            if is_ours and line is not None and not name.startswith("g"):  # fronts are nothing at all
+                # A loop body is a frame of its own, but part of the function it stands in. A frame that raised what it
+                # had caught stands there twice, first where it raised it again.
+                if frames and (name.startswith("h") or frame is last):
                     frames.pop()
-                if not code.co_name.startswith("g"):
-                    frames.append((generated.functions[code.co_name], traceback.tb_lineno - 1))
+                frames.append((generated.functions[name], line - 1))
+                last = frame
             traceback = traceback.tb_next
         if not frames:
             return None, ()

@@ -56,6 +56,18 @@ TRACES: Final = {
     "((identity 5) (throw 1))": ("program at <plan>:1:1",),
     "(let [{:keys [a]} (identity [1])] a)": ("program at <plan>:1:19",),
     '(match (identity 3) 1 "one" 2 "two")': ("program at <plan>:1:1",),
+    "(defn f [x] (try (quot x 0) (finally 1))) (defn g [x] (+ 1 (try (f x) (finally 2)))) (g 3)": (
+        "f at <plan>:1:18", "g at <plan>:1:65", "program at <plan>:1:86"),
+    "(defn f [x] (try (quot x 0) (catch :TypeError e 1))) (+ 1 (f 3))": (
+        "f at <plan>:1:18", "program at <plan>:1:59"),
+    '(defn f [x] (step "a" (step "b" (+ 1 (quot x 0))))) (+ 1 (f 3))': (
+        "f at <plan>:1:38", "program at <plan>:1:58"),
+    "(defn f [x] (loop [i 0] (try (quot i 0) (finally (fn [] i))))) (+ 1 (f 3))": (
+        "f at <plan>:1:30", "program at <plan>:1:69"),
+    "(defn f [x] (try ((identity (fn [a b] a)) x) (finally 1))) (+ 1 (f 3))": (
+        "f at <plan>:1:18", "program at <plan>:1:65"),
+    "(defn f [x] (try (quot x 0) (catch e (throw e)))) (+ 1 (f 3))": (
+        "f at <plan>:1:18", "program at <plan>:1:56"),
 }  # fmt: skip
 """Programs in which no function ends with a call of another, and their traces."""
 
