@@ -45,14 +45,15 @@ def functions_of(*parts: BasicCalls | FileCalls | PathCalls) -> Imports:
     """Return all functions, by module and name.
 
     Args:
-        parts: One of each kind; what none of them has is a function of sockets, of which there are none.
+        parts: One of each kind, which have a method for each function but those of sockets, of which there are none.
     """
     return {(abi.MODULE, name): _function(name, types, parts) for name, types in _SIGNATURES.items()}
 
 
 def _function(name: str, types: str, parts: tuple[object, ...]) -> HostFunction:
-    found = (getattr(part, name) for part in parts if hasattr(part, name))
-    method: Callable[..., None] = next(found, _no_socket)
+    method: Callable[..., None] = _no_socket
+    if not name.startswith("sock_"):
+        [method] = [getattr(part, name) for part in parts if hasattr(part, name)]
     return HostFunction(
         parameters=tuple(_TYPES[each] for each in types),
         results=() if name == "proc_exit" else ("i32",),
