@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from cloister.errors import InputError, quoted
-from cloister.isolation.wasm.engine import not_a_module
+from cloister.isolation.wasm.engine import is_component, not_a_module
 from cloister.limits import MIB
 
 MODULE_BYTES_MAX: Final = 64 * MIB
@@ -24,10 +24,10 @@ SECTIONS_MAX: Final = 4_096
 IMPORTS_MAX: Final = 10_000
 NAME_BYTES_MAX: Final = 1_024
 
-_MODULE: Final = b"\0asm\x01\0\0\0"
-_COMPONENT: Final = b"\0asm\x0d\0\x01\0"
-_CUSTOM, _IMPORT, _TABLE, _MEMORY = 0, 2, 4, 5
-_LAST: Final = 13
+MODULE_START: Final = b"\0asm\x01\0\0\0"
+CUSTOM: Final = 0
+_IMPORT, _TABLE, _MEMORY = 2, 4, 5
+LAST_SECTION: Final = 13
 _IMPORT_KINDS: Final = ("func", "table", "memory", "global", "tag")
 _TYPED_REFERENCE: Final = (0x63, 0x64)
 """A reference type of two parts: this, and a heap type."""
@@ -63,7 +63,7 @@ class Outline:
     """What a binary says of itself.
 
     Attributes:
-        kind: What it is; of a component nothing else is known.
+        kind: What it is; what a component says is read by `components.outline`.
         imports: What it needs, in its order.
         memory_pages_min: How large its memory is at the start; 0 when it has none.
         tables_elements_min: How many elements its tables have at the start, together.
@@ -86,18 +86,18 @@ def outline_of(wasm: bytes) -> Outline:
     """
     if len(wasm) > MODULE_BYTES_MAX:
         raise too_large(f"it has {len(wasm)} bytes; {MODULE_BYTES_MAX} are allowed")
-    if wasm[: len(_COMPONENT)] == _COMPONENT:
+    if is_component(wasm):
         return Outline(kind=BinaryKind.COMPONENT, code=wasm)
-    if wasm[: len(_MODULE)] != _MODULE:
+    if wasm[: len(MODULE_START)] != MODULE_START:
         raise not_a_module("it does not begin as WebAssembly does")
-    kept, facts = [_MODULE], _Facts()
-    for kind, start, body, end in _sections(wasm):
-        if kind == _CUSTOM:
+    kept, facts = [MODULE_START], SectionFacts()
+    for kind, start, body, end in sections(wasm, len(MODULE_START), len(wasm)):
+        if kind == CUSTOM:
             continue
+        if kind > LAST_SECTION:
+            raise no_such_section(kind)
         kept.append(wasm[start:end])
-        reader = facts.readers.get(kind)
-        if reader is not None:
-            reader(_Reader(wasm, body, end))
+        facts.read(kind, BinaryReader(wasm, body, end))
     return Outline(
         kind=BinaryKind.MODULE,
         imports=tuple(facts.imports),
@@ -105,6 +105,11 @@ def outline_of(wasm: bytes) -> Outline:
         tables_elements_min=facts.tables_elements_min,
         code=b"".join(kept),
     )
+
+
+def no_such_section(kind: int) -> InputError:
+    """Return the error for a section of a kind that there is none of."""
+    return not_a_module(f"there is no section of kind {kind}")
 
 
 def too_large(what: str) -> InputError:
@@ -116,9 +121,18 @@ def too_large(what: str) -> InputError:
     )
 
 
-def _sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield kind, start, start of the body, and end of each section."""
-    reader = _Reader(wasm, len(_MODULE), len(wasm))
+def sections(wasm: bytes, begin: int, finish: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield kind, start, start of the body, and end of each section of a module or component.
+
+    Args:
+        wasm: What it is in.
+        begin: Where its first section begins, behind what it starts with.
+        finish: Where it ends.
+
+    Raises:
+        InputError: As `outline_of`.
+    """
+    reader = BinaryReader(wasm, begin, finish)
     count = 0
     while not reader.is_at_end:
         count += 1
@@ -126,16 +140,22 @@ def _sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
             raise too_large(f"it has more than {SECTIONS_MAX} sections")
         start = reader.position
         kind = reader.byte()
-        if kind > _LAST:
-            raise not_a_module(f"there is no section of kind {kind}")
         length = reader.unsigned()
         body = reader.position
         reader.skip(length)
         yield kind, start, body, reader.position
 
 
-class _Reader:
-    """Reads forward through a part of the bytes, and never beyond it."""
+class BinaryReader:
+    """Reads forward through a part of the bytes, and never beyond it.
+
+    What it is asked for and finds damaged is `input.wasm`, what is larger than anybody reads `input.wasm-large`.
+
+    Args:
+        data: The bytes.
+        start: Where the part begins.
+        end: Where it ends.
+    """
 
     __slots__ = ("_data", "_end", "position")
 
@@ -146,14 +166,17 @@ class _Reader:
 
     @property
     def is_at_end(self) -> bool:
+        """Whether everything was read."""
         return self.position >= self._end
 
     def skip(self, count: int) -> None:
+        """Go on behind that many bytes."""
         if count > self._end - self.position:
             raise not_a_module(f"it ends in the middle of a part that begins at byte {self.position}")
         self.position += count
 
     def byte(self) -> int:
+        """Return the next byte."""
         position = self.position
         self.skip(1)
         return self._data[position]
@@ -169,6 +192,7 @@ class _Reader:
         raise not_a_module(f"the number that ends at byte {self.position} is too long")
 
     def name(self) -> str:
+        """Return a name of an import."""
         length = self.unsigned()
         if length > NAME_BYTES_MAX:
             raise too_large(f"a name of an import has {length} bytes")
@@ -180,6 +204,7 @@ class _Reader:
             raise not_a_module(f"the name at byte {start} is not UTF-8") from error
 
     def reference_type(self) -> None:
+        """Read a type of references."""
         if self.byte() in _TYPED_REFERENCE:
             self.unsigned()
 
@@ -192,20 +217,38 @@ class _Reader:
         return least
 
 
-class _Facts:
-    """What the sections say, as they are read."""
+class SectionFacts:
+    """What the sections of a module say, as they are read.
+
+    Attributes:
+        imports: As in `Outline`.
+        memory_pages_min: Likewise.
+        tables_elements_min: Likewise.
+        memories_count: How many memories it has of its own.
+    """
 
     def __init__(self) -> None:
         self.imports: list[Import] = []
         self.memory_pages_min = 0
         self.tables_elements_min = 0
-        self.readers: dict[int, Callable[[_Reader], None]] = {
+        self.memories_count = 0
+        self._readers: dict[int, Callable[[BinaryReader], None]] = {
             _IMPORT: self._read_imports,
             _TABLE: self._read_tables,
             _MEMORY: self._read_memories,
         }
 
-    def _read_imports(self, reader: _Reader) -> None:
+    def read(self, kind: int, section: BinaryReader) -> None:
+        """Take what a section says, when it is of a kind that says anything of interest here.
+
+        Raises:
+            InputError: As `outline_of`.
+        """
+        reader = self._readers.get(kind)
+        if reader is not None:
+            reader(section)
+
+    def _read_imports(self, reader: BinaryReader) -> None:
         for _ in range(self._count(reader)):
             module, name = reader.name(), reader.name()
             kind = reader.byte()
@@ -227,7 +270,7 @@ class _Facts:
                     raise not_a_module(f'import "{quoted(module, 40)}" "{quoted(name, 40)}" is of no known kind')
             self.imports.append(Import(module, name, _IMPORT_KINDS[kind]))
 
-    def _read_tables(self, reader: _Reader) -> None:
+    def _read_tables(self, reader: BinaryReader) -> None:
         for _ in range(self._count(reader)):
             kind = reader.byte()
             if kind == _TABLE_WITH_VALUE:  # the value that follows has no length of its own: wasmtime reads the rest
@@ -239,12 +282,13 @@ class _Facts:
                 reader.unsigned()
             self.tables_elements_min += reader.limits()
 
-    def _read_memories(self, reader: _Reader) -> None:
+    def _read_memories(self, reader: BinaryReader) -> None:
         for _ in range(self._count(reader)):
+            self.memories_count += 1
             self.memory_pages_min = max(self.memory_pages_min, reader.limits())
 
     @staticmethod
-    def _count(reader: _Reader) -> int:
+    def _count(reader: BinaryReader) -> int:
         count = reader.unsigned()
         if count > IMPORTS_MAX:
             raise too_large(f"it has {count} imports, tables or memories")

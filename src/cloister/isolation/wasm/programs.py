@@ -15,6 +15,8 @@ from cloister.isolation.given import require_program
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, WasmFunction, WireValue
 from cloister.isolation.script_failure import tail
 from cloister.isolation.wasm import faults
+from cloister.isolation.wasm.components.programs import call_component_function, run_component
+from cloister.isolation.wasm.engine import is_component
 from cloister.isolation.wasm.outline import MODULE_BYTES_MAX, too_large
 from cloister.isolation.wasm.room import Room, Workshop
 from cloister.isolation.wasm.store import Imports, Number, Store
@@ -29,7 +31,7 @@ MAGIC: Final = b"\0asm"
 
 
 def run_command(workshop: Workshop, room: Room, program: ExternalProgram) -> ExecutionResult:
-    """Run a module as a command: its exported `_start`, until it returns or ends itself.
+    """Run a module as a command: its exported `_start`, until it returns or ends itself; or a component.
 
     Raises:
         ProviderUnavailable: `provider.wasm-only`: it is no WebAssembly.
@@ -38,7 +40,9 @@ def run_command(workshop: Workshop, room: Room, program: ExternalProgram) -> Exe
         CloisterError: As `Modules.load` and `Store.call`.
     """
     require_program(program.argv)
-    return run_module(workshop, room, _read(room, program.argv[0]), program.argv, program.stdin)
+    wasm = _read(room, program.argv[0])
+    run = run_component if is_component(wasm) else run_module
+    return run(workshop, room, wasm, program.argv, program.stdin)
 
 
 def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...], stdin: bytes) -> ExecutionResult:
@@ -67,7 +71,7 @@ def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...
 
 
 def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> ExecutionResult:
-    """Call a function that a module exports; one that exports `_initialize`, too, is initialized before.
+    """Call a function that a module or component exports; what exports `_initialize`, too, is initialized before.
 
     Raises:
         InputError: `input.wasm-entry`: it exports no such function, or one with other types than numbers;
@@ -96,6 +100,8 @@ def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> Exe
         )
 
     wasm = _read(room, function.module)
+    if is_component(wasm):
+        return call_component_function(workshop, room, wasm, function)
     return _in_store(workshop, room, wasm, room.functions((function.module,)), call)
 
 
