@@ -66,7 +66,7 @@ def of(ended: Any, limits: ResourceLimits, *, fuel: int, memory_bytes: int | Non
     text = " ".join(whole.split())
     code = _code_of(ended, whole)
     if code is None:
-        if "GC heap out of memory" in text or "exceeds memory limits" in text:
+        if "GC heap out of memory" in text or "exceeds memory limits" in text or "exceeds table limits" in text:
             return memory_used_up(limits, memory_bytes)
         if "incompatible import type" in text:
             return not_a_module(text)
@@ -130,7 +130,10 @@ def _component_fault(text: str, limits: ResourceLimits) -> CloisterError:
             details={"trap": "COPIED_TOO_MUCH"},
             hint="pass less at once",
         )
-    return GuestCrashed(f"the program was ended: {quoted(cause, 300)}")
+    return GuestCrashed(
+        f"the program was ended: {quoted(cause, 300)}",
+        hint="this is a defect of the program; run it outside Cloister to see whether it fails there too",
+    )
 
 
 def _trace(ended: Any) -> tuple[str, ...]:

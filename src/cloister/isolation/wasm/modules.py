@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from cloister.errors import DeniedError, InputError, quoted
+from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm import faults
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.compiling import compiled_apart
@@ -21,7 +21,7 @@ from cloister.isolation.wasm.components.kinds import World, world_of
 from cloister.isolation.wasm.components.outline import ComponentOutline, component_outline
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module, is_component
-from cloister.isolation.wasm.outline import BinaryKind, Outline, outline_of
+from cloister.isolation.wasm.outline import Outline, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
 from cloister.isolation.wasm.wasi2.serving import require_interfaces, require_served
 from cloister.limits import MIB, ResourceLimits
@@ -91,7 +91,7 @@ class Modules:
                 is for modules of our own making, whose functions are bounded.
 
         Raises:
-            InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
+            InputError: `input.wasm`, `input.wasm-large`.
             DeniedError: `denied.wasm-import`: it imports something else.
             LimitExceeded: `limit.memory`: it begins larger than it may be; `limit.wall` while it is compiled.
             ProviderError: As `CodeCache` and `compiled_apart`.
@@ -119,7 +119,7 @@ class Modules:
             limits: What it must fit.
 
         Raises:
-            InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
+            InputError: `input.wasm`, `input.wasm-large`.
             DeniedError: `denied.wasm-import`: it imports what is not served.
             LimitExceeded: `limit.memory`: it begins larger than it may be; `limit.wall` while it is compiled.
             ProviderError: As `CodeCache` and `compiled_apart`.
@@ -191,15 +191,7 @@ def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> N
 
     Raises:
         DeniedError: `denied.wasm-import`, for the first thing that it may not.
-        InputError: `input.wasm-component`: it is a component.
     """
-    if outline.kind is BinaryKind.COMPONENT:
-        raise InputError(
-            "this is a component (WASI 0.2), and a module is needed here",
-            code="input.wasm-component",
-            details={"needs": "module"},
-            hint="build it for wasm32-wasip1, which makes a module",
-        )
     for each in outline.imports:
         if each.kind == "func" and (each.module, each.name) in granted:
             continue

@@ -4,14 +4,13 @@ Owns the bounds of a module's size and parts, and which imports, memories and ta
 anybody: every number is checked before it is used, nothing recurses, and the work is linear in the bytes that are
 looked at. What is inside functions is wasmtime's to validate.
 
-Source: WebAssembly Core Specification 3.0, chapter 5 (binary format); Component Model, Binary.md, for the preamble.
+Source: WebAssembly Core Specification 3.0, chapter 5 (binary format);
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from cloister.errors import InputError, quoted
@@ -36,13 +35,6 @@ LEB_BYTES_MAX: Final = 10
 """Of an integer of 64 bits."""
 
 
-class BinaryKind(StrEnum):
-    """What a WebAssembly binary is."""
-
-    MODULE = "module"
-    COMPONENT = "component"
-
-
 @dataclass(frozen=True, slots=True)
 class Import:
     """One thing that a module needs.
@@ -63,14 +55,12 @@ class Outline:
     """What a binary says of itself.
 
     Attributes:
-        kind: What it is; what a component says is read by `components.outline`.
         imports: What it needs, in its order.
         memory_pages_min: How large its memory is at the start; 0 when it has none.
         tables_elements_min: How many elements its tables have at the start, together.
-        code: The module without its custom sections, which mean nothing to whoever runs it; of a component all of it.
+        code: The module without its custom sections, which mean nothing to whoever runs it.
     """
 
-    kind: BinaryKind
     imports: tuple[Import, ...] = ()
     memory_pages_min: int = 0
     tables_elements_min: int = 0
@@ -87,7 +77,7 @@ def outline_of(wasm: bytes) -> Outline:
     if len(wasm) > MODULE_BYTES_MAX:
         raise too_large(f"it has {len(wasm)} bytes; {MODULE_BYTES_MAX} are allowed")
     if is_component(wasm):
-        return Outline(kind=BinaryKind.COMPONENT, code=wasm)
+        raise not_a_module("it is a component, and a module is needed here")
     if wasm[: len(MODULE_START)] != MODULE_START:
         raise not_a_module("it does not begin as WebAssembly does")
     kept, facts = [MODULE_START], SectionFacts()
@@ -99,7 +89,6 @@ def outline_of(wasm: bytes) -> Outline:
         kept.append(wasm[start:end])
         facts.read(kind, BinaryReader(wasm, body, end))
     return Outline(
-        kind=BinaryKind.MODULE,
         imports=tuple(facts.imports),
         memory_pages_min=facts.memory_pages_min,
         tables_elements_min=facts.tables_elements_min,

@@ -15,8 +15,10 @@ from cloister.isolation.wasm.engine import not_a_module
 from cloister.isolation.wasm.outline import too_large
 
 DEPTH_MAX: Final = 64
-NODES_MAX: Final = 200_000
-"""Of all types of one component. A type that is used often counts each time."""
+SIZE_MAX: Final = 2_000_000
+"""Of all types of one component, in characters of their names and `PART_SIZE` for each of their parts. A type that is
+used often counts each time."""
+PART_SIZE: Final = 16
 
 _PLAIN: Final = {
     "Bool": "bool", "S8": "s8", "S16": "s16", "S32": "s32", "S64": "s64", "U8": "u8", "U16": "u16", "U32": "u32",
@@ -111,14 +113,14 @@ def world_of(component: Any, engine: Any) -> World:
         engine: wasmtime's, that compiled it.
 
     Raises:
-        InputError: `input.wasm-large`: its types are deeper or more than anybody wants to know; `input.wasm`: it
-            imports two things under one name.
+        InputError: `input.wasm-large`: its types are deeper or more than anybody wants to know; `input.wasm`: it has
+            types that are switched off.
     """
     api, kind_of = binding().components, _Reader()
     shape = component.type
     imported = {
-        name: extern.ty.exports(engine)
-        for name, extern in shape.imports(engine).items()
+        name: kind_of.items(extern.ty, engine, "exports")
+        for name, extern in kind_of.items(shape, engine, "imports").items()
         if isinstance(extern.ty, api.ComponentInstanceType)
     }
     resources: dict[str, tuple[str, ...]] = {}
@@ -126,9 +128,9 @@ def world_of(component: Any, engine: Any) -> World:
         found = [(each, item.ty) for each, item in items.items() if isinstance(item.ty, api.ResourceType)]
         resources[name] = tuple(each for each, _ in found)
         kind_of.know(found)
-    exported = shape.exports(engine)
+    exported = kind_of.items(shape, engine, "exports")
     nested = {
-        name: item.ty.exports(engine)
+        name: kind_of.items(item.ty, engine, "exports")
         for name, item in exported.items()
         if isinstance(item.ty, api.ComponentInstanceType)
     }
@@ -145,18 +147,43 @@ class _Reader:
 
     def __init__(self) -> None:
         self._resources: list[tuple[str, Any]] = []
-        self._left = NODES_MAX
+        self._left = SIZE_MAX
         api = binding().components
-        self._makers: dict[Any, Callable[[Any, int], Iterable[tuple[str, Any]]]] = {
-            api.ListType: lambda kind, _: [("", kind.element)],
-            api.RecordType: lambda kind, _: kind.fields,
-            api.TupleType: lambda kind, _: [("", each) for each in kind.elements],
-            api.VariantType: lambda kind, _: kind.cases,
-            api.EnumType: lambda kind, _: [(kind.name(place), None) for place in range(kind.names_count)],
-            api.OptionType: lambda kind, _: [("", kind.payload)],
-            api.ResultType: lambda kind, _: [("ok", kind.ok), ("err", kind.err)],
-            api.FlagsType: lambda kind, _: [(name, None) for name in kind.names],
+        self._makers: dict[Any, Callable[[Any], Iterable[tuple[str, Any]]]] = {
+            api.ListType: lambda kind: [("", kind.element)],
+            api.RecordType: lambda kind: kind.fields,
+            api.TupleType: lambda kind: [("", each) for each in kind.elements],
+            api.VariantType: lambda kind: kind.cases,
+            api.EnumType: lambda kind: [(kind.name(place), None) for place in range(kind.names_count)],
+            api.OptionType: lambda kind: [("", kind.payload)],
+            api.ResultType: lambda kind: [("ok", kind.ok), ("err", kind.err)],
+            api.FlagsType: lambda kind: [(name, None) for name in kind.names],
         }
+
+    def charge(self, size: int) -> None:
+        """Count what is about to be made.
+
+        Raises:
+            InputError: `input.wasm-large`.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise too_large(f"its types have more than {SIZE_MAX} characters")
+
+    def items(self, shape: Any, engine: Any, what: str) -> Mapping[str, Any]:
+        """Return what a component or interface imports or exports, by name.
+
+        Args:
+            shape: wasmtime's type of it.
+            engine: wasmtime's.
+            what: `imports` or `exports`.
+        """
+        ffi, api = binding().ffi, binding().components
+        of = "component" if isinstance(shape, api.ComponentType) else "component_instance"
+        count = getattr(ffi, f"wasmtime_{of}_type_{what.removesuffix('s')}_count")(shape.ptr(), engine.ptr())
+        self.charge(count * 4 * PART_SIZE)
+        found: Mapping[str, Any] = getattr(shape, what)(engine)
+        return found
 
     def know(self, resources: Iterable[tuple[str, Any]]) -> None:
         """Remember the names of resources."""
@@ -168,6 +195,7 @@ class _Reader:
         return {name: self._signature(item.ty) for name, item in items.items() if isinstance(item.ty, kind)}
 
     def _signature(self, function: Any) -> Signature:
+        self.charge(sum(len(name) + PART_SIZE for name, _ in function.params))
         result = function.result
         return Signature(
             parameters=tuple((name, self._kind(kind, 0)) for name, kind in function.params),
@@ -175,11 +203,9 @@ class _Reader:
         )
 
     def _kind(self, kind: Any, depth: int) -> Kind:
-        self._left -= 1
-        if self._left < 0 or depth > DEPTH_MAX:
-            raise too_large(
-                f"its types have more than {NODES_MAX} parts, or lie deeper than {DEPTH_MAX} in one another"
-            )
+        self.charge(PART_SIZE)
+        if depth > DEPTH_MAX:
+            raise too_large(f"its types are deeper than {DEPTH_MAX}")
         name = type(kind).__name__
         if name in _PLAIN:
             return Kind(_PLAIN[name])
@@ -188,9 +214,9 @@ class _Reader:
         maker = self._makers.get(type(kind))
         if maker is None:
             raise not_a_module(f"values of the type {name} are switched off")
-        parts = tuple(
-            (each, None if part is None else self._kind(part, depth + 1)) for each, part in maker(kind, depth)
-        )
+        made = list(maker(kind))
+        self.charge(sum(len(each) + PART_SIZE for each, _ in made))
+        parts = tuple((each, None if part is None else self._kind(part, depth + 1)) for each, part in made)
         return Kind(name.removesuffix("Type").lower(), parts)
 
     def _resource(self, resource: Any) -> str:

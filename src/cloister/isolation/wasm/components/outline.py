@@ -1,8 +1,8 @@
 """What the binary of a component says of itself, read before anything compiles it.
 
-Owns which imports it asks for, how much memory and how many instances it may come to need, and what no component may
-have here. The bytes come from anybody: every number is checked before it is used, and nothing recurses deeper than
-`NESTING_MAX`. What is inside functions and types is wasmtime's to validate.
+Owns which imports it asks for, and how much memory and how many instances it may come to need. The bytes come from
+anybody: every number is checked before it is used, and nothing recurses deeper than `NESTING_MAX`. What is inside
+functions and types is wasmtime's to validate.
 
 Source: Component Model, Binary.md; WebAssembly Core Specification 3.0, chapter 5, for the modules inside.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloister.errors import InputError
 from cloister.isolation.wasm.engine import COMPONENT_START, is_component, not_a_module
 from cloister.isolation.wasm.outline import (
     CUSTOM,
@@ -37,13 +36,9 @@ INSTANCES_BYTES: Final = 256 * MIB
 _PART_BYTES: Final = 32
 """What an instance has for a function, global or import of its module at most."""
 
-_MODULE, _COMPONENT, _CANON, _IMPORT = 1, 4, 8, 10
+_MODULE, _COMPONENT, _IMPORT = 1, 4, 10
 _LAST: Final = 12
 _CORE_IMPORTS, _CORE_FUNCTIONS, _CORE_GLOBALS = 2, 3, 6
-_PLAIN_OPTIONS: Final = frozenset({0, 1, 2})
-"""How texts are encoded."""
-_INDEX_OPTIONS: Final = frozenset({3, 4, 5})
-"""Memory, allocation, and what is called after a return."""
 _DESCRIBED: Final = ("module", "func", "value", "type", "component", "instance")
 _RESOURCE: Final = "resource"
 
@@ -87,7 +82,7 @@ def component_outline(wasm: bytes) -> ComponentOutline:
 
     Raises:
         InputError: `input.wasm`: it is none, or its sections are damaged; `input.wasm-large`: it is larger, deeper, or
-            has more parts, than is looked at; `input.wasm-component`: it makes handles of its own.
+            has more parts, than is looked at.
     """
     if len(wasm) > MODULE_BYTES_MAX:
         raise too_large(f"it has {len(wasm)} bytes; {MODULE_BYTES_MAX} are allowed")
@@ -131,9 +126,7 @@ class _Walk:
             if inner is not None:
                 kept.append(bytes([kind]) + _leb(len(inner)) + inner)
                 continue
-            if kind == _CANON:
-                _read_canon(BinaryReader(self._wasm, body, finish))
-            elif kind == _IMPORT and depth == 0:
+            if kind == _IMPORT and depth == 0:
                 self._read_imports(BinaryReader(self._wasm, body, finish))
             kept.append(self._wasm[start:finish])
         return b"".join(kept)
@@ -198,51 +191,6 @@ def _described(kind: int, reader: BinaryReader) -> str:
         return _RESOURCE
     reader.unsigned()
     return described
-
-
-def _read_canon(reader: BinaryReader) -> None:
-    """Read how functions cross the border, and refuse whatever has no bound on the host or is not known.
-
-    Raises:
-        InputError: `input.wasm-component`: it makes handles of its own, which wasmtime keeps on the host without a
-            bound that could be set; `input.wasm`: it is of a kind that is switched off.
-    """
-    for _ in range(reader.unsigned()):
-        match reader.byte():
-            case 0:  # lift
-                reader.byte()
-                reader.unsigned()
-                _skip_options(reader)
-                reader.unsigned()
-            case 1:  # lower
-                reader.byte()
-                reader.unsigned()
-                _skip_options(reader)
-            case 3 | 4:  # resource.drop, resource.rep
-                reader.unsigned()
-            case 2:
-                raise _makes_handles()
-            case kind:
-                raise not_a_module(f"canonical functions of kind {kind} are switched off in components")
-
-
-def _skip_options(reader: BinaryReader) -> None:
-    for _ in range(reader.unsigned()):
-        kind = reader.byte()
-        if kind in _INDEX_OPTIONS:
-            reader.unsigned()
-        elif kind not in _PLAIN_OPTIONS:
-            raise not_a_module(f"the option {kind} of canonical functions is switched off in components")
-
-
-def _makes_handles() -> InputError:
-    return InputError(
-        "the component makes handles of its own (resource.new), which have no bound on the host; nothing of it was run",
-        code="input.wasm-component",
-        details={"needs": "resource.new"},
-        hint="export functions that take and return values instead of resources, or build it as a module for "
-        "wasm32-wasip1",
-    )
 
 
 def _leb(number: int) -> bytes:
