@@ -111,6 +111,20 @@ def test_the_tests_have_functions_of_every_interface_with_behaviour() -> None:
     assert {name for _, name, _ in FUNCTIONS.values()} <= known
 
 
+def test_several_versions_at_once_are_served(wasm: WasmBench) -> None:
+    exits = '(import "wasi:cli/exit@0.2.{}" (instance $e{} (export "exit" (func (param "status" (result))))))'
+    source = f"""(component {exits.format(0, 0)} {exits.format(7, 7)}
+      (core func $a (canon lower (func $e0 "exit"))) (core func $b (canon lower (func $e7 "exit")))
+      (core module $m (import "h" "a" (func $a (param i32))) (import "h" "b" (func $b (param i32)))
+        (func (export "f") (call $a (i32.const 1))) (func (export "g") (call $b (i32.const 0))))
+      (core instance $i (instantiate $m (with "h" (instance (export "a" (func $a)) (export "b" (func $b))))))
+      (func (export "f") (canon lift (core func $i "f"))) (func (export "g") (canon lift (core func $i "g"))))"""
+    for name, status in (("f", 1), ("g", 0)):
+        with pytest.raises(GuestCrashed) as caught:
+            wasm.call(source, name)
+        assert caught.value.details["exit_status"] == status
+
+
 SOCKETS = """(component
   (import "wasi:sockets/network@0.2.0" (instance $network
     (export "network" (type $n (sub resource)))
@@ -214,6 +228,30 @@ def test_reading_more_than_there_is(wasm: WasmBench) -> None:
     source = component(body, "get_stdin", "read", "write", "get_stdout", "exit_with_code")
     done = wasm.command(source, stdin=b"given")
     assert (done.stdout, done.exit_status) == (b"given", 11)  # an error, and closed is the second one
+
+
+def test_a_read_is_a_piece(wasm: WasmBench) -> None:
+    body = """(call $read (call $get_stdin) (i64.const -1) (i32.const 0))
+      (call $write (call $get_stdout) (i32.load (i32.const 4)) (i32.load (i32.const 8)) (i32.const 16))"""
+    source = component(body, "get_stdin", "read", "write", "get_stdout")
+    assert len(wasm.command(source, stdin=bytes(200_000)).stdout) == 65_536
+
+
+def with_types(functions_count: int) -> str:
+    """Return a component with many functions of one type of some size."""
+    cases = " ".join(f'"{"a" * 100}{number}"' for number in range(100))
+    lifted = " ".join(
+        f'(func (export "f{number}") (result $e) (canon lift (core func $i "f")))' for number in range(functions_count)
+    )
+    return f"""(component (core module $m (func (export "f") (result i32) (i32.const 1)))
+      (core instance $i (instantiate $m)) (type $t (enum {cases})) (export $e "e" (type $t)) {lifted})"""
+
+
+def test_types_have_their_bound(wasm: WasmBench) -> None:
+    with pytest.raises(InputError) as caught:
+        wasm.call(with_types(100), "f0")
+    assert caught.value.code == "input.wasm-large"
+    assert wasm.call(with_types(10), "f0") == "a" * 100 + "1"
 
 
 FOREVER = [

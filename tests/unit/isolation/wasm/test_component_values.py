@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,10 @@ from tests.security.webassembly import WasmBench, wasm_bench
 
 from cloister.errors import CloisterError, InputError
 from cloister.isolation.provider import WasmFunction
+from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.components.arguments import component_arguments, passable, plain_result
 from cloister.isolation.wasm.components.kinds import Kind, Signature
+from cloister.isolation.wasm.components.outgoing import Outgoing
 from cloister.isolation.wasm.components.values import Case
 
 ECHO = """(memory (export "memory") 2) (global $free (mut i32) (i32.const 1024))
@@ -196,6 +199,46 @@ def function(*arguments: str | float) -> WasmFunction:
 
 def signature(kind: Kind) -> Signature:
     return Signature((("x", kind),), None)
+
+
+TEXT, NUMBER = Kind("string"), Kind("u8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Kind("char"), "\ud800"),
+        (Kind("char"), "ab"),
+        (Kind("char"), 97),
+        (TEXT, "\udfff"),
+        (TEXT, b"text"),
+        (NUMBER, 256),
+        (NUMBER, -1),
+        (NUMBER, True),
+        (NUMBER, "1"),
+        (Kind("f32"), 1e39),
+        (Kind("u64"), 2**64),
+        (Kind("bool"), 1),
+        (Kind("list", (("", TEXT),)), ["a", "\ud800"]),
+        (Kind("list", (("", NUMBER),)), [256]),
+        (Kind("tuple", (("", TEXT), ("", NUMBER))), ("a",)),
+        (Kind("record", (("x", NUMBER),)), {"y": 1}),
+        (Kind("enum", (("a", None),)), "b"),
+        (Kind("flags", (("a", None),)), ("b",)),
+        (Kind("variant", (("a", None),)), Case("b")),
+        (Kind("variant", (("a", None),)), Case("a", 1)),
+        (Kind("variant", (("a", NUMBER),)), "a"),
+        (Kind("result", (("ok", NUMBER), ("err", None))), Case("ok")),
+        (Kind("own", resource="error"), 7),
+        (Kind("borrow", resource="error"), 7),
+        (Kind("stream"), 7),
+    ],
+)
+def test_what_the_host_passes_is_checked_before_wasmtime_sees_it(kind: Kind, value: object) -> None:
+    """Over some of these wasmtime ends the process."""
+    slot = binding().ffi.wasmtime_component_val_t()
+    with pytest.raises((TypeError, ValueError, OverflowError, struct.error)):
+        Outgoing(None).put(kind, value, slot)
 
 
 def test_functions_are_found_by_their_names(bench: WasmBench) -> None:

@@ -15,7 +15,7 @@ from cloister.isolation.wasm.engine import not_a_module
 from cloister.isolation.wasm.outline import too_large
 
 DEPTH_MAX: Final = 64
-SIZE_MAX: Final = 2_000_000
+SIZE_MAX: Final = 500_000
 """Of all types of one component, in characters of their names and `PART_SIZE` for each of their parts. A type that is
 used often counts each time."""
 PART_SIZE: Final = 16
