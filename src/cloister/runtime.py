@@ -201,6 +201,7 @@ class Runtime(RuntimeLife):
         """
         self._require_open()
         around = self._surroundings(context, provider, on_output, working_directory, expected, seed=seed)
+        module, function = words_of((module, function), "the name of a function")
         named = WasmFunction(module=module, function=function, arguments=tuple(arguments))
         return run_function(self._parts, named, around)
 
@@ -315,6 +316,7 @@ class Runtime(RuntimeLife):
         *,
         seed: int | None = None,
     ) -> Surroundings:
+        words_of(() if working_directory is None else (working_directory,), "the working directory")
         return Surroundings(
             context=context,
             provider=self._providers.create(provider),

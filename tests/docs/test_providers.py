@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,22 @@ def test_what_is_attempted_in_webassembly_is_on_its_card() -> None:
         *((each.mechanism, each.attempted) for each in selftest.ATTEMPTS),
         *((selftest.FILES, attempted) for attempted in (*selftest.READS, selftest.WRITE)),
     ]
+
+
+def test_the_first_module_on_the_card_does_what_it_says(tmp_path: Path) -> None:
+    card = (CARDS / "wasm.md").read_text(encoding="utf-8")
+    (source,), (session,) = (re.findall(rf"```{kind}\n(.*?)```", card, re.DOTALL) for kind in ("wat", "console"))
+    (tmp_path / "greet.wat").write_text(source, encoding="utf-8")
+    steps = [step.partition("\n") for step in session.removeprefix("$ ").split("\n$ ")]
+    surroundings = {"PATH": str(Path(sys.executable).parent), "CLOISTER_HOME": str(tmp_path / "home")}
+    shown = ""
+    for command, _, _ in steps:
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+        shown += f"$ {command}\n{done.stdout}"
+    assert shown == session
 
 
 def test_the_limits_on_the_card_are_all_there_are() -> None:

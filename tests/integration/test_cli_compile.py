@@ -74,6 +74,8 @@ def test_check_and_explain_take_it(cloister: Cloister, compiled: Path) -> None:
     explained = cloister("explain", compiled)
     assert "missing  ccos.math.add" in explained.out
     assert "plan.rtfs" in explained.out
+    assert f"cloister run {compiled} --input n=… --allow ccos.math.add\n" in explained.out
+    assert "Every place is granted" in cloister("explain", compiled, "--allow", "ccos.math.add").out
 
 
 def test_a_stripped_plan_has_no_text_and_runs_in_no_sandbox_that_compiles(
@@ -123,6 +125,13 @@ def test_a_module_of_another_compiler_is_refused_and_told_how_to_run(cloister: C
     assert done.status == 2
     assert "error[input.artefact-foreign]" in done.err
     assert "cloister exec --provider wasm" in done.err
+
+
+def test_a_compiled_plan_that_is_run_as_a_program_is_told_how_to_run(cloister: Cloister, compiled: Path) -> None:
+    done = cloister("exec", "--provider", "wasm", "--", compiled)
+    assert done.status == 3
+    assert "error[denied.wasm-import]" in done.err
+    assert "cloister run --provider wasm" in done.err
 
 
 def test_a_plan_that_does_not_compile_leaves_what_was_there(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:

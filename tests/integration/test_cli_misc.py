@@ -54,6 +54,15 @@ def test_explain_lists_effects_and_missing_grants(cloister: Cloister, plan: Plan
     assert "granted  ccos.io.read-file" in granted.out
 
 
+@pytest.mark.parametrize("command", ["explain", "compile"])
+def test_what_a_plan_calls_cannot_draw_on_the_terminal(cloister: Cloister, plan: Plan, command: str) -> None:
+    path = plan('(call "\x1b[1A\x1b[2K\rno\u202ene" "\x07") (call :ccos.math.add 1)')
+    done = cloister(command, path)
+    assert done.out.replace("\n", "").isprintable()
+    assert "[1A" in done.out
+    assert "ccos.math.add 1\n" in done.out
+
+
 def test_explained_grants_are_enough_to_run(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x", encoding="utf-8")
     path = plan(f'(call :ccos.io.read-file "{tmp_path}/f")')

@@ -163,6 +163,23 @@ def test_what_cannot_be_done_says_what_can(
     assert "help:" in done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("add.wat", ADD, "wat2wasm FILE.wat -o FILE.wasm"),
+        ("./add.wat", ADD, "wat2wasm FILE.wat -o FILE.wasm"),
+        ("text.wasm", ADD, "wat2wasm FILE.wat -o FILE.wasm"),
+        ("commented.wasm", f";; adds\n{ADD}", "wat2wasm FILE.wat -o FILE.wasm"),
+        ("script.py", "print(1)", "--lang python"),
+        ("empty.wasm", "", "name a .wasm file"),
+    ],
+)
+def test_what_is_no_module_is_told_apart(cloister: Cloister, modules: Path, name: str, content: str, said: str) -> None:
+    (modules / name).write_text(content)
+    done = cloister("exec", "--provider", "wasm", "--", name)
+    assert (done.status, "error[provider.wasm-only]" in done.err, said in done.err) == (5, True, True)
+
+
 def test_a_python_script_runs_in_webassembly(cloister: Cloister, modules: Path) -> None:
     (modules / "script.py").write_text("import sys\nprint(sys.platform, *sys.argv[1:])")
     done = cloister(

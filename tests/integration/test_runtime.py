@@ -320,7 +320,15 @@ def test_forgotten_runtime_is_named(tmp_path: Path) -> None:
         del runtime
 
 
-@pytest.mark.parametrize(("argv", "code"), [("echo hi", "input.argv"), ([], "input.argv"), (["echo", "hi"], None)])
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        ("echo hi", "input.argv"),
+        ([], "input.argv"),
+        (["echo", "hi\ud800"], "input.argv"),
+        (["echo", "hi"], None),
+    ],
+)
 def test_command_is_a_list_of_words(runtime: cloister.Runtime, argv: list[str], code: str | None) -> None:
     context = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
     if code is None:
@@ -328,6 +336,17 @@ def test_command_is_a_list_of_words(runtime: cloister.Runtime, argv: list[str], 
         return
     with pytest.raises(cloister.InputError) as caught:
         runtime.execute(argv, context=context)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("directory", "code"), [("/tmp/\ud800", "input.argv"), ("/tmp", None)])
+def test_a_working_directory_has_whole_characters(runtime: cloister.Runtime, directory: str, code: str | None) -> None:
+    context = cloister.RuntimeContext.controlled(capabilities=["cloister.exec"])
+    if code is None:
+        assert runtime.execute(["pwd"], context=context, working_directory=directory).stdout == b"/tmp\n"
+        return
+    with pytest.raises(cloister.InputError) as caught:
+        runtime.execute(["pwd"], context=context, working_directory=directory)
     assert caught.value.code == code
 
 

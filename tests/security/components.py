@@ -108,6 +108,7 @@ IMPORTS = """
     (export "[method]directory-entry-stream.read-directory-entry"
       (func (param "self" (borrow $ds)) (result (result (option $entry) (error $code)))))))
   (alias export $files "descriptor" (type $descriptor))
+  (alias export $files "directory-entry-stream" (type $listing))
   (import "wasi:filesystem/preopens@VERSION" (instance $preopens
     (alias outer 1 $descriptor (type $d')) (export "descriptor" (type $d (eq $d')))
     (export "get-directories" (func (result (list (tuple (own $d) string)))))))
@@ -176,6 +177,7 @@ DROPS = {
     "drop_input": "$input",
     "drop_output": "$output",
     "drop_descriptor": "$descriptor",
+    "drop_listing": "$listing",
 }
 
 

@@ -22,7 +22,6 @@ from cloister.lang.wasm_engine.artefact.nodes import decode_core, encode_core
 from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets
 from cloister.lang.wasm_engine.artefact.sections import (
     ARTEFACT_BYTES_MAX,
-    MODULE_MAGIC,
     imports,
     plan_section,
     sections,
@@ -30,6 +29,7 @@ from cloister.lang.wasm_engine.artefact.sections import (
 )
 from cloister.lang.wasm_engine.artefact.validity import check_core
 from cloister.lang.wasm_engine.binary.encoding import sized, text, unsigned
+from cloister.lang.wasm_engine.binary.module import MAGIC
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 from cloister.limits import ResourceLimits
 
@@ -136,7 +136,7 @@ def with_imports(*listed: tuple[str, str], compiler: str = OTHER) -> tuple[bytes
     """Return a compiled plan whose module has nothing but functions that it imports."""
     types = b"\x01\x60\x00\x00"
     entries = b"".join(text(module) + text(name) + b"\x00\x00" for module, name in listed)
-    module = MODULE_MAGIC + b"\x01\x00\x00\x00" + b"\x01" + sized(types)
+    module = MAGIC + b"\x01" + sized(types)
     module += b"\x02" + sized(unsigned(len(listed)) + entries)
     content = plan_section(made(replace(MANIFEST, compiler_sha256=compiler)))[0]
     return with_plan_section(module, content), listed
@@ -199,7 +199,7 @@ def test_too_many_sections_are_refused() -> None:
 
 
 def test_what_ends_early_is_refused_wherever_it_ends() -> None:
-    for end in range(len(MODULE_MAGIC), len(DATA)):
+    for end in range(4, len(DATA)):
         assert isinstance(refusal(DATA[:end]), InputError)
 
 
@@ -231,7 +231,7 @@ def test_a_changed_bit_is_refused_or_changes_nothing() -> None:
     ],
 )
 def test_imports_that_are_no_list_are_refused(listed: bytes) -> None:
-    module = MODULE_MAGIC + b"\x01\x00\x00\x00" + b"\x02" + sized(listed)
+    module = MAGIC + b"\x02" + sized(listed)
     with pytest.raises(InputError) as caught:
         imports(module)
     assert caught.value.code == "input.artefact"
@@ -239,9 +239,9 @@ def test_imports_that_are_no_list_are_refused(listed: bytes) -> None:
 
 def test_imports_twice_are_refused() -> None:
     one = b"\x02" + sized(unsigned(1) + text("runtime") + text("f") + b"\x00\x00")
-    assert imports(MODULE_MAGIC + b"\x01\x00\x00\x00" + one) == (("runtime", "f"),)
+    assert imports(MAGIC + one) == (("runtime", "f"),)
     with pytest.raises(InputError, match="imports twice"):
-        imports(MODULE_MAGIC + b"\x01\x00\x00\x00" + one + one)
+        imports(MAGIC + one + one)
 
 
 # What it says of itself

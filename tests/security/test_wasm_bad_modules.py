@@ -20,6 +20,16 @@ GOOD = outline_of(bytes(wat2wasm(command("(call $exit (i32.const 7))")))).code
 SHORT = ResourceLimits(wall_ms=1_000)
 
 
+def wide_calls(values_count: int, calls_count: int) -> str:
+    """Return a command that calls a function of so many parameters and results so many times, before it returns."""
+    values = "i64 " * values_count
+    return f"""(module
+      (func $first (result {values}) unreachable)
+      (func $wide (param {values}) (result {values}) unreachable)
+      (func (export "_start")
+        (if (i32.const 0) (then call $first {"call $wide " * calls_count} {"drop " * values_count}))))"""
+
+
 def test_the_good_one_runs(wasm: WasmBench) -> None:
     assert wasm.command(GOOD).exit_status == 7
 
@@ -70,9 +80,7 @@ def test_hostile_custom_sections_mean_nothing(wasm: WasmBench, custom: bytes) ->
     assert wasm.command(HEAD + custom + GOOD[len(HEAD) :] + custom).exit_status == 7
 
 
-@pytest.mark.parametrize(
-    "kind", ["loops", "locals", "functions"],
-)  # fmt: skip
+@pytest.mark.parametrize("kind", ["loops", "locals", "functions", "values"])
 def test_modules_that_are_slow_to_compile(wasm: WasmBench, kind: str) -> None:
     """Each takes a minute or more to compile."""
     if kind == "loops":
@@ -84,15 +92,35 @@ def test_modules_that_are_slow_to_compile(wasm: WasmBench, kind: str) -> None:
             for number in range(150_000)
         )
         source = f"(module (func (local {names}) {branches}))"
+    elif kind == "values":
+        source = wide_calls(1_000, 4_000)
     else:
         source = "(module " + "(func (result i32) (i32.const 1)) " * 900_000 + ")"
     wasm_bytes = bytes(wat2wasm(source))
+    assert kind != "values" or len(wasm_bytes) < 13_000
     started = time.monotonic()
     with pytest.raises(LimitExceeded) as caught:
         wasm.command(wasm_bytes, limits=SHORT)
     assert caught.value.limit == "wall_ms"
     assert time.monotonic() - started < 30
     assert wasm.command(GOOD, limits=SHORT).exit_status == 7
+
+
+def test_small_modules_that_take_memory_to_compile(wasm: WasmBench) -> None:
+    """It takes more than 8 GiB: two values for each of a thousand at each of three thousand loops."""
+    types = f"(type $wide (func (param {'i64 ' * 1_000}) (result {'i64 ' * 1_000})))"
+    loops = "loop (type $wide) i32.const 0 br_if 0 " * 1_500 + "end " * 1_500
+    source = (
+        f'(module {types} (func (export "f") (type $wide) {"".join(f"local.get {n} " for n in range(1_000))} {loops}))'
+    )
+    with pytest.raises(InputError) as caught:
+        wasm.call(source, "f", limits=ResourceLimits(wall_ms=300_000))
+    assert caught.value.code == "input.wasm-large"
+    assert wasm.command(GOOD).exit_status == 7
+
+
+def test_a_few_wide_calls_are_compiled(wasm: WasmBench) -> None:
+    assert wasm.command(wide_calls(50, 10)).exit_status == 0
 
 
 def test_numbers_that_promise_more_than_there_is(wasm: WasmBench) -> None:

@@ -99,6 +99,22 @@ def test_links_are_not_followed(cached: tuple[Path, Path], tmp_path: Path) -> No
     assert run(home) == 7
 
 
+@pytest.mark.parametrize("which", ["file", "key"])
+def test_what_is_no_file_is_not_read(cached: tuple[Path, Path], tmp_path: Path, which: str) -> None:
+    home, file = cached
+    path = {"file": file, "key": home / "home" / "keys" / "wasm.key"}[which]
+    path.rename(tmp_path / "elsewhere")
+    makes = (lambda: path.mkdir(mode=0o700), lambda: os.mkfifo(path, 0o600))
+    open_count = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    for make, remove in zip(makes, (path.rmdir, path.unlink), strict=True):
+        make()
+        refused(home)
+        remove()
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == open_count
+    (tmp_path / "elsewhere").rename(path)
+    assert run(home) == 7
+
+
 @pytest.mark.parametrize("which", ["file", "directory", "key"])
 def test_what_others_can_write_is_not_used(cached: tuple[Path, Path], which: str) -> None:
     home, file = cached

@@ -10,12 +10,12 @@ from tests.security.components import CODES, component
 from tests.security.webassembly import WasmBench
 
 from cloister.errors import LimitExceeded
-from cloister.isolation.wasm.wasi2.files import LISTINGS_MAX
 from cloister.limits import ResourceLimits
 
 USED = (
     "get_arguments", "directories", "open_at", "read_via", "write_via", "append_via", "read", "read_at", "write",
     "get_stdout", "exit_with_code", "unlink", "symlink", "rename", "read_directory", "next_entry", "drop_descriptor",
+    "drop_listing",
 )  # fmt: skip
 EACH_DIRECTORY = """
   (call $get_arguments (i32.const 0)) (call $directories (i32.const 16)) (local.set $a (i32.load (i32.const 16)))
@@ -204,9 +204,21 @@ def test_a_listing_shows_what_was_granted(wasm: WasmBench, place: Path) -> None:
     assert wasm.command(LISTS, "inner", read=(place / "granted",)).exit_status == 99  # no text is that name
 
 
-def test_listings_have_their_bound(wasm: WasmBench, place: Path) -> None:
-    act = f"""(loop $more (call $read_directory (i32.load (i32.const 204)) (i32.const 208))
+def test_listings_have_their_bounds(wasm: WasmBench, place: Path) -> None:
+    act = """(loop $more (call $read_directory (i32.load (i32.const 204)) (i32.const 208)) DROP
       (local.set $e (i32.add (local.get $e) (i32.const 1)))
-      (br_if $more (i32.and (i32.eqz (i32.load8_u (i32.const 208))) (i32.lt_u (local.get $e) (i32.const 500)))))
-      (call $exit_with_code (i32.sub (local.get $e) (i32.const {LISTINGS_MAX})))"""
-    assert wasm.command(opening(2, 1, act), "inner", read=(place / "granted",)).exit_status == 1
+      (br_if $more (i32.and (i32.eqz (i32.load8_u (i32.const 208))) (i32.lt_u (local.get $e) (i32.const 200)))))
+      (call $exit_with_code (local.get $e))"""
+    source, granted = opening(2, 1, act), (place / "granted",)
+    kept, dropped = (
+        source.replace("DROP", ""),
+        source.replace("DROP", "(call $drop_listing (i32.load (i32.const 212)))"),
+    )
+    few = ResourceLimits(open_files_count=30)
+    assert 10 < wasm.command(kept, "inner", read=granted, limits=few).exit_status < 30
+    assert wasm.command(dropped, "inner", read=granted, limits=few).exit_status == 200
+    short = ResourceLimits(value_bytes=1_000)
+    with pytest.raises(LimitExceeded) as caught:
+        wasm.command(kept, "inner", read=granted, limits=short)
+    assert caught.value.details["limit"] == "value_bytes"
+    assert wasm.command(dropped, "inner", read=granted, limits=short).exit_status == 200

@@ -102,3 +102,18 @@ def test_other_providers_refuse_a_seed_and_functions(wasm: WasmBench) -> None:
         assert caught.value.code == "provider.wasm-only"
         assert "--provider wasm" in str(caught.value.hint)
     assert mock.execute(context).exit_status == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "bits"),
+    [
+        ("(f64.div (f64.const 0) (f64.const 0))", 0x7FF8000000000000),
+        ("(f64.add (f64.const -nan:0x8000000001234) (f64.const 1))", 0x7FF8000000000000),
+        ("(f64.promote_f32 (f32.div (f32.const 0) (f32.const 0)))", 0x7FF8000000000000),
+        ("(f64.const 1)", 0x3FF0000000000000),
+        ("(f64.const -nan:0x8000000001234)", -0x7FFFFFFFFEDCC),  # what was not computed stays what it was
+    ],
+)
+def test_what_is_not_a_number_does_not_tell_which_processor_it_is(wasm: WasmBench, number: str, bits: int) -> None:
+    source = f'(module (func (export "f") (result i64) (i64.reinterpret_f64 {number})))'
+    assert wasm.call(source, "f") == bits

@@ -21,6 +21,9 @@ from cloister.limits import ResourceLimits
 
 _ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+HALF_CHARACTER: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves that stand for no byte; Python has the others for bytes of the environment that are no UTF-8."""
+
 _EVERYWHERE: Final = ("/",)
 
 
@@ -282,7 +285,7 @@ def _checked_environment(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, s
                 code="config.environment",
                 hint="name a variable with letters, digits and underscores, once",
             )
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, str) or "\0" in value or HALF_CHARACTER.search(value):
             raise ConfigError(f"the value of variable {name} is not text", code="config.environment")
         found[name] = value
     return tuple(sorted(found.items()))

@@ -88,11 +88,12 @@ def _show(target: Path, compiled: CompiledFile) -> None:
     manifest = compiled.manifest
     echo(f"{target}: {len(compiled.data)} bytes, sha256 {compiled.sha256}")
     echo(f"  core {manifest.core_sha256}{'' if compiled.has_text else ', without text'}")
-    names = [*manifest.capabilities, *(("(computed)",) if manifest.is_computed else ())]
+    names = [*map(quoted, manifest.capabilities), *(("(computed)",) if manifest.is_computed else ())]
     if not names:
         echo("  touches nothing: it only computes")
         return
     echo(f"  may call {', '.join(names)}")
     for each in manifest.effects:
         arguments = " ".join("…" if argument is None else argument for argument in each.arguments)
-        echo(f"    {each.capability or '(computed capability)'} {arguments}".rstrip())
+        name = quoted(each.capability) if each.capability else "(computed capability)"
+        echo(f"    {name} {arguments}".rstrip())

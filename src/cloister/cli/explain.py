@@ -23,6 +23,7 @@ from cloister.cli.options import (
 )
 from cloister.cli.output import echo, echo_json, error_data, reporting
 from cloister.cli.progress import paint
+from cloister.errors import quoted
 
 if TYPE_CHECKING:
     from cloister.plan.admission import Requirement
@@ -51,6 +52,7 @@ def explain(
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
     from cloister.plan.explaining import explain_plan  # noqa: PLC0415
+    from cloister.plan.loading import load_plan  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         context = build_context(
@@ -61,19 +63,14 @@ def explain(
             env=env,
             limits=parse_limits(None, None),
         )
-        found = explain_plan(
-            plan,
-            context=context,
-            inputs=input_names(inputs),
-            values=_values(inputs),
-            module_paths=module_path or (),
-        )
+        program = load_plan(plan, input_names(inputs), module_path or ())
+        found = explain_plan(program, context=context, values=_values(inputs))
     impossible = [item.error() for item in found if item.is_impossible]
     if as_json:
         facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
         echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
     else:
-        _show(plan, found, input_names(inputs), module_path or ())
+        _show(plan, found, sorted(program.inputs), module_path or ())
     if impossible:
         raise typer.Exit(impossible[0].exit_status)
 
@@ -106,7 +103,7 @@ def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str], modul
     echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
     for item in found:
         word, color = _mark(item)
-        name = item.effect.capability_id or "(computed capability)"
+        name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
         shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
         echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
         where = "" if item.span.source == str(plan) else f" of {item.span.source}"

@@ -6,6 +6,7 @@ Owns the checks that every provider which executes programs makes of them. Pure.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 
 from cloister.errors import ConfigError
@@ -32,6 +33,11 @@ def require_words(words: tuple[str, ...]) -> None:
     """
     if any("\0" in word for word in words):
         raise ConfigError("there is a NUL byte in the arguments of a program", code="config.argv")
+    for word in words:
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError as error:
+            raise ConfigError("half a character is among the arguments of a program", code="config.argv") from error
 
 
 def require_program(argv: tuple[str, ...]) -> None:

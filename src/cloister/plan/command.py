@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from cloister.authority.context import RuntimeContext
+from cloister.authority.context import HALF_CHARACTER, RuntimeContext
 from cloister.authority.level import IsolationLevel
 from cloister.canonical import Plain, sha256_hex
 from cloister.capabilities.mounts import tree_mounts
@@ -230,7 +230,7 @@ def words_of(argv: Sequence[str], what: str) -> tuple[str, ...]:
     """Return words as plain texts, which is what crosses to a sandbox.
 
     Raises:
-        InputError: `input.argv`: it is no list of texts.
+        InputError: `input.argv`: it is no list of texts of whole characters.
     """
     hint = 'write ["echo", "hi"]'
     if isinstance(argv, str):
@@ -238,4 +238,6 @@ def words_of(argv: Sequence[str], what: str) -> tuple[str, ...]:
     for word in argv:
         if not isinstance(word, str):
             raise InputError(f"{what} holds a {type(word).__name__}, not texts alone", code="input.argv", hint=hint)
+        if HALF_CHARACTER.search(word):
+            raise InputError(f"{what} holds half a character", code="input.argv", hint="pass whole characters")
     return tuple(map(str, argv))

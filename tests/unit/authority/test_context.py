@@ -23,12 +23,12 @@ def test_controlled_keeps_what_is_listed() -> None:
         capabilities=["b.c", "a.b"],
         read=["/srv/data/", "/srv/data/x"],
         write=["/out"],
-        environment={"B": "2", "A": "1"},
+        environment={"B": "2\udcff", "A": "1"},
     )
     assert context.capabilities == {"a.b", "b.c"}
     assert context.read_paths == ("/srv/data",)
     assert context.readable_paths == ("/srv/data", "/out")
-    assert context.environment == (("A", "1"), ("B", "2"))
+    assert context.environment == (("A", "1"), ("B", "2\udcff"))
 
 
 def test_a_relative_path_is_refused_and_its_absolute_twin_is_not() -> None:
@@ -53,7 +53,7 @@ def test_wildcards_and_nonsense_are_not_capability_ids(capability_id: str) -> No
     assert caught.value.code == "config.capability"
 
 
-@pytest.mark.parametrize("environment", [{"": "x"}, {"A=B": "x"}, {"A B": "x"}, {"A": "x\0"}])
+@pytest.mark.parametrize("environment", [{"": "x"}, {"A=B": "x"}, {"A B": "x"}, {"A": "x\0"}, {"A": "\ud800"}])
 def test_misshapen_variables_are_refused(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as caught:
         RuntimeContext.controlled(environment=environment)

@@ -68,15 +68,12 @@ class CodeCache:
         name = _name(wasm, fingerprint, key)
         with self._opened() as directory:
             try:
-                descriptor = os.open(name, _READ, dir_fd=directory)
+                content = self._content(directory, self.directory / name, CODE_BYTES_MAX + SEAL_BYTES)
+                os.utime(name, dir_fd=directory, follow_symlinks=False)  # used now, which decides what goes first
             except FileNotFoundError:
                 return None
             except OSError as error:
                 raise self._unusable(self.directory / name, error.strerror) from error
-            with open(descriptor, "rb") as file:
-                self._require_own(file.fileno(), self.directory / name, stat.S_ISREG)
-                content = file.read(CODE_BYTES_MAX + SEAL_BYTES + 1)
-                os.utime(descriptor)  # it was used now, which decides what goes first
         seal, code = content[:SEAL_BYTES], content[SEAL_BYTES:]
         if not hmac.compare_digest(seal, _seal(key, name, code)):
             raise self._altered(self.directory / name)
@@ -157,14 +154,11 @@ class CodeCache:
 
     def _read_key(self, directory: int) -> bytes:
         try:
-            descriptor = os.open(self.key_path.name, _READ, dir_fd=directory)
+            key = self._content(directory, self.key_path, KEY_BYTES)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise self._unusable(self.key_path, error.strerror) from error
-        with open(descriptor, "rb") as file:
-            self._require_own(descriptor, self.key_path, stat.S_ISREG)
-            key = file.read(KEY_BYTES + 1)
         if len(key) != KEY_BYTES:
             raise self._unusable(self.key_path, f"it has not {KEY_BYTES} bytes")
         return key
@@ -180,6 +174,16 @@ class CodeCache:
             os.unlink(temporary, dir_fd=directory)
         except OSError as error:
             raise self._unusable(self.key_path, error.strerror) from error
+
+    def _content(self, directory: int, path: Path, bytes_max: int) -> bytes:
+        """Return what an own file in an open directory holds, one byte more than `bytes_max` of it when it has more."""
+        descriptor = os.open(path.name, _READ, dir_fd=directory)
+        try:
+            self._require_own(descriptor, path, stat.S_ISREG)
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(bytes_max + 1)
+        finally:
+            os.close(descriptor)
 
     def _require_own(self, descriptor: int, path: Path, is_kind: Callable[[int], bool]) -> None:
         facts = os.fstat(descriptor)

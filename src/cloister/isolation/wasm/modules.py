@@ -21,14 +21,17 @@ from cloister.isolation.wasm.components.kinds import World, world_of
 from cloister.isolation.wasm.components.outline import ComponentOutline, component_outline
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine, Module, is_component
-from cloister.isolation.wasm.outline import Outline, outline_of
+from cloister.isolation.wasm.outline import Outline, effort_of, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
 from cloister.isolation.wasm.wasi2.serving import require_interfaces, require_served
+from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME
 from cloister.limits import MIB, ResourceLimits
 
-HERE_BYTES_MAX: Final = 16 * 1024
-"""Modules up to this size are compiled in this process: the worst that was found took a quarter of a second and some
-tens of MiB. Larger ones get a process of their own, which takes about as long to start."""
+HERE_BYTES_MAX: Final = 8 * 1024
+HERE_EFFORT_MAX: Final = 100_000
+"""Modules up to this size and effort are compiled in this process: the worst that was found took a fifth of a second
+and 250 MiB. All others get a process of their own, which takes about as long to start. Without the second bound 12 KiB
+took two minutes and 4 GiB, by blocks and calls with a thousand values each."""
 KEPT_COUNT: Final = 32
 KEPT_BYTES_MAX: Final = 64 * MIB
 """Of the WebAssembly that loaded modules were made of."""
@@ -78,7 +81,6 @@ class Modules:
         *,
         granted: Collection[tuple[str, str]],
         limits: ResourceLimits,
-        here_bytes_max: int = HERE_BYTES_MAX,
     ) -> Loaded:
         """Return a module that may be instantiated.
 
@@ -87,8 +89,6 @@ class Modules:
             deadline: When compiling it is given up.
             granted: Module and name of what it may import.
             limits: What it must fit.
-            here_bytes_max: Up to which size it is compiled in this process, where it cannot be ended. More than usual
-                is for modules of our own making, whose functions are bounded.
 
         Raises:
             InputError: `input.wasm`, `input.wasm-large`.
@@ -104,7 +104,7 @@ class Modules:
         require_room(outline, limits)
         if kept is not None:
             return kept
-        loaded = Loaded(self._made(outline.code, deadline, here_bytes_max), outline)
+        loaded = Loaded(self._made(outline.code, deadline), outline)
         self._keep(digest, loaded)
         return loaded
 
@@ -132,7 +132,7 @@ class Modules:
         outline = component_outline(wasm)
         require_interfaces(outline)
         require_room(outline, limits)
-        module = self._made(outline.code, deadline, here_bytes_max=0)
+        module = self._made(outline.code, deadline)
         world = world_of(module.raw, self._engine.raw)
         require_served(world)
         loaded = LoadedComponent(module, outline, world)
@@ -157,20 +157,20 @@ class Modules:
             if digest in self._kept:
                 return
         outline = outline_of(wasm)
-        self._keep(digest, Loaded(self._made(outline.code, deadline, HERE_BYTES_MAX), outline))
+        self._keep(digest, Loaded(self._made(outline.code, deadline), outline))
 
-    def _made(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
+    def _made(self, code: bytes, deadline: Deadline) -> Module:
         if self._cache is None:
-            return self._compiled(code, deadline, here_bytes_max)
+            return self._compiled(code, deadline)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
             return self._engine.load(ready, of_component=is_component(code))
-        module = self._compiled(code, deadline, here_bytes_max)
+        module = self._compiled(code, deadline)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
         return module
 
-    def _compiled(self, code: bytes, deadline: Deadline, here_bytes_max: int) -> Module:
-        if len(code) <= here_bytes_max:
+    def _compiled(self, code: bytes, deadline: Deadline) -> Module:
+        if not is_component(code) and len(code) <= HERE_BYTES_MAX and effort_of(code) <= HERE_EFFORT_MAX:
             return self._engine.compile(code)
         made = compiled_apart(code, self._engine.settings, deadline)
         return self._engine.load(made, of_component=is_component(code))
@@ -207,6 +207,8 @@ def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> N
 def _how_to_grant(module: str) -> str:
     if module.startswith("wasi"):
         return f"WASI preview 1 ({WASI}) is what this provider grants: build it for wasm32-wasip1"
+    if module in {RUNTIME, CAPABILITY}:
+        return "a compiled plan is run with: cloister run --provider wasm FILE; build anything else without that import"
     return f"no option grants it: a module runs here with {WASI} alone, so build it without that import"
 
 

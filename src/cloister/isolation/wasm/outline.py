@@ -1,8 +1,8 @@
 """What a binary says of itself, read before anything compiles it.
 
-Owns the bounds of a module's size and parts, and which imports, memories and tables it asks for. The bytes come from
-anybody: every number is checked before it is used, nothing recurses, and the work is linear in the bytes that are
-looked at. What is inside functions is wasmtime's to validate.
+Owns the bounds of a module's size and parts, which imports, memories and tables it asks for, and how much work it is
+to compile. The bytes come from anybody: every number is checked before it is used, nothing recurses, and the work is
+linear in the bytes that are looked at. What is inside functions is wasmtime's to validate.
 
 Source: WebAssembly Core Specification 3.0, chapter 5 (binary format);
 """
@@ -25,12 +25,13 @@ NAME_BYTES_MAX: Final = 1_024
 
 MODULE_START: Final = b"\0asm\x01\0\0\0"
 CUSTOM: Final = 0
-_IMPORT, _TABLE, _MEMORY = 2, 4, 5
+_TYPE, _IMPORT, _TABLE, _MEMORY, _CODE = 1, 2, 4, 5, 10
 LAST_SECTION: Final = 13
 _IMPORT_KINDS: Final = ("func", "table", "memory", "global", "tag")
-_TYPED_REFERENCE: Final = (0x63, 0x64)
+TYPED_REFERENCE: Final = (0x63, 0x64)
 """A reference type of two parts: this, and a heap type."""
 _TABLE_WITH_VALUE: Final = 0x40
+_FUNCTION_TYPE: Final = 0x60
 LEB_BYTES_MAX: Final = 10
 """Of an integer of 64 bits."""
 
@@ -43,11 +44,13 @@ class Import:
         module: First half of its name.
         name: Second half.
         kind: `func`, `table`, `memory`, `global` or `tag`.
+        type_number: Which type of the module a function has; None for everything else.
     """
 
     module: str
     name: str
     kind: str
+    type_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +84,13 @@ def outline_of(wasm: bytes) -> Outline:
     if wasm[: len(MODULE_START)] != MODULE_START:
         raise not_a_module("it does not begin as WebAssembly does")
     kept, facts = [MODULE_START], SectionFacts()
-    for kind, start, body, end in sections(wasm, len(MODULE_START), len(wasm)):
+    for kind, start, body, end in sections(wasm):
         if kind == CUSTOM:
             continue
         if kind > LAST_SECTION:
             raise no_such_section(kind)
         kept.append(wasm[start:end])
-        facts.read(kind, BinaryReader(wasm, body, end))
+        facts.read(kind, Reader(wasm, body, end))
     return Outline(
         imports=tuple(facts.imports),
         memory_pages_min=facts.memory_pages_min,
@@ -101,6 +104,64 @@ def no_such_section(kind: int) -> InputError:
     return not_a_module(f"there is no section of kind {kind}")
 
 
+def effort_of(code: bytes) -> int:
+    """Return about how much work compiling a module may be, in no unit.
+
+    Few bytes can stand for much: a block or call may have a thousand values, each of which is code and a variable of
+    the compiler, and a function may have fifty thousand variables. So each byte counts once more for every value of
+    the widest type, and those of a function once more for every variable it has.
+
+    Args:
+        code: A module without custom sections, as `Outline.code`.
+
+    Raises:
+        InputError: `input.wasm`: its types or functions are damaged.
+
+    Cost:
+        Linear in the bytes of types and the number of functions.
+    """
+    width = variables_effort = 0
+    for kind, _, body, end in sections(code):
+        if kind == _TYPE:
+            width = max(width, _widest_type(Reader(code, body, end), end - body))
+        elif kind == _CODE:
+            variables_effort += _variables_effort(Reader(code, body, end))
+    return len(code) * (1 + width) + variables_effort
+
+
+def _widest_type(reader: Reader, length: int) -> int:
+    """Return how many parameters and results a function has at most, or more where types are of another kind."""
+    widest = 0
+    for _ in range(reader.unsigned()):
+        if reader.byte() != _FUNCTION_TYPE:
+            return length  # each value takes a byte, so none has more
+        width = 0
+        for _side in range(2):
+            count = reader.unsigned()
+            width += count
+            for _value in range(count):
+                reader.reference_type()
+        widest = max(widest, width)
+    return widest
+
+
+def _variables_effort(reader: Reader) -> int:
+    """Return the sum over all functions of their bytes as often as they have variables, not counting parameters."""
+    effort = 0
+    for _ in range(reader.unsigned()):
+        length = reader.unsigned()
+        start, variables = reader.position, 0
+        for _group in range(reader.unsigned()):
+            variables += reader.unsigned()
+            reader.reference_type()
+        effort += length * variables
+        left = start + length - reader.position
+        if left < 0:
+            raise not_a_module(f"the variables of the function at byte {start} end behind it")
+        reader.skip(left)
+    return effort
+
+
 def too_large(what: str) -> InputError:
     """Return the error for WebAssembly that is more than anybody wants to read or compile."""
     return InputError(
@@ -110,18 +171,20 @@ def too_large(what: str) -> InputError:
     )
 
 
-def sections(wasm: bytes, begin: int, finish: int) -> Iterator[tuple[int, int, int, int]]:
+def sections(
+    wasm: bytes, begin: int = len(MODULE_START), finish: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
     """Yield kind, start, start of the body, and end of each section of a module or component.
 
     Args:
         wasm: What it is in.
         begin: Where its first section begins, behind what it starts with.
-        finish: Where it ends.
+        finish: Where it ends; None for the end of the bytes.
 
     Raises:
-        InputError: As `outline_of`.
+        InputError: `input.wasm`, `input.wasm-large`: as `outline_of`.
     """
-    reader = BinaryReader(wasm, begin, finish)
+    reader = Reader(wasm, begin, len(wasm) if finish is None else finish)
     count = 0
     while not reader.is_at_end:
         count += 1
@@ -135,10 +198,10 @@ def sections(wasm: bytes, begin: int, finish: int) -> Iterator[tuple[int, int, i
         yield kind, start, body, reader.position
 
 
-class BinaryReader:
+class Reader:
     """Reads forward through a part of the bytes, and never beyond it.
 
-    What it is asked for and finds damaged is `input.wasm`, what is larger than anybody reads `input.wasm-large`.
+    What it returns is as the bytes say; beyond the end each of its methods raises `input.wasm`.
 
     Args:
         data: The bytes.
@@ -155,11 +218,11 @@ class BinaryReader:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether everything was read."""
+        """Whether nothing is left."""
         return self.position >= self._end
 
     def skip(self, count: int) -> None:
-        """Go on behind that many bytes."""
+        """Go on without looking."""
         if count > self._end - self.position:
             raise not_a_module(f"it ends in the middle of a part that begins at byte {self.position}")
         self.position += count
@@ -180,21 +243,26 @@ class BinaryReader:
                 return value
         raise not_a_module(f"the number that ends at byte {self.position} is too long")
 
-    def name(self) -> str:
-        """Return a name of an import."""
+    def counted(self, bytes_max: int = MODULE_BYTES_MAX) -> bytes:
+        """Return bytes that have their length in front, as those of a name."""
         length = self.unsigned()
-        if length > NAME_BYTES_MAX:
-            raise too_large(f"a name of an import has {length} bytes")
+        if length > bytes_max:
+            raise too_large(f"a name has {length} bytes")
         start = self.position
         self.skip(length)
+        return self._data[start : self.position]
+
+    def name(self) -> str:
+        """Return the name of an import."""
+        start = self.position
         try:
-            return self._data[start : self.position].decode("utf-8")
+            return self.counted(NAME_BYTES_MAX).decode("utf-8")
         except UnicodeDecodeError as error:
             raise not_a_module(f"the name at byte {start} is not UTF-8") from error
 
     def reference_type(self) -> None:
-        """Read a type of references."""
-        if self.byte() in _TYPED_REFERENCE:
+        """Go past a type of references."""
+        if self.byte() in TYPED_REFERENCE:
             self.unsigned()
 
     def limits(self) -> int:
@@ -221,13 +289,13 @@ class SectionFacts:
         self.memory_pages_min = 0
         self.tables_elements_min = 0
         self.memories_count = 0
-        self._readers: dict[int, Callable[[BinaryReader], None]] = {
+        self._readers: dict[int, Callable[[Reader], None]] = {
             _IMPORT: self._read_imports,
             _TABLE: self._read_tables,
             _MEMORY: self._read_memories,
         }
 
-    def read(self, kind: int, section: BinaryReader) -> None:
+    def read(self, kind: int, section: Reader) -> None:
         """Take what a section says, when it is of a kind that says anything of interest here.
 
         Raises:
@@ -237,13 +305,13 @@ class SectionFacts:
         if reader is not None:
             reader(section)
 
-    def _read_imports(self, reader: BinaryReader) -> None:
+    def _read_imports(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             module, name = reader.name(), reader.name()
-            kind = reader.byte()
+            kind, type_number = reader.byte(), None
             match kind:
                 case 0:
-                    reader.unsigned()
+                    type_number = reader.unsigned()
                 case 1:
                     reader.reference_type()
                     self.tables_elements_min += reader.limits()
@@ -257,9 +325,9 @@ class SectionFacts:
                     reader.unsigned()
                 case _:
                     raise not_a_module(f'import "{quoted(module, 40)}" "{quoted(name, 40)}" is of no known kind')
-            self.imports.append(Import(module, name, _IMPORT_KINDS[kind]))
+            self.imports.append(Import(module, name, _IMPORT_KINDS[kind], type_number))
 
-    def _read_tables(self, reader: BinaryReader) -> None:
+    def _read_tables(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             kind = reader.byte()
             if kind == _TABLE_WITH_VALUE:  # the value that follows has no length of its own: wasmtime reads the rest
@@ -267,17 +335,17 @@ class SectionFacts:
                 reader.reference_type()
                 self.tables_elements_min += reader.limits()
                 return
-            if kind in _TYPED_REFERENCE:
+            if kind in TYPED_REFERENCE:
                 reader.unsigned()
             self.tables_elements_min += reader.limits()
 
-    def _read_memories(self, reader: BinaryReader) -> None:
+    def _read_memories(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
             self.memories_count += 1
             self.memory_pages_min = max(self.memory_pages_min, reader.limits())
 
     @staticmethod
-    def _count(reader: BinaryReader) -> int:
+    def _count(reader: Reader) -> int:
         count = reader.unsigned()
         if count > IMPORTS_MAX:
             raise too_large(f"it has {count} imports, tables or memories")

@@ -12,6 +12,7 @@ from ctypes import ArgumentError
 from typing import Any, Final, NamedTuple
 
 from cloister.errors import CloisterError, InternalError, LimitExceeded, WireError, quoted
+from cloister.isolation.wasm import faults
 from cloister.isolation.wasm.answer_budget import AnswerBudget
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.deadline import Deadline
@@ -345,10 +346,4 @@ def _limit_error(which: int, limits: ResourceLimits) -> LimitExceeded:
             unit="bytes",
             hint="work on smaller pieces, or raise the limit value_bytes",
         )
-    return LimitExceeded(
-        f"the program needed more memory than it may use ({limits.memory_bytes} bytes)",
-        limit="memory_bytes",
-        allowed=limits.memory_bytes,
-        unit="bytes",
-        hint="work on smaller pieces, or raise the limit memory_bytes",
-    )
+    return faults.memory_used_up(limits, None)

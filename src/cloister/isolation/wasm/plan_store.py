@@ -54,9 +54,6 @@ class PlanStore(Store):
         self._find = binding().find_export
         self._runtime: Any = None
 
-    def __enter__(self) -> PlanStore:
-        return self
-
     def start(self, runtime: Module, ask: HostFunction, limit: HostFunction) -> None:
         """Make the instance of the runtime.
 
@@ -98,15 +95,6 @@ class PlanStore(Store):
                 hint="compile the plan again with this version: cloister compile",
             )
         return found
-
-    def _instance_of(self, module: Module, externs: list[Any]) -> Any:
-        given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)
-        instance, trap = self._ffi.wasmtime_instance_t(), ctypes.POINTER(self._ffi.wasm_trap_t)()
-        error = self._ffi.wasmtime_instance_new(
-            self._context, module.raw.ptr(), given, len(externs), ctypes.byref(instance), ctypes.byref(trap)
-        )
-        self._raise_failure(error, trap)
-        return instance
 
     def _found(self, instance: Any, name: str) -> Any:
         found, text = self._ffi.wasmtime_extern_t(), name.encode("utf-8")

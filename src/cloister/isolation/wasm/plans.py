@@ -60,6 +60,14 @@ class Plans:
     def __repr__(self) -> str:
         return f"Plans({len(self._kept)} kept)"
 
+    def make_ready(self) -> None:
+        """Have the runtime support compiled, which takes a second or more the first time, and is no work of a plan.
+
+        Raises:
+            ProviderError: `provider.wasm-cache`.
+        """
+        self._support()
+
     def execute(
         self, workload: PlanProgram | PlanBytecode, limits: ResourceLimits, deadline: Deadline, host: HostCalls | None
     ) -> tuple[WireValue, PlanOutcome | None]:
@@ -104,8 +112,12 @@ class Plans:
         inputs: Mapping[str, Value],
         deadline: Deadline,
     ) -> PlanOutcome:
-        """Run a program. See `lang.program.run_program`."""
+        """Run a program. See `lang.program.run_program`.
+
+        Reading and compiling a text is not interrupted; nothing of it runs when its time was over by then.
+        """
         support, runtime = self._support()
+        deadline.require()
         return PlanRun(
             self._engine,
             runtime,
@@ -152,6 +164,7 @@ class Plans:
                 self._kept.move_to_end(program.sha256)
                 return known
         compiled = compile_plan(program.core, support.signatures)
+        deadline.require()
         loaded = LoadedPlan(compiled, self._made(compiled.wasm, deadline), program.source)
         with self._lock:
             self._kept[program.sha256] = loaded

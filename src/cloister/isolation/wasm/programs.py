@@ -16,9 +16,12 @@ from cloister.isolation.provider import ExecutionResult, ExternalProgram, WasmFu
 from cloister.isolation.script_failure import tail
 from cloister.isolation.wasm import faults
 from cloister.isolation.wasm.components.programs import call_component_function, run_component
+from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import is_component
-from cloister.isolation.wasm.outline import MODULE_BYTES_MAX, too_large
+from cloister.isolation.wasm.modules import Loaded
+from cloister.isolation.wasm.outline import MODULE_BYTES_MAX, Outline, too_large
 from cloister.isolation.wasm.room import Room, Workshop
+from cloister.isolation.wasm.signatures import Signature, exported_functions, signature_of
 from cloister.isolation.wasm.store import Imports, Number, Store
 from cloister.isolation.wasm.wasi.basic_calls import ProgramExit
 from cloister.lang.transport import encode, from_python
@@ -27,6 +30,10 @@ START: Final = "_start"
 INITIALIZE: Final = "_initialize"
 """Source: WASI repository, legacy/application-abi.md: what commands and reactors export."""
 SUFFIX: Final = ".wasm"
+TEXT_SUFFIX: Final = ".wat"
+NUMBERS: Final = frozenset({"i32", "i64", "f32", "f64"})
+NAMES_TOLD: Final = 8
+"""How many functions a message names."""
 MAGIC: Final = b"\0asm"
 
 
@@ -49,7 +56,6 @@ def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...
     """Run the bytes of a module as a command; see `run_command`."""
 
     def start(store: Store) -> ExecutionResult:
-        _require_start(store, argv[0])
         try:
             store.call(START)
             status = 0
@@ -67,7 +73,10 @@ def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...
             usage=room.usage(store),
         )
 
-    return _in_store(workshop, room, wasm, room.functions(argv, stdin), start)
+    functions = room.functions(argv, stdin)
+    loaded = _loaded(workshop, room, wasm, functions)
+    _require_start(loaded.outline, argv[0], room.deadline)
+    return _in_store(workshop, room, loaded, functions, start)
 
 
 def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> ExecutionResult:
@@ -78,12 +87,18 @@ def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> Exe
             `input.wasm-arguments`: the arguments do not fit.
         CloisterError: As `run_command`.
     """
+    wasm = _read(room, function.module)
+    if is_component(wasm):
+        return call_component_function(workshop, room, wasm, function)
+    functions = room.functions((function.module,))
+    loaded = _loaded(workshop, room, wasm, functions)
+    signature = _numbers_alone(loaded.outline, function, room.deadline)
+    arguments = typed_arguments(function, signature.parameters)
+    is_to_initialize = function.function != INITIALIZE and _has_initialize(loaded.outline, room.deadline)
 
     def call(store: Store) -> ExecutionResult:
-        parameters, results = _signature(store, function)
-        arguments = typed_arguments(function, parameters)
         try:
-            if function.function != INITIALIZE and store.has_function(INITIALIZE):
+            if is_to_initialize:
                 store.call(INITIALIZE)
             value = store.call(function.function, *arguments)
         except ProgramExit as ended:
@@ -93,26 +108,25 @@ def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> Exe
                 details={"exit_status": ended.status},
             ) from ended
         return ExecutionResult(
-            value=_wire_value(value if len(results) != 1 else value[0]),
+            value=_wire_value(value if len(signature.results) != 1 else value[0]),
             stdout=room.stdout.content,
             stderr=room.stderr.content,
             usage=room.usage(store),
         )
 
-    wasm = _read(room, function.module)
-    if is_component(wasm):
-        return call_component_function(workshop, room, wasm, function)
-    return _in_store(workshop, room, wasm, room.functions((function.module,)), call)
+    return _in_store(workshop, room, loaded, functions, call)
+
+
+def _loaded(workshop: Workshop, room: Room, wasm: bytes, functions: Imports) -> Loaded:
+    return workshop.modules.load(wasm, room.deadline, granted=functions.keys(), limits=room.given.limits)
 
 
 def _in_store(
-    workshop: Workshop, room: Room, wasm: bytes, functions: Imports, act: Callable[[Store], ExecutionResult]
+    workshop: Workshop, room: Room, loaded: Loaded, functions: Imports, act: Callable[[Store], ExecutionResult]
 ) -> ExecutionResult:
-    """Load a module, make an instance of it, and do something with that."""
-    limits = room.given.limits
-    loaded = workshop.modules.load(wasm, room.deadline, granted=functions.keys(), limits=limits)
+    """Make an instance of a module, and do something with that."""
     wanted = [(each.module, each.name) for each in loaded.outline.imports]
-    with Store(workshop.engine, limits, room.deadline) as store:
+    with Store(workshop.engine, room.given.limits, room.deadline) as store:
         try:
             store.instantiate(loaded.module, wanted, functions)
             return act(store)
@@ -134,49 +148,68 @@ def _read(room: Room, path: str) -> bytes:
     if content is None:
         raise too_large(f'"{quoted(path)}" has more than {MODULE_BYTES_MAX} bytes')
     if content[: len(MAGIC)] != MAGIC:
-        raise only_wasm(path)
+        raise _only_wasm(path, content)
     return content
 
 
 def _not_started(path: str, error: OSError) -> CloisterError:
-    if "/" not in path and not path.endswith(SUFFIX):
-        return only_wasm(path)
+    if path.endswith(TEXT_SUFFIX) or ("/" not in path and not path.endswith(SUFFIX)):
+        return _only_wasm(path)
     return LaunchError(
         f'"{quoted(path)}" cannot be started: {error.strerror}',
         code="provider.exec",
-        hint="only granted paths are visible to it: --read FILE or --read DIR makes one visible",
+        hint="only the .wasm file that is named and granted paths are visible: look whether it is there, or grant it "
+        "with --read",
     )
 
 
-def only_wasm(program: str) -> ProviderUnavailable:
-    """Return the error for a program that is no WebAssembly."""
+def _only_wasm(program: str, content: bytes = b"") -> ProviderUnavailable:
+    """Return the error for a program that is no WebAssembly, with what was found in place of it."""
+    if program.endswith(TEXT_SUFFIX) or content.lstrip().startswith((b"(module", b";;")):
+        what, hint = "is its text form", "make a module of it: wat2wasm FILE.wat -o FILE.wasm"
+    else:
+        what = "is none"
+        hint = "name a .wasm file; run a Python script with --lang python, other programs with --provider process"
     return ProviderUnavailable(
-        f'the provider wasm runs WebAssembly modules, and "{quoted(program)}" is none',
+        f'the provider wasm runs WebAssembly modules, and "{quoted(program)}" {what}',
         code="provider.wasm-only",
-        hint="name a .wasm file that is granted with --read, or run it with --provider process",
+        hint=hint,
     )
 
 
-def _require_start(store: Store, program: str) -> None:
-    if store.has_function(START) and store.signature(START) == ((), ()):
+def _require_start(outline: Outline, program: str, deadline: Deadline) -> None:
+    if signature_of(outline, START, deadline) == Signature():
         return
     raise InputError(
         f'"{quoted(program)}" is no command: it does not export {START} without parameters and results',
         code="input.wasm-entry",
-        hint="call one of its functions with --invoke NAME, or build it as a command",
+        hint=f"call one of its functions with --invoke NAME, or build it as a command; {_told(outline, deadline)}",
     )
 
 
-def _signature(store: Store, function: WasmFunction) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _has_initialize(outline: Outline, deadline: Deadline) -> bool:
+    """Say whether a module wants to be initialized, which nobody can do with arguments."""
+    signature = signature_of(outline, INITIALIZE, deadline)
+    if signature is None or signature == Signature():
+        return signature is not None
+    raise InputError(
+        f"the module exports {INITIALIZE} with parameters or results, and has to be initialized without",
+        code="input.wasm-entry",
+        hint="rename that function, or build the module as a reactor (-mexec-model=reactor)",
+    )
+
+
+def _numbers_alone(outline: Outline, function: WasmFunction, deadline: Deadline) -> Signature:
+    """Return the types of the function that is to be called, which are those of numbers."""
     name = quoted(function.function, 60)
-    if not store.has_function(function.function):
+    signature = signature_of(outline, function.function, deadline)
+    if signature is None:
         raise InputError(
             f'"{quoted(function.module)}" exports no function {name}',
             code="input.wasm-entry",
-            hint="wasm-objdump -x lists what a module exports",
+            hint=_told(outline, deadline),
         )
-    parameters, results = store.signature(function.function)
-    others = sorted({*parameters, *results} - {"i32", "i64", "f32", "f64"})
+    others = sorted({*signature.parameters, *signature.results} - NUMBERS)
     if others:
         raise InputError(
             f"function {name} has {', '.join(others)} among its parameters or results; only i32, i64, f32 and f64 can "
@@ -184,7 +217,16 @@ def _signature(store: Store, function: WasmFunction) -> tuple[tuple[str, ...], t
             code="input.wasm-entry",
             hint="export a function that takes and returns numbers",
         )
-    return parameters, results
+    return signature
+
+
+def _told(outline: Outline, deadline: Deadline) -> str:
+    """Say which functions a module exports, in the order of their names."""
+    names = sorted(exported_functions(outline, deadline))
+    if not names:
+        return "it exports no functions at all"
+    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+    return f"it exports {', '.join(quoted(each, 40) for each in names[:NAMES_TOLD])}{more}"
 
 
 def typed_arguments(function: WasmFunction, types: tuple[str, ...]) -> tuple[Number, ...]:

@@ -136,6 +136,7 @@ class WasmProvider:
             if self._plans is None:
                 self._plans = Plans(Engine(PLAN_ENGINE), self._cache)
             plans = self._plans
+        plans.make_ready()
         deadline = Deadline(limits, self._clock)
         value, outcome = plans.execute(workload, limits, deadline, host)
         usage = Usage(

@@ -11,7 +11,7 @@ from typing import Final
 
 from cloister.errors import LaunchError, quoted
 from cloister.isolation.dialogue import require_value_size
-from cloister.isolation.given import standard_input
+from cloister.isolation.given import require_words, standard_input
 from cloister.isolation.process.outcome import limit_error
 from cloister.isolation.provider import ExecutionResult, ScriptSource
 from cloister.isolation.script_failure import script_failed, told_limit
@@ -44,13 +44,16 @@ def run_script(workshop: Workshop, room: Room, script: ScriptSource) -> Executio
     Raises:
         ProviderUnavailable: `provider.interpreter`: no interpreter of its language is here.
         DigestMismatch: What is here is another file than the one that was tested.
+        ConfigError: `config.argv`: its text or words cannot be handed to a program.
         LaunchError: `provider.directory`: a grant hides the interpreter's own files.
         GuestError: `guest.script`: it is checked and failed; `guest.output`.
         CloisterError: As `programs.run_module`.
     """
     interpreter, module = interpreter_for(script.language)
+    argv = argv_of(interpreter, script)
+    require_words(argv)  # the text is one of them: what follows a NUL byte would not be run
     _require_uncovered(interpreter, room)
-    result = run_module(workshop, room, module, argv_of(interpreter, script), standard_input(script))
+    result = run_module(workshop, room, module, argv, standard_input(script))
     return _checked(result, room) if script.is_checked else result
 
 

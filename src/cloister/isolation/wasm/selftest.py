@@ -2,7 +2,8 @@
 
 Owns the attempts and what must come of each; they are made in guests like any other, through the same code, with an
 engine of their own and nothing on disk. An attempt whose permitted twin does not work proves nothing: a module that
-sees the refusal itself tries the twin first, and a file is read before its neighbours are.
+sees the refusal itself tries the twin first, a granted variable is counted, and granted files are read and written
+beside those that are not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from typing import Final
 from cloister.authority.level import IsolationLevel
 from cloister.clock import Clock
 from cloister.errors import CloisterError, quoted
-from cloister.isolation.provider import Evidence, ExecutionResult, Facility, GuestOperation, Mount, ProbeReport
+from cloister.isolation.provider import (
+    Evidence,
+    ExecutionResult,
+    Facility,
+    GuestOperation,
+    Mount,
+    MountMode,
+    ProbeReport,
+)
 from cloister.isolation.wasm.binding import binding
 from cloister.isolation.wasm.components.programs import run_component
 from cloister.isolation.wasm.engine import Engine, is_component
@@ -34,6 +43,8 @@ SMALL: Final = ResourceLimits(
 _SHORT: Final = ResourceLimits(wall_ms=50, memory_bytes=4 * MIB)
 _COMPILED_APART: Final = ResourceLimits(wall_ms=60_000, memory_bytes=4 * MIB)
 """For components: that another process starts is part of it."""
+GRANTED: Final = {"GRANTED": "1"}
+"""The variables that guests have which attempt something: they must find these, and no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +137,7 @@ ATTEMPTS: Final = (
         source=f'(module {_EXIT} (import "wasi_snapshot_preview1" "environ_sizes_get" (func $f (param i32 i32)'
         ' (result i32))) (memory (export "memory") 1) (func (export "_start")'
         f" {_LEAVE_UNLESS.format('(i32.eqz (call $f (i32.const 0) (i32.const 4)))')}"
-        f" {_LEAVE_UNLESS.format('(i32.eqz (i32.load (i32.const 0)))')}))",
+        f" {_LEAVE_UNLESS.format(f'(i32.eq (i32.const {len(GRANTED)}) (i32.load (i32.const 0)))')}))",
     ),
     Attempt(
         mechanism="output limit",
@@ -223,7 +234,8 @@ def _made(workshop: Workshop, attempt: Attempt) -> Evidence:
         run = run_component if is_component(wasm) else run_module
         return run(workshop, room, wasm, ("attempt",), b"")
 
-    observed = _observed(lambda: in_room(workshop, Given(limits=attempt.limits), act))
+    given = Given(limits=attempt.limits, environment=GRANTED)
+    observed = _observed(lambda: in_room(workshop, given, act))
     return Evidence(
         mechanism=attempt.mechanism,
         attempted=attempt.attempted,
@@ -245,24 +257,36 @@ def _observed(act: Callable[[], ExecutionResult]) -> str:
 
 def _with_files(workshop: Workshop, place: Path) -> Iterator[Evidence]:
     """Attempt to leave a granted directory, and to change it."""
-    granted, secret = place / "granted", place / "secret"
-    granted.mkdir()
-    (granted / "file").write_text("granted", encoding="utf-8")
-    secret.write_text("secret", encoding="utf-8")
-    (granted / "link").symlink_to("../secret")
-    (granted / "absolute").symlink_to(secret)
-    given = Given(limits=SMALL, mounts=(Mount(source=str(granted), target=str(granted)),))
+    granted, writable = place / "granted", place / "writable"
+    _lay_out(place, granted, writable)
+    mounts = (
+        Mount(source=str(granted), target=str(granted)),
+        Mount(source=str(writable), target=str(writable), mode=MountMode.READ_WRITE),
+    )
+    given = Given(limits=SMALL, mounts=mounts)
 
     def tried(name: str, path: str, content: str | None = None) -> str:
         arguments = {"path": path} if content is None else {"path": path, "content": content}
         operation = GuestOperation(name=name, arguments=arguments)
         return _observed(lambda: in_room(workshop, given, lambda room: run_operation(workshop, room, operation)))
 
-    twin = tried("read_file", f"{granted}/file")
+    reads = tried("read_file", f"{granted}/file") == "value 'granted'"
     for attempted, path in READS.items():
         observed = tried("read_file", path.format(place=place))
-        holds = observed == "ENOENT" and twin == "value 'granted'"
-        yield Evidence(mechanism=FILES, attempted=attempted, observed=observed, holds=holds)
+        yield Evidence(mechanism=FILES, attempted=attempted, observed=observed, holds=reads and observed == "ENOENT")
+    tried("write_file", f"{writable}/new", "x")
+    writes = (writable / "new").exists()
     observed = tried("write_file", f"{granted}/new", "x")
-    holds = observed == "EROFS" and not (granted / "new").exists()
+    holds = writes and observed == "EROFS" and not (granted / "new").exists()
     yield Evidence(mechanism=FILES, attempted=WRITE, observed=observed, holds=holds)
+
+
+def _lay_out(place: Path, granted: Path, writable: Path) -> None:
+    """Make the directories, a file in one, a secret beside it, and links to that."""
+    granted.mkdir()
+    writable.mkdir()
+    (granted / "file").write_text("granted", encoding="utf-8")
+    secret = place / "secret"
+    secret.write_text("secret", encoding="utf-8")
+    (granted / "link").symlink_to("../secret")
+    (granted / "absolute").symlink_to(secret)

@@ -130,16 +130,18 @@ class Store:
             LimitExceeded, GuestError, GuestCrashed: As `call`.
             BaseException: What a host function raised.
         """
-        externs = (self._ffi.wasmtime_extern_t * len(imports))()
-        for position, wanted in enumerate(imports):
-            externs[position] = self._extern(functions[wanted])
+        self._instance = self._instance_of(module, [self._extern(functions[wanted]) for wanted in imports])
+        self.memory.find_in(self._export("memory"))
+
+    def _instance_of(self, module: Module, externs: Sequence[Any]) -> Any:
+        """Make an instance, running its start function. Raises as `call`."""
+        given = (self._ffi.wasmtime_extern_t * len(externs))(*externs)
         instance, trap = self._ffi.wasmtime_instance_t(), _trap_pointer()
         error = self._ffi.wasmtime_instance_new(
-            self._context, module.raw.ptr(), externs, len(imports), ctypes.byref(instance), ctypes.byref(trap)
+            self._context, module.raw.ptr(), given, len(externs), ctypes.byref(instance), ctypes.byref(trap)
         )
         self._raise_failure(error, trap)
-        self._instance = instance
-        self.memory.find_in(self._export("memory"))
+        return instance
 
     def _extern(self, function: HostFunction) -> Any:
         ffi = self._ffi
@@ -158,19 +160,17 @@ class Store:
         )
         return found if there else None
 
-    def has_function(self, name: str) -> bool:
-        """Say whether the instance exports a function of that name."""
-        found = self._export(name)
-        return found is not None and found.kind == FUNCTION
-
     def signature(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the types of parameters and results of an exported function, which must be there."""
+        """Return the types of parameters and results of an exported function, which must be there.
+
+        They must be numbers: for other types the package ends the process. See `signatures`, which reads a guest's.
+        """
         pointer = self._ffi.wasmtime_func_type(self._context, ctypes.byref(self._export(name).of.func))
         kind = binding().api.FuncType._from_ptr(pointer, None)  # noqa: SLF001 - it takes ownership
         return tuple(map(str, kind.params)), tuple(map(str, kind.results))
 
     def call(self, name: str, *arguments: Number) -> tuple[Number, ...]:
-        """Call an exported function, which must be there.
+        """Call an exported function, which must be there, with numbers alone as parameters and results.
 
         Args:
             name: Of the export.

@@ -13,7 +13,7 @@ from cloister.errors import LimitExceeded
 from cloister.lang.values import ErrorValue, Map, Value, settled
 
 ENTRY_BYTES: Final = 100
-"""The same for an entry of a map."""
+"""What an entry of a map takes, beside its key and its value."""
 
 
 class Kept:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from threading import Lock
 from types import ModuleType
 from typing import Final
 
@@ -39,6 +40,10 @@ SOURCES: Final = (
 
 _MADE_WITH: Final = ("binary", "dialect", "runtime")
 """Packages whose files decide what the module is, besides those of this package itself."""
+
+_MAKING: Final = Lock()
+"""Held while the sources are parsed: CPython 3.11 counts the depth of `ast.parse` in one place for all threads, and two
+that parse at once can fail with a SystemError (CPython issue 106905)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,18 @@ class RuntimeSupport:
         return cls(data[end:], signatures)
 
 
-@lru_cache(maxsize=1)
 def runtime_support() -> RuntimeSupport:
-    """Return the runtime support, made from its sources.
+    """Return the runtime support, made from its sources; one thread makes it, and the others wait.
 
     Cost:
         About a quarter of a second the first time.
     """
+    with _MAKING:
+        return _made()
+
+
+@lru_cache(maxsize=1)
+def _made() -> RuntimeSupport:
     from cloister.lang.wasm_engine.dialect.translator import signatures, translate  # noqa: PLC0415 - rarely needed
     from cloister.lang.wasm_engine.native_tables import add_table  # noqa: PLC0415
 

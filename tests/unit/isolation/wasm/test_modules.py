@@ -66,12 +66,13 @@ def test_modules_of_any_size_run(engine: Engine, compiled_apart: list[int], size
     assert bool(compiled_apart) == (len(wasm) > HERE_BYTES_MAX)
 
 
-def test_modules_of_our_own_making_may_be_compiled_here(engine: Engine, compiled_apart: list[int]) -> None:
-    wasm, limits = sized(HERE_BYTES_MAX + 200), ResourceLimits()
-    Modules(engine, None).load(
-        wasm, Deadline(limits, SystemClock()), granted=(), limits=limits, here_bytes_max=2 * HERE_BYTES_MAX
-    )
-    assert compiled_apart == []
+def test_small_modules_that_stand_for_much_are_compiled_apart(engine: Engine, compiled_apart: list[int]) -> None:
+    for values_count, expected in ((10, 0), (1_000, 1)):
+        values = "i64 " * values_count
+        wasm = bytes(wat2wasm(f'(module (func (param {values})) (func (export "f") (result i32) i32.const 42))'))
+        assert len(wasm) < HERE_BYTES_MAX
+        assert answer(engine, load(Modules(engine, None), wasm)) == (42,)
+        assert len(compiled_apart) == expected
 
 
 def test_what_was_compiled_once_is_not_compiled_again(

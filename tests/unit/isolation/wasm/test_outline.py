@@ -11,7 +11,7 @@ from wasmtime import wat2wasm
 from cloister.errors import InputError
 from cloister.isolation.wasm import outline
 from cloister.isolation.wasm.engine import Engine
-from cloister.isolation.wasm.outline import Import, outline_of
+from cloister.isolation.wasm.outline import Import, effort_of, outline_of
 
 HEAD = b"\0asm\x01\0\0\0"
 FULL = """(module
@@ -44,7 +44,7 @@ def leb(number: int) -> bytes:
 def test_everything_is_found() -> None:
     found = outline_of(bytes(wat2wasm(FULL)))
     assert found.imports == (
-        Import("one", "func", "func"),
+        Import("one", "func", "func", 0),
         Import("two", "table", "table"),
         Import("three", "global", "global"),
         Import("four", "tag", "tag"),
@@ -70,6 +70,46 @@ def test_custom_sections_are_dropped_whatever_they_say(engine: Engine) -> None:
     stuffed = HEAD + hostile[0] + hostile[1] + plain[len(HEAD) :] + b"".join(hostile)
     assert outline_of(stuffed).code == plain
     engine.compile(outline_of(stuffed).code)
+
+
+def effort(text: str) -> tuple[int, int]:
+    """Return the effort of a module, and its bytes."""
+    wasm = outline_of(bytes(wat2wasm(text))).code
+    return effort_of(wasm), len(wasm)
+
+
+def test_the_effort_of_a_module_is_its_bytes_for_each_value_and_variable() -> None:
+    plain, length = effort("(module (func nop))")
+    assert plain == length
+    wide, length = effort(
+        "(module (type (func (param i32))) (func (param i64 f32) (result v128 (ref null func)) unreachable))"
+    )
+    assert wide == length * 5
+    many, length = effort("(module (func (local i32 i32 f64)) (func) (func (local (ref null func))))")
+    assert many == length + 6 * 3 + 4 * 1
+
+
+def test_the_effort_of_types_of_another_kind_is_that_of_the_widest_there_may_be() -> None:
+    types = leb(1) + b"\x4e\x01\x60\x00\x00"
+    code = HEAD + section(1, types)
+    assert effort_of(code) == len(code) * (1 + len(types))
+
+
+@pytest.mark.parametrize(
+    "wasm",
+    [
+        HEAD + section(1, leb(2**32)),
+        HEAD + section(1, leb(1) + b"\x60" + leb(2**64 - 1)),
+        HEAD + section(10, leb(2**64 - 1)),
+        HEAD + section(10, leb(1) + leb(2**32) + leb(0)),
+        HEAD + section(10, leb(1) + leb(1) + leb(2**64 - 1)),
+        HEAD + section(10, leb(1) + leb(0) + leb(1) + leb(5) + b"\x7f"),
+    ],
+)
+def test_damaged_types_and_functions_are_refused(wasm: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        effort_of(wasm)
+    assert caught.value.code == "input.wasm"
 
 
 def test_a_component_is_told_from_a_module() -> None:

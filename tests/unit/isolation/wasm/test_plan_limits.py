@@ -8,11 +8,12 @@ import time
 import pytest
 from tests.unit.isolation.wasm.running import error_of, outcome_of, plans, value_of
 
-from cloister.clock import SystemClock
+from cloister.clock import ManualClock, SystemClock
 from cloister.errors import Cancelled, LimitExceeded
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.lang.host import PureHost
 from cloister.lang.program import compile_program
+from cloister.lang.values import Value
 from cloister.limits import MIB, ResourceLimits
 
 ENDLESS = {
@@ -118,3 +119,25 @@ def test_fuel_is_counted() -> None:
     few, many = (outcome_of(f"(loop [i 0] (if (< i {turns}) (recur (inc i)) i))") for turns in (10, 100_000))
     assert 0 < few.fuel_count < many.fuel_count
     assert many.steps_count is None
+
+
+class _Counting(PureHost):
+    """A host that counts what it is asked."""
+
+    calls_count = 0
+
+    def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
+        self.calls_count += 1
+        return len(arguments)
+
+
+def test_a_plan_whose_time_is_over_when_it_is_compiled_does_not_start() -> None:
+    bounds, clock, host = ResourceLimits(wall_ms=1_000), ManualClock(), _Counting()
+    deadline, program = Deadline(bounds, clock), compile_program("(call :late 1)")
+    clock.advance_ms(999)
+    assert plans().run(program, host, bounds, {}, deadline).value == 1
+    clock.advance_ms(2)
+    with pytest.raises(LimitExceeded) as caught:
+        plans().run(program, host, bounds, {}, deadline)
+    assert caught.value.limit == "wall_ms"
+    assert host.calls_count == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloister.clock import SystemClock
-from cloister.errors import DigestMismatch, GuestError, LaunchError, LimitExceeded, ProviderUnavailable
+from cloister.errors import ConfigError, DigestMismatch, GuestError, LaunchError, LimitExceeded, ProviderUnavailable
 from cloister.isolation.provider import ExecutionResult, Mount, ScriptLanguage, ScriptSource
 from cloister.isolation.wasm import interpreters
 from cloister.isolation.wasm.engine import Engine
@@ -55,6 +55,15 @@ def test_a_script_that_fails_says_why(execute: Execute) -> None:
         execute(python("raise ValueError('no')"))
     assert failed.value.code == "guest.script"
     assert execute(python("raise ValueError('no')", is_checked=False)).exit_status == 1
+
+
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+def test_a_script_that_cannot_be_handed_over_whole_is_not_run(execute: Execute, character: str) -> None:
+    for script in (python(f"print(1) # {character}\nprint(2)"), python("print(1)", argv=(character,))):
+        with pytest.raises(ConfigError) as refused:
+            execute(script)
+        assert refused.value.code == "config.argv"
+    assert execute(python("import sys; print(len(sys.argv[1])) # \x01 \U0001f600", argv=("\udcff",))).value == 1
 
 
 def test_a_script_sees_what_was_granted_and_nothing_else(execute: Execute, tmp_path: Path) -> None:

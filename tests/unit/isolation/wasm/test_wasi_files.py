@@ -282,6 +282,28 @@ def test_a_file_stays_within_its_limit(drive: Drive, place: Path) -> None:
         assert (place / "file").stat().st_size == 100
 
 
+def test_an_appended_write_ends_behind_the_end_whatever_its_offset(drive: Drive, place: Path) -> None:
+    guest = drive(write=(place,), file_bytes=100)
+    number = guest.open("new", WRITE, how=abi.CREATE, flags=abi.APPEND)
+    guest.write(number, b"y" * 50)
+    guest.memory.write(32, abi.VECTOR.pack(65_536, 40))
+    guest.call("fd_pwrite", number, 32, 1, 0, 0)
+    with pytest.raises(LimitExceeded) as caught:
+        guest.call("fd_pwrite", number, 32, 1, 0, 0)
+    assert caught.value.limit == "file_bytes"
+    assert (place / "new").stat().st_size == 90
+
+
+def test_room_that_is_taken_on_the_disk_counts_as_written(drive: Drive, place: Path) -> None:
+    guest = drive(write=(place,), io_bytes=50_000)
+    number = guest.open("new", WRITE, how=abi.CREATE)
+    guest.call("fd_allocate", number, 0, 40_000)
+    with pytest.raises(LimitExceeded) as caught:
+        guest.call("fd_allocate", guest.open("other", WRITE, how=abi.CREATE), 0, 20_000)
+    assert caught.value.limit == "io_bytes"
+    assert [(place / name).stat().st_size for name in ("new", "other")] == [40_000, 0]
+
+
 def test_what_passes_is_counted(drive: Drive, place: Path) -> None:
     guest = drive(write=(place,), io_bytes=20)
     number = guest.open("new", READ | WRITE, how=abi.CREATE)
@@ -309,6 +331,26 @@ def test_a_directory_that_holds_too_much_is_not_listed(drive: Drive, place: Path
     with pytest.raises(LimitExceeded):
         guest.names("inner")
     assert guest.names(".") == [".", "..", "file", "inner"]
+
+
+def test_listings_that_are_under_way_are_bounded_together(drive: Drive, place: Path) -> None:
+    (place / "inner" / ("n" * 200)).touch()
+    guest = drive(place, value_bytes=1_000)
+
+    def begun() -> int:
+        number = guest.open("inner", how=abi.ONLY_DIRECTORY)
+        guest.call("fd_readdir", number, 65_536, 100, 0, 0)
+        return number
+
+    for _ in range(5):
+        guest.call("fd_close", begun())
+    number = begun()
+    for _ in range(5):
+        guest.call("fd_readdir", number, 65_536, 100, 0, 0)
+    begun()
+    with pytest.raises(LimitExceeded) as caught:
+        begun()
+    assert caught.value.limit == "value_bytes"
 
 
 def test_nothing_stays_open(engine: Engine, place: Path) -> None:

@@ -19,7 +19,7 @@ from cloister.isolation.wasm.outline import (
     LAST_SECTION,
     MODULE_BYTES_MAX,
     MODULE_START,
-    BinaryReader,
+    Reader,
     SectionFacts,
     no_such_section,
     sections,
@@ -127,7 +127,7 @@ class _Walk:
                 kept.append(bytes([kind]) + _leb(len(inner)) + inner)
                 continue
             if kind == _IMPORT and depth == 0:
-                self._read_imports(BinaryReader(self._wasm, body, finish))
+                self._read_imports(Reader(self._wasm, body, finish))
             kept.append(self._wasm[start:finish])
         return b"".join(kept)
 
@@ -150,7 +150,7 @@ class _Walk:
             if kind > LAST_SECTION:
                 raise no_such_section(kind)
             kept.append(self._wasm[start:finish])
-            reader = BinaryReader(self._wasm, body, finish)
+            reader = Reader(self._wasm, body, finish)
             if kind in {_CORE_FUNCTIONS, _CORE_GLOBALS}:
                 parts += reader.unsigned()
             else:
@@ -161,7 +161,7 @@ class _Walk:
         self.memory_pages_min += facts.memory_pages_min
         return b"".join(kept)
 
-    def _read_imports(self, reader: BinaryReader) -> None:
+    def _read_imports(self, reader: Reader) -> None:
         count = reader.unsigned()
         if count > IMPORTS_MAX:
             raise too_large(f"it has {count} imports")
@@ -180,7 +180,7 @@ def _require_start(wasm: bytes, body: int, finish: int, start: bytes) -> None:
         raise not_a_module("what lies in it does not begin as WebAssembly does")
 
 
-def _described(kind: int, reader: BinaryReader) -> str:
+def _described(kind: int, reader: Reader) -> str:
     """Return what an import is, and go on behind it."""
     described = _DESCRIBED[kind]
     if described == "module":

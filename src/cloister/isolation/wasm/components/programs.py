@@ -17,6 +17,7 @@ from cloister.isolation.wasm.components.arguments import component_arguments, pa
 from cloister.isolation.wasm.components.kinds import Kind, Signature, World
 from cloister.isolation.wasm.components.store import ComponentStore
 from cloister.isolation.wasm.components.values import Case
+from cloister.isolation.wasm.modules import LoadedComponent
 from cloister.isolation.wasm.room import Room, Workshop
 from cloister.isolation.wasm.wasi.basic_calls import ProgramExit
 from cloister.isolation.wasm.wasi2.serving import served_to
@@ -35,9 +36,11 @@ def run_component(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, 
         InputError: `input.wasm` and its like; `input.wasm-entry`: it is no command.
         CloisterError: As `Modules.load_component` and `ComponentStore.call_component`.
     """
+    around = room.surroundings(argv, stdin)
+    loaded = workshop.modules.load_component(wasm, room.deadline, limits=room.given.limits)
+    interface, signature = _command(loaded.world, argv[0])
 
-    def start(store: ComponentStore, world: World) -> ExecutionResult:
-        interface, signature = _command(world, argv[0])
+    def start(store: ComponentStore) -> ExecutionResult:
         try:
             ended = store.call_component((interface, "run"), signature, ())
             status = 0 if ended == Case("ok") else 1
@@ -51,7 +54,7 @@ def run_component(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, 
             usage=room.usage(store),
         )
 
-    return _in_store(workshop, room, wasm, room.surroundings(argv, stdin), start)
+    return _in_store(workshop, room, loaded, around, start)
 
 
 def call_component_function(workshop: Workshop, room: Room, wasm: bytes, function: WasmFunction) -> ExecutionResult:
@@ -62,10 +65,12 @@ def call_component_function(workshop: Workshop, room: Room, wasm: bytes, functio
             `input.wasm-arguments`: the arguments do not fit.
         CloisterError: As `run_component`.
     """
+    around = room.surroundings((function.module,))
+    loaded = workshop.modules.load_component(wasm, room.deadline, limits=room.given.limits)
+    path, signature = _found(loaded.world, function)
+    arguments = component_arguments(function, signature)
 
-    def call(store: ComponentStore, world: World) -> ExecutionResult:
-        path, signature = _found(world, function)
-        arguments = component_arguments(function, signature)
+    def call(store: ComponentStore) -> ExecutionResult:
         try:
             value = store.call_component(path, signature, arguments)
         except ProgramExit as ended:
@@ -81,24 +86,23 @@ def call_component_function(workshop: Workshop, room: Room, wasm: bytes, functio
             usage=room.usage(store),
         )
 
-    return _in_store(workshop, room, wasm, room.surroundings((function.module,)), call)
+    return _in_store(workshop, room, loaded, around, call)
 
 
 def _in_store(
     workshop: Workshop,
     room: Room,
-    wasm: bytes,
+    loaded: LoadedComponent,
     around: Surroundings,
-    act: Callable[[ComponentStore, World], ExecutionResult],
+    act: Callable[[ComponentStore], ExecutionResult],
 ) -> ExecutionResult:
-    """Load a component, make an instance of it, and do something with that."""
+    """Make an instance of a component, and do something with that."""
     limits = room.given.limits
-    loaded = workshop.modules.load_component(wasm, room.deadline, limits=limits)
     served, resources = served_to(loaded.world, around)
     with ComponentStore(workshop.engine, limits, room.deadline, loaded.outline) as store:
         try:
             store.instantiate_component(loaded.module, loaded.world, served, resources)
-            return act(store, loaded.world)
+            return act(store)
         except ProgramExit as ended:  # in a start function, before it was asked to begin
             raise GuestCrashed(f"the program ended itself with status {ended.status} while it was loaded") from ended
         except GuestCrashed as crash:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cloister.errors import LimitExceeded
-from cloister.isolation.wasm.wasi.abi import RIGHT_READ, RIGHTS_ALL, RIGHTS_MUTABLE, refusal
+from cloister.isolation.wasm.wasi.abi import APPEND, RIGHT_READ, RIGHTS_ALL, RIGHTS_MUTABLE, refusal
 from cloister.isolation.wasm.wasi.namespace import Spot
 from cloister.isolation.wasm.wasi.streams import Input, Output
 from cloister.limits import MIB, ResourceLimits
@@ -121,12 +121,24 @@ class OpenFile:
         self.traffic.count(written=len(data))
         return os.write(self.descriptor, data) if offset is None else os.pwrite(self.descriptor, data, offset)
 
+    def allocate(self, offset: int, length: int) -> None:
+        """Make it at least as large as that, with room on the disk, which counts as written.
+
+        Raises:
+            Refused: EBADF: it was not opened for writing.
+            LimitExceeded: `limit.file`, `limit.io`.
+        """
+        self.require_writable()
+        self.traffic.require_size(offset + length)
+        self.traffic.count(written=length)
+        os.posix_fallocate(self.descriptor, offset, length)
+
     def _end_of(self, count: int, offset: int | None) -> int:
         """Return where a write would end."""
+        if self.flags & APPEND:  # whatever the offset: so does Linux, see pwrite(2)
+            return os.fstat(self.descriptor).st_size + count
         if offset is not None:
             return offset + count
-        if self.flags & 1:  # APPEND
-            return os.fstat(self.descriptor).st_size + count
         return os.lseek(self.descriptor, 0, os.SEEK_CUR) + count
 
     def require_writable(self) -> None:
@@ -148,12 +160,14 @@ class OpenDirectory:
         owns: Whether the descriptor is closed with it.
         name: What the guest knows it by from the start; None for one that it opened itself.
         entries: What was in it when its listing was begun: cookie by cookie inode, type and name.
+        entries_bytes: About how much memory that takes.
     """
 
     spot: Spot
     owns: bool
     name: bytes | None = None
     entries: list[tuple[int, int, bytes]] | None = None
+    entries_bytes: int = 0
 
     @property
     def rights(self) -> int:
@@ -180,6 +194,11 @@ class Descriptors:
             return self._table[number]
         except KeyError:
             raise refusal(errno.EBADF) from None
+
+    @property
+    def entries_bytes(self) -> int:
+        """How much memory the listings take that are under way."""
+        return sum(each.entries_bytes for each in self._table.values() if isinstance(each, OpenDirectory))
 
     def require_room(self) -> None:
         """Go on only when there may be another one.

@@ -46,10 +46,7 @@ class FileCalls:
 
     def fd_allocate(self, _: GuestMemory, number: int, offset: int, length: int) -> None:
         """Make a file at least so large."""
-        file = self._descriptors.file(number)
-        file.require_writable()
-        file.traffic.require_size(offset_of(offset) + offset_of(length))
-        os.posix_fallocate(file.descriptor, offset, length)
+        self._descriptors.file(number).allocate(offset_of(offset), offset_of(length))
 
     def fd_close(self, _: GuestMemory, number: int) -> None:
         """Close a descriptor."""
@@ -186,7 +183,7 @@ class FileCalls:
         self, memory: GuestMemory, number: int, place: int, length: int, cookie: int, result_at: int
     ) -> None:
         """List a directory."""
-        entries = entries_of(self._descriptors.directory(number), cookie, self._limits)
+        entries = entries_of(self._descriptors, number, cookie, self._limits)
         packed = bytearray()
         for position in range(cookie, len(entries)):
             inode, kind, name = entries[position]

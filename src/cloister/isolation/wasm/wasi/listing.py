@@ -11,7 +11,7 @@ from typing import Final
 
 from cloister.errors import LimitExceeded
 from cloister.isolation.wasm.wasi import abi
-from cloister.isolation.wasm.wasi.descriptors import OpenDirectory
+from cloister.isolation.wasm.wasi.descriptors import Descriptors
 from cloister.isolation.wasm.wasi.namespace import Node, Spot
 from cloister.limits import ResourceLimits
 
@@ -20,26 +20,34 @@ _ENTRY_BYTES: Final = 80
 _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def entries_of(directory: OpenDirectory, cookie: int, limits: ResourceLimits) -> list[tuple[int, int, bytes]]:
+def entries_of(
+    descriptors: Descriptors, number: int, cookie: int, limits: ResourceLimits
+) -> list[tuple[int, int, bytes]]:
     """Return inode, type and name of everything in a directory, `.` and `..` first.
 
     Args:
-        directory: Which.
+        descriptors: The guest's.
+        number: Which of them.
         cookie: Where the guest goes on; 0 begins anew.
-        limits: How much one value may have.
+        limits: How much one value may have, and so all listings that are under way.
 
     Raises:
-        LimitExceeded: `limit.value`: it holds too much.
+        Refused: EBADF, ENOTDIR.
+        LimitExceeded: `limit.value`: it holds too much, or with the others it does.
         OSError: The host does not let it be read.
     """
+    directory = descriptors.directory(number)
     if directory.entries is None or cookie == 0:
-        directory.entries = _read(directory.spot, limits)
+        directory.entries, directory.entries_bytes = None, 0
+        before = descriptors.entries_bytes
+        directory.entries, used = _read(directory.spot, before, limits)
+        directory.entries_bytes = used - before
     return directory.entries
 
 
-def _read(spot: Spot, limits: ResourceLimits) -> list[tuple[int, int, bytes]]:
+def _read(spot: Spot, used: int, limits: ResourceLimits) -> tuple[list[tuple[int, int, bytes]], int]:
+    """Return what is there, and how much is used then."""
     found = {b".": (0, abi.DIRECTORY), b"..": (0, abi.DIRECTORY)}
-    used = 0
     if spot.descriptor >= 0:
         descriptor = os.open(".", _READ, dir_fd=spot.descriptor)
         try:
@@ -54,7 +62,7 @@ def _read(spot: Spot, limits: ResourceLimits) -> list[tuple[int, int, bytes]]:
             os.close(descriptor)
     for name, node in (spot.node.children if spot.node is not None else {}).items():
         found[name] = _granted(node)
-    return [(inode, kind, name) for name, (inode, kind) in found.items()]
+    return [(inode, kind, name) for name, (inode, kind) in found.items()], used
 
 
 def _type(entry: os.DirEntry[str]) -> int:
@@ -72,10 +80,11 @@ def _granted(node: Node) -> tuple[int, int]:
 
 def _too_long(used: int, limits: ResourceLimits) -> LimitExceeded:
     return LimitExceeded(
-        f"the listing of a directory has more than {used} bytes; one value may have {limits.value_bytes}",
+        f"the listings of directories that are under way have more than {used} bytes; one value may have "
+        f"{limits.value_bytes}",
         limit="value_bytes",
         allowed=limits.value_bytes,
         used=used,
         unit="bytes",
-        hint="list a smaller directory, or raise the limit value_bytes",
+        hint="list smaller directories, and close each before the next, or raise the limit value_bytes",
     )

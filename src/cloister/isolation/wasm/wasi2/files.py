@@ -28,8 +28,6 @@ from cloister.isolation.wasm.wasi2.refusals import coded
 from cloister.isolation.wasm.wasi2.streams import PIECE_BYTES, Failure, FileReader, FileWriter
 from cloister.isolation.wasm.wasi2.surroundings import Surroundings
 
-LISTINGS_MAX: Final = 64
-"""Listings of directories that are open at once: each may be as long as one value."""
 METHOD: Final = "[method]descriptor."
 _SECOND_NS: Final = 1_000_000_000
 _TYPES: Final[Mapping[int, str]] = {
@@ -48,8 +46,14 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a handle of `directory-entry-stream` stands for: entries that were not given yet."""
+    """What a handle of `directory-entry-stream` stands for.
 
+    Attributes:
+        number: Of a descriptor of its own, so that it counts as modules' listings do.
+        entries: Those that were not given yet.
+    """
+
+    number: int
     entries: Iterator[tuple[int, int, bytes]]
 
 
@@ -67,6 +71,7 @@ class Files:
         self._limits = around.limits
         self._handles = handles
         handles.when_dropped(Numbered, lambda numbered: self._descriptors.close_one(numbered.number))
+        handles.when_dropped(Listing, lambda listing: self._descriptors.close_one(listing.number))
 
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """Return them by name."""
@@ -98,16 +103,20 @@ class Files:
     def _again(self, directory: OpenDirectory) -> Handle:
         """Open a directory once more: the guest may ask for them several times, and gives each handle back."""
         try:
-            self._descriptors.require_room()
+            return self._handles.add("descriptor", Numbered(self._copied(directory)))
         except abi.Refused as refused:
             raise GuestCrashed(
                 "the program asks for its directories, and has as many files open as it may",
                 hint="close what it does not need any more, or raise the limit open_files_count",
             ) from refused
+
+    def _copied(self, directory: OpenDirectory) -> int:
+        """Return the number of a new descriptor of a directory. Raises Refused when there is no room."""
+        self._descriptors.require_room()
         spot = directory.spot
         owns = spot.descriptor >= 0
         held = Spot(os.dup(spot.descriptor) if owns else -1, spot.node, spot.grant)
-        return self._handles.add("descriptor", Numbered(self._descriptors.add(OpenDirectory(held, owns))))
+        return self._descriptors.add(OpenDirectory(held, owns))
 
     def number_of(self, handle: Handle) -> int:
         """Return the number in the guest's table. Raises GuestCrashed as `Handles.get`."""
@@ -213,13 +222,14 @@ class Files:
     @coded
     def read_directory(self, handle: Handle) -> Handle:
         """Begin to list a directory."""
-        directory = self._descriptors.directory(self.number_of(handle))
-        if self._handles.count(Listing) >= LISTINGS_MAX:
-            raise refusal(errno.EMFILE)
-        entries = entries_of(directory, 0, self._limits)
-        directory.entries = None
+        number = self._copied(self._descriptors.directory(self.number_of(handle)))
+        try:
+            entries = entries_of(self._descriptors, number, 0, self._limits)
+        except BaseException:
+            self._descriptors.close_one(number)
+            raise
         named = (entry for entry in entries if entry[2] not in {b".", b".."})
-        return self._handles.add("directory-entry-stream", Listing(named))
+        return self._handles.add("directory-entry-stream", Listing(number, named))
 
     @coded
     def read_directory_entry(self, handle: Handle) -> dict[str, str] | None:

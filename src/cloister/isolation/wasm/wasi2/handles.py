@@ -67,10 +67,6 @@ class Handles:
             raise GuestCrashed("the program passed a handle of something else", hint="this is a defect of the program")
         return found
 
-    def count(self, kind: type) -> int:
-        """Return how many handles stand for something of a class."""
-        return sum(isinstance(each, kind) for each in self._table.values())
-
     def drop(self, number: int) -> None:
         """Forget a handle that the guest has given back, and end what belongs to it."""
         thing = self._table.pop(number, None)

@@ -22,7 +22,7 @@ from cloister.lang.wasm_engine.artefact.identity import compiler_sha256
 from cloister.lang.wasm_engine.artefact.manifest import Manifest, Text, is_name
 from cloister.lang.wasm_engine.artefact.nodes import NODE_DEPTH_MAX, core_sha256, decode_core, encode_core
 from cloister.lang.wasm_engine.artefact.octets import OctetReader, Octets, damaged
-from cloister.lang.wasm_engine.artefact.sections import MODULE_MAGIC, imports, plan_section, with_plan_section
+from cloister.lang.wasm_engine.artefact.sections import imports, plan_section, with_plan_section
 from cloister.lang.wasm_engine.artefact.source_map import LineMap, Lines, SourceMap, decode_map, encode_map, lines_of
 from cloister.lang.wasm_engine.artefact.validity import check_core
 from cloister.lang.wasm_engine.artefact.verification import (
@@ -56,11 +56,6 @@ class Artefact:
     manifest: Manifest
     map: SourceMap
     is_ours: bool
-
-
-def is_artefact(data: bytes) -> bool:
-    """Say whether data may be a compiled plan; no text of a plan begins like one."""
-    return data.startswith(MODULE_MAGIC)
 
 
 def make_artefact(program: Program, *, is_stripped: bool = False) -> bytes:

@@ -21,9 +21,6 @@ ARTEFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 SECTIONS_MAX: Final = 1_000
 IMPORTS_MAX: Final = 100_000
 
-MODULE_MAGIC: Final = MAGIC[:4]
-"""What every WebAssembly module begins with, and no text does."""
-
 _CUSTOM: Final = 0
 _IMPORT: Final = 2
 _KIND_FUNCTION, _KIND_TABLE, _KIND_MEMORY, _KIND_GLOBAL, _KIND_TAG = range(5)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from cloister.lang.wasm_engine.binary.encoding import counted, signed, sized, text, unsigned
+from cloister.lang.wasm_engine.binary.encoding import counted, sized, text, unsigned
 
 MAGIC: Final = b"\0asm\x01\0\0\0"
 
@@ -62,14 +62,12 @@ class Module:
         self.name = name
         self.functions: list[Function] = []
         self.exports: list[bytes] = []
-        self.customs: list[bytes] = []
         self.table_elements: list[int] = []
         self.table_start: list[int] = []
         self.data: bytes = b""
         self.memory: tuple[int, int | None] | None = None
         self.table: tuple[int, int | None] | None = None
         self.tag: int | None = None
-        self.globals: list[bytes] = []
         self.imported_count = 0
         self.imports: list[tuple[str, str]] = []
         self._types: dict[Signature, int] = {}
@@ -113,19 +111,10 @@ class Module:
         self.functions.append(function)
         return self.imported_count + len(self.functions) - 1, function
 
-    def add_global(self, kind: int, *, mutable: bool, initial: bytes) -> int:
-        """Add a global variable; `initial` is its constant expression without the end. Returns its index."""
-        self.globals.append(bytes((kind, mutable)) + initial + b"\x0b")
-        return len(self.globals) - 1
-
     def export(self, name: str, kind: str, index: int) -> None:
         """Export something; `kind` is function, table, memory or tag."""
-        code = {"function": 0, "table": 1, "memory": 2, "global": 3, "tag": 4}[kind]
+        code = {"function": 0, "table": 1, "memory": 2, "tag": 4}[kind]
         self.exports.append(text(name) + bytes((code,)) + unsigned(index))
-
-    def add_custom(self, name: str, data: bytes) -> None:
-        """Add a custom section."""
-        self.customs.append(text(name) + data)
 
     def encode(self) -> bytes:
         """Return the module in the binary format."""
@@ -146,13 +135,11 @@ class Module:
             (4, table),
             (5, memory),
             (13, tag),
-            (6, counted(self.globals) if self.globals else None),
             (7, counted(self.exports)),
             (9, self._elements()),
             (12, unsigned(1) if self.data else None),
             (10, counted(_code(function) for function in self.functions)),
             (11, counted((b"\x01" + sized(self.data),)) if self.data else None),
-            *((0, custom) for custom in self.customs),
             (0, self._names()),
         ]
 
@@ -181,13 +168,3 @@ def _signature(signature: Signature) -> bytes:
 
 def _code(function: Function) -> bytes:
     return sized(function.header() + function.body + b"\x0b")
-
-
-def block_type(results: tuple[int, ...]) -> bytes:
-    """Return the type of a block that takes nothing and leaves at most one value."""
-    return bytes(results) if results else b"\x40"
-
-
-def typed_block(type_index: int) -> bytes:
-    """Return the type of a block that has a signature."""
-    return signed(type_index)
