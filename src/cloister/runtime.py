@@ -180,9 +180,10 @@ class Runtime(RuntimeLife):
         """Call a function that a WebAssembly module exports.
 
         Args:
-            module: Path of the module, which the context must let be read.
-            function: Name of the export; its parameters and results are numbers.
-            arguments: One for each parameter, or the text of one.
+            module: Path of the module or component, which the context must let be read.
+            function: Name of the export, of one in an interface of a component `interface#function`. Parameters and
+                results of modules are numbers.
+            arguments: One for each parameter, or the text of one; what has parts is JSON.
             context: Needs the capability `cloister.exec`.
             provider: Name of the isolation provider; `wasm` is the one that has functions.
             on_output: Sees output as it comes.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.security.components import component
 from tests.security.webassembly import command
 from wasmtime import wat2wasm
 
@@ -31,6 +32,25 @@ ECHO = command(
     "fd_read",
     "fd_write",
 )
+
+LIBRARY = """(component
+  (core module $m (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+      (global.get $free) (global.set $free (i32.add (global.get $free) (local.get 3))))
+    (global $free (mut i32) (i32.const 1024))
+    (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func (export "true") (result i32) (i32.const 1))
+    (func (export "same") (param i32 i32) (result i32)
+      (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
+  (export "add" (func $add))
+  (func (export "true") (result bool) (canon lift (core func $i "true")))
+  (func (export "same") (param "x" (list string)) (result (list string)) (canon lift (core func $i "same")
+    (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (instance $ops (export "add" (func $add)))
+  (export "local:math/ops@0.1.0" (instance $ops)))"""
 
 
 @pytest.fixture
@@ -58,6 +78,43 @@ def test_a_function_is_called_with_numbers(cloister: Cloister, modules: Path) ->
     assert (wrong.status, "input.wasm-arguments" in wrong.err) == (2, True)
     missing = cloister(*exec_wasm, "--invoke", "sub", "--", "add.wasm")
     assert (missing.status, "input.wasm-entry" in missing.err) == (2, True)
+
+
+def test_a_component_is_run_as_a_module_is(cloister: Cloister, modules: Path) -> None:
+    body = """(call $read (call $get_stdin) (i64.const 100) (i32.const 0))
+      (call $write (call $get_stdout) (i32.load (i32.const 4)) (i32.load (i32.const 8)) (i32.const 16))
+      (call $exit_with_code (i32.const 3))"""
+    used = ("get_stdin", "read", "get_stdout", "write", "exit_with_code")
+    (modules / "component.wasm").write_bytes(wat2wasm(component(body, *used)))
+    exec_wasm = ("exec", "--provider", "wasm")
+    done = cloister(*exec_wasm, "--stdin", "--", "component.wasm", stdin="given\n")
+    assert (done.status, done.out, done.err) == (3, "given\n", "")
+    assert cloister(*exec_wasm, "--", "component.wasm").out == ""
+    sleeps = component("(call $block (call $subscribe_duration (i64.const -1)))", "block", "subscribe_duration")
+    (modules / "sleeps.wasm").write_bytes(wat2wasm(sleeps))
+    ended = cloister(*exec_wasm, "--timeout", "1s", "--", "sleeps.wasm")
+    assert (ended.status, "limit.wall" in ended.err) == (4, True)
+    http = '(component (import "wasi:http/types@0.2.0" (instance (export "f" (func)))))'
+    (modules / "http.wasm").write_bytes(wat2wasm(http))
+    refused = cloister(*exec_wasm, "--", "http.wasm")
+    assert (refused.status, "denied.wasm-import" in refused.err, "help:" in refused.err) == (3, True, True)
+
+
+def test_a_function_of_a_component_is_called_with_values(cloister: Cloister, modules: Path) -> None:
+    (modules / "library.wasm").write_bytes(wat2wasm(LIBRARY))
+    call = ("exec", "--provider", "wasm", "--invoke")
+    assert cloister(*call, "add", "--", "library.wasm", "2", "3").out == "5\n"
+    assert cloister(*call, "local:math/ops@0.1.0#add", "--", "library.wasm", "2", "3").out == "5\n"
+    assert cloister(*call, "ops#add", "--json", "--", "library.wasm", "2", "3").data["value"] == 5
+    assert cloister(*call, "same", "--", "library.wasm", '["a", "é"]').out == '["a", "é"]\n'
+    assert cloister(*call, "same", "--", "library.wasm", "[]").out == "\n"
+    assert cloister(*call, "true", "--", "library.wasm").out == "true\n"
+    wrong = cloister(*call, "add", "--", "library.wasm", "2", "-3")
+    assert (wrong.status, "error[input.wasm-arguments]" in wrong.err, "-3 is no u32" in wrong.err) == (2, True, True)
+    missing = cloister(*call, "sub", "--", "library.wasm")
+    assert (missing.status, "input.wasm-entry" in missing.err, "ops@0.1.0#add" in missing.err) == (2, True, True)
+    command_of_none = cloister("exec", "--provider", "wasm", "--", "library.wasm")
+    assert (command_of_none.status, "input.wasm-entry" in command_of_none.err) == (2, True)
 
 
 def test_what_is_recorded(cloister: Cloister, modules: Path) -> None:

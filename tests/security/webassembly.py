@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.security.conftest import Bench
@@ -65,6 +66,12 @@ class WasmBench(Bench):
         path = self.put(source)
         read = (path, *facts.pop("read", ()))  # type: ignore[misc]
         return self.execute(ExternalProgram(argv=(str(path), *words), stdin=stdin), read=read, **facts)  # type: ignore[arg-type]
+
+    def seeded(self, source: str | bytes, seed: int) -> bytes:
+        """Run a module as a command with a seed; return what it printed."""
+        path = self.put(source)
+        context = self.permitted(ExternalProgram(argv=(str(path),)), read=(path,))
+        return self.provider.execute(replace(context, seed=seed)).stdout
 
     def call(self, source: str | bytes, name: str, *arguments: str | float, **facts: object) -> WireValue:
         """Call a function of a module, with the module granted."""

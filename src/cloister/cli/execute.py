@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ StdinOption = Annotated[
 ]
 InvokeOption = Annotated[
     str | None,
-    typer.Option("--invoke", metavar="NAME", help="Call this function of a WebAssembly module with numbers."),
+    typer.Option("--invoke", metavar="NAME", help="Call this function of a WebAssembly module or component."),
 ]
 SeedOption = Annotated[
     int | None,
@@ -242,15 +243,18 @@ def _show(result: ExecutionResult | ScriptResult, *, as_json: bool) -> None:
     if as_json:
         echo_json(_as_data(result))
     elif result.exit_status is None:
-        echo(numbers_shown(result.value))
+        echo(result_shown(result.value))
 
 
-def numbers_shown(value: Any) -> str:
-    """Return the results of a function as text, with spaces between them."""
+def result_shown(value: Any) -> str:
+    """Return the result of a function: numbers with spaces between them, a text as it is, everything else as JSON."""
     from cloister.lang.transport import decode  # noqa: PLC0415
 
-    results = value if isinstance(value, list) else [value]
-    return " ".join(str(decode(each)) for each in results)
+    plain = decode(value)
+    results = plain if isinstance(plain, tuple) else (plain,)
+    if all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in results):
+        return " ".join(map(str, results))
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _require_separator(command: list[str], lang: str | None) -> None:

@@ -144,12 +144,12 @@ class PlanBytecode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WasmFunction:
-    """A function that a WebAssembly module exports. Only a provider that runs WebAssembly itself can call one.
+    """A function that a WebAssembly module or component exports. Only a provider that runs WebAssembly can call one.
 
     Attributes:
-        module: Path of the module inside the sandbox.
-        function: Name of the export.
-        arguments: One for each parameter, as numbers or as texts of numbers; its types decide what fits.
+        module: Path of the module or component inside the sandbox.
+        function: Name of the export; of one in an interface of a component `interface#function`.
+        arguments: One for each parameter, as numbers or as texts; its types decide what fits.
     """
 
     module: str

@@ -26,6 +26,7 @@ class Binding:
     Attributes:
         version: Of the package; compiled code is of use to no other.
         api: The package.
+        components: Its part for components.
         ffi: Its C functions, through ctypes, under their names in wasmtime's C headers.
         memory_address: `wasmtime_memory_data` as a number, which the package gives as a pointer object.
         find_export: `wasmtime_instance_export_get`. The package's own handle checks the types of pointers, which takes
@@ -34,6 +35,7 @@ class Binding:
 
     version: str
     api: ModuleType
+    components: ModuleType
     ffi: Any
     memory_address: Any
     find_export: Any
@@ -49,6 +51,7 @@ def binding() -> Binding:
     try:
         import wasmtime  # noqa: PLC0415 - an extra, loaded when it is used
         from wasmtime import _ffi as ffi  # noqa: PLC0415
+        from wasmtime import component as components  # noqa: PLC0415
     except (ImportError, OSError, RuntimeError) as error:  # it raises RuntimeError on processors it has no library for
         raise ProviderUnavailable(
             f"the wasm provider needs wasmtime, which cannot be loaded here: {error}", hint=EXTRA
@@ -61,6 +64,7 @@ def binding() -> Binding:
     return Binding(
         version=importlib.metadata.version("wasmtime"),
         api=wasmtime,
+        components=components,
         ffi=ffi,
         memory_address=address,
         find_export=find,

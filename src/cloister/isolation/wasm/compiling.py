@@ -45,10 +45,10 @@ _INVALID: Final = 3
 
 
 def compiled_apart(wasm: bytes, settings: EngineSettings, deadline: Deadline) -> bytes:
-    """Return the machine code of a module, made in another process.
+    """Return the machine code of a module or component, made in another process.
 
     Args:
-        wasm: A binary module within the bounds of `outline`.
+        wasm: A binary within the bounds of `outline`.
         settings: Of the engine that is going to run it.
         deadline: When to give up.
 
@@ -91,6 +91,7 @@ def _started(
         "made": made,
         "stack_bytes": settings.stack_bytes,
         "has_canonical_nans": settings.has_canonical_nans,
+        "has_components": settings.has_components,
         # It outlives nobody for long: when this process is killed there is nobody to end the child
         "cpu_s": threads_count * (deadline.left_ms // 1_000 + 1),
     }
@@ -144,7 +145,9 @@ def _failure(status: int, complaint: str, deadline: Deadline) -> ProviderError |
     )
 
 
-def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool, cpu_s: int) -> None:
+def child(
+    *, source: int, made: int, stack_bytes: int, has_canonical_nans: bool, has_components: bool, cpu_s: int
+) -> None:
     """Compile what one descriptor holds into the other. The whole life of the child.
 
     Args:
@@ -152,6 +155,7 @@ def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool,
         made: Where its machine code goes.
         stack_bytes: Of the engine's settings.
         has_canonical_nans: Likewise.
+        has_components: Likewise.
         cpu_s: Processor time it may use.
     """
     bounds = {
@@ -163,12 +167,14 @@ def child(*, source: int, made: int, stack_bytes: int, has_canonical_nans: bool,
     for kind, bound in bounds.items():
         resource.setrlimit(kind, (bound, bound))
     wasm = os.pread(source, os.fstat(source).st_size, 0)
+    settings = EngineSettings(
+        stack_bytes=stack_bytes,
+        has_canonical_nans=has_canonical_nans,
+        has_components=has_components,
+        is_parallel=True,
+    )
     try:
-        code = (
-            Engine(EngineSettings(stack_bytes=stack_bytes, has_canonical_nans=has_canonical_nans, is_parallel=True))
-            .compile(wasm)
-            .serialize()
-        )
+        code = Engine(settings).compile(wasm).serialize()
     except InputError as error:
         sys.stderr.write(f"\n{error.details.get('reason', error.message)}")
         sys.stderr.flush()

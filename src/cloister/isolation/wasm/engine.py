@@ -28,6 +28,9 @@ STACK_SPARE_BYTES: Final = 16 * MIB
 """What the thread of a guest has beyond the guest's stack, for the host's functions that it calls. Without it a deep
 guest would end the process instead of itself."""
 
+COMPONENT_START: Final = b"\0asm\x0d\0\x01\0"
+"""What the binary of a component begins with. Source: Component Model, Binary.md, preamble."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
@@ -38,11 +41,13 @@ class EngineSettings:
         is_parallel: Whether several threads compile. They stay for as long as the process lives.
         has_canonical_nans: Whether the bits of what is not a number are the same on every machine. It makes arithmetic
             half as fast, and no program can see them whose values are those of a language.
+        has_components: Whether it knows components beside modules.
     """
 
     stack_bytes: int = STACK_BYTES
     is_parallel: bool = False
     has_canonical_nans: bool = True
+    has_components: bool = True
 
 
 class Engine:
@@ -78,10 +83,10 @@ class Engine:
         return hashlib.sha256(facts.encode("utf-8")).hexdigest()
 
     def compile(self, wasm: bytes) -> Module:
-        """Make machine code of a module.
+        """Make machine code of a module or component.
 
         Args:
-            wasm: A binary module whose size somebody has bounded: hostile ones of a few hundred kilobytes take minutes.
+            wasm: A binary whose size somebody has bounded: hostile ones of a few hundred kilobytes take minutes.
 
         Raises:
             InputError: `input.wasm`: it is not valid, or uses what is switched off.
@@ -89,21 +94,22 @@ class Engine:
         if wasm[:4] != b"\0asm":  # the package would take it for text, and read that
             raise not_a_module("it does not begin as WebAssembly does")
         try:
-            return Module(binding().api.Module(self.raw, wasm))
+            return Module(_class_of(is_component(wasm))(self.raw, wasm))
         except binding().api.WasmtimeError as error:
             raise not_a_module(str(error)) from error
 
-    def load(self, code: bytes) -> Module:
+    def load(self, code: bytes, *, of_component: bool = False) -> Module:
         """Take machine code that an engine with this fingerprint made.
 
         Args:
             code: What `Module.serialize` returned. It is run as it is: pass nothing that was not authenticated.
+            of_component: Whether it is that of a component.
 
         Raises:
             ProviderError: `provider.wasm-code`: another wasmtime made it, or for another processor.
         """
         try:
-            return Module(binding().api.Module.deserialize(self.raw, code))
+            return Module(_class_of(of_component).deserialize(self.raw, code))
         except binding().api.WasmtimeError as error:
             raise ProviderError(
                 f"compiled code does not fit this wasmtime: {quoted(str(error), 300)}", code="provider.wasm-code"
@@ -134,7 +140,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module as machine code, for any number of stores of its engine."""
+    """A module or component as machine code, for any number of stores of its engine."""
 
     raw: Any
 
@@ -162,6 +168,15 @@ _FEATURES: Final = {
     "wasm_custom_page_sizes": False,
     "wasm_stack_switching": False,
     "wasm_compact_imports": False,
+    # What components may have beside calls that end before the next one begins
+    "concurrency_support": False,
+    "wasm_component_model_async": False,
+    "wasm_component_model_async_stackful": False,
+    "wasm_component_model_more_async_builtins": False,
+    "wasm_component_model_map": False,
+    "wasm_component_model_implements": False,
+    "wasm_component_model_canonical_names": False,
+    "wasm_component_model_accessors": False,
 }
 """Names are those of `wasmtime.Config` and of `wasmtime_config_*_set`."""
 
@@ -172,12 +187,21 @@ def _config(settings: EngineSettings) -> Any:
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
     ffi.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), settings.has_canonical_nans)
     ffi.wasmtime_config_shared_memory_set(config.ptr(), False)
-    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), False)
+    ffi.wasmtime_config_wasm_component_model_set(config.ptr(), settings.has_components)
     ffi.wasmtime_config_parallel_compilation_set(config.ptr(), settings.is_parallel)
     # First the stack that is never used: wasmtime ends the process when the other one is larger
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), settings.stack_bytes + STACK_SPARE_BYTES)
     ffi.wasmtime_config_max_wasm_stack_set(config.ptr(), settings.stack_bytes)
     return config
+
+
+def is_component(wasm: bytes) -> bool:
+    """Say whether a binary is that of a component. Nothing else of it is looked at."""
+    return wasm[: len(COMPONENT_START)] == COMPONENT_START
+
+
+def _class_of(component: bool) -> Any:
+    return binding().components.Component if component else binding().api.Module
 
 
 def not_a_module(reason: str) -> InputError:

@@ -13,14 +13,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from cloister.errors import DeniedError, InputError, quoted
+from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm import faults
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.compiling import compiled_apart
+from cloister.isolation.wasm.components.kinds import World, world_of
+from cloister.isolation.wasm.components.outline import ComponentOutline, component_outline
 from cloister.isolation.wasm.deadline import Deadline
-from cloister.isolation.wasm.engine import Engine, Module
-from cloister.isolation.wasm.outline import BinaryKind, Outline, effort_of, outline_of
+from cloister.isolation.wasm.engine import Engine, Module, is_component
+from cloister.isolation.wasm.outline import Outline, effort_of, outline_of
 from cloister.isolation.wasm.store import TABLE_ELEMENTS_MAX
+from cloister.isolation.wasm.wasi2.serving import require_interfaces, require_served
 from cloister.lang.wasm_engine.compiler.plan_module import CAPABILITY, RUNTIME
 from cloister.limits import MIB, ResourceLimits
 
@@ -44,6 +47,15 @@ class Loaded:
     outline: Outline
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedComponent:
+    """A component ready to be run, with what it says of itself."""
+
+    module: Module
+    outline: ComponentOutline
+    world: World
+
+
 class Modules:
     """The modules of one engine. May be used by several threads at once.
 
@@ -56,7 +68,7 @@ class Modules:
         self._engine = engine
         self._cache = cache
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, Loaded] = OrderedDict()
+        self._kept: OrderedDict[bytes, Loaded | LoadedComponent] = OrderedDict()
         self._kept_bytes = 0
 
     def __repr__(self) -> str:
@@ -79,16 +91,14 @@ class Modules:
             limits: What it must fit.
 
         Raises:
-            InputError: `input.wasm`, `input.wasm-large`, `input.wasm-component`.
+            InputError: `input.wasm`, `input.wasm-large`.
             DeniedError: `denied.wasm-import`: it imports something else.
             LimitExceeded: `limit.memory`: it begins larger than it may be; `limit.wall` while it is compiled.
             ProviderError: As `CodeCache` and `compiled_apart`.
         """
         digest = hashlib.sha256(wasm).digest()
-        with self._lock:
-            kept = self._kept.get(digest)
-            if kept is not None:
-                self._kept.move_to_end(digest)
+        found = self._found(digest)
+        kept = found if isinstance(found, Loaded) else None
         outline = kept.outline if kept is not None else outline_of(wasm)
         require_granted(outline, granted)
         require_room(outline, limits)
@@ -97,6 +107,44 @@ class Modules:
         loaded = Loaded(self._made(outline.code, deadline), outline)
         self._keep(digest, loaded)
         return loaded
+
+    def load_component(self, wasm: bytes, deadline: Deadline, *, limits: ResourceLimits) -> LoadedComponent:
+        """Return a component that may be instantiated. It is always compiled in a process of its own.
+
+        A component of a few kilobytes can be one whose parts, put together, have no end.
+
+        Args:
+            wasm: Its bytes, from anybody.
+            deadline: When compiling it is given up.
+            limits: What it must fit.
+
+        Raises:
+            InputError: `input.wasm`, `input.wasm-large`.
+            DeniedError: `denied.wasm-import`: it imports what is not served.
+            LimitExceeded: `limit.memory`: it begins larger than it may be; `limit.wall` while it is compiled.
+            ProviderError: As `CodeCache` and `compiled_apart`.
+        """
+        digest = hashlib.sha256(wasm).digest()
+        kept = self._found(digest)
+        if isinstance(kept, LoadedComponent):
+            require_room(kept.outline, limits)
+            return kept
+        outline = component_outline(wasm)
+        require_interfaces(outline)
+        require_room(outline, limits)
+        module = self._made(outline.code, deadline)
+        world = world_of(module.raw, self._engine.raw)
+        require_served(world)
+        loaded = LoadedComponent(module, outline, world)
+        self._keep(digest, loaded)
+        return loaded
+
+    def _found(self, digest: bytes) -> Loaded | LoadedComponent | None:
+        with self._lock:
+            kept = self._kept.get(digest)
+            if kept is not None:
+                self._kept.move_to_end(digest)
+            return kept
 
     def make_ready(self, wasm: bytes, deadline: Deadline) -> None:
         """Compile a module that somebody has vouched for, before the time of an execution begins.
@@ -116,17 +164,18 @@ class Modules:
             return self._compiled(code, deadline)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
-            return self._engine.load(ready)
+            return self._engine.load(ready, of_component=is_component(code))
         module = self._compiled(code, deadline)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
         return module
 
     def _compiled(self, code: bytes, deadline: Deadline) -> Module:
-        if len(code) <= HERE_BYTES_MAX and effort_of(code) <= HERE_EFFORT_MAX:
+        if not is_component(code) and len(code) <= HERE_BYTES_MAX and effort_of(code) <= HERE_EFFORT_MAX:
             return self._engine.compile(code)
-        return self._engine.load(compiled_apart(code, self._engine.settings, deadline))
+        made = compiled_apart(code, self._engine.settings, deadline)
+        return self._engine.load(made, of_component=is_component(code))
 
-    def _keep(self, digest: bytes, loaded: Loaded) -> None:
+    def _keep(self, digest: bytes, loaded: Loaded | LoadedComponent) -> None:
         with self._lock:
             if digest in self._kept:
                 return
@@ -142,14 +191,7 @@ def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> N
 
     Raises:
         DeniedError: `denied.wasm-import`, for the first thing that it may not.
-        InputError: `input.wasm-component`: it is a component.
     """
-    if outline.kind is BinaryKind.COMPONENT:
-        raise InputError(
-            "this is a component (WASI preview 2), not a module",
-            code="input.wasm-component",
-            hint="build it for wasm32-wasip1, which makes a module",
-        )
     for each in outline.imports:
         if each.kind == "func" and (each.module, each.name) in granted:
             continue
@@ -170,8 +212,8 @@ def _how_to_grant(module: str) -> str:
     return f"no option grants it: a module runs here with {WASI} alone, so build it without that import"
 
 
-def require_room(outline: Outline, limits: ResourceLimits) -> None:
-    """Accept a module whose memory and tables fit at the start.
+def require_room(outline: Outline | ComponentOutline, limits: ResourceLimits) -> None:
+    """Accept a module or component whose memory and tables fit at the start.
 
     Raises:
         LimitExceeded: `limit.memory`.

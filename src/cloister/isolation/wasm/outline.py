@@ -4,18 +4,17 @@ Owns the bounds of a module's size and parts, which imports, memories and tables
 to compile. The bytes come from anybody: every number is checked before it is used, nothing recurses, and the work is
 linear in the bytes that are looked at. What is inside functions is wasmtime's to validate.
 
-Source: WebAssembly Core Specification 3.0, chapter 5 (binary format); Component Model, Binary.md, for the preamble.
+Source: WebAssembly Core Specification 3.0, chapter 5 (binary format);
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from cloister.errors import InputError, quoted
-from cloister.isolation.wasm.engine import not_a_module
+from cloister.isolation.wasm.engine import is_component, not_a_module
 from cloister.limits import MIB
 
 MODULE_BYTES_MAX: Final = 64 * MIB
@@ -24,10 +23,10 @@ SECTIONS_MAX: Final = 4_096
 IMPORTS_MAX: Final = 10_000
 NAME_BYTES_MAX: Final = 1_024
 
-_MODULE: Final = b"\0asm\x01\0\0\0"
-_COMPONENT: Final = b"\0asm\x0d\0\x01\0"
-_CUSTOM, _TYPE, _IMPORT, _TABLE, _MEMORY, _CODE = 0, 1, 2, 4, 5, 10
-_LAST: Final = 13
+MODULE_START: Final = b"\0asm\x01\0\0\0"
+CUSTOM: Final = 0
+_TYPE, _IMPORT, _TABLE, _MEMORY, _CODE = 1, 2, 4, 5, 10
+LAST_SECTION: Final = 13
 _IMPORT_KINDS: Final = ("func", "table", "memory", "global", "tag")
 TYPED_REFERENCE: Final = (0x63, 0x64)
 """A reference type of two parts: this, and a heap type."""
@@ -35,13 +34,6 @@ _TABLE_WITH_VALUE: Final = 0x40
 _FUNCTION_TYPE: Final = 0x60
 LEB_BYTES_MAX: Final = 10
 """Of an integer of 64 bits."""
-
-
-class BinaryKind(StrEnum):
-    """What a WebAssembly binary is."""
-
-    MODULE = "module"
-    COMPONENT = "component"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +58,12 @@ class Outline:
     """What a binary says of itself.
 
     Attributes:
-        kind: What it is; of a component nothing else is known.
         imports: What it needs, in its order.
         memory_pages_min: How large its memory is at the start; 0 when it has none.
         tables_elements_min: How many elements its tables have at the start, together.
-        code: The module without its custom sections, which mean nothing to whoever runs it; of a component all of it.
+        code: The module without its custom sections, which mean nothing to whoever runs it.
     """
 
-    kind: BinaryKind
     imports: tuple[Import, ...] = ()
     memory_pages_min: int = 0
     tables_elements_min: int = 0
@@ -89,25 +79,29 @@ def outline_of(wasm: bytes) -> Outline:
     """
     if len(wasm) > MODULE_BYTES_MAX:
         raise too_large(f"it has {len(wasm)} bytes; {MODULE_BYTES_MAX} are allowed")
-    if wasm[: len(_COMPONENT)] == _COMPONENT:
-        return Outline(kind=BinaryKind.COMPONENT, code=wasm)
-    if wasm[: len(_MODULE)] != _MODULE:
+    if is_component(wasm):
+        raise not_a_module("it is a component, and a module is needed here")
+    if wasm[: len(MODULE_START)] != MODULE_START:
         raise not_a_module("it does not begin as WebAssembly does")
-    kept, facts = [_MODULE], _Facts()
+    kept, facts = [MODULE_START], SectionFacts()
     for kind, start, body, end in sections(wasm):
-        if kind == _CUSTOM:
+        if kind == CUSTOM:
             continue
+        if kind > LAST_SECTION:
+            raise no_such_section(kind)
         kept.append(wasm[start:end])
-        reader = facts.readers.get(kind)
-        if reader is not None:
-            reader(Reader(wasm, body, end))
+        facts.read(kind, Reader(wasm, body, end))
     return Outline(
-        kind=BinaryKind.MODULE,
         imports=tuple(facts.imports),
         memory_pages_min=facts.memory_pages_min,
         tables_elements_min=facts.tables_elements_min,
         code=b"".join(kept),
     )
+
+
+def no_such_section(kind: int) -> InputError:
+    """Return the error for a section of a kind that there is none of."""
+    return not_a_module(f"there is no section of kind {kind}")
 
 
 def effort_of(code: bytes) -> int:
@@ -177,13 +171,20 @@ def too_large(what: str) -> InputError:
     )
 
 
-def sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield kind, start, start of the body, and end of each section.
+def sections(
+    wasm: bytes, begin: int = len(MODULE_START), finish: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield kind, start, start of the body, and end of each section of a module or component.
+
+    Args:
+        wasm: What it is in.
+        begin: Where its first section begins, behind what it starts with.
+        finish: Where it ends; None for the end of the bytes.
 
     Raises:
         InputError: `input.wasm`, `input.wasm-large`: as `outline_of`.
     """
-    reader = Reader(wasm, len(_MODULE), len(wasm))
+    reader = Reader(wasm, begin, len(wasm) if finish is None else finish)
     count = 0
     while not reader.is_at_end:
         count += 1
@@ -191,8 +192,6 @@ def sections(wasm: bytes) -> Iterator[tuple[int, int, int, int]]:
             raise too_large(f"it has more than {SECTIONS_MAX} sections")
         start = reader.position
         kind = reader.byte()
-        if kind > _LAST:
-            raise not_a_module(f"there is no section of kind {kind}")
         length = reader.unsigned()
         body = reader.position
         reader.skip(length)
@@ -203,6 +202,11 @@ class Reader:
     """Reads forward through a part of the bytes, and never beyond it.
 
     What it returns is as the bytes say; beyond the end each of its methods raises `input.wasm`.
+
+    Args:
+        data: The bytes.
+        start: Where the part begins.
+        end: Where it ends.
     """
 
     __slots__ = ("_data", "_end", "position")
@@ -270,18 +274,36 @@ class Reader:
         return least
 
 
-class _Facts:
-    """What the sections say, as they are read."""
+class SectionFacts:
+    """What the sections of a module say, as they are read.
+
+    Attributes:
+        imports: As in `Outline`.
+        memory_pages_min: Likewise.
+        tables_elements_min: Likewise.
+        memories_count: How many memories it has of its own.
+    """
 
     def __init__(self) -> None:
         self.imports: list[Import] = []
         self.memory_pages_min = 0
         self.tables_elements_min = 0
-        self.readers: dict[int, Callable[[Reader], None]] = {
+        self.memories_count = 0
+        self._readers: dict[int, Callable[[Reader], None]] = {
             _IMPORT: self._read_imports,
             _TABLE: self._read_tables,
             _MEMORY: self._read_memories,
         }
+
+    def read(self, kind: int, section: Reader) -> None:
+        """Take what a section says, when it is of a kind that says anything of interest here.
+
+        Raises:
+            InputError: As `outline_of`.
+        """
+        reader = self._readers.get(kind)
+        if reader is not None:
+            reader(section)
 
     def _read_imports(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
@@ -319,6 +341,7 @@ class _Facts:
 
     def _read_memories(self, reader: Reader) -> None:
         for _ in range(self._count(reader)):
+            self.memories_count += 1
             self.memory_pages_min = max(self.memory_pages_min, reader.limits())
 
     @staticmethod

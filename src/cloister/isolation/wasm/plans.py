@@ -32,7 +32,7 @@ from cloister.limits import ResourceLimits
 KEPT_COUNT: Final = 64
 """How many compiled plans are remembered."""
 
-PLAN_ENGINE: Final = EngineSettings(has_canonical_nans=False)
+PLAN_ENGINE: Final = EngineSettings(has_canonical_nans=False, has_components=False)
 """No program sees the bits of what is not a number: the crossing gives every NaN the same."""
 HERE_BYTES_MAX: Final = 128 * 1024
 """Modules of plans up to this size become machine code in this process, in some tenths of a second at most; larger ones

@@ -15,7 +15,9 @@ from cloister.isolation.given import require_program
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, WasmFunction, WireValue
 from cloister.isolation.script_failure import tail
 from cloister.isolation.wasm import faults
+from cloister.isolation.wasm.components.programs import call_component_function, run_component
 from cloister.isolation.wasm.deadline import Deadline
+from cloister.isolation.wasm.engine import is_component
 from cloister.isolation.wasm.modules import Loaded
 from cloister.isolation.wasm.outline import MODULE_BYTES_MAX, Outline, too_large
 from cloister.isolation.wasm.room import Room, Workshop
@@ -36,7 +38,7 @@ MAGIC: Final = b"\0asm"
 
 
 def run_command(workshop: Workshop, room: Room, program: ExternalProgram) -> ExecutionResult:
-    """Run a module as a command: its exported `_start`, until it returns or ends itself.
+    """Run a module as a command: its exported `_start`, until it returns or ends itself; or a component.
 
     Raises:
         ProviderUnavailable: `provider.wasm-only`: it is no WebAssembly.
@@ -45,7 +47,9 @@ def run_command(workshop: Workshop, room: Room, program: ExternalProgram) -> Exe
         CloisterError: As `Modules.load` and `Store.call`.
     """
     require_program(program.argv)
-    return run_module(workshop, room, _read(room, program.argv[0]), program.argv, program.stdin)
+    wasm = _read(room, program.argv[0])
+    run = run_component if is_component(wasm) else run_module
+    return run(workshop, room, wasm, program.argv, program.stdin)
 
 
 def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...], stdin: bytes) -> ExecutionResult:
@@ -76,15 +80,18 @@ def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...
 
 
 def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> ExecutionResult:
-    """Call a function that a module exports; one that exports `_initialize`, too, is initialized before.
+    """Call a function that a module or component exports; what exports `_initialize`, too, is initialized before.
 
     Raises:
         InputError: `input.wasm-entry`: it exports no such function, or one with other types than numbers;
             `input.wasm-arguments`: the arguments do not fit.
         CloisterError: As `run_command`.
     """
+    wasm = _read(room, function.module)
+    if is_component(wasm):
+        return call_component_function(workshop, room, wasm, function)
     functions = room.functions((function.module,))
-    loaded = _loaded(workshop, room, _read(room, function.module), functions)
+    loaded = _loaded(workshop, room, wasm, functions)
     signature = _numbers_alone(loaded.outline, function, room.deadline)
     arguments = typed_arguments(function, signature.parameters)
     is_to_initialize = function.function != INITIALIZE and _has_initialize(loaded.outline, room.deadline)

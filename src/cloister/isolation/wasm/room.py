@@ -32,6 +32,7 @@ from cloister.isolation.wasm.wasi.path_calls import PathCalls, mode_function
 from cloister.isolation.wasm.wasi.paths import Paths, open_file
 from cloister.isolation.wasm.wasi.streams import STDERR, STDOUT, Input, Output, Show
 from cloister.isolation.wasm.wasi.times import RealTimes, SeededTimes, Times
+from cloister.isolation.wasm.wasi2.surroundings import Surroundings
 from cloister.lang.python_engine.deep import DeepThread
 from cloister.limits import ResourceLimits
 
@@ -131,20 +132,36 @@ class Room:
             LaunchError: `provider.directory`: the working directory is not there.
             ConfigError: It cannot have one of the variables.
         """
+        around = self.surroundings(argv, stdin, whole=whole)
+        descriptors, times, paths = around.descriptors, around.times, around.paths
+        functions = functions_of(
+            BasicCalls(descriptors=descriptors, times=times, argv=argv, environment=around.environment),
+            FileCalls(descriptors=descriptors, times=times, limits=around.limits),
+            PathCalls(paths=paths, times=times),
+        )
+        return {**functions, **mode_function(paths)} if whole else functions
+
+    def surroundings(self, argv: tuple[str, ...], stdin: bytes = b"", *, whole: bool = False) -> Surroundings:
+        """Return what the guest has, with the directories from the start. See `functions`; for one of both, once."""
         descriptors, limits = self._descriptors, self.given.limits
-        for stream in (Input(stdin), self.stdout, self.stderr):
+        given = Input(stdin)
+        for stream in (given, self.stdout, self.stderr):
             descriptors.add(stream)
         top = OpenDirectory(self.namespace.top(), owns=False, name=b"/")
         for directory in (top,) if whole else self._directories():
             descriptors.add(directory)
-        times, paths = self._times(), Paths(self.namespace, descriptors, Traffic(limits))
-        environment = checked_environment(self.given.environment)
-        functions = functions_of(
-            BasicCalls(descriptors=descriptors, times=times, argv=argv, environment=environment),
-            FileCalls(descriptors=descriptors, times=times, limits=limits),
-            PathCalls(paths=paths, times=times),
+        return Surroundings(
+            argv=argv,
+            environment=checked_environment(self.given.environment),
+            working_directory=self.given.working_directory,
+            stdin=given,
+            stdout=self.stdout,
+            stderr=self.stderr,
+            descriptors=descriptors,
+            paths=Paths(self.namespace, descriptors, Traffic(limits)),
+            times=self._times(),
+            limits=limits,
         )
-        return {**functions, **mode_function(paths)} if whole else functions
 
     def read(self, path: str, bytes_max: int) -> bytes | None:
         """Return the content of a granted file; None when it has more than that.

@@ -29,7 +29,8 @@ from cloister.isolation.provider import (
     ProbeReport,
 )
 from cloister.isolation.wasm.binding import binding
-from cloister.isolation.wasm.engine import Engine
+from cloister.isolation.wasm.components.programs import run_component
+from cloister.isolation.wasm.engine import Engine, is_component
 from cloister.isolation.wasm.modules import Modules
 from cloister.isolation.wasm.operations import run_operation
 from cloister.isolation.wasm.programs import run_module
@@ -40,6 +41,8 @@ SMALL: Final = ResourceLimits(
     wall_ms=5_000, cpu_ms=5_000, memory_bytes=4 * MIB, steps_count=1_000_000, output_bytes=100_000
 )
 _SHORT: Final = ResourceLimits(wall_ms=50, memory_bytes=4 * MIB)
+_COMPILED_APART: Final = ResourceLimits(wall_ms=60_000, memory_bytes=4 * MIB)
+"""For components: that another process starts is part of it."""
 GRANTED: Final = {"GRANTED": "1"}
 """The variables that guests have which attempt something: they must find these, and no others."""
 
@@ -51,7 +54,7 @@ class Attempt:
     Attributes:
         mechanism: What it is about.
         attempted: What, in words.
-        source: A module as text; it exports `_start`, and leaves with status 0 when it was refused as it should be.
+        source: A command as text, module or component; it leaves with status 0 when it was refused as it should be.
         expected: What comes of it: the code of an error, or `refused` where the module sees the refusal itself.
         limits: Those it has.
     """
@@ -154,6 +157,36 @@ ATTEMPTS: Final = (
         expected="limit.wall",
         limits=_SHORT,
     ),
+    Attempt(
+        mechanism="components",
+        attempted="import an interface that nobody granted",
+        source='(component (import "wasi:http/types@0.2.0" (instance (export "f" (func)))))',
+        expected="denied.wasm-import",
+        limits=_COMPILED_APART,
+    ),
+    Attempt(
+        mechanism="components",
+        attempted="wait for what it has no handle of",
+        source="""(component
+          (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type $p (sub resource)))
+            (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+          (alias export $poll "pollable" (type $p))
+          (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (alias outer 1 $p (type $p')) (export "pollable" (type $p (eq $p')))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+          (core func $block (canon lower (func $poll "[method]pollable.block")))
+          (core func $after (canon lower (func $clock "subscribe-duration")))
+          (core module $m (import "h" "block" (func $block (param i32)))
+            (import "h" "after" (func $after (param i64) (result i32)))
+            (func (export "run") (result i32) (call $block (call $after (i64.const 1))) (call $block (i32.const 99))
+              (i32.const 0)))
+          (core instance $i (instantiate $m
+            (with "h" (instance (export "block" (func $block)) (export "after" (func $after))))))
+          (func $run (result (result)) (canon lift (core func $i "run")))
+          (instance $command (export "run" (func $run))) (export "wasi:cli/run@0.2.0" (instance $command)))""",
+        expected="provider.crashed",
+        limits=_COMPILED_APART,
+    ),
 )
 """What needs no files."""
 READS: Final = {
@@ -198,7 +231,8 @@ def _made(workshop: Workshop, attempt: Attempt) -> Evidence:
     wasm = bytes(binding().api.wat2wasm(attempt.source))
 
     def act(room: Room) -> ExecutionResult:
-        return run_module(workshop, room, wasm, ("attempt",), b"")
+        run = run_component if is_component(wasm) else run_module
+        return run(workshop, room, wasm, ("attempt",), b"")
 
     given = Given(limits=attempt.limits, environment=GRANTED)
     observed = _observed(lambda: in_room(workshop, given, act))

@@ -342,7 +342,12 @@ class _Callbacks:
 
 _CALLED: Final[dict[int, Callable[..., Any]]] = {}
 _NUMBERS: Final = itertools.count(1)
-_ENDED: Final = b"ended by the host"
+ENDED: Final = b"ended by the host"
+
+
+def called(key: int) -> Callable[..., Any]:
+    """Return what machine code calls by a number. For callbacks, whose stores are open."""
+    return _CALLED[key]
 
 
 @functools.cache
@@ -353,7 +358,7 @@ def _callbacks() -> _Callbacks:
     def call(key: int, caller: Any, slots: Any, _: int) -> int:
         if _CALLED[key](caller, slots) is None:
             return 0
-        return ctypes.cast(ffi.wasmtime_trap_new(_ENDED, len(_ENDED)), ctypes.c_void_p).value or 0
+        return ctypes.cast(ffi.wasmtime_trap_new(ENDED, len(ENDED)), ctypes.c_void_p).value or 0
 
     @ctypes.CFUNCTYPE(  # type: ignore[untyped-decorator]
         ctypes.c_size_t,
@@ -366,7 +371,7 @@ def _callbacks() -> _Callbacks:
         if _CALLED[key]() is None:
             delta[0], kind[0] = 1, 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
             return 0
-        return ctypes.cast(ffi.wasmtime_error_new(_ENDED), ctypes.c_void_p).value or 0
+        return ctypes.cast(ffi.wasmtime_error_new(ENDED), ctypes.c_void_p).value or 0
 
     return _Callbacks(call=call, tick=tick, nothing=ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p)))
 

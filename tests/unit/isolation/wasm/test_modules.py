@@ -15,7 +15,7 @@ from cloister.isolation.wasm import compiling, modules
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine
-from cloister.isolation.wasm.modules import HERE_BYTES_MAX, Loaded, Modules
+from cloister.isolation.wasm.modules import HERE_BYTES_MAX, Loaded, LoadedComponent, Modules
 from cloister.isolation.wasm.store import Store
 from cloister.limits import ResourceLimits
 
@@ -183,8 +183,40 @@ def test_only_so_many_are_kept(engine: Engine) -> None:
     assert repr(store) == f"Modules({modules.KEPT_COUNT} kept)"
 
 
-def test_a_component_says_what_to_do(engine: Engine) -> None:
+def test_a_component_is_no_module(engine: Engine) -> None:
     with pytest.raises(InputError) as caught:
         load(Modules(engine, None), bytes(wat2wasm("(component)")))
-    assert caught.value.code == "input.wasm-component"
-    assert "wasm32-wasip1" in str(caught.value.hint)
+    assert caught.value.code == "input.wasm"
+
+
+def load_component(store: Modules, wasm: bytes, **limits: int) -> LoadedComponent:
+    bounds = ResourceLimits(**limits)
+    return store.load_component(wasm, Deadline(bounds, SystemClock()), limits=bounds)
+
+
+def test_a_component_is_compiled_apart_and_once(engine: Engine, compiled_apart: list[int], tmp_path: Path) -> None:
+    wasm, cache = bytes(wat2wasm("(component)")), CodeCache(tmp_path, SystemClock())
+    first = Modules(engine, cache)
+    assert load_component(first, wasm) is load_component(first, wasm)
+    load_component(Modules(engine, cache), wasm)
+    assert len(compiled_apart) == 1
+    load_component(Modules(engine, None), wasm)
+    assert len(compiled_apart) == 2
+
+
+def bomb(width: int, depth: int) -> bytes:
+    """Return a small component that stands for width to the power of depth instances."""
+    inner = "(component $c0 (core module $m) (core instance (instantiate $m)))"
+    for level in range(1, depth + 1):
+        name = f"$c{level}" if level < depth else ""
+        inner = f"(component {name} {inner} {f'(instance (instantiate $c{level - 1}))' * width})"
+    return bytes(wat2wasm(inner))
+
+
+def test_a_component_whose_parts_have_no_end_takes_no_longer_than_there_is_time(engine: Engine) -> None:
+    wasm = bomb(100, 6)
+    assert len(wasm) < 5_000
+    with pytest.raises(LimitExceeded) as caught:
+        load_component(Modules(engine, None), wasm, wall_ms=1_000)
+    assert caught.value.limit == "wall_ms"
+    load_component(Modules(engine, None), bomb(2, 2))

@@ -11,7 +11,7 @@ from wasmtime import wat2wasm
 from cloister.errors import InputError
 from cloister.isolation.wasm import outline
 from cloister.isolation.wasm.engine import Engine
-from cloister.isolation.wasm.outline import BinaryKind, Import, effort_of, outline_of
+from cloister.isolation.wasm.outline import Import, effort_of, outline_of
 
 HEAD = b"\0asm\x01\0\0\0"
 FULL = """(module
@@ -43,7 +43,6 @@ def leb(number: int) -> bytes:
 
 def test_everything_is_found() -> None:
     found = outline_of(bytes(wat2wasm(FULL)))
-    assert found.kind is BinaryKind.MODULE
     assert found.imports == (
         Import("one", "func", "func", 0),
         Import("two", "table", "table"),
@@ -114,7 +113,10 @@ def test_damaged_types_and_functions_are_refused(wasm: bytes) -> None:
 
 
 def test_a_component_is_told_from_a_module() -> None:
-    assert outline_of(bytes(wat2wasm("(component)"))).kind is BinaryKind.COMPONENT
+    with pytest.raises(InputError) as caught:
+        outline_of(bytes(wat2wasm("(component)")))
+    assert caught.value.code == "input.wasm"
+    assert "it is a component" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,10 @@ class Descriptors:
             return found
         raise refusal(errno.ENOTDIR)
 
+    def preopened(self) -> list[OpenDirectory]:
+        """Return the directories that the guest knows by a name from the start."""
+        return [each for each in self._table.values() if isinstance(each, OpenDirectory) and each.name is not None]
+
     def close_one(self, number: int) -> None:
         """Close one.
 
@@ -270,5 +274,6 @@ class Descriptors:
 def _close(opened: Descriptor) -> None:
     if isinstance(opened, OpenFile):
         os.close(opened.descriptor)
+        opened.descriptor = -1  # a stream of a component may still have it, and another file gets the number
     elif isinstance(opened, OpenDirectory) and opened.owns and opened.spot.descriptor >= 0:
         os.close(opened.spot.descriptor)

@@ -62,7 +62,7 @@ class FileCalls:
         if isinstance(found, OpenFile):
             os.fsync(found.descriptor)
         elif isinstance(found, OpenDirectory):
-            _sync_directory(found)
+            sync_directory(found)
 
     def fd_fdstat_get(self, memory: GuestMemory, number: int, result_at: int) -> None:
         """Tell what a descriptor is."""
@@ -247,7 +247,8 @@ def offset_of(number: int) -> int:
     return number
 
 
-def _sync_directory(directory: OpenDirectory) -> None:
+def sync_directory(directory: OpenDirectory) -> None:
+    """Make a directory durable; one that only holds granted places has nothing to lose."""
     if directory.spot.descriptor < 0:
         return
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.spot.descriptor)
