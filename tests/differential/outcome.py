@@ -168,11 +168,11 @@ def compare(left: Record, right: Record, facts: frozenset[Fact]) -> Verdict:
     """
     if left.failed_inside or right.failed_inside:
         return Verdict("defect")
-    if left.ran_out_of_work or right.ran_out_of_work:
-        return Verdict("notes" if _notes_contradict(left, right) else None, dropped=True)
     if Fact.CALLS not in facts and (left.nested_too_deep or right.nested_too_deep):
         # Calls in tail position count in one engine only: what was told until either stopped has to be the same
         return Verdict("notes" if _told_otherwise(left, right) else None)
+    if left.ran_out_of_work or right.ran_out_of_work:
+        return Verdict("notes" if _notes_contradict(left, right) else None, dropped=True)
     if left.notes != right.notes:
         return Verdict("notes")
     if left.failure is None or right.failure is None:

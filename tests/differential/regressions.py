@@ -57,6 +57,8 @@ PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
         '(try (throw {:message "m" :x x}) (catch e (count (:x (error-data e))))))',
         "shared parts of an error",
     ),
+    ('(defn f [n] (f (step "" (inc n)))) (f 0)', "a loop without end that asks the host is ended"),
+    ("(defn f [x] (try (quot x 0) (finally 1))) (+ 1 (f 3))", "calls around an error that was passed on"),
     ('(compare [1 (repeat 90 (apply str (repeat 7000 "abcdefgh")))] [2])', "a long text that is there many times"),
     ("(call :echo (loop [i 0 x [1]] (if (< i 40) (recur (inc i) [x x]) x)))", "parts that leave count one by one"),
     ("(loop [i 0 x {:k 1}] (if (< i 12) (recur (inc i) {:a x :b x}) x))", "parts that leave count one by one"),

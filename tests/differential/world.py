@@ -49,6 +49,8 @@ _ANSWERS: Final[dict[str, Value]] = {
 }
 BROKEN: Final = "the host is broken"
 """What the host says when it fails by a defect of its own; an engine hands that on like any other error."""
+NOTES_MAX: Final = 5_000
+"""How much a run may tell; a loop in tail position that asks the host would tell of nothing else for minutes."""
 _EDGES: Final = (INT_MAX, INT_MIN, 0, -1, 2**53 + 1)
 
 
@@ -84,7 +86,7 @@ class World:
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
         """Answer a call, or fail as the capability does."""
-        self.notes.append(("call", capability_id, structure(arguments)))
+        self._note(("call", capability_id, structure(arguments)))
         self._calls_count += 1
         if capability_id == "echo":
             return arguments[0] if arguments else None
@@ -102,12 +104,17 @@ class World:
 
     def hints_changed(self, hints: Mapping[str, Value]) -> None:
         """Note the hints."""
-        self.notes.append(("hints", structure(Map(hints))))
+        self._note(("hints", structure(Map(hints))))
 
     def step_started(self, name: str, options: StepOptions) -> None:
         """Note the step."""
-        self.notes.append(("step started", name, repr(options.to_dict())))
+        self._note(("step started", name, repr(options.to_dict())))
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Note how the step ended."""
         self.notes.append(("step ended", name, error.code if error else "well"))
+
+    def _note(self, note: Note) -> None:
+        if len(self.notes) >= NOTES_MAX:
+            raise LimitExceeded("the host was told enough", limit="steps_count", allowed=NOTES_MAX, unit="count")
+        self.notes.append(note)
