@@ -150,21 +150,19 @@ def _record(kind: Kind, data: Any) -> Any:
     if not isinstance(data, dict):
         raise _unfit(kind, data)
     optional = {name for name, part in kind.parts if part is not None and part.name == "option"}
-    fields = dict(kind.parts)
-    if not set(fields) - optional <= data.keys() <= fields.keys():
+    if not kind.named.keys() - optional <= data.keys() <= kind.named.keys():
         raise _unfit(kind, data)
     return {name: _payload(part, data.get(name)) for name, part in kind.parts}
 
 
 def _enum(kind: Kind, data: Any) -> Any:
-    if not isinstance(data, str) or data not in dict(kind.parts):
+    if not isinstance(data, str) or data not in kind.named:
         raise _unfit(kind, data)
     return data
 
 
 def _flags(kind: Kind, data: Any) -> Any:
-    names = dict(kind.parts)
-    if not isinstance(data, list) or not all(isinstance(each, str) and each in names for each in data):
+    if not isinstance(data, list) or not all(isinstance(each, str) and each in kind.named for each in data):
         raise _unfit(kind, data)
     return tuple(dict.fromkeys(data))
 
@@ -174,13 +172,13 @@ def _option(kind: Kind, data: Any) -> Any:
 
 
 def _case(kind: Kind, data: Any) -> Any:
-    cases = dict(kind.parts)
     name, value = (data, None) if isinstance(data, str) else _only(kind, data)
-    if name not in cases:
+    if name not in kind.named:
         raise _unfit(kind, data)
-    if cases[name] is None and value is not None:
+    part = kind.named[name]
+    if part is None and value is not None:
         raise _unfit(kind, data)
-    return Case(name, _payload(cases[name], value))
+    return Case(name, _payload(part, value))
 
 
 def _only(kind: Kind, data: Any) -> tuple[Any, Any]:
@@ -248,7 +246,7 @@ def _plain_part(kind: Kind, value: Any) -> Any:
         case "option":
             return None if value is None else _plain_part(kind.payload, value)
         case "variant" | "result":
-            part = dict(kind.parts)[value.name]
+            part = kind.named[value.name]
             if part is None and kind.name == "variant":
                 return value.name
             return {value.name: _plain_or_none(part, value.value)}

@@ -7,7 +7,7 @@ that it has for one call. How many elements become objects of Python is bounded 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from cloister.errors import LimitExceeded
@@ -37,24 +37,28 @@ class Incoming:
 
     Args:
         context: Of its store.
-        elements_max: How many elements all lists together may have, but for bytes.
+        elements_max: How many elements the values of one call may have, parts of all kinds included, but for bytes.
     """
 
     def __init__(self, context: Any, elements_max: int) -> None:
         self._context = context
         self._elements_left = self._elements_max = elements_max
 
-    def value(self, kind: Kind, value: Any) -> Any:
-        """Return a value.
+    def several(self, kinds: Iterable[Kind], values: Any) -> list[Any]:
+        """Return the values of one call.
 
         Args:
-            kind: Its type.
-            value: wasmtime's form of it.
+            kinds: Their types.
+            values: wasmtime's form of them, in the same order.
 
         Raises:
             LimitExceeded: `limit.value-elements`.
-            TypeError: It is not of that type, which wasmtime has seen to.
+            TypeError: One is not of its type, which wasmtime has seen to.
         """
+        self._elements_left = self._elements_max
+        return [self._value(kind, values[place]) for place, kind in enumerate(kinds)]
+
+    def _value(self, kind: Kind, value: Any) -> Any:
         name, of = kind.name, value.of
         if name in NUMBERS:
             self._require(value, NUMBERS[name][0])
@@ -103,23 +107,26 @@ class Incoming:
             width = ctypes.sizeof(binding().ffi.wasmtime_component_val_t)
             return ctypes.string_at(content.data, size * width)[VALUE_AT::width] if size else b""
         self._count(size)
-        return [self.value(kind.payload, content.data[place]) for place in range(size)]
+        return [self._value(kind.payload, content.data[place]) for place in range(size)]
 
     def _tuple(self, kind: Kind, value: Any, of: Any) -> tuple[Any, ...]:
         self._require(value, TUPLE)
+        self._count(len(kind.parts))
         return tuple(self._part(part, of.tuple.data[place]) for place, (_, part) in enumerate(kind.parts))
 
     def _record(self, kind: Kind, value: Any, of: Any) -> dict[str, Any]:
         self._require(value, RECORD)
+        self._count(len(kind.parts))
         return {name: self._part(part, of.record.data[place].val) for place, (name, part) in enumerate(kind.parts)}
 
     def _flags(self, _: Kind, value: Any, of: Any) -> tuple[str, ...]:
         self._require(value, FLAGS)
+        self._count(of.flags.size)
         return tuple(_text(of.flags.data[place]) for place in range(of.flags.size))
 
     def _option(self, kind: Kind, value: Any, of: Any) -> Any:
         self._require(value, OPTION)
-        return self.value(kind.payload, of.option.contents) if of.option else None
+        return self._value(kind.payload, of.option.contents) if of.option else None
 
     def _result(self, kind: Kind, value: Any, of: Any) -> Case:
         self._require(value, RESULT)
@@ -131,13 +138,16 @@ class Incoming:
         return self._case(kind, _text(of.variant.discriminant), of.variant.val)
 
     def _case(self, kind: Kind, name: str, payload: Any) -> Case:
-        part = dict(kind.parts)[name]
-        return Case(name, None if part is None else self.value(part, payload.contents))
+        part = kind.named[name]
+        if part is None:
+            return Case(name)
+        self._count(1)
+        return Case(name, self._value(part, payload.contents))
 
     def _part(self, part: Kind | None, value: Any) -> Any:
         if part is None:
             raise TypeError("a field has no type")
-        return self.value(part, value)
+        return self._value(part, value)
 
     def _handle(self, _: Kind, value: Any, of: Any) -> Handle:
         """Take a handle out of wasmtime's form, which it must not stay in when the call ends."""

@@ -7,7 +7,7 @@ compared. The types are those a component says it has: anybody's, and as deep as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloister.isolation.wasm.binding import binding
@@ -37,11 +37,16 @@ class Kind:
         parts: Name and type of fields, cases, elements and payloads, `ok` and `err` of a result; None where there is no
             payload.
         resource: Of `own` and `borrow`: what the component imports it as; empty when it imports none such.
+        named: The parts by name. Made once: a value with many cases asks for one of thousands each time.
     """
 
     name: str
     parts: tuple[tuple[str, Kind | None], ...] = ()
     resource: str = ""
+    named: Mapping[str, Kind | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "named", dict(self.parts))
 
     def __str__(self) -> str:
         texts = ["_" if part is None else str(part) for _, part in self.parts]

@@ -89,14 +89,14 @@ class Outgoing:
         slot.kind = STRING
 
     def _enum(self, kind: Kind, value: Any, slot: Any) -> None:
-        if value not in dict(kind.parts):
+        if value not in kind.named:
             raise ValueError(f"{kind} has no such case")
         _put_text(value, slot.of.enumeration)
         slot.kind = ENUM
 
     def _flags(self, kind: Kind, value: Any, slot: Any) -> None:
         names = tuple(value)
-        if not set(names) <= dict(kind.parts).keys():
+        if not set(names) <= kind.named.keys():
             raise ValueError(f"{kind} has no such flag")
         flags = binding().ffi.wasmtime_component_valflags_t()
         binding().ffi.wasmtime_component_valflags_new_uninit(ctypes.byref(flags), len(names))
@@ -133,7 +133,7 @@ class Outgoing:
 
     def _record(self, kind: Kind, value: Any, slot: Any) -> None:
         ffi = binding().ffi
-        if not isinstance(value, dict) or value.keys() != dict(kind.parts).keys():
+        if not isinstance(value, dict) or value.keys() != kind.named.keys():
             raise ValueError(f"the fields are not those of {kind}")
         fields = self._several([(_some(part), value[name]) for name, part in kind.parts])
         entries = (ffi.wasmtime_component_valrecord_entry_t * len(fields))()
@@ -160,10 +160,9 @@ class Outgoing:
         slot.kind = VARIANT
 
     def _payload(self, kind: Kind, value: Any) -> Any:
-        cases = dict(kind.parts)
-        if not isinstance(value, Case) or value.name not in cases:
+        if not isinstance(value, Case) or value.name not in kind.named:
             raise ValueError(f"it is no case of {kind}")
-        part = cases[value.name]
+        part = kind.named[value.name]
         if part is None and value.value is not None:
             raise ValueError(f"the case {value.name} carries nothing")
         return None if part is None else self._boxed(part, value.value)

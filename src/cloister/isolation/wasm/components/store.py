@@ -162,7 +162,7 @@ class ComponentStore(Store):
         if signature.result is None:
             return None
         try:
-            return self._incoming.value(signature.result, result)
+            return self._incoming.several([signature.result], [result])[0]
         finally:
             self._ffi.wasmtime_component_val_delete(ctypes.byref(result))
 
@@ -178,7 +178,7 @@ class ComponentStore(Store):
         Raises:
             BaseException: What it raises.
         """
-        given = [self._incoming.value(kind, arguments[place]) for place, (_, kind) in enumerate(signature.parameters)]
+        given = self._incoming.several((kind for _, kind in signature.parameters), arguments)
         value = act(*given)
         if signature.result is not None:
             self._outgoing.put(signature.result, value, results[0])
