@@ -15,6 +15,7 @@ from typing import Final
 
 from cloister.errors import DeniedError, quoted
 from cloister.isolation.wasm import faults
+from cloister.isolation.wasm.artifact import LOADED_BYTES, description_bytes, require_loadable
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.compiling import compiled_apart
 from cloister.isolation.wasm.components.kinds import World, world_of
@@ -33,27 +34,29 @@ HERE_EFFORT_MAX: Final = 100_000
 and 250 MiB. All others get a process of their own, which takes about as long to start. Without the second bound 12 KiB
 took two minutes and 4 GiB, by blocks and calls with a thousand values each."""
 KEPT_COUNT: Final = 32
-KEPT_BYTES_MAX: Final = 64 * MIB
-"""Of the WebAssembly that loaded modules were made of."""
+KEPT_BYTES_MAX: Final = 128 * MIB
+"""Of the WebAssembly that loaded modules were made of, with what the descriptions of their code take in memory."""
 
 WASI: Final = "wasi_snapshot_preview1"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A module ready to be run, with what it says of itself."""
+    """A module ready to be run, with what it says of itself, and about how much memory it takes while it is kept."""
 
     module: Module
     outline: Outline
+    kept_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedComponent:
-    """A component ready to be run, with what it says of itself."""
+    """A component ready to be run; see `Loaded`."""
 
     module: Module
     outline: ComponentOutline
     world: World
+    kept_bytes: int
 
 
 class Modules:
@@ -104,7 +107,8 @@ class Modules:
         require_room(outline, limits)
         if kept is not None:
             return kept
-        loaded = Loaded(self._made(outline.code, deadline), outline)
+        module, kept_bytes = self._made(outline.code, deadline)
+        loaded = Loaded(module, outline, kept_bytes)
         self._keep(digest, loaded)
         return loaded
 
@@ -132,10 +136,10 @@ class Modules:
         outline = component_outline(wasm)
         require_interfaces(outline)
         require_room(outline, limits)
-        module = self._made(outline.code, deadline)
+        module, kept_bytes = self._made(outline.code, deadline)
         world = world_of(module.raw, self._engine.raw)
         require_served(world)
-        loaded = LoadedComponent(module, outline, world)
+        loaded = LoadedComponent(module, outline, world, kept_bytes)
         self._keep(digest, loaded)
         return loaded
 
@@ -157,33 +161,40 @@ class Modules:
             if digest in self._kept:
                 return
         outline = outline_of(wasm)
-        self._keep(digest, Loaded(self._made(outline.code, deadline), outline))
+        module, kept_bytes = self._made(outline.code, deadline)
+        self._keep(digest, Loaded(module, outline, kept_bytes))
 
-    def _made(self, code: bytes, deadline: Deadline) -> Module:
+    def _made(self, code: bytes, deadline: Deadline) -> tuple[Module, int]:
+        """Return a module or component, and about how much memory it takes as long as it is kept."""
         if self._cache is None:
             return self._compiled(code, deadline)
         ready = self._cache.get(code, self._engine.fingerprint)
         if ready is not None:
-            return self._engine.load(ready, of_component=is_component(code))
-        module = self._compiled(code, deadline)
+            return self._from_code(code, ready)
+        module, kept_bytes = self._compiled(code, deadline)
         self._cache.put(code, self._engine.fingerprint, module.serialize())
-        return module
+        return module, kept_bytes
 
-    def _compiled(self, code: bytes, deadline: Deadline) -> Module:
+    def _compiled(self, code: bytes, deadline: Deadline) -> tuple[Module, int]:
         if not is_component(code) and len(code) <= HERE_BYTES_MAX and effort_of(code) <= HERE_EFFORT_MAX:
-            return self._engine.compile(code)
-        made = compiled_apart(code, self._engine.settings, deadline)
-        return self._engine.load(made, of_component=is_component(code))
+            return self._engine.compile(code), len(code)
+        return self._from_code(code, compiled_apart(code, self._engine.settings, deadline))
+
+    def _from_code(self, code: bytes, made: bytes) -> tuple[Module, int]:
+        if is_component(code):
+            require_loadable(made, len(code))
+        module = self._engine.load(made, of_component=is_component(code))
+        return module, len(code) + LOADED_BYTES * description_bytes(made)
 
     def _keep(self, digest: bytes, loaded: Loaded | LoadedComponent) -> None:
         with self._lock:
             if digest in self._kept:
                 return
             self._kept[digest] = loaded
-            self._kept_bytes += len(loaded.outline.code)
+            self._kept_bytes += loaded.kept_bytes
             while len(self._kept) > KEPT_COUNT or self._kept_bytes > KEPT_BYTES_MAX:
                 _, gone = self._kept.popitem(last=False)
-                self._kept_bytes -= len(gone.outline.code)
+                self._kept_bytes -= gone.kept_bytes
 
 
 def require_granted(outline: Outline, granted: Collection[tuple[str, str]]) -> None:

@@ -12,12 +12,13 @@ from wasmtime import wat2wasm
 from cloister.clock import SystemClock
 from cloister.errors import Cancelled, DeniedError, InputError, LimitExceeded
 from cloister.isolation.wasm import compiling, modules
+from cloister.isolation.wasm.artifact import description_bytes
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.deadline import Deadline
 from cloister.isolation.wasm.engine import Engine
 from cloister.isolation.wasm.modules import HERE_BYTES_MAX, Loaded, LoadedComponent, Modules
 from cloister.isolation.wasm.store import Store
-from cloister.limits import ResourceLimits
+from cloister.limits import MIB, ResourceLimits
 
 Load = Callable[..., Loaded]
 
@@ -220,3 +221,39 @@ def test_a_component_whose_parts_have_no_end_takes_no_longer_than_there_is_time(
         load_component(Modules(engine, None), wasm, wall_ms=1_000)
     assert caught.value.limit == "wall_ms"
     load_component(Modules(engine, None), bomb(2, 2))
+
+
+def instances(width: int, depth: int) -> bytes:
+    """Return a small component that stands for as many instances without anything in them."""
+    inner = "(component $c0)"
+    for level in range(1, depth + 1):
+        name = f"$c{level}" if level < depth else ""
+        inner = f"(component {name} {inner} {f'(instance (instantiate $c{level - 1}))' * width})"
+    return bytes(wat2wasm(inner))
+
+
+def test_a_component_takes_about_as_much_memory_as_it_has_bytes(engine: Engine, tmp_path: Path) -> None:
+    store, wasm = Modules(engine, CodeCache(tmp_path, SystemClock())), instances(40, 4)
+    assert len(wasm) < 1_000
+    for _ in range(2):
+        with pytest.raises(InputError, match="its parts, put together") as caught:
+            load_component(store, wasm)
+        assert caught.value.code == "input.wasm-large"
+    assert repr(store) == "Modules(0 kept)"
+    load_component(store, instances(40, 2))
+    assert repr(store) == "Modules(1 kept)"
+
+
+def test_what_is_kept_counts_by_the_memory_that_it_takes(engine: Engine) -> None:
+    store, wasm = Modules(engine, None), instances(400, 2)
+    loaded = load_component(store, wasm)
+    assert len(wasm) < 5_000
+    assert 4 * MIB < loaded.kept_bytes < 16 * MIB  # 160,000 of 48 bytes
+    for number in range(1, 1 + modules.KEPT_BYTES_MAX // loaded.kept_bytes):
+        load_component(store, instances(400 - number, 2))
+    assert int(repr(store).removeprefix("Modules(").removesuffix(" kept)")) < modules.KEPT_COUNT
+
+
+def test_code_that_says_nothing_of_itself_counts_as_a_whole() -> None:
+    for code in (b"", b"no code", b"\x7fELF\x02\x01", b"\x7fELF\x02\x01" + bytes(100)):
+        assert description_bytes(code) == len(code)
