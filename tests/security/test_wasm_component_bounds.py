@@ -8,7 +8,7 @@ import pytest
 from tests.security.components import component, library
 from tests.security.webassembly import WasmBench
 
-from cloister.errors import LimitExceeded
+from cloister.errors import DeniedError, InputError, LimitExceeded
 from cloister.limits import ResourceLimits
 
 ZEROES = """(memory (export "memory") 40) (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
@@ -68,3 +68,21 @@ def test_parts_are_elements_before_they_are_objects(wasm: WasmBench, types: str,
         wasm.call(zeroes(types, fitting + 1), "f", limits=limits)
     assert caught.value.code == "limit.value-elements"
     assert wasm.call(zeroes(types, fitting - 1), "f", limits=limits)
+
+
+def test_resources_are_compared_only_so_often(wasm: WasmBench) -> None:
+    quiet = component("")
+
+    def importing(resources_count: int, uses_count: int) -> str:
+        resources = " ".join(f'(export "r{number}" (type $r{number} (sub resource)))' for number in range(resources_count))
+        uses = f"(tuple {f'(own $r{resources_count - 1}) ' * uses_count})"
+        wanted = f'(import "a:b/c@1.0.0" (instance {resources} (export "f" (func (param "x" {uses})))))'
+        return quiet.replace("(component", f"(component {wanted}", 1)
+
+    with pytest.raises(InputError) as caught:  # ten million comparisons, in which no deadline was looked at
+        wasm.command(importing(2_000, 5_000))
+    assert caught.value.code == "input.wasm-large"
+    with pytest.raises(DeniedError):
+        wasm.command(importing(2_000, 10))
+    with pytest.raises(DeniedError):
+        wasm.command(importing(10, 2_000))
