@@ -162,6 +162,16 @@ def test_words_that_do_not_fit(kind: str, given: str | float) -> None:
     assert caught.value.message.isprintable()
 
 
+def test_json_of_any_depth_is_a_value_or_an_error() -> None:
+    signature = Signature((("x", Kind("list", (("", Kind("u8")),))),), None)
+    for depth in (2, *range(900, 1_100)):  # where reading it ends and where writing it does are not the same depth
+        deep = WasmFunction(module="m", function="f", arguments=("[" * depth + "]" * depth,))
+        with pytest.raises(InputError) as caught:
+            component_arguments(deep, signature)
+        assert caught.value.code == "input.wasm-arguments"
+    assert component_arguments(WasmFunction(module="m", function="f", arguments=("[1]",)), signature) == (b"\1",)
+
+
 def test_enums_need_no_quotes_and_there_must_be_as_many_as_parameters() -> None:
     color = Kind("enum", (("red", None), ("green", None)))
     assert component_arguments(function("red"), signature(color)) == ("red",)

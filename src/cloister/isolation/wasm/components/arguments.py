@@ -204,7 +204,10 @@ _BUILDERS: Final[dict[str, Callable[[Kind, Any], Any]]] = {
 
 
 def _unfit(kind: Kind, value: Any) -> _Unfit:
-    shown = value if isinstance(value, str) else json.dumps(value)[:100]
+    try:
+        shown = value if isinstance(value, str) else json.dumps(value)[:100]
+    except RecursionError:  # writing JSON goes less deep than reading it
+        shown = f"a {type(value).__name__} of so many levels"
     return _Unfit(f"{quoted(shown, 60)} is no {quoted(str(kind), 100)}")
 
 
