@@ -27,6 +27,8 @@ _PLAIN: Final = {
     "U64": "u64", "F32": "f32", "F64": "f64", "Char": "char", "String": "string",
 }  # fmt: skip
 """wasmtime's classes of types without parts, to the names that WIT has."""
+_OTHERS: Final = {"ComponentType": "component", "ModuleType": "module", "ComponentInstanceType": "instance"}
+"""wasmtime's classes of what else an interface may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,14 @@ class World:
     Attributes:
         imports: Functions by interface and name.
         resources: Names of the resources that each imported interface has.
+        others: What an imported interface has that is neither function, resource nor type: interface, name and kind.
         functions: Functions that it exports itself.
         interfaces: Functions of the interfaces that it exports.
     """
 
     imports: Mapping[str, Interface]
     resources: Mapping[str, tuple[str, ...]]
+    others: tuple[tuple[str, str, str], ...]
     functions: Interface
     interfaces: Mapping[str, Interface]
 
@@ -144,6 +148,12 @@ def world_of(component: Any, engine: Any) -> World:
     return World(
         imports={name: kind_of.functions(items) for name, items in imported.items()},
         resources=resources,
+        others=tuple(
+            (interface, name, kind)
+            for interface, items in imported.items()
+            for name, item in items.items()
+            if (kind := _OTHERS.get(type(item.ty).__name__)) is not None
+        ),
         functions=kind_of.functions(exported),
         interfaces={name: kind_of.functions(items) for name, items in nested.items()},
     )

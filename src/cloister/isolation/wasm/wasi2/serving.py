@@ -48,6 +48,8 @@ def require_served(world: World) -> None:
         DeniedError: `denied.wasm-import`, for the first thing that is not served.
         InputError: `input.wasm`: something is imported with other types than it has.
     """
+    for name, part, kind in world.others:  # no interface of WASI 0.2 has such a thing
+        raise _not_granted(name, part, kind)
     for name, functions in world.imports.items():
         interface = interface_of(name)
         if interface is None and (functions or world.resources[name]):
