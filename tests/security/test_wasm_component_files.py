@@ -9,7 +9,7 @@ import pytest
 from tests.security.components import CODES, component
 from tests.security.webassembly import WasmBench
 
-from cloister.errors import LimitExceeded
+from cloister.errors import InputError, LimitExceeded
 from cloister.limits import ResourceLimits
 
 USED = (
@@ -222,3 +222,14 @@ def test_listings_have_their_bounds(wasm: WasmBench, place: Path) -> None:
         wasm.command(kept, "inner", read=granted, limits=short)
     assert caught.value.details["limit"] == "value_bytes"
     assert wasm.command(dropped, "inner", read=granted, limits=short).exit_status == 200
+
+
+def test_a_directory_whose_name_is_no_text_is_told_and_not_raised_as_it_comes(wasm: WasmBench, tmp_path: Path) -> None:
+    directory = tmp_path.resolve() / os.fsdecode(b"d\xff")
+    directory.mkdir()
+    asks = component("(call $directories (i32.const 16))", "directories")
+    with pytest.raises(InputError) as caught:
+        wasm.command(asks, read=(directory,))
+    assert caught.value.code == "input.argv"
+    assert wasm.command(asks, read=(tmp_path.resolve(),)).exit_status == 0
+    assert wasm.command(component(""), read=(directory,)).exit_status == 0

@@ -23,6 +23,7 @@ from cloister.isolation.wasm.wasi.listing import entries_of
 from cloister.isolation.wasm.wasi.namespace import Spot, facts_of
 from cloister.isolation.wasm.wasi.paths import chosen_times
 from cloister.isolation.wasm.wasi2.handles import Handles
+from cloister.isolation.wasm.wasi2.plain import text_of_word
 from cloister.isolation.wasm.wasi2.polling import datetime_of
 from cloister.isolation.wasm.wasi2.refusals import coded
 from cloister.isolation.wasm.wasi2.streams import PIECE_BYTES, Failure, FileReader, FileWriter
@@ -97,8 +98,13 @@ class Files:
         }
 
     def preopened(self) -> list[tuple[Handle, str]]:
-        """Return the directories that the guest has from the start: `wasi:filesystem/preopens`."""
-        return [(self._again(each), text_of(each.name or b"")) for each in self._descriptors.preopened()]
+        """Return the directories that the guest has from the start: `wasi:filesystem/preopens`.
+
+        Raises:
+            InputError: `input.argv`: the name of one is no text.
+        """
+        named = [(each, text_of_word(os.fsdecode(each.name or b""))) for each in self._descriptors.preopened()]
+        return [(self._again(each), name) for each, name in named]
 
     def _again(self, directory: OpenDirectory) -> Handle:
         """Open a directory once more: the guest may ask for them several times, and gives each handle back."""

@@ -28,9 +28,11 @@ def plain_functions(around: Surroundings, handles: Handles) -> Mapping[str, Func
     draw, number = partial(_draw, around.times), partial(_number, around.times)
     return {
         "cli/environment": {
-            "get-environment": lambda: [(_text(name), _text(value)) for name, value in around.environment.items()],
-            "get-arguments": lambda: [_text(word) for word in around.argv],
-            "initial-cwd": lambda: None if around.working_directory is None else _text(around.working_directory),
+            "get-environment": lambda: [
+                (text_of_word(name), text_of_word(value)) for name, value in around.environment.items()
+            ],
+            "get-arguments": lambda: [text_of_word(word) for word in around.argv],
+            "initial-cwd": lambda: None if around.working_directory is None else text_of_word(around.working_directory),
         },
         "cli/exit": {"exit": _exit, "exit-with-code": _exit_with_code},
         "cli/stdin": {"get-stdin": lambda: handles.add("input-stream", around.stdin)},
@@ -72,7 +74,7 @@ def _number(times: Times) -> int:
     return int.from_bytes(times.random_bytes(8), "little")
 
 
-def _text(word: str) -> str:
+def text_of_word(word: str) -> str:
     """Return a word when it is one that a component can be given.
 
     Raises:
@@ -83,8 +85,8 @@ def _text(word: str) -> str:
             word.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(
-                f"{quoted(word, 60)} is no UTF-8, and words and variables of a component must be",
+                f"{quoted(word, 60)} is no UTF-8, and words, variables and directories of a component must be",
                 code="input.argv",
-                hint="leave it out, or build the program as a module for wasm32-wasip1",
+                hint="leave it out, grant a directory above it, or build the program as a module for wasm32-wasip1",
             ) from error
     return word
