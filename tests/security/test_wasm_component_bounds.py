@@ -12,8 +12,8 @@ from cloister.errors import DeniedError, InputError, LimitExceeded
 from cloister.limits import ResourceLimits
 
 ZEROES = """(memory (export "memory") 40) (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-  (func (export "f") (result i32) (i32.store (i32.const 8) (i32.const 4096)) (i32.store (i32.const 12) (i32.const COUNT))
-    (i32.const 8))"""
+  (func (export "f") (result i32)
+    (i32.store (i32.const 8) (i32.const 4096)) (i32.store (i32.const 12) (i32.const COUNT)) (i32.const 8))"""
 """A function that returns a list of zeroes."""
 
 
@@ -41,7 +41,8 @@ def test_a_value_of_many_cases_takes_no_longer_than_one_of_few(wasm: WasmBench) 
 def test_elements_are_counted_for_each_call_and_not_for_a_whole_life(wasm: WasmBench) -> None:
     waits = """(i32.store (i32.const 64) (call $subscribe (call $get_stdin)))
       (loop $again (call $poll (i32.const 64) (i32.const COUNT) (i32.const 100))
-        (local.set $a (i32.add (local.get $a) (i32.const 1))) (br_if $again (i32.lt_u (local.get $a) (i32.const 200))))"""
+        (local.set $a (i32.add (local.get $a) (i32.const 1)))
+        (br_if $again (i32.lt_u (local.get $a) (i32.const 200))))"""
     names, limits = ("subscribe", "get_stdin", "poll"), ResourceLimits(value_elements_count=100)
     once = component(waits.replace("COUNT", "1"), *names)
     assert wasm.command(once, limits=limits).exit_status == 0
@@ -74,7 +75,9 @@ def test_resources_are_compared_only_so_often(wasm: WasmBench) -> None:
     quiet = component("")
 
     def importing(resources_count: int, uses_count: int) -> str:
-        resources = " ".join(f'(export "r{number}" (type $r{number} (sub resource)))' for number in range(resources_count))
+        resources = " ".join(
+            f'(export "r{number}" (type $r{number} (sub resource)))' for number in range(resources_count)
+        )
         uses = f"(tuple {f'(own $r{resources_count - 1}) ' * uses_count})"
         wanted = f'(import "a:b/c@1.0.0" (instance {resources} (export "f" (func (param "x" {uses})))))'
         return quiet.replace("(component", f"(component {wanted}", 1)

@@ -1,7 +1,8 @@
 """What machine code says of itself, so that it is known how much memory it takes before it is loaded.
 
-Owns where that lies in what wasmtime makes. The bytes are those of our own compiler; what they were made of is anybody's:
-a kilobyte of component instances in one another can stand for millions, each of which takes memory wherever it is loaded.
+Owns where that lies in what wasmtime makes. The bytes are those of our own compiler; what they were made of is
+anybody's: a kilobyte of component instances in one another can stand for millions, each of which takes memory wherever
+it is loaded.
 
 Source: System V ABI, chapter 4 (ELF-64 header and section headers); wasmtime, `ELF_WASMTIME_INFO`.
 """
