@@ -159,10 +159,11 @@ _FEATURES: Final = {
     "wasm_bulk_memory": True,
     "wasm_multi_value": True,
     "wasm_reference_types": True,
+    # What is between the parts of a component has the memories of two of them; no module may have several: `outline`
+    "wasm_multi_memory": True,
     # What follows would be room that nothing here bounds, or results that differ from machine to machine
     "wasm_threads": False,
     "wasm_memory64": False,
-    "wasm_multi_memory": False,
     "wasm_gc": False,
     "wasm_relaxed_simd": False,
     "wasm_custom_page_sizes": False,

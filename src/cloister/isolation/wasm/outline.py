@@ -9,7 +9,7 @@ Source: WebAssembly Core Specification 3.0, chapter 5 (binary format);
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,12 +91,28 @@ def outline_of(wasm: bytes) -> Outline:
             raise no_such_section(kind)
         kept.append(wasm[start:end])
         facts.read(kind, Reader(wasm, body, end))
+    require_one_memory(facts.memories_count, facts.imports)
     return Outline(
         imports=tuple(facts.imports),
         memory_pages_min=facts.memory_pages_min,
         tables_elements_min=facts.tables_elements_min,
         code=b"".join(kept),
     )
+
+
+def require_one_memory(own_count: int, imports: Iterable[Import]) -> None:
+    """Accept a module with at most one memory, which is what is bounded here.
+
+    Args:
+        own_count: How many it has of its own.
+        imports: What it imports.
+
+    Raises:
+        InputError: `input.wasm`.
+    """
+    count = own_count + sum(each.kind == "memory" for each in imports)
+    if count > 1:
+        raise not_a_module(f"a module has {count} memories, and may have one")
 
 
 def no_such_section(kind: int) -> InputError:

@@ -10,6 +10,7 @@ from wasmtime import wat2wasm
 
 from cloister.errors import InputError
 from cloister.isolation.wasm import outline
+from cloister.isolation.wasm.components.outline import component_outline
 from cloister.isolation.wasm.engine import Engine
 from cloister.isolation.wasm.outline import Import, effort_of, outline_of
 
@@ -51,6 +52,18 @@ def test_everything_is_found() -> None:
         Import("five", "typed", "global"),
     )
     assert (found.memory_pages_min, found.tables_elements_min) == (2, 17)
+
+
+@pytest.mark.parametrize("more", ['(import "a" "m" (memory 1))', "(memory 1)"])
+def test_a_module_has_one_memory_wherever_it_is(more: str) -> None:
+    for source, read in (
+        ("(module {} (memory 1))", outline_of),
+        ("(component (core module {} (memory 1)))", component_outline),
+    ):
+        with pytest.raises(InputError, match="2 memories") as caught:
+            read(bytes(wat2wasm(source.format(more))))
+        assert caught.value.code == "input.wasm"
+        read(bytes(wat2wasm(source.format(""))))
 
 
 def test_an_imported_memory_counts() -> None:

@@ -194,7 +194,6 @@ def test_what_is_no_module_is_refused(engine: Engine) -> None:
     [
         "(module (memory 1 1 shared))",
         "(module (memory i64 1))",
-        "(module (memory 1) (memory 1))",
         "(module (type (struct (field i32))))",
     ],
 )

@@ -22,6 +22,7 @@ from cloister.isolation.wasm.outline import (
     Reader,
     SectionFacts,
     no_such_section,
+    require_one_memory,
     sections,
     too_large,
 )
@@ -155,6 +156,7 @@ class _Walk:
                 parts += reader.unsigned()
             else:
                 (imported if kind == _CORE_IMPORTS else facts).read(kind, reader)
+        require_one_memory(facts.memories_count, imported.imports)
         self.parts_max = max(self.parts_max, parts + len(imported.imports))
         self.memories_count += facts.memories_count
         self.tables_elements_min += facts.tables_elements_min
