@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from tests.property.exploring import examples
-from tests.security.webassembly import WasmBench, command, wasm_bench
-from tests.unit.isolation.wasm.test_outline import HEAD, leb, section
+from tests.security.webassembly import HEAD, WasmBench, command, leb, section, wasm_bench
 from wasmtime import wat2wasm
 
 from cloister.errors import CloisterError, InputError, LimitExceeded

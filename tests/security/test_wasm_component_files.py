@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.security.components import CODES, component
-from tests.security.webassembly import WasmBench
+from tests.security.webassembly import WasmBench, granted_beside_secret
 
 from cloister.errors import InputError, LimitExceeded
 from cloister.limits import ResourceLimits
@@ -64,11 +64,7 @@ LINKS = program(f"(call $symlink {HERE} {PATH} {OTHER} (i32.const 204)) {ANSWERE
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     root = tmp_path.resolve()
-    (root / "granted" / "inner").mkdir(parents=True)
-    (root / "granted-not").mkdir()
-    (root / "granted" / "file").write_text("granted")
-    (root / "granted" / "inner" / "deep").write_text("deep")
-    (root / "granted-not" / "secret").write_text("secret")
+    granted_beside_secret(root)
     (root / "granted" / "link").symlink_to("../granted-not/secret")
     (root / "granted" / "absolute").symlink_to(root / "granted-not" / "secret")
     (root / "granted" / "inner" / "up").symlink_to("../..")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.security.webassembly import WasmBench, module
+from tests.security.webassembly import WasmBench, granted_beside_secret, module
 from tests.unit.isolation.microvm.other_user import as_another_user
 
 from cloister.errors import LaunchError, PathDenied, TokenRejected
@@ -62,11 +62,7 @@ WRITES = SOURCE.replace("HOW", "1").replace("RIGHTS", "64").replace(
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     root = tmp_path.resolve()
-    (root / "granted" / "inner").mkdir(parents=True)
-    (root / "granted-not").mkdir()
-    (root / "granted" / "file").write_text("granted")
-    (root / "granted" / "inner" / "deep").write_text("deep")
-    (root / "granted-not" / "secret").write_text("secret")
+    granted_beside_secret(root)
     return root
 
 

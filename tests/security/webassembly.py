@@ -25,6 +25,8 @@ WASI = {
     "sock_accept": "i32 i32 i32",
 }  # fmt: skip
 """Parameters of the functions that the tests use."""
+HEAD = b"\0asm\x01\0\0\0"
+"""What the binary of a module begins with."""
 
 
 def module(body: str, *imports: str, pages: int = 2, data: str = "") -> str:
@@ -42,6 +44,30 @@ def module(body: str, *imports: str, pages: int = 2, data: str = "") -> str:
 def command(body: str, *imports: str, pages: int = 2, data: str = "") -> str:
     """Return a command whose `_start` has that body."""
     return module(f'(func (export "_start") {body})', *imports, pages=pages, data=data)
+
+
+def section(kind: int, body: bytes) -> bytes:
+    """Return a section of a module or component."""
+    return bytes([kind]) + leb(len(body)) + body
+
+
+def leb(number: int) -> bytes:
+    """Return a number of at least 0 as the binary format writes it, without help of what is tested."""
+    found = bytearray()
+    while True:
+        number, low = number >> 7, number & 0x7F
+        found.append(low | (0x80 if number else 0))
+        if not number:
+            return bytes(found)
+
+
+def granted_beside_secret(root: Path) -> None:
+    """Make a directory `granted` with files, and beside it one with a secret whose name begins the same."""
+    (root / "granted" / "inner").mkdir(parents=True)
+    (root / "granted-not").mkdir()
+    (root / "granted" / "file").write_text("granted")
+    (root / "granted" / "inner" / "deep").write_text("deep")
+    (root / "granted-not" / "secret").write_text("secret")
 
 
 class WasmBench(Bench):

@@ -10,13 +10,13 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from cloister.errors import CloisterError, GuestCrashed, InputError, LaunchError, ProviderUnavailable, quoted
+from cloister.errors import CloisterError, InputError, LaunchError, ProviderUnavailable, quoted
 from cloister.isolation.given import require_program
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, WasmFunction, WireValue
-from cloister.isolation.script_failure import tail
 from cloister.isolation.wasm import faults
 from cloister.isolation.wasm.components.programs import call_component_function, run_component
 from cloister.isolation.wasm.deadline import Deadline
+from cloister.isolation.wasm.ends import calling, loading, result_of
 from cloister.isolation.wasm.engine import is_component
 from cloister.isolation.wasm.modules import Loaded
 from cloister.isolation.wasm.outline import MODULE_BYTES_MAX, Outline, too_large
@@ -65,13 +65,7 @@ def run_module(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, ...
         if status != 0 and peak is not None and peak + faults.PAGE_BYTES > room.given.limits.memory_bytes:
             # It failed with its memory at the bound: that is why, whatever it made of the refusal itself
             raise faults.memory_used_up(room.given.limits, peak)
-        return ExecutionResult(
-            value=None,
-            stdout=room.stdout.content,
-            stderr=room.stderr.content,
-            exit_status=status,
-            usage=room.usage(store),
-        )
+        return result_of(room, store, exit_status=status)
 
     functions = room.functions(argv, stdin)
     loaded = _loaded(workshop, room, wasm, functions)
@@ -97,22 +91,11 @@ def call_function(workshop: Workshop, room: Room, function: WasmFunction) -> Exe
     is_to_initialize = function.function != INITIALIZE and _has_initialize(loaded.outline, room.deadline)
 
     def call(store: Store) -> ExecutionResult:
-        try:
+        with calling(function.function):
             if is_to_initialize:
                 store.call(INITIALIZE)
             value = store.call(function.function, *arguments)
-        except ProgramExit as ended:
-            raise GuestCrashed(
-                f"the program ended itself with status {ended.status} instead of returning from "
-                f"{quoted(function.function, 60)}",
-                details={"exit_status": ended.status},
-            ) from ended
-        return ExecutionResult(
-            value=_wire_value(value if len(signature.results) != 1 else value[0]),
-            stdout=room.stdout.content,
-            stderr=room.stderr.content,
-            usage=room.usage(store),
-        )
+        return result_of(room, store, value=_wire_value(value if len(signature.results) != 1 else value[0]))
 
     return _in_store(workshop, room, loaded, functions, call)
 
@@ -126,17 +109,9 @@ def _in_store(
 ) -> ExecutionResult:
     """Make an instance of a module, and do something with that."""
     wanted = [(each.module, each.name) for each in loaded.outline.imports]
-    with Store(workshop.engine, room.given.limits, room.deadline) as store:
-        try:
-            store.instantiate(loaded.module, wanted, functions)
-            return act(store)
-        except ProgramExit as ended:  # in its start function, before it was asked to begin
-            raise GuestCrashed(f"the program ended itself with status {ended.status} while it was loaded") from ended
-        except GuestCrashed as crash:
-            said = tail(room.stderr.content)
-            if said:
-                crash.details["stderr"] = said
-            raise
+    with Store(workshop.engine, room.given.limits, room.deadline) as store, loading(room):
+        store.instantiate(loaded.module, wanted, functions)
+        return act(store)
 
 
 def _read(room: Room, path: str) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.exploring import examples
+from tests.security.webassembly import leb, section
 from wasmtime import wat2wasm
 
 from cloister.errors import InputError
@@ -26,19 +27,6 @@ FULL = """(component
   (core module (memory 3) (table 10 funcref) (func) (func))
   (component (import "inner" (func)) (core module (memory 4) (table 5 funcref) (global i32 (i32.const 1))))
   (core module (import "a" "m" (memory 100)) (import "a" "t" (table 1000 funcref)) (table 2 funcref)))"""
-
-
-def section(kind: int, body: bytes) -> bytes:
-    return bytes([kind]) + leb(len(body)) + body
-
-
-def leb(number: int) -> bytes:
-    found = bytearray()
-    while True:
-        number, low = number >> 7, number & 0x7F
-        found.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(found)
 
 
 def test_everything_is_found() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.exploring import examples
+from tests.security.webassembly import HEAD, leb, section
 from wasmtime import wat2wasm
 
 from cloister.errors import InputError
@@ -14,7 +15,6 @@ from cloister.isolation.wasm.components.outline import component_outline
 from cloister.isolation.wasm.engine import Engine
 from cloister.isolation.wasm.outline import Import, effort_of, outline_of
 
-HEAD = b"\0asm\x01\0\0\0"
 FULL = """(module
   (import "one" "func" (func (param i32)))
   (import "two" "table" (table 3 funcref))
@@ -27,19 +27,6 @@ FULL = """(module
   (func $start)
   (start $start)
   (export "memory" (memory 0)))"""
-
-
-def section(kind: int, body: bytes) -> bytes:
-    return bytes([kind]) + leb(len(body)) + body
-
-
-def leb(number: int) -> bytes:
-    found = bytearray()
-    while True:
-        number, low = number >> 7, number & 0x7F
-        found.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(found)
 
 
 def test_everything_is_found() -> None:

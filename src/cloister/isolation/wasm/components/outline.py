@@ -26,6 +26,7 @@ from cloister.isolation.wasm.outline import (
     sections,
     too_large,
 )
+from cloister.lang.wasm_engine.binary.encoding import unsigned
 from cloister.limits import MIB
 
 NESTING_MAX: Final = 16
@@ -125,7 +126,7 @@ class _Walk:
                 raise no_such_section(kind)
             inner = self._inner(kind, body, finish, depth)
             if inner is not None:
-                kept.append(bytes([kind]) + _leb(len(inner)) + inner)
+                kept.append(bytes([kind]) + unsigned(len(inner)) + inner)
                 continue
             if kind == _IMPORT and depth == 0:
                 self._read_imports(Reader(self._wasm, body, finish))
@@ -193,12 +194,3 @@ def _described(kind: int, reader: Reader) -> str:
         return _RESOURCE
     reader.unsigned()
     return described
-
-
-def _leb(number: int) -> bytes:
-    found = bytearray()
-    while True:
-        number, low = number >> 7, number & 0x7F
-        found.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(found)

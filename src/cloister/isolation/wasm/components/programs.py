@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from cloister.errors import GuestCrashed, InputError, quoted
+from cloister.errors import InputError, quoted
 from cloister.isolation.provider import ExecutionResult, WasmFunction, WireValue
-from cloister.isolation.script_failure import tail
 from cloister.isolation.wasm.components.arguments import component_arguments, passable, plain_result
 from cloister.isolation.wasm.components.kinds import Kind, Signature, World
 from cloister.isolation.wasm.components.store import ComponentStore
 from cloister.isolation.wasm.components.values import Case
+from cloister.isolation.wasm.ends import calling, loading, result_of
 from cloister.isolation.wasm.modules import LoadedComponent
 from cloister.isolation.wasm.room import Room, Workshop
 from cloister.isolation.wasm.wasi.basic_calls import ProgramExit
@@ -46,13 +46,7 @@ def run_component(workshop: Workshop, room: Room, wasm: bytes, argv: tuple[str, 
             status = 0 if ended == Case("ok") else 1
         except ProgramExit as exited:
             status = exited.status
-        return ExecutionResult(
-            value=None,
-            stdout=room.stdout.content,
-            stderr=room.stderr.content,
-            exit_status=status,
-            usage=room.usage(store),
-        )
+        return result_of(room, store, exit_status=status)
 
     return _in_store(workshop, room, loaded, around, start)
 
@@ -71,20 +65,9 @@ def call_component_function(workshop: Workshop, room: Room, wasm: bytes, functio
     arguments = component_arguments(function, signature)
 
     def call(store: ComponentStore) -> ExecutionResult:
-        try:
+        with calling(function.function):
             value = store.call_component(path, signature, arguments)
-        except ProgramExit as ended:
-            raise GuestCrashed(
-                f"the program ended itself with status {ended.status} instead of returning from "
-                f"{quoted(function.function, 80)}",
-                details={"exit_status": ended.status},
-            ) from ended
-        return ExecutionResult(
-            value=_wire_value(room, signature, value),
-            stdout=room.stdout.content,
-            stderr=room.stderr.content,
-            usage=room.usage(store),
-        )
+        return result_of(room, store, value=_wire_value(room, signature, value))
 
     return _in_store(workshop, room, loaded, around, call)
 
@@ -99,17 +82,9 @@ def _in_store(
     """Make an instance of a component, and do something with that."""
     limits = room.given.limits
     served, resources = served_to(loaded.world, around)
-    with ComponentStore(workshop.engine, limits, room.deadline, loaded.outline) as store:
-        try:
-            store.instantiate_component(loaded.module, loaded.world, served, resources)
-            return act(store)
-        except ProgramExit as ended:  # in a start function, before it was asked to begin
-            raise GuestCrashed(f"the program ended itself with status {ended.status} while it was loaded") from ended
-        except GuestCrashed as crash:
-            said = tail(room.stderr.content)
-            if said:
-                crash.details["stderr"] = said
-            raise
+    with ComponentStore(workshop.engine, limits, room.deadline, loaded.outline) as store, loading(room):
+        store.instantiate_component(loaded.module, loaded.world, served, resources)
+        return act(store)
 
 
 def _command(world: World, program: str) -> tuple[str, Signature]:
