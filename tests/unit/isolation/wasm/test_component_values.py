@@ -268,6 +268,7 @@ def test_functions_are_found_by_their_names(bench: WasmBench) -> None:
             bench.call(source, name)
         assert caught.value.code == "input.wasm-entry"
         assert "local:a/ops@1.0.0#one" in str(caught.value.hint)
+        assert ("several interfaces" in caught.value.message) == (name == "ops#one")
 
 
 def test_functions_with_handles_are_refused(bench: WasmBench) -> None:

@@ -127,7 +127,7 @@ def _interface(world: World, function: WasmFunction, named: str) -> str:
         return named
     found = [each for each in world.interfaces if named in {_last_word(each), each.partition("@")[0]}]
     if len(found) != 1:
-        raise _no_function(world, function)
+        raise _no_function(world, function, are_several=bool(found))
     return found[0]
 
 
@@ -135,10 +135,12 @@ def _last_word(interface: str) -> str:
     return interface.rpartition("/")[2].partition("@")[0]
 
 
-def _no_function(world: World, function: WasmFunction) -> InputError:
+def _no_function(world: World, function: WasmFunction, *, are_several: bool = False) -> InputError:
     names = [*world.functions, *(f"{name}#{each}" for name, of in world.interfaces.items() for each in of)]
+    named = quoted(function.function, 80)
+    what = f"several interfaces that {named} may mean; name one in full" if are_several else f"no function {named}"
     return InputError(
-        f'"{quoted(function.module)}" exports no function {quoted(function.function, 80)}, or several of that name',
+        f'"{quoted(function.module)}" exports {what}',
         code="input.wasm-entry",
         hint=f"it exports {quoted(', '.join(names[:20]) or 'no functions', 400)}",
     )
