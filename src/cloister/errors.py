@@ -325,6 +325,12 @@ class ChainBroken(AuditError):
     default_code = "audit.broken"
 
 
+class JournalError(AuditError):
+    """The journal of a run cannot be trusted or written; the run must stop."""
+
+    default_code = "journal.store"
+
+
 class AttestationError(CloisterError):
     """A measurement or signature does not match what was expected."""
 

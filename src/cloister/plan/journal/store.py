@@ -1,0 +1,255 @@
+"""Runs, calls, steps and approvals as rows of the journal.
+
+Owns how each is written and read back. Rows are read as what anybody may have written: one that does not have its shape
+is a damaged journal. Decides nothing: what may be resumed, and whether a row agrees with the chain, is for others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+from cloister.errors import InputError, JournalError, quoted
+from cloister.isolation.provider import WireValue
+from cloister.plan.journal.database import JournalFile
+from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, RunState, StepEntry
+
+_RUN: Final = (
+    "SELECT run_id, state, plan, provider, created_at, updated_at, started, order_json, result_json, error_json, "
+    "waits_for, aborts_at FROM runs "
+)
+_CALL: Final = (
+    "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json FROM calls "
+)
+
+
+def packed(value: WireValue) -> bytes:
+    """Return plain data as the journal keeps it: compact JSON with sorted keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+class RunStore:
+    """The journal of a home, safe for several threads and processes.
+
+    Args:
+        file: The open file, which this closes.
+    """
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+
+    def __repr__(self) -> str:
+        return f"RunStore({self._file!r})"
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the journal; see `JournalFile.open`."""
+        return cls(JournalFile.open(path))
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._file.path
+
+    @property
+    def file(self) -> JournalFile:
+        """The file, for what else is kept in it."""
+        return self._file
+
+    def begin_run(self, entry: RunEntry) -> None:
+        """Add a run. It becomes durable with the first call that changes the world."""
+        values = (
+            entry.run_id,
+            entry.state.value,
+            entry.plan,
+            entry.provider,
+            entry.created_at,
+            entry.updated_at,
+            entry.started,
+            packed(entry.order),
+        )
+        statement = (
+            "INSERT INTO runs (run_id, state, plan, provider, created_at, updated_at, started, order_json) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self._file.write(statement, values, durable=False)
+
+    def set_state(
+        self,
+        run_id: str,
+        state: RunState,
+        at: str,
+        *,
+        result: WireValue = None,
+        error: dict[str, Any] | None = None,
+        waits_for: str | None = None,
+        durable: bool = True,
+    ) -> None:
+        """Say how it stands with a run now.
+
+        Args:
+            run_id: The run.
+            state: How it stands.
+            at: When, as RFC 3339 text.
+            result: The value, when it completed.
+            error: Why it ended, when it did not.
+            waits_for: The approval that it waits for.
+            durable: Whether to wait for the disk.
+        """
+        values = (
+            state.value,
+            at,
+            packed(result) if state is RunState.COMPLETED else None,
+            None if error is None else packed(error),
+            waits_for,
+            run_id,
+        )
+        statement = (
+            "UPDATE runs SET state = ?, updated_at = ?, result_json = ?, error_json = ?, waits_for = ? WHERE run_id = ?"
+        )
+        self._file.write(statement, values, durable=durable)
+
+    def abort_at(self, run_id: str, number: int) -> None:
+        """Note in the place of which call a run is ended; once noted it stays."""
+        statement = "UPDATE runs SET aborts_at = ? WHERE run_id = ? AND aborts_at IS NULL"
+        self._file.write(statement, (number, run_id), durable=True)
+
+    def run(self, run_id: str) -> RunEntry:
+        """Return a run.
+
+        Raises:
+            InputError: `input.run`: there is none of that name.
+            JournalError: `journal.store`.
+        """
+        found = self._file.read(_RUN + "WHERE run_id = ?", (run_id,))
+        if not found:
+            raise InputError(
+                f"the journal has no run {quoted(run_id)}", code="input.run", hint="`cloister runs list` shows them"
+            )
+        return self._run(found[0])
+
+    def runs(self, *, newest_count: int | None = None) -> list[RunEntry]:
+        """Return runs, the newest last; all, or so many of the newest."""
+        limit = "" if newest_count is None else f" LIMIT {int(newest_count)}"
+        found = self._file.read(f"{_RUN}ORDER BY created_at DESC, started DESC{limit}")
+        return [self._run(row) for row in reversed(found)]
+
+    def intend(self, run_id: str, number: int, capability_id: str, digest: str, intent: int, *, durable: bool) -> None:
+        """Note that a call is about to be made; one that was noted before gets its new intent record."""
+        statement = (
+            "INSERT INTO calls (run_id, number, capability_id, arguments_sha256, intent, state) "
+            "VALUES (?, ?, ?, ?, ?, 'intended') ON CONFLICT DO UPDATE SET intent = excluded.intent"
+        )
+        self._file.write(statement, (run_id, number, capability_id, digest, intent), durable=durable)
+
+    def conclude(
+        self, run_id: str, number: int, state: CallState, answer: WireValue, memo: WireValue, *, durable: bool
+    ) -> None:
+        """Note what a call came to: its value, or its error as plain data."""
+        statement = "UPDATE calls SET state = ?, answer_json = ?, memo_json = ? WHERE run_id = ? AND number = ?"
+        values = (state.value, packed(answer), None if memo is None else packed(memo), run_id, number)
+        if self._file.write(statement, values, durable=durable) != 1:
+            raise self._damaged(f"call {number} of {run_id} is not in it")
+
+    def outcome_recorded(self, run_id: str, number: int, outcome: int) -> None:
+        """Note which record holds the outcome of a call."""
+        statement = "UPDATE calls SET outcome = ? WHERE run_id = ? AND number = ?"
+        self._file.write(statement, (outcome, run_id, number), durable=False)
+
+    def calls(self, run_id: str) -> Iterator[CallEntry]:
+        """Yield the calls of a run by number."""
+        for row in self._file.rows(_CALL + "WHERE run_id = ? ORDER BY number", (run_id,)):
+            yield self._call(row)
+
+    def calls_count(self, run_id: str) -> int:
+        """Return how many calls a run has."""
+        return int(self._file.read("SELECT count(*) FROM calls WHERE run_id = ?", (run_id,))[0][0])
+
+    def begin_step(self, run_id: str, number: int, name: str, started: int) -> None:
+        """Note that a step began, and its record."""
+        statement = "INSERT INTO steps (run_id, number, name, started) VALUES (?, ?, ?, ?)"
+        self._file.write(statement, (run_id, number, name, started), durable=False)
+
+    def end_step(self, run_id: str, number: int, ended: int) -> None:
+        """Note which record says that a step ended."""
+        statement = "UPDATE steps SET ended = ? WHERE run_id = ? AND number = ?"
+        self._file.write(statement, (ended, run_id, number), durable=False)
+
+    def steps(self, run_id: str) -> list[StepEntry]:
+        """Return the steps of a run in the order they began."""
+        query = "SELECT number, name, started, ended FROM steps WHERE run_id = ? ORDER BY number"
+        found = []
+        for number, name, started, ended in self._file.read(query, (run_id,)):
+            if not (_is_count(number) and isinstance(name, str) and _is_count(started) and _is_count(ended, True)):
+                raise self._damaged(f"a step of {run_id} has another shape")
+            found.append(StepEntry(number=number, name=name, started=started, ended=ended))
+        return found
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._file.close()
+
+    def _run(self, row: tuple[Any, ...]) -> RunEntry:
+        run_id, state, plan, provider, created_at, updated_at, started, order, result, error, waits_for, aborts_at = row
+        texts = all(isinstance(each, str) for each in (run_id, plan, provider, created_at, updated_at))
+        if not (texts and state in _RUN_STATES and _is_count(started) and _is_count(aborts_at, True)):
+            raise self._damaged(f"the run {quoted(str(run_id))} has another shape")
+        unpacked_order, unpacked_error = self._unpacked(order), self._unpacked(error)
+        if not isinstance(unpacked_order, dict) or not isinstance(unpacked_error, (dict, type(None))):
+            raise self._damaged(f"the run {quoted(run_id)} has another shape")
+        return RunEntry(
+            run_id=run_id,
+            state=RunState(state),
+            plan=plan,
+            provider=provider,
+            created_at=created_at,
+            updated_at=updated_at,
+            started=started,
+            order=unpacked_order,
+            result=self._unpacked(result),
+            error=unpacked_error,
+            waits_for=waits_for,
+            aborts_at=aborts_at,
+        )
+
+    def _call(self, row: tuple[Any, ...]) -> CallEntry:
+        number, capability_id, digest, intent, state, outcome, answer, memo = row
+        texts = isinstance(capability_id, str) and isinstance(digest, str)
+        if not (texts and state in _CALL_STATES and _is_count(number) and _is_count(intent) and _is_count(outcome, True)):
+            raise self._damaged("a call has another shape")
+        return CallEntry(
+            number=number,
+            capability_id=capability_id,
+            arguments_sha256=digest,
+            intent=intent,
+            state=CallState(state),
+            outcome=outcome,
+            answer=self._unpacked(answer),
+            memo=self._unpacked(memo),
+        )
+
+    def _unpacked(self, data: object) -> Any:
+        if data is None:
+            return None
+        try:
+            return json.loads(data) if isinstance(data, bytes) else self._refuse_data()
+        except (ValueError, RecursionError) as error:
+            raise self._damaged("what it keeps of a run is not JSON") from error
+
+    def _refuse_data(self) -> None:
+        raise self._damaged("what it keeps of a run is not bytes")
+
+    def _damaged(self, how: str) -> JournalError:
+        return JournalError(
+            f"the journal {self.path} is damaged: {how}",
+            code="journal.damaged",
+            hint="restore it from a copy; the chain, which is signed, still says what was done",
+        )
+
+
+def _is_count(value: object, optional: bool = False) -> bool:
+    return (type(value) is int and value >= 0) or (optional and value is None)
