@@ -24,6 +24,9 @@ _CALL: Final = (
     "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json FROM calls "
 )
 
+_RUN_STATES: Final = frozenset(RunState)
+_CALL_STATES: Final = frozenset(CallState)
+
 
 def packed(value: WireValue) -> bytes:
     """Return plain data as the journal keeps it: compact JSON with sorted keys."""
@@ -219,7 +222,9 @@ class RunStore:
     def _call(self, row: tuple[Any, ...]) -> CallEntry:
         number, capability_id, digest, intent, state, outcome, answer, memo = row
         texts = isinstance(capability_id, str) and isinstance(digest, str)
-        if not (texts and state in _CALL_STATES and _is_count(number) and _is_count(intent) and _is_count(outcome, True)):
+        if not (
+            texts and state in _CALL_STATES and _is_count(number) and _is_count(intent) and _is_count(outcome, True)
+        ):
             raise self._damaged("a call has another shape")
         return CallEntry(
             number=number,

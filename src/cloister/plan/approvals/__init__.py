@@ -1,0 +1,1 @@
+"""Approvals: what a person must decide before a call is made."""

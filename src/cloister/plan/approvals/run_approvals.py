@@ -1,0 +1,180 @@
+"""The approvals of the run that goes on.
+
+Owns whether a call that needs a decision has one, and what happens when it has none: the request is recorded, and the
+run pauses. Decisions come from the signed chain; they hold until they expire, by the clock or by the newest record,
+whichever is later, so that turning the clock back revives nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from cloister.audit.event import EventType, Record
+from cloister.canonical import encode
+from cloister.clock import Clock, timestamp
+from cloister.errors import ApprovalRequired, CapabilityDenied, quoted
+from cloister.plan.approvals.request import ApprovalDecision, ApprovalNeed, ApprovalRequest
+from cloister.plan.journal.call_journal import PendingCall
+
+APPROVAL_ID_BYTES: Final = 8
+EXPIRES_AFTER_MS: Final = 24 * 60 * 60 * 1000
+"""How long a request stands when nobody says otherwise."""
+
+
+@dataclass(slots=True)
+class RecordedApprovals:
+    """Requests and decisions of one run, from its records; the first decision about a request counts."""
+
+    requests: dict[str, ApprovalRequest] = field(default_factory=dict)
+    decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
+    expired: set[str] = field(default_factory=set)
+    newest_at: str = ""
+
+    @classmethod
+    def read(cls, records: Iterable[Record]) -> RecordedApprovals:
+        """Collect them from the records of one run, each of which was checked."""
+        found = cls()
+        for record in records:
+            found.note(record)
+        return found
+
+    def note(self, record: Record) -> None:
+        """Take in one record, in the order of the chain."""
+        event = record.event
+        self.newest_at = max(self.newest_at, event.at)
+        match event.event_type:
+            case EventType.APPROVAL_REQUESTED:
+                request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
+                self.requests[request.approval_id] = request
+            case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
+                granted = event.event_type is EventType.APPROVAL_GRANTED
+                decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
+                self.decisions.setdefault(decision.approval_id, decision)
+            case EventType.APPROVAL_EXPIRED:
+                self.expired.add(str(event.body.get("approval_id")))
+
+
+def is_expired(request: ApprovalRequest, clock: Clock, newest_at: str) -> bool:
+    """Return whether a request can neither be decided nor used any more.
+
+    Args:
+        request: The request.
+        clock: Says what time it is.
+        newest_at: The time of the newest record, which is earlier than now unless the clock was turned back.
+    """
+    return max(timestamp(clock.now()), newest_at) >= request.expires_at
+
+
+class RunApprovals:
+    """Finds decisions for the calls of one run, and asks for those that are missing.
+
+    Args:
+        run_id: The run.
+        clock: Says when a request expires, and makes identifiers.
+        recorded: What was asked and decided before.
+        ask: Records a request, and lists it.
+        expire: Records that one expired.
+        verify: Says whether a guardian's signature over these bytes is genuine.
+        expires_after_ms: How long new requests stand.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        clock: Clock,
+        recorded: RecordedApprovals,
+        *,
+        ask: Callable[[ApprovalRequest], None],
+        expire: Callable[[ApprovalRequest], None],
+        verify: Callable[[bytes, bytes], bool],
+        expires_after_ms: int = EXPIRES_AFTER_MS,
+    ) -> None:
+        self._run_id = run_id
+        self._clock = clock
+        self._recorded = recorded
+        self._ask = ask
+        self._expire = expire
+        self._verify = verify
+        self._expires_after_ms = expires_after_ms
+
+    def require(
+        self, call: PendingCall, capability_id: str, step: str | None, arguments: str, need: ApprovalNeed
+    ) -> str:
+        """Return the approval that a call has.
+
+        Args:
+            call: The call.
+            capability_id: Its canonical identifier.
+            step: Name of the innermost step around it.
+            arguments: Its arguments as text.
+            need: Why it needs one.
+
+        Raises:
+            ApprovalRequired: Nobody decided yet; the run pauses.
+            CapabilityDenied: `denied.approval`: it was denied. `denied.approval-expired`: nobody decided in time.
+        """
+        for request in self._recorded.requests.values():
+            if request.need == need and request.is_for(call.number, capability_id, call.arguments_sha256, step):
+                return self._decided(request)
+        request = self._new(call, capability_id, step, arguments, need)
+        self._ask(request)
+        raise _required(request)
+
+    def _decided(self, request: ApprovalRequest) -> str:
+        decision = self._recorded.decisions.get(request.approval_id)
+        if decision is not None and not decision.granted:
+            raise CapabilityDenied(
+                f"{quoted(decision.by)} denied {request.capability_id}: {decision.reason or 'no reason was given'}",
+                code="denied.approval",
+                hint=f"`cloister approvals show {request.approval_id}` shows what was asked",
+            )
+        if request.approval_id in self._recorded.expired or is_expired(request, self._clock, self._recorded.newest_at):
+            if request.approval_id not in self._recorded.expired:
+                self._expire(request)
+            raise CapabilityDenied(
+                f"{request.capability_id} needed an approval by {request.expires_at}, and nobody gave it",
+                code="denied.approval-expired",
+                hint="run the plan again and approve it in time",
+            )
+        if decision is None:
+            raise _required(request)
+        if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
+            raise CapabilityDenied(
+                f"the approval {request.approval_id} is not signed with the guardian's key",
+                code="denied.approval",
+                hint="approve it with --key and the guardian's key",
+            )
+        return request.approval_id
+
+    def _is_signed(self, request: ApprovalRequest, decision: ApprovalDecision) -> bool:
+        if decision.signature is None:
+            return False
+        return self._verify(bytes.fromhex(decision.signature), encode(request.binding()))
+
+    def _new(
+        self, call: PendingCall, capability_id: str, step: str | None, arguments: str, need: ApprovalNeed
+    ) -> ApprovalRequest:
+        now: datetime = self._clock.now()
+        return ApprovalRequest(
+            approval_id=f"approval-{self._clock.random_bytes(APPROVAL_ID_BYTES).hex()}",
+            run_id=self._run_id,
+            number=call.number,
+            step=step,
+            capability_id=capability_id,
+            arguments=arguments,
+            arguments_sha256=call.arguments_sha256,
+            need=need,
+            requested_at=timestamp(now),
+            expires_at=timestamp(now + timedelta(milliseconds=self._expires_after_ms)),
+        )
+
+
+def _required(request: ApprovalRequest) -> ApprovalRequired:
+    return ApprovalRequired(
+        f"{request.capability_id} needs an approval: {request.need.reason}",
+        hint=f"`cloister approvals approve {request.approval_id}` lets {request.run_id} go on",
+        details={"approval_id": request.approval_id, "run_id": request.run_id, "expires_at": request.expires_at},
+    )

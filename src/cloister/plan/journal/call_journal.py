@@ -1,0 +1,190 @@
+"""The journal of the run that goes on: every call and step is numbered, and noted before and after.
+
+Owns the numbers, the order in which chain and journal are written, and what is fed back to a resumed run. The order is
+what makes it safe: the chain's intent, the journal's intent, the act, the journal's answer, the chain's outcome. So a
+call without an intent in the journal was never made, and one with an answer there is never made again, wherever the
+process is killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.errors import CloisterError, JournalError, quoted
+from cloister.isolation.provider import WireValue
+from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exception
+from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
+from cloister.plan.journal.store import RunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCall:
+    """A call that got its number.
+
+    Attributes:
+        number: Position among the calls of the run, from 0.
+        capability_id: As the plan wrote it.
+        arguments_sha256: Digest of its arguments.
+    """
+
+    number: int
+    capability_id: str
+    arguments_sha256: str
+
+
+class CallJournal:
+    """Numbers the calls and steps of one run, and notes them.
+
+    Args:
+        store: Where to.
+        run_id: The run.
+        calls: What it did before, when it is resumed; checked against the chain already.
+        steps: The steps that began before.
+    """
+
+    def __init__(
+        self, store: RunStore, run_id: str, calls: Sequence[CallEntry] = (), steps: Sequence[StepEntry] = ()
+    ) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._known: Mapping[int, CallEntry] = {entry.number: entry for entry in calls}
+        self._steps: Mapping[int, StepEntry] = {entry.number: entry for entry in steps}
+        self._calls_count = 0
+        self._steps_count = 0
+
+    def __repr__(self) -> str:
+        return f"CallJournal({self._run_id}, {self._calls_count} calls, {len(self._known)} known)"
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._run_id
+
+    @property
+    def is_recalling(self) -> bool:
+        """Whether the next call was made before."""
+        return self._calls_count in self._known
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next call gets."""
+        return self._calls_count
+
+    def numbered(self, capability_id: str, arguments_sha256: str) -> PendingCall:
+        """Give a call its number."""
+        number = self._calls_count
+        self._calls_count += 1
+        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256)
+
+    def known(self, call: PendingCall) -> CallEntry | None:
+        """Return what the journal has of a call; None when it was never made.
+
+        Raises:
+            JournalError: `journal.diverged`: another call stands in its place, so this is not the run that it was.
+        """
+        entry = self._known.get(call.number)
+        if entry is None:
+            return None
+        if (entry.capability_id, entry.arguments_sha256) != (call.capability_id, call.arguments_sha256):
+            what = "other arguments" if entry.capability_id == call.capability_id else "another capability"
+            raise JournalError(
+                f"call {call.number} of {self._run_id} was {quoted(entry.capability_id)} and is now "
+                f"{quoted(call.capability_id)} with {what}; the run cannot go on from its journal",
+                code="journal.diverged",
+                hint=f"`cloister runs show {self._run_id}` lists its calls; begin a new run",
+            )
+        return entry
+
+    def intended(self, call: PendingCall, intent: int, *, durable: bool) -> None:
+        """Note that a call is about to be made; its intent is in the chain."""
+        self._store.intend(
+            self._run_id, call.number, call.capability_id, call.arguments_sha256, intent, durable=durable
+        )
+
+    def answered(
+        self,
+        call: PendingCall,
+        answer: WireValue | CloisterError,
+        memo: WireValue,
+        record: Callable[[], int],
+        *,
+        durable: bool,
+    ) -> None:
+        """Note what a call came to, then have its outcome recorded in the chain.
+
+        Args:
+            call: The call.
+            answer: Its value, or the error that the plan gets.
+            memo: What the capability needs to know of it when the run is resumed.
+            record: Writes the outcome, and returns its sequence.
+            durable: Whether to wait for the disk.
+        """
+        state, plain = CallState.SUCCEEDED, answer
+        if isinstance(answer, CloisterError):
+            state, plain = CallState.FAILED, reply_error(answer)
+        self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
+        self._store.outcome_recorded(self._run_id, call.number, record())
+
+    def began_step(self, name: str, record: Callable[[], int]) -> int:
+        """Give a step its number and have it recorded, unless it was before.
+
+        Args:
+            name: Its name.
+            record: Writes its record, and returns the sequence.
+
+        Returns:
+            The sequence of its record.
+
+        Raises:
+            JournalError: `journal.diverged`.
+        """
+        number = self._steps_count
+        self._steps_count += 1
+        entry = self._steps.get(number)
+        if entry is None:
+            sequence = record()
+            self._store.begin_step(self._run_id, number, name, sequence)
+            return sequence
+        if entry.name != name:
+            raise JournalError(
+                f"step {number} of {self._run_id} was {quoted(entry.name)} and is now {quoted(name)}; "
+                "the run cannot go on from its journal",
+                code="journal.diverged",
+                hint=f"`cloister runs show {self._run_id}` lists what it did; begin a new run",
+            )
+        return entry.started
+
+    def ended_step(self, number: int, record: Callable[[], int]) -> None:
+        """Have the end of a step recorded, unless it was before.
+
+        Args:
+            number: Of the step.
+            record: Writes its record, and returns the sequence.
+        """
+        entry = self._steps.get(number)
+        if entry is None or entry.ended is None:
+            self._store.end_step(self._run_id, number, record())
+
+    @property
+    def last_step(self) -> int:
+        """The number of the step that began last."""
+        return self._steps_count - 1
+
+
+def recalled_error(entry: CallEntry) -> CloisterError:
+    """Return the error that a call failed with before.
+
+    Raises:
+        JournalError: `journal.damaged`: the entry holds none.
+    """
+    answer: Any = entry.answer
+    try:
+        return to_exception(answer, HOST_ERRORS)
+    except (CloisterError, KeyError, TypeError, AttributeError) as error:
+        raise JournalError(
+            f"the error of call {entry.number} cannot be read back",
+            code="journal.damaged",
+            hint="restore the journal from a copy",
+        ) from error

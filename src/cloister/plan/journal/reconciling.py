@@ -1,0 +1,146 @@
+"""Whether what the journal says of a run is what the chain says.
+
+Owns the comparison that comes before a run goes on. The chain is signed and the journal is not, so the journal is
+believed only where the chain agrees: which plan, inputs, grants and policy the run had, which calls it made with which
+arguments, and what they came to. What the chain lacks because the process was killed between two writes is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloister.audit.event import EventType, Record
+from cloister.canonical import sha256_hex
+from cloister.errors import JournalError, quoted
+from cloister.isolation.provider import WireValue
+from cloister.plan.journal.entries import CallEntry, CallState, RunEntry
+from cloister.plan.journal.store import packed
+from cloister.plan.recorder import wire_digest
+
+
+@dataclass(slots=True)
+class RecordedCalls:
+    """What the chain says of a run.
+
+    Attributes:
+        order_sha256: Digest of the order that was admitted.
+        intents: Capability and digest of the arguments, by sequence of the intent.
+        outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
+        decisions: Bodies of decided approvals by identifier, with the type of their record.
+    """
+
+    order_sha256: str | None = None
+    intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
+    outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, records: Iterable[Record]) -> RecordedCalls:
+        """Collect it from the records of one run, each of which was checked."""
+        found = cls()
+        for record in records:
+            body: dict[str, Any] = dict(record.event.body)
+            match record.event.event_type:
+                case EventType.RUN_STARTED:
+                    found.order_sha256 = body.get("order_sha256")
+                case EventType.CALL_INTENT:
+                    digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
+                    found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
+                case EventType.CALL_OUTCOME if record.event.parent is not None:
+                    found.outcomes[record.event.parent] = body
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """A journal that agrees with the chain.
+
+    Attributes:
+        unrecorded: Calls that were answered and whose outcome is not in the chain yet.
+        not_made: Intents in the chain of calls that were never made: the process was killed between two writes.
+    """
+
+    unrecorded: tuple[CallEntry, ...]
+    not_made: tuple[tuple[int, str], ...]
+
+
+def reconcile(
+    run: RunEntry, calls: Sequence[CallEntry], recorded: RecordedCalls, may_repeat: Callable[[str], bool]
+) -> Reconciled:
+    """Compare the journal of a run with the chain.
+
+    Args:
+        run: The run.
+        calls: Its calls by number.
+        recorded: What the chain says.
+        may_repeat: Whether a capability may be called again when the journal, but not the chain, lost a call of it.
+
+    Raises:
+        JournalError: `journal.order`: the run was admitted with another plan, other inputs, grants or policies.
+            `journal.altered`: a call or its answer is not the recorded one. `journal.behind`: the journal lacks a call
+            that was made.
+    """
+    if recorded.order_sha256 != sha256_hex(packed(run.order)):
+        raise JournalError(
+            f"the journal holds another order than the one {run.run_id} was admitted with",
+            code="journal.order",
+            hint="the journal was changed or belongs to another chain; restore it from a copy",
+        )
+    for number, entry in enumerate(calls):
+        if entry.number != number:
+            raise _altered(run, f"call {number} is missing")
+        _compare(run, entry, recorded)
+    known = {entry.intent for entry in calls}
+    not_made = []
+    for sequence, (capability_id, _, allowed) in recorded.intents.items():
+        if sequence in known:
+            continue
+        outcome = recorded.outcomes.get(sequence)
+        if outcome is None:
+            not_made.append((sequence, capability_id or ""))
+        elif allowed and outcome.get("ok") and not may_repeat(capability_id or ""):
+            raise JournalError(
+                f"record {sequence} says that {run.run_id} called {quoted(capability_id or '')}, and the journal does "
+                "not know of it",
+                code="journal.behind",
+                hint="the journal is an older copy; restore the newest one, or begin a new run",
+            )
+    unrecorded = tuple(
+        entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
+    )
+    return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
+
+
+def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls) -> None:
+    intent = recorded.intents.get(entry.intent)
+    if intent is None or intent[1] != entry.arguments_sha256:
+        raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
+    outcome = recorded.outcomes.get(entry.intent)
+    if outcome is None or entry.state is CallState.INTENDED:
+        return
+    if not _is_same_answer(entry, outcome):
+        raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
+
+
+def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:
+    if entry.state is CallState.SUCCEEDED:
+        digest, _ = wire_digest(entry.answer)
+        return outcome.get("ok") is True and outcome.get("result_sha256") == digest
+    error, answer = outcome.get("error"), entry.answer
+    if not isinstance(error, dict) or not isinstance(answer, dict):
+        return False
+    return outcome.get("ok") is False and error.get("code") == answer.get("code")
+
+
+def _altered(run: RunEntry, how: str) -> JournalError:
+    return JournalError(
+        f"the journal of {run.run_id} does not agree with the chain: {how}",
+        code="journal.altered",
+        hint="the journal was changed; restore it from a copy, or begin a new run",
+    )
+
+
+def answer_of(entry: CallEntry) -> WireValue:
+    """Return what a call came to."""
+    return entry.answer
