@@ -1,7 +1,7 @@
-"""The host's side of a running plan: every call is authorized, recorded, executed, recorded.
+"""The host's side of a running plan: what a provider calls back.
 
-Owns the order in which that happens. The order is the security property: a decision before anything else, an intent
-record before the act, an outcome record after it, whether it was allowed or denied.
+Owns the steps that are open, the console, and where a run that somebody aborted is ended. Calls go their own way, see
+`call_path`. Everything comes from a guest that may have been taken over.
 """
 
 from __future__ import annotations
@@ -9,43 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cloister.capabilities.capability import Invocation
-from cloister.errors import CloisterError, GuestError, InputError, LimitExceeded
-from cloister.interrupts import admitted, held
-from cloister.lang.transport import decode, encode
-from cloister.plan.recorder import recorded
-from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
+from cloister.errors import GuestError, LimitExceeded, RunAborted
+from cloister.interrupts import held
+from cloister.plan.call_path import CallPath, CallRecord
 
 if TYPE_CHECKING:
-    from cloister.authority.authorizer import Decision, SecurityAuthorizer
     from cloister.authority.context import RuntimeContext
-    from cloister.capabilities.catalog import Catalog
     from cloister.clock import Clock
-    from cloister.isolation.provider import Usage, WireValue
-    from cloister.lang.values import Value
+    from cloister.isolation.provider import WireValue
+    from cloister.plan.journal.call_journal import CallJournal
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
+    from cloister.plan.sandbox import SandboxPort
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    """One call of a run, as it was decided and ended.
-
-    Attributes:
-        capability_id: Canonical identifier.
-        allowed: The decision.
-        reason: The rule that decided, as a code.
-        error_code: How it failed, or None when it succeeded.
-        usage: What its sandboxes used; None when it ran none.
-        sequence: Position of its intent record in the causal chain.
-    """
-
-    capability_id: str
-    allowed: bool
-    reason: str
-    error_code: str | None
-    usage: Usage | None
-    sequence: int
+__all__ = ["CallRecord", "PlanRun"]
 
 
 @dataclass(slots=True)
@@ -53,6 +30,7 @@ class _OpenStep:
     name: str
     started_ns: int
     sequence: int
+    number: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,33 +39,60 @@ class PlanRun:
 
     Attributes:
         context: What the run may do.
-        catalog: What can be called.
-        authorizer: Decides.
         port: The way into sandboxes.
         recorder: Writes the causal chain.
+        journal: Numbers calls and steps.
         clock: Time.
         observer: Watches.
         started: Sequence number of the run's first record.
-        calls: What was called so far.
+        aborts_at: The call in whose place the run is ended; None when nobody aborted it.
         handles: Open files of the run.
+        memo: What the capability that is called wants to be told when the run is resumed.
+        hints: The execution hints in force.
         steps_count: How many steps were entered.
         printed_bytes: How much the plan printed.
     """
 
     context: RuntimeContext
-    catalog: Catalog
-    authorizer: SecurityAuthorizer
     port: SandboxPort
     recorder: RunRecorder
+    journal: CallJournal
     clock: Clock
     observer: RunObserver
     started: int
-    calls: list[CallRecord] = field(default_factory=list)
+    aborts_at: int | None = None
     handles: dict[int, object] = field(default_factory=dict)
+    memo: WireValue = None
+    hints: dict[str, WireValue] = field(default_factory=dict)
     steps_count: int = 0
     printed_bytes: int = 0
+    _path: CallPath | None = None
+    _is_aborted: bool = False
     _open_steps: list[_OpenStep] = field(default_factory=list)
-    _hints: dict[str, WireValue] = field(default_factory=dict)
+
+    def goes_by(self, path: CallPath) -> None:
+        """Say how calls are made; before the first one."""
+        self._path = path
+
+    @property
+    def calls(self) -> tuple[CallRecord, ...]:
+        """What was called so far."""
+        return tuple(self._path.records) if self._path else ()
+
+    @property
+    def around(self) -> int:
+        """The record of the innermost open step, or of the run."""
+        return self._open_steps[-1].sequence if self._open_steps else self.started
+
+    @property
+    def step(self) -> str | None:
+        """The name of the innermost open step."""
+        return self._open_steps[-1].name if self._open_steps else None
+
+    @property
+    def state(self) -> PlanRun:
+        """What lasts from call to call: this."""
+        return self
 
     def console(self, text: str) -> None:
         """Show a printed line to the observer, within the limit of the whole run."""
@@ -110,76 +115,29 @@ class PlanRun:
 
     @held()
     def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
-        """Authorize, record and execute one capability call."""
-        self.port.require_time_ms()
-        values = [decode(argument) for argument in arguments]
-        try:
-            decision = self.authorizer.authorize(self.context, capability_id, values)
-        except GuestError as error:
-            intent = self.recorder.malformed_intent(capability_id, arguments, self._around)
-            self.recorder.call_failed(intent, capability_id, error)
-            raise
-        intent = self.recorder.call_intent(decision, arguments, self._around, self._hints)
-        sandbox = DecidedSandbox(self.port, decision)
-        with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
-            decision.require()
-            self.observer.call_started(decision.capability_id)
-            result = encode(self._perform(decision, sandbox), self.context.limits)
-        usage = total(sandbox.usages)
-        self.recorder.call_succeeded(intent, decision.capability_id, result, usage)
-        self._note(decision, intent, None, usage)
-        return result
+        """Make one capability call, or answer it from the journal.
 
-    def _fail_call(self, decision: Decision, intent: int, error: CloisterError, sandbox: DecidedSandbox) -> None:
-        self.recorder.call_failed(intent, decision.capability_id, error)
-        self._note(decision, intent, error.code, total(sandbox.usages))
-
-    def _perform(self, decision: Decision, sandbox: DecidedSandbox) -> Value:
-        capability = self.catalog.capabilities[decision.capability_id]
-        invocation = Invocation(
-            arguments=decision.arguments,
-            decision=decision,
-            context=self.context,
-            sandbox=sandbox,
-            state=self,
-            clock=self.clock,
-        )
-        try:
-            with admitted():
-                value = capability.run(invocation)
-            return capability.spec.check_result(value)
-        except InputError as error:
-            # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
-            raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
-
-    def _note(self, decision: Decision, intent: int, error_code: str | None, usage: Usage | None) -> None:
-        self.calls.append(
-            CallRecord(
-                capability_id=decision.capability_id,
-                allowed=decision.allowed,
-                reason=decision.reason.value,
-                error_code=error_code,
-                usage=usage,
-                sequence=intent,
-            )
-        )
-        self.observer.call_ended(decision.capability_id, error_code)
-
-    @property
-    def _around(self) -> int:
-        """The record of the innermost open step, or of the run."""
-        return self._open_steps[-1].sequence if self._open_steps else self.started
+        Raises:
+            RunAborted: The run is ended in the place of this call; once, so that what is undone can be called.
+        """
+        if self._path is None:
+            raise GuestError("a call came before the run began", code="guest.error")
+        if self.aborts_at == self.journal.next_number and not self._is_aborted:
+            self._is_aborted = True
+            raise RunAborted(f"the run was aborted before its call {self.aborts_at}")
+        return self._path.take(capability_id, arguments)
 
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
         """Record these hints with the calls from here on."""
-        self._hints = hints
+        self.hints = hints
 
     @held()
     def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
         """Record and show that a step was entered."""
-        sequence = self.recorder.step_started(name, self._around, options)
+        parent = self.around
+        sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
-        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence))
+        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))
         self.steps_count += 1
 
     @held()
@@ -188,12 +146,15 @@ class PlanRun:
         if not self._open_steps or self._open_steps[-1].name != name:
             raise GuestError(f"the guest ended step {name!r}, which is not the innermost open one", code="guest.step")
         step = self._open_steps.pop()
-        self.recorder.step_ended(name, step.sequence, error_code)
+        self.journal.ended_step(
+            step.number, lambda: self.recorder.step_ended(name, step.sequence, error_code).event.sequence
+        )
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
         self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
 
-    def fail(self, error: CloisterError) -> None:
-        """Record the end of a run that raised; the steps it left open are ended first, from the innermost."""
+    def leave_steps(self, error_code: str) -> None:
+        """End the steps that a run left open, from the innermost."""
         while self._open_steps:
-            self.step_ended(self._open_steps[-1].name, error.code)
-        self.recorder.run_failed(self.started, error)
+            self.step_ended(self._open_steps[-1].name, error_code)
+
+

@@ -1,67 +1,42 @@
-"""One run of a plan from admission to its last record.
+"""One run of a plan from its order to its last record.
 
-Owns the sequence: record the start, check the provider's level, have it attest, admit, issue the token for the
-plan's own code, execute, record the end. Whatever is raised on the way is recorded before it leaves.
+Owns the sequence: record the start, keep the order, check the provider's level, have it attest, admit, and carry it out.
+Whatever is raised on the way is recorded before it leaves. Runs that go on are `resuming`'s, and how a run ends is
+`carrying_out`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cloister.audit.chain import CausalChain
 from cloister.authority.authorizer import Decision, SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
-from cloister.authority.token import TokenIssuer
-from cloister.capabilities.catalog import Catalog
-from cloister.clock import Clock
+from cloister.clock import timestamp
 from cloister.errors import (
     ALSO_REFUSED,
     CloisterError,
     InputError,
     IsolationUnavailable,
 )
-from cloister.interrupts import admitted, held
+from cloister.interrupts import held
 from cloister.isolation.attestation import Expectations
-from cloister.isolation.provider import (
-    ExecutionContext,
-    ExecutionResult,
-    IsolationProvider,
-    PlanBytecode,
-    PlanProgram,
-    WireValue,
-)
-from cloister.lang.printer import to_text
+from cloister.isolation.provider import IsolationProvider
 from cloister.lang.program import Program
-from cloister.lang.transport import decode, encode, from_python, to_python
+from cloister.lang.transport import encode, from_python
 from cloister.lang.values import Value
 from cloister.plan.admission import argument_texts, refusals, requirements
+from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.attesting import require_attestation
+from cloister.plan.carrying_out import Undertaking, carry_out
+from cloister.plan.journal.call_journal import CallJournal
+from cloister.plan.journal.entries import RunEntry, RunState
+from cloister.plan.journal.order import SALT_BYTES, RunOrder
 from cloister.plan.observer import RunObserver
-from cloister.plan.orchestrator import PlanRun
+from cloister.plan.parts import RunParts
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
-from cloister.plan.sandbox import SandboxPort
-
-RUN_ID_BYTES = 8
-PLAN_CAPABILITY = "cloister.plan"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunParts:
-    """What every run of a runtime shares."""
-
-    chain: CausalChain
-    clock: Clock
-    catalog: Catalog
-    authorizer: SecurityAuthorizer
-    issuer: TokenIssuer
-
-    def new_run_id(self) -> str:
-        """Return an identifier for one run."""
-        return f"run-{self.clock.random_bytes(RUN_ID_BYTES).hex()}"
 
 
 def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
@@ -104,63 +79,75 @@ def run_plan(
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
     values = {name: _input(name, value) for name, value in inputs.items()}
-    wire_inputs = {name: encode(value, context.limits) for name, value in values.items()}
-    run_id = parts.new_run_id()
-    recorder = RunRecorder(parts.chain, run_id)
-    started = recorder.run_started(
-        {
-            "plan": program.name,
-            "plan_sha256": program.sha256,
-            "provider": provider.name,
-            "isolation": provider.level.label,
-            "inputs": sorted(wire_inputs),
-            "context": context.to_dict(),
-        }
-    )
-    with recorded(lambda error: recorder.run_refused(started, error)):
-        require_level(provider, context)
-        attestation = require_attestation(provider, context.limits, expected, recorder, started)
-        _admit(program, context, parts.authorizer, values, partial(recorder.call_refused, parent=started))
-    run = PlanRun(
+    order = RunOrder(
+        program=program,
+        inputs={name: encode(value, context.limits) for name, value in values.items()},
         context=context,
-        catalog=parts.catalog,
-        authorizer=parts.authorizer,
-        port=_port(parts, run_id, context, provider),
-        recorder=recorder,
-        clock=parts.clock,
-        observer=observer,
-        started=started,
-    )
-    with recorded(run.fail):
-        with admitted():
-            result = _execute(program, run, provider, wire_inputs)
-        value = decode(result.value)
-        shown = to_python(value, context.limits), to_text(value)
-    last = recorder.run_completed(started, result.value, result.usage)
-    return RunResult(
-        value=shown[0],
-        value_text=shown[1],
-        run_id=run_id,
-        plan_sha256=program.sha256,
         provider=provider.name,
-        usage=result.usage,
-        calls=tuple(run.calls),
-        steps_count=run.steps_count,
-        chain_sequence=last.event.sequence,
-        chain_sha256=last.record_sha256,
-        attestation=attestation,
+        expected=expected.to_dict(),
+        policies=parts.policies,
+        salt=parts.clock.random_bytes(SALT_BYTES),
     )
+    run_id = parts.new_run_id()
+    lock = parts.journal.drive(run_id)
+    try:
+        recorder = RunRecorder(parts.chain, run_id)
+        started = recorder.run_started(_started_body(order, provider))
+        _keep(parts, run_id, order, started)
+        with recorded(lambda error: _refuse(parts, recorder, started, error)):
+            require_level(provider, context)
+            attestation = require_attestation(provider, context.limits, expected, recorder, started)
+            admit(program, context, parts.authorizer, values, partial(recorder.call_refused, parent=started))
+        undertaking = Undertaking(
+            order=order,
+            provider=provider,
+            recorder=recorder,
+            journal=CallJournal(parts.journal.store, run_id),
+            approvals=RecordedApprovals(),
+            observer=observer,
+            started=started,
+            attestation=attestation,
+        )
+        return carry_out(parts, undertaking)
+    finally:
+        lock.release()
 
 
-def _port(parts: RunParts, run_id: str, context: RuntimeContext, provider: IsolationProvider) -> SandboxPort:
-    begun_ns = parts.clock.monotonic_ns()
-    return SandboxPort(
-        provider=provider,
-        issuer=parts.issuer,
-        context=context,
-        time_left=lambda: context.limits.wall_ms - (parts.clock.monotonic_ns() - begun_ns) // 1_000_000,
+def _started_body(order: RunOrder, provider: IsolationProvider) -> dict[str, Any]:
+    return {
+        "plan": order.program.name,
+        "plan_sha256": order.program.sha256,
+        "provider": provider.name,
+        "isolation": provider.level.label,
+        "inputs": sorted(order.inputs),
+        "context": order.context.to_dict(),
+        "order_sha256": order.sha256,
+    }
+
+
+def _keep(parts: RunParts, run_id: str, order: RunOrder, started: int) -> None:
+    now = timestamp(parts.clock.now())
+    entry = RunEntry(
         run_id=run_id,
+        state=RunState.RUNNING,
+        plan=order.program.name,
+        provider=order.provider,
+        created_at=now,
+        updated_at=now,
+        started=started,
+        order=order.to_dict(),
     )
+    parts.journal.store.begin_run(entry)
+
+
+def _refuse(parts: RunParts, recorder: RunRecorder, started: int, error: CloisterError) -> None:
+    recorder.run_refused(started, error)
+    now = timestamp(parts.clock.now())
+    parts.journal.store.set_state(recorder.run_id, RunState.REFUSED, now, error=_kept(error), durable=False)
+
+
+def _kept(error: CloisterError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message}
 
 
 def _input(name: str, value: Any) -> Value:
@@ -170,13 +157,18 @@ def _input(name: str, value: Any) -> Value:
         raise InputError(f"input {name}: {error.message}", code="input.value", hint=error.hint) from error
 
 
-def _admit(
+def admit(
     program: Program,
     context: RuntimeContext,
     authorizer: SecurityAuthorizer,
     inputs: Mapping[str, Value],
     record: Callable[[Decision, Sequence[str], CloisterError], None],
 ) -> None:
+    """Refuse a program that the context does not cover, before anything of it runs; every refusal is recorded.
+
+    Raises:
+        CloisterError: The first refusal, which carries the others.
+    """
     errors: list[CloisterError] = []
     for refused in refusals(requirements(program, context, authorizer, inputs)):
         error = refused.error()
@@ -186,30 +178,3 @@ def _admit(
         first, *others = errors
         first.carry(others, ALSO_REFUSED)
         raise first
-
-
-def _execute(
-    program: Program, run: PlanRun, provider: IsolationProvider, wire_inputs: Mapping[str, WireValue]
-) -> ExecutionResult:
-    execution_id = run.port.next_execution_id()
-    limits = run.context.limits
-    token = run.port.issuer.issue(
-        run.authorizer.authorize_workload(run.context, PLAN_CAPABILITY),
-        execution_id=execution_id,
-        limits=limits,
-        minimum_isolation=run.context.minimum_isolation,
-    )
-    execution = ExecutionContext(
-        execution_id=execution_id,
-        capability_id=PLAN_CAPABILITY,
-        workload=_workload(program, wire_inputs),
-        token=token,
-        limits=limits,
-    )
-    return provider.execute(execution, host=run)
-
-
-def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram | PlanBytecode:
-    if not program.has_text:
-        return PlanBytecode(program=program, inputs=inputs)
-    return PlanProgram(source=program.source.text, name=program.name, inputs=inputs, modules=program.modules)

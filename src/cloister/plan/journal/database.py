@@ -44,7 +44,7 @@ _SCHEMA: Final = {
     ),
     "approvals": (
         "CREATE TABLE approvals (approval_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, number INTEGER NOT NULL, "
-        "state TEXT NOT NULL, requested INTEGER NOT NULL, decided INTEGER, request_json BLOB NOT NULL) WITHOUT ROWID"
+        "state TEXT NOT NULL, requested INTEGER NOT NULL, decided INTEGER) WITHOUT ROWID"
     ),
     "approvals_by_run": "CREATE INDEX approvals_by_run ON approvals (run_id, number)",
 }

@@ -1,0 +1,189 @@
+"""Where approvals are listed and decided, by whatever process.
+
+Owns the way of a decision: what is asked is read from the signed chain, and the answer is signed into it before the
+journal's list says so. Two who decide at once take turns, and the second is told that it was decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.audit.chain import CausalChain
+from cloister.audit.event import EventType
+from cloister.audit.signer import Signer
+from cloister.canonical import Plain, encode
+from cloister.clock import Clock
+from cloister.errors import InputError, quoted
+from cloister.plan.approvals.request import (
+    ApprovalDecision,
+    ApprovalKind,
+    ApprovalRequest,
+    ApprovalState,
+    shortened,
+)
+from cloister.plan.approvals.run_approvals import RecordedApprovals, is_expired
+from cloister.plan.journal.lock import RunLock
+from cloister.plan.journal.store import RunStore
+
+_COLUMNS: Final = "SELECT approval_id, run_id, requested FROM approvals "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A request, and how it stands with it.
+
+    Attributes:
+        request: What was asked.
+        state: How it stands.
+        decision: What was answered, or None.
+        requested: Sequence of the request's record.
+    """
+
+    request: ApprovalRequest
+    state: ApprovalState
+    decision: ApprovalDecision | None
+    requested: int
+
+
+class ApprovalDesk:
+    """The approvals of a home.
+
+    Args:
+        store: The journal, which lists them.
+        chain: Where they are recorded.
+        clock: Says when they expire.
+    """
+
+    def __init__(self, store: RunStore, chain: CausalChain, clock: Clock) -> None:
+        self._store = store
+        self._chain = chain
+        self._clock = clock
+
+    def ask(self, request: ApprovalRequest, parent: int) -> None:
+        """Record a request, then list it.
+
+        Args:
+            request: What is asked.
+            parent: The record of the step or run that asks.
+        """
+        record = self._chain.append(
+            EventType.APPROVAL_REQUESTED,
+            run_id=request.run_id,
+            capability_id=request.capability_id,
+            parent=parent,
+            body=request.to_body(),
+        )
+        statement = (
+            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?)"
+        )
+        values = (request.approval_id, request.run_id, request.number, record.event.sequence)
+        self._store.file.write(statement, values, durable=True)
+
+    def expire(self, request: ApprovalRequest) -> None:
+        """Record that nobody decided in time."""
+        body: dict[str, Plain] = {"approval_id": request.approval_id}
+        record = self._chain.append(
+            EventType.APPROVAL_EXPIRED, run_id=request.run_id, capability_id=request.capability_id, body=body
+        )
+        self._note(request.approval_id, ApprovalState.EXPIRED, record.event.sequence)
+
+    def approvals(self, *, run_id: str | None = None) -> list[Approval]:
+        """Return all requests, or those of one run, the oldest first."""
+        where, values = ("", ()) if run_id is None else ("WHERE run_id = ? ", (run_id,))
+        rows = self._store.file.read(f"{_COLUMNS}{where}ORDER BY requested", values)
+        recorded: dict[str, RecordedApprovals] = {}
+        for _, each, _ in rows:
+            if each not in recorded:
+                recorded[each] = RecordedApprovals.read(self._chain.records(each))
+        return [
+            self._approval(recorded[each], approval_id, requested)
+            for approval_id, each, requested in rows
+            if approval_id in recorded[each].requests
+        ]
+
+    def approval(self, approval_id: str) -> Approval:
+        """Return one request.
+
+        Raises:
+            InputError: `input.approval`: there is none of that name.
+        """
+        rows = self._store.file.read(f"{_COLUMNS}WHERE approval_id = ?", (approval_id,))
+        if rows:
+            _, run_id, requested = rows[0]
+            recorded = RecordedApprovals.read(self._chain.records(run_id))
+            if approval_id in recorded.requests:
+                return self._approval(recorded, approval_id, requested)
+        raise InputError(
+            f"there is no approval {quoted(approval_id)}",
+            code="input.approval",
+            hint="`cloister approvals list` shows them",
+        )
+
+    def decide(
+        self, approval_id: str, *, granted: bool, by: str, reason: str = "", guardian: Signer | None = None
+    ) -> Approval:
+        """Decide a request, and sign the decision into the chain.
+
+        Args:
+            approval_id: The request.
+            granted: The answer.
+            by: Who answers.
+            reason: Why.
+            guardian: The guardian's key, which approvals of that kind need.
+
+        Raises:
+            InputError: `input.approval`: there is none. `input.approval-decided`: it was decided, or it expired.
+                `input.approval-guardian`: it needs the guardian's key.
+        """
+        lock = RunLock.take(self._store.path.with_suffix(".lock"), approval_id)
+        try:
+            found = self.approval(approval_id)
+            self._require_open(found, granted, guardian)
+            request = found.request
+            kind = EventType.APPROVAL_GRANTED if granted else EventType.APPROVAL_DENIED
+            signature = None if guardian is None else guardian.sign(encode(request.binding())).hex()
+            body: dict[str, Plain] = {
+                "approval_id": approval_id,
+                "number": request.number,
+                "arguments_sha256": request.arguments_sha256,
+                "by": shortened(by),
+                "reason": shortened(reason),
+                "signature": signature,
+            }
+            record = self._chain.append(
+                kind, run_id=request.run_id, capability_id=request.capability_id, parent=found.requested, body=body
+            )
+            state = ApprovalState.GRANTED if granted else ApprovalState.DENIED
+            self._note(approval_id, state, record.event.sequence)
+            return self.approval(approval_id)
+        finally:
+            lock.release()
+
+    def _require_open(self, found: Approval, granted: bool, guardian: Signer | None) -> None:
+        if found.state is not ApprovalState.PENDING:
+            raise InputError(
+                f"the approval {found.request.approval_id} is {found.state.value} already",
+                code="input.approval-decided",
+                hint=f"`cloister approvals show {found.request.approval_id}` says by whom",
+            )
+        if granted and found.request.need.kind is ApprovalKind.GUARDIAN and guardian is None:
+            raise InputError(
+                f"the approval {found.request.approval_id} is for the guardian to give",
+                code="input.approval-guardian",
+                hint="sign it with the guardian's key: --key FILE",
+            )
+
+    def _approval(self, recorded: RecordedApprovals, approval_id: str, requested: int) -> Approval:
+        request, decision = recorded.requests[approval_id], recorded.decisions.get(approval_id)
+        if decision is not None:
+            state = ApprovalState.GRANTED if decision.granted else ApprovalState.DENIED
+        elif approval_id in recorded.expired or is_expired(request, self._clock, recorded.newest_at):
+            state = ApprovalState.EXPIRED
+        else:
+            state = ApprovalState.PENDING
+        return Approval(request=request, state=state, decision=decision, requested=requested)
+
+    def _note(self, approval_id: str, state: ApprovalState, decided: int) -> None:
+        statement = "UPDATE approvals SET state = ?, decided = ? WHERE approval_id = ?"
+        self._store.file.write(statement, (state.value, decided, approval_id), durable=True)

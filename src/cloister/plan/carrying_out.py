@@ -1,0 +1,225 @@
+"""Carrying out what was ordered, from its beginning or from where it was left, to its end.
+
+Owns how a run is put together from its parts, and what each way it can end means: it returned a value, its plan failed,
+it was aborted, it waits for an approval, or something around the plan stopped it so that it can go on. The chain is told
+first, and the journal then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.clock import timestamp
+from cloister.errors import (
+    ApprovalRequired,
+    AuditError,
+    CloisterError,
+    GuestError,
+    InputError,
+    InternalError,
+    LimitExceeded,
+    ProviderError,
+    RunAborted,
+)
+from cloister.interrupts import admitted
+from cloister.isolation.attestation import Attestation
+from cloister.isolation.provider import (
+    ExecutionContext,
+    ExecutionResult,
+    IsolationProvider,
+    PlanBytecode,
+    PlanProgram,
+    WireValue,
+)
+from cloister.lang.printer import to_text
+from cloister.lang.program import Program
+from cloister.lang.transport import decode, to_python
+from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
+from cloister.plan.call_path import CallPath
+from cloister.plan.journal.call_journal import CallJournal
+from cloister.plan.journal.entries import RunState
+from cloister.plan.journal.order import RunOrder
+from cloister.plan.observer import RunObserver
+from cloister.plan.orchestrator import PlanRun
+from cloister.plan.parts import RunParts
+from cloister.plan.recorder import RunRecorder, recorded
+from cloister.plan.result import RunResult
+from cloister.plan.sandbox import SandboxPort
+
+PLAN_CAPABILITY: Final = "cloister.plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undertaking:
+    """A run that was admitted.
+
+    Attributes:
+        order: What is to be done.
+        provider: Runs it.
+        recorder: Writes its records.
+        journal: Numbers its calls, and knows those that were made before.
+        approvals: What was asked and decided before.
+        observer: Watches.
+        started: Its first record.
+        attestation: What the provider measured; None when it does not attest.
+        aborts_at: The call in whose place it is ended; None when nobody aborted it.
+        is_ended: Whether the chain has its end already.
+    """
+
+    order: RunOrder
+    provider: IsolationProvider
+    recorder: RunRecorder
+    journal: CallJournal
+    approvals: RecordedApprovals
+    observer: RunObserver
+    started: int
+    attestation: Attestation | None
+    aborts_at: int | None = None
+    is_ended: bool = False
+
+
+def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
+    """Run it to its end; see `Runtime.run` for what is raised."""
+    order, limits = undertaking.order, undertaking.order.context.limits
+    run = _put_together(parts, undertaking)
+    with recorded(lambda error: _end(parts, undertaking, run, error)):
+        with admitted():
+            result = _execute(parts, undertaking, run)
+        value = decode(result.value)
+        shown = to_python(value, limits), to_text(value)
+    sequence, digest = undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
+    parts.journal.store.set_state(
+        undertaking.recorder.run_id, RunState.COMPLETED, _now(parts), result=result.value, durable=False
+    )
+    return RunResult(
+        value=shown[0],
+        value_text=shown[1],
+        run_id=undertaking.recorder.run_id,
+        plan_sha256=order.program.sha256,
+        provider=undertaking.provider.name,
+        usage=result.usage,
+        calls=run.calls,
+        steps_count=run.steps_count,
+        chain_sequence=sequence,
+        chain_sha256=digest,
+        attestation=undertaking.attestation,
+    )
+
+
+def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
+    recorder, context, clock = undertaking.recorder, undertaking.order.context, parts.clock
+    run = PlanRun(
+        context=context,
+        port=_port(parts, undertaking),
+        recorder=recorder,
+        journal=undertaking.journal,
+        clock=clock,
+        observer=undertaking.observer,
+        started=undertaking.started,
+        aborts_at=undertaking.aborts_at,
+    )
+    desk = parts.desk()
+    approvals = RunApprovals(
+        recorder.run_id,
+        clock,
+        undertaking.approvals,
+        ask=lambda request: desk.ask(request, run.around),
+        expire=desk.expire,
+        verify=parts.verify_guardian,
+    )
+    run.goes_by(
+        CallPath(
+            context=context,
+            catalog=parts.catalog,
+            authorizer=parts.authorizer,
+            port=run.port,
+            recorder=recorder,
+            journal=undertaking.journal,
+            approvals=approvals,
+            clock=clock,
+            observer=undertaking.observer,
+            around=run,
+        )
+    )
+    return run
+
+
+def _port(parts: RunParts, undertaking: Undertaking) -> SandboxPort:
+    begun_ns, context = parts.clock.monotonic_ns(), undertaking.order.context
+    return SandboxPort(
+        provider=undertaking.provider,
+        issuer=parts.issuer,
+        context=context,
+        time_left=lambda: context.limits.wall_ms - (parts.clock.monotonic_ns() - begun_ns) // 1_000_000,
+        run_id=undertaking.recorder.run_id,
+    )
+
+
+def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> ExecutionResult:
+    context = undertaking.order.context
+    execution_id = run.port.next_execution_id()
+    token = parts.issuer.issue(
+        parts.authorizer.authorize_workload(context, PLAN_CAPABILITY),
+        execution_id=execution_id,
+        limits=context.limits,
+        minimum_isolation=context.minimum_isolation,
+    )
+    execution = ExecutionContext(
+        execution_id=execution_id,
+        capability_id=PLAN_CAPABILITY,
+        workload=_workload(undertaking.order.program, undertaking.order.inputs),
+        token=token,
+        limits=context.limits,
+    )
+    return undertaking.provider.execute(execution, host=run)
+
+
+def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram | PlanBytecode:
+    if not program.has_text:
+        return PlanBytecode(program=program, inputs=inputs)
+    return PlanProgram(source=program.source.text, name=program.name, inputs=inputs, modules=program.modules)
+
+
+def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: CloisterError) -> None:
+    """Record how a run ended that returned no value."""
+    recorder, started = undertaking.recorder, undertaking.started
+    if isinstance(error, ApprovalRequired):
+        recorder.run_paused(started, error)
+        _note(parts, recorder, RunState.PAUSED, error, waits_for=error.details.get("approval_id"))
+        return
+    state = _state_after(error, run)
+    if state is not RunState.STOPPED:
+        run.leave_steps(error.code)
+    if state is RunState.ABORTED:
+        recorder.run_aborted(started, error)
+    else:
+        recorder.run_failed(started, error)
+    _note(parts, recorder, state, error)
+
+
+def _state_after(error: CloisterError, run: PlanRun) -> RunState:
+    """Return how it stands with a run that ended with an error.
+
+    What the plan was told as the answer of a call it would be told again, so it failed by itself. The same class from
+    anywhere else came from around the plan, and another time may go well.
+    """
+    if isinstance(error, RunAborted):
+        return RunState.ABORTED
+    if run.was_told(error) or isinstance(error, GuestError):
+        return RunState.FAILED
+    if isinstance(error, (LimitExceeded, ProviderError, InternalError, AuditError)):
+        return RunState.STOPPED
+    return RunState.FAILED if isinstance(error, InputError) else RunState.STOPPED
+
+
+def _note(
+    parts: RunParts, recorder: RunRecorder, state: RunState, error: CloisterError, *, waits_for: str | None = None
+) -> None:
+    kept = {"code": error.code, "message": error.message, "details": error.details}
+    parts.journal.store.set_state(recorder.run_id, state, _now(parts), error=kept, waits_for=waits_for)
+
+
+def _now(parts: RunParts) -> str:
+    return timestamp(parts.clock.now())
