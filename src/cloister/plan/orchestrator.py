@@ -143,6 +143,7 @@ class PlanRun:
             sandbox=sandbox,
             state=self,
             clock=self.clock,
+            idempotency_key=f"{self.port.run_id}/{len(self.calls)}",
         )
         try:
             with admitted():
