@@ -13,6 +13,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.authority.registry import CapabilityRegistry
 from cloister.capabilities.capability import Capability
 from cloister.capabilities.catalog import Catalog
+from cloister.capabilities.contracts import COMPUTES
 from cloister.errors import GuestError
 
 ECHO = Capability(
@@ -23,6 +24,7 @@ ECHO = Capability(
         returns="the age",
         result="[:and :int [:>= 0]]",
         effects=frozenset({":compute"}),
+        contract=COMPUTES,
     ),
     run=lambda call: next(iter(call.arguments["person"].values())),
 )

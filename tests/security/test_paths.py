@@ -15,6 +15,7 @@ from cloister.authority.authorizer import Decision, SecurityAuthorizer
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
 from cloister.authority.context import RuntimeContext
 from cloister.authority.registry import CapabilityRegistry
+from cloister.capabilities.contracts import READS
 from cloister.errors import PathDenied
 from cloister.isolation.host_paths import HostPathResolver
 
@@ -26,6 +27,7 @@ def _spec(capability_id: str, kind: AccessKind) -> CapabilitySpec:
         parameters=(Parameter(name="path", type=ParameterType.TEXT),),
         returns="any",
         effects=frozenset({":filesystem"}),
+        contract=READS,
         permission="ccos.io.file-access",
         access=(Access(parameter="path", kind=kind),),
     )

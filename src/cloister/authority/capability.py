@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from cloister.authority.contract import Contract
 from cloister.authority.effect import effect_label
 from cloister.authority.permission import IMPLIED, Permission
 from cloister.errors import CloisterError, ConfigError, GuestError, quoted
@@ -137,6 +138,7 @@ class CapabilitySpec:
         returns: What it returns, in words.
         result: The type of what it returns, as text; every result is checked before a plan sees it.
         effects: Labels of `EffectLabel`, at least one; old spellings are mapped.
+        contract: Whether it may be repeated, what it changes, and what it costs.
         permission: One of `Permission`, or None when nothing is done in a sandbox.
         access: Which arguments name paths and variables.
         variadic: Whether the last parameter takes all remaining arguments, as a vector whose items have its type.
@@ -152,6 +154,7 @@ class CapabilitySpec:
     returns: str
     result: str = ":any"
     effects: frozenset[str]
+    contract: Contract
     permission: str | None = None
     access: tuple[Access, ...] = ()
     variadic: bool = False
@@ -174,8 +177,14 @@ class CapabilitySpec:
             raise self._misshapen("is variadic but has no parameter")
         for access in self.access:
             self._check_access(access)
+        self._check_contract()
         object.__setattr__(self, "permissions", self._carried())
         object.__setattr__(self, "_result", read_schema(self.result, f"the result of {self.id}"))
+
+    @property
+    def result_type(self) -> Type:
+        """The type every result must have."""
+        return self._result
 
     def bind(self, arguments: Sequence[Value], *, partly: bool = False) -> dict[str, Value]:
         """Give a call's arguments to the parameters.
@@ -241,6 +250,12 @@ class CapabilitySpec:
         types = {parameter.name: parameter.type for parameter in self.parameters}
         if types.get(access.parameter) not in {ParameterType.TEXT, ParameterType.VECTOR} or self.variadic:
             raise self._misshapen(f"declares access by {access.parameter}, which is no text or vector parameter")
+
+    def _check_contract(self) -> None:
+        name = self.contract.storage_parameter
+        texts = {parameter.name for parameter in self.parameters if parameter.type is ParameterType.TEXT}
+        if name is not None and (name not in texts or self.variadic):
+            raise self._misshapen(f"stores by {quoted(name)}, which is no text parameter")
 
     def _carried(self) -> frozenset[str]:
         if self.permission is None:

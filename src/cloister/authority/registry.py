@@ -14,10 +14,9 @@ from types import MappingProxyType
 from typing import Final
 
 from cloister.authority.capability import CapabilitySpec
+from cloister.authority.pattern import RESERVED_PREFIX
 from cloister.errors import CapabilityDenied, ConfigError, quoted
 
-RESERVED_PREFIX: Final = "cloister."
-"""Ids of Cloister's own workloads, for example `cloister.exec`; no capability may take one."""
 _ID_CHARS_MAX: Final = 200
 
 

@@ -78,6 +78,8 @@ class Invocation:
         sandbox: Where dangerous work is done.
         state: What lasts from call to call within the run.
         clock: Time for capabilities that tell it.
+        idempotency_key: The same text for every attempt of one call, also after a crash, and for no other call. A
+            capability whose contract is `KEYED` passes it on.
     """
 
     arguments: Mapping[str, Value]
@@ -86,6 +88,7 @@ class Invocation:
     sandbox: Sandbox
     state: RunState
     clock: Clock
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

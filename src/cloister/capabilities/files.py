@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
+from cloister.authority.contract import Contract, Impact
 from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.contracts import CREATES, DELETES, READS, REPLACES
 from cloister.capabilities.mounts import entry_mounts, read_mounts
 from cloister.isolation.provider import GuestOperation
 from cloister.lang.transport import decode, encode
@@ -50,11 +52,12 @@ def _file(
     summary: str,
     operation: str,
     *,
-    changes: bool = False,
+    contract: Contract,
     returns: str,
     result: str,
     parameters: tuple[Parameter, ...] = (),
 ) -> Capability:
+    changes = contract.impact is Impact.CHANGES
     kind = AccessKind.WRITE if changes else AccessKind.READ
     spec = CapabilitySpec(
         id=f"ccos.io.{name}",
@@ -63,6 +66,7 @@ def _file(
         returns=returns,
         result=result,
         effects=frozenset({":filesystem"}),
+        contract=contract,
         permission=FILE_PERMISSION,
         access=(Access(parameter="path", kind=kind),),
     )
@@ -95,12 +99,27 @@ _PARENTS: Final = Parameter(
 )
 
 FILE_CAPABILITIES: Final = (
-    _file("file-exists", "Tell whether a file or directory exists.", "file_exists", returns="boolean", result=":bool"),
-    _file("read-file", "Return the text of a UTF-8 file.", "read_file", returns="text", result=":string"),
+    _file(
+        "file-exists",
+        "Tell whether a file or directory exists.",
+        "file_exists",
+        contract=READS,
+        returns="boolean",
+        result=":bool",
+    ),
+    _file(
+        "read-file",
+        "Return the text of a UTF-8 file.",
+        "read_file",
+        contract=READS,
+        returns="text",
+        result=":string",
+    ),
     _file(
         "read-file-base64",
         "Return the bytes of a file in base64.",
         "read_file_base64",
+        contract=READS,
         returns="text",
         result=":string",
     ),
@@ -108,6 +127,7 @@ FILE_CAPABILITIES: Final = (
         "list-dir",
         "List a directory, sorted by name.",
         "list_directory",
+        contract=READS,
         returns="vector of {:name :path :is_dir :is_file :size}",
         result="[:vector [:map [:name :string] [:path :string] [:is_dir :bool] [:is_file :bool] [:size :int]]]",
     ),
@@ -115,7 +135,7 @@ FILE_CAPABILITIES: Final = (
         "write-file",
         "Write a file as a whole: it is replaced at once or not at all.",
         "write_file",
-        changes=True,
+        contract=REPLACES,
         returns="{:bytes n}",
         result="[:map [:bytes :int]]",
         parameters=(_CONTENT,),
@@ -124,7 +144,7 @@ FILE_CAPABILITIES: Final = (
         "write-file-base64",
         "Write a file from base64, replaced at once or not at all.",
         "write_file_base64",
-        changes=True,
+        contract=REPLACES,
         returns="{:bytes n}",
         result="[:map [:bytes :int]]",
         parameters=(_CONTENT,),
@@ -133,7 +153,7 @@ FILE_CAPABILITIES: Final = (
         "delete-file",
         "Delete a file, or with :recursive a directory and all in it; nothing there is an error.",
         "delete_file",
-        changes=True,
+        contract=DELETES,
         returns="true",
         result="[:val true]",
         parameters=(_RECURSIVE,),
@@ -142,7 +162,7 @@ FILE_CAPABILITIES: Final = (
         "mkdir",
         "Make a directory, or with :recursive also those above it.",
         "make_directory",
-        changes=True,
+        contract=CREATES,
         returns="true",
         result="[:val true]",
         parameters=(_PARENTS,),

@@ -13,7 +13,9 @@ from typing import Final
 
 from cloister.authority.authorizer import Decision
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
+from cloister.authority.contract import Contract
 from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.contracts import APPENDS, CLOSES, EMPTIES, READS_ON
 from cloister.capabilities.files import FILE_PERMISSION
 from cloister.capabilities.mounts import entry_mounts, read_mounts
 from cloister.errors import GuestError, quoted
@@ -111,6 +113,7 @@ def _capability(
     parameters: tuple[Parameter, ...],
     returns: str,
     *,
+    contract: Contract,
     access: tuple[Access, ...] = (),
 ) -> Capability:
     spec = CapabilitySpec(
@@ -120,6 +123,7 @@ def _capability(
         returns=returns,
         result=_RESULTS[returns],
         effects=frozenset({":filesystem"}),
+        contract=contract,
         permission=FILE_PERMISSION,
         access=access,
     )
@@ -137,6 +141,7 @@ HANDLE_CAPABILITIES: Final = (
         lambda call: _open_for(call, writable=False),
         (_PATH,),
         "integer handle",
+        contract=READS_ON,
         access=(Access(parameter="path", kind=AccessKind.READ),),
     ),
     _capability(
@@ -145,11 +150,17 @@ HANDLE_CAPABILITIES: Final = (
         lambda call: _open_for(call, writable=True),
         (_PATH,),
         "integer handle",
+        contract=EMPTIES,
         access=(Access(parameter="path", kind=AccessKind.WRITE),),
     ),
     _capability(
-        "read-line", "Return the next line of an open file, or nil at its end.", _read_line, (_HANDLE,), "text or nil"
+        "read-line",
+        "Return the next line of an open file, or nil at its end.",
+        _read_line,
+        (_HANDLE,),
+        "text or nil",
+        contract=READS_ON,
     ),
-    _capability("write-line", "Write a line to an open file.", _write_line, (_HANDLE, _LINE), "nil"),
-    _capability("close-file", "Forget an open file.", _close, (_HANDLE,), "nil"),
+    _capability("write-line", "Write a line to an open file.", _write_line, (_HANDLE, _LINE), "nil", contract=APPENDS),
+    _capability("close-file", "Forget an open file.", _close, (_HANDLE,), "nil", contract=CLOSES),
 )

@@ -10,6 +10,7 @@ from typing import Final
 
 from cloister.authority.capability import CapabilitySpec, Parameter, ParameterType
 from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.contracts import COMPUTES
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Value
 
@@ -38,6 +39,7 @@ def _pure(
         returns=returns,
         result=result,
         effects=frozenset({":compute"}),
+        contract=COMPUTES,
         variadic=variadic,
     )
     return Capability(spec=spec, run=run, aliases=aliases)

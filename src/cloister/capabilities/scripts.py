@@ -11,6 +11,7 @@ from typing import Final
 
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
 from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.contracts import EXECUTES
 from cloister.capabilities.mounts import tree_mounts
 from cloister.isolation.provider import ScriptLanguage, ScriptSource
 from cloister.lang.transport import decode, encode
@@ -61,6 +62,7 @@ def _script(language: ScriptLanguage, words: str) -> Capability:
         parameters=_PARAMETERS,
         returns="any",
         effects=frozenset({":process"}),
+        contract=EXECUTES,
         permission=SCRIPT_PERMISSION,
         access=(Access(parameter="read", kind=AccessKind.READ), Access(parameter="write", kind=AccessKind.WRITE)),
     )

@@ -10,6 +10,7 @@ from typing import Final
 
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
 from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.contracts import READS_SECRETS, SHOWS, TELLS_TIME
 from cloister.errors import GuestError
 from cloister.isolation.provider import GuestOperation
 from cloister.lang.printer import to_display
@@ -67,6 +68,7 @@ def _console(name: str, summary: str, aliases: tuple[str, ...] = ()) -> Capabili
         returns="nil",
         result=":nil",
         effects=frozenset({":compute"}),
+        contract=SHOWS,
         variadic=True,
     )
     return Capability(spec=spec, run=_print_line, aliases=aliases)
@@ -81,6 +83,7 @@ SYSTEM_CAPABILITIES: Final = (
             returns="text or nil",
             result=":string?",
             effects=frozenset({":system"}),
+            contract=READS_SECRETS,
             permission="ccos.system.environment",
             access=(Access(parameter="name", kind=AccessKind.ENVIRONMENT),),
         ),
@@ -94,6 +97,7 @@ SYSTEM_CAPABILITIES: Final = (
             returns="integer",
             result=":int",
             effects=frozenset({":system"}),
+            contract=TELLS_TIME,
         ),
         run=_current_time,
     ),
@@ -105,6 +109,7 @@ SYSTEM_CAPABILITIES: Final = (
             returns="integer",
             result=":int",
             effects=frozenset({":system"}),
+            contract=TELLS_TIME,
         ),
         run=_current_timestamp_ms,
     ),
@@ -116,6 +121,7 @@ SYSTEM_CAPABILITIES: Final = (
             returns="nil",
             result=":nil",
             effects=frozenset({":system"}),
+            contract=SHOWS,
         ),
         run=_sleep_ms,
     ),

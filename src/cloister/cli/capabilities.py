@@ -12,6 +12,7 @@ from cloister.cli.output import echo, echo_json, reporting
 
 if TYPE_CHECKING:
     from cloister.authority.capability import CapabilitySpec, Parameter
+    from cloister.authority.contract import Contract
 
 _EXAMPLES: Final = {"text": '"text"', "integer": "1", "number": "1", "boolean": "true", "map": "{}", "vector": "[]"}
 _NAMED: Final = {
@@ -89,6 +90,8 @@ def _argument(capability_id: str, parameter: Parameter) -> str:
 
 
 def _as_data(spec: CapabilitySpec, aliases: list[str]) -> dict[str, Any]:
+    from cloister.authority.json_schema import input_schema, output_schema  # noqa: PLC0415
+
     return {
         "id": spec.id,
         "aliases": aliases,
@@ -100,6 +103,9 @@ def _as_data(spec: CapabilitySpec, aliases: list[str]) -> dict[str, Any]:
         "variadic": spec.variadic,
         "returns": spec.returns,
         "effects": sorted(spec.effects),
+        "contract": spec.contract.to_dict(),
+        "input_schema": input_schema(spec),
+        "output_schema": output_schema(spec),
         "access": {access.parameter: access.kind.value for access in spec.access},
         "grants": grants(spec),
         "example": example(spec),
@@ -116,8 +122,9 @@ def _show(spec: CapabilitySpec, aliases: list[str]) -> None:
     if spec.parameters:
         echo("")
     rows = {
-        "returns": spec.returns,
+        "returns": f"{spec.returns}, of the type {spec.result}",
         "effects": " ".join(sorted(spec.effects)),
+        **_contract_rows(spec.contract),
         "also called": ", ".join(aliases),
         "grant": " ".join(grants(spec)),
         "example": example(spec),
@@ -125,6 +132,47 @@ def _show(spec: CapabilitySpec, aliases: list[str]) -> None:
     for title, text in rows.items():
         if text:
             echo(f"  {title:<11}  {text}")
+
+
+_REPEATS: Final = {
+    "retry": "freely: twice is the same as once",
+    "keyed": "with the same key",
+    "ask": "only when a person says so",
+    "fail": "never",
+}
+_DEPENDS: Final = {
+    "deterministic": "the arguments alone",
+    "clock": "the time",
+    "random": "chance",
+    "external": "what is outside the run",
+}
+_CHANGES: Final = {
+    "nothing": "nothing",
+    "run": "only the run itself",
+    "reads": "nothing; it looks at what is outside the run",
+    "changes": "what is outside the run",
+}
+_UNITS: Final = {
+    "egress_bytes": "bytes sent",
+    "storage_bytes": "bytes stored",
+    "model_tokens_count": "model tokens",
+    "cost_microusd": "millionths of a dollar",
+}
+
+
+def _contract_rows(contract: Contract) -> dict[str, str]:
+    figures = {name: value for name, value in contract.resources.to_dict().items() if value != 0}
+    consumed = ", ".join(f"{'unknown' if value is None else value} {_UNITS[name]}" for name, value in figures.items())
+    if contract.storage_parameter is not None:
+        consumed = consumed.replace("unknown bytes stored", f"at most the bytes of {contract.storage_parameter} stored")
+    return {
+        "risk": contract.risk.label,
+        "repeated": _REPEATS[contract.idempotency],
+        "depends on": _DEPENDS[contract.determinism],
+        "changes": _CHANGES[contract.impact],
+        "consumes": consumed,
+        "needs": ", ".join(sorted(contract.features)),
+    }
 
 
 def _what(kind: str) -> str:

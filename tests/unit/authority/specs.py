@@ -7,9 +7,18 @@ from collections.abc import Collection, Mapping
 
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
+from cloister.authority.contract import CONSUMES_NOTHING, Contract, Determinism, Idempotency, Impact, Risk
 from cloister.authority.policy import ResolvedPath
 from cloister.authority.registry import CapabilityRegistry
 
+HARMLESS = Contract(
+    idempotency=Idempotency.RETRY,
+    determinism=Determinism.DETERMINISTIC,
+    risk=Risk.LOW,
+    impact=Impact.NOTHING,
+    resources=CONSUMES_NOTHING,
+    features=frozenset(),
+)
 PATH = Parameter(name="path", type=ParameterType.TEXT)
 
 
@@ -19,6 +28,7 @@ def spec(capability_id: str = "t.any", **changes: object) -> CapabilitySpec:
         "summary": "A test.",
         "returns": "any",
         "effects": frozenset({":compute"}),
+        "contract": HARMLESS,
     }
     return CapabilitySpec(**(fields | changes))  # type: ignore[arg-type]
 

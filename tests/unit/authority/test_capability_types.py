@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cloister.authority.capability import CapabilitySpec, Parameter, ParameterType
+from cloister.capabilities.contracts import COMPUTES
 from cloister.errors import ConfigError, GuestError
 from cloister.lang.effects import UNKNOWN
 from cloister.lang.values import Keyword, Map
@@ -18,7 +19,7 @@ OPTIONS = Parameter(name="options", type=ParameterType.MAP, schema="[:map [:dept
 def spec(result: str = ":any", *parameters: Parameter, **more: Any) -> CapabilitySpec:
     return CapabilitySpec(
         id="t.find", summary="Find.", parameters=parameters, returns="what is found", result=result,
-        effects=frozenset({":compute"}), **more,
+        effects=frozenset({":compute"}), contract=COMPUTES, **more,
     )  # fmt: skip
 
 
