@@ -27,10 +27,10 @@ from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
 from cloister.plan.variants import NativeFunction, ProgramVariant
-from cloister.runtime_life import RuntimeLife
+from cloister.runtime_runs import RuntimeRuns
 
 
-class Runtime(RuntimeLife):
+class Runtime(RuntimeRuns):
     """Runs plans, commands and scripts; every one is authorized, isolated and recorded.
 
     Make one with `Runtime.open` and close it, or use it as a context manager. It may be used from several threads.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import Record
-from cloister.audit.home import default_home, open_chain
+from cloister.audit.home import AuditHome, default_home, open_chain
 from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.clock import Clock, SystemClock
@@ -24,13 +24,15 @@ from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.provider import ProbeReport
 from cloister.plan.attesting import QuotedMachine, quote_machine
 from cloister.plan.host_authorizer import make_authorizer
-from cloister.plan.run import RunParts
+from cloister.plan.journal.store import RunStore
+from cloister.plan.parts import Journal, RunParts
 from cloister.plan.session import Session
 
 if TYPE_CHECKING:
     from cloister.isolation.microvm.config import MachineConfig
 
 TOKEN_KEY_BYTES: Final = 32
+JOURNAL_FILE: Final = "runs.sqlite3"
 
 
 class RuntimeLife:
@@ -65,6 +67,8 @@ class RuntimeLife:
             catalog=catalog,
             authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
+            journal=Journal(RunStore.open(home / JOURNAL_FILE)),
+            verify_guardian=lambda signature, message: AuditHome(home).guardian().verify(signature, message),
         )
 
     @classmethod
@@ -131,6 +135,7 @@ class RuntimeLife:
         while self._sessions:
             self._sessions.pop().close()
         self._providers.close()
+        self._parts.journal.store.close()
         self._parts.chain.close()
 
     def _require_open(self) -> None:

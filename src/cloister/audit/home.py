@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloister.audit.chain import CausalChain
-from cloister.audit.signer import Signer
+from cloister.audit.signer import PublicKey, Signer
 from cloister.audit.store import ChainStore
 from cloister.clock import Clock
 from cloister.errors import AuditError, ChainBroken, KeyUnavailable
@@ -43,6 +43,14 @@ class AuditHome:
     def public_key_path(self) -> Path:
         """The public key, for auditors."""
         return self.directory / "keys" / "chain.pub"
+
+    def guardian(self) -> PublicKey:
+        """Return the key that approvals of guardians are verified with.
+
+        Raises:
+            KeyUnavailable: There is none.
+        """
+        return PublicKey.load(self.directory / "keys" / "guardian.pub")
 
 
 def default_home() -> Path:

@@ -15,7 +15,7 @@ from cloister.authority.authorizer import Decision
 from cloister.authority.capability import CapabilitySpec
 from cloister.authority.context import RuntimeContext
 from cloister.clock import Clock
-from cloister.isolation.provider import ExecutionResult, Mount, Workload
+from cloister.isolation.provider import ExecutionResult, Mount, WireValue, Workload
 from cloister.lang.values import Value
 
 
@@ -47,6 +47,9 @@ class Sandbox(Protocol):
 
 class RunState(Protocol):
     """What lasts from call to call within one run."""
+
+    memo: WireValue
+    """What the capability that is called leaves for `Capability.restore`, as plain data; None for nothing."""
 
     @property
     def handles(self) -> dict[int, object]:
@@ -99,8 +102,11 @@ class Capability:
         spec: Identifier, parameters, effects and the access it asks for.
         run: Does the work and returns an RTFS value.
         aliases: Other identifiers under which it is known.
+        restore: Brings back in a resumed run what a call left in its state: given that state, the decision made anew,
+            what the call returned, and its memo. None for a capability that leaves nothing.
     """
 
     spec: CapabilitySpec
     run: Callable[[Invocation], Value]
     aliases: tuple[str, ...] = field(default=())
+    restore: Callable[[RunState, Decision, Value, WireValue], None] | None = None

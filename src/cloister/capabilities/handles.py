@@ -14,12 +14,12 @@ from typing import Final
 from cloister.authority.authorizer import Decision
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec, Parameter, ParameterType
 from cloister.authority.contract import Contract
-from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.capability import Capability, Invocation, RunState
 from cloister.capabilities.contracts import APPENDS, CLOSES, EMPTIES, READS_ON
 from cloister.capabilities.files import FILE_PERMISSION
 from cloister.capabilities.mounts import entry_mounts, read_mounts
 from cloister.errors import GuestError, quoted
-from cloister.isolation.provider import GuestOperation
+from cloister.isolation.provider import GuestOperation, WireValue
 from cloister.lang.values import Value
 
 HANDLES_MAX: Final = 64
@@ -61,6 +61,7 @@ def _open_for(call: Invocation, *, writable: bool) -> Value:
         call.sandbox.execute(workload, mounts=read_mounts(path))
     number = max(handles, default=0) + 1
     handles[number] = FileHandle(path=path, writable=writable, offset_bytes=0, decision=call.decision)
+    call.state.memo = {"opened": number, "writable": writable}
     return number
 
 
@@ -84,6 +85,7 @@ def _read_line(call: Invocation) -> Value:
     workload = GuestOperation(name="read_line", arguments={"path": handle.path, "offset_bytes": handle.offset_bytes})
     answer = call.sandbox.under(handle.decision).execute(workload, mounts=read_mounts(handle.path)).value
     call.state.handles[number] = replace(handle, offset_bytes=answer["next_offset_bytes"])
+    call.state.memo = {"moved": number, "offset_bytes": answer["next_offset_bytes"]}
     line: Value = answer["line"]
     return line
 
@@ -100,7 +102,23 @@ def _write_line(call: Invocation) -> Value:
 def _close(call: Invocation) -> Value:
     number, _ = _handle(call)
     del call.state.handles[number]
+    call.state.memo = {"closed": number}
     return None
+
+
+def _restore(state: RunState, decision: Decision, answer: Value, memo: WireValue) -> None:
+    """Bring the table of open files to where a call left it."""
+    del answer
+    match memo:
+        case {"opened": number, "writable": writable}:
+            path = (decision.write_paths if writable else decision.read_paths)[0]
+            state.handles[number] = FileHandle(path=path, writable=writable, offset_bytes=0, decision=decision)
+        case {"moved": number, "offset_bytes": offset_bytes}:
+            handle = state.handles[number]
+            if isinstance(handle, FileHandle):
+                state.handles[number] = replace(handle, offset_bytes=offset_bytes)
+        case {"closed": number}:
+            del state.handles[number]
 
 
 _RESULTS: Final = {"integer handle": ":int", "text or nil": ":string?", "nil": ":nil"}
@@ -127,7 +145,7 @@ def _capability(
         permission=FILE_PERMISSION,
         access=access,
     )
-    return Capability(spec=spec, run=run)
+    return Capability(spec=spec, run=run, restore=_restore)
 
 
 _PATH: Final = Parameter(name="path", type=ParameterType.TEXT, doc="Absolute, or relative to where the run started.")

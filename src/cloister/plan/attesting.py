@@ -18,7 +18,7 @@ from cloister.limits import ResourceLimits
 from cloister.plan.recorder import RunRecorder, recorded
 
 if TYPE_CHECKING:
-    from cloister.plan.run import RunParts
+    from cloister.plan.parts import RunParts
 
 NOTHING: Final = Expectations()
 

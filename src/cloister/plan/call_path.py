@@ -1,15 +1,13 @@
 """The way of one call: numbered, decided, governed, noted, made, noted.
 
-Owns the order in which that happens. The order is the security property: what the journal knows is fed back and not made
-again; a decision stands before anything else; an intent before the act, in the chain and then in the journal; and the
-outcome after it, in the journal and then in the chain. Capability, arguments and everything else about a call come from
-a guest and are hostile.
+Owns the order in which that happens. The order is the security property: what the journal knows is fed back and not
+made again; a decision stands before anything else; an intent before the act, in the chain and then in the journal; and
+the outcome after it, in the journal and then in the chain. Capability, arguments and everything else about a call come
+from a guest and are hostile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,6 +95,7 @@ class CallPath:
         observer: Watches.
         around: What stands around the calls.
         records: What was called so far.
+        last_error: What the last call that failed was answered with.
     """
 
     context: RuntimeContext
@@ -110,6 +109,7 @@ class CallPath:
     observer: RunObserver
     around: Surroundings
     records: list[CallRecord] = field(default_factory=list)
+    last_error: CloisterError | None = None
 
     def take(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
         """Make a call, or answer it as it was answered before."""
@@ -207,9 +207,7 @@ class CallPath:
                     reason="it may have been done already, when its process ended in the middle of it; do it again?",
                     terms={"intent": known.intent},
                 )
-                self.approvals.require(
-                    call, decision.capability_id, self.around.step, shown_arguments(arguments), need
-                )
+                self.approvals.require(call, decision.capability_id, self.around.step, shown_arguments(arguments), need)
         self.recorder.call_failed(known.intent, decision.capability_id, unknown)
 
     def _recall(self, known: CallEntry, arguments: list[WireValue]) -> WireValue:
@@ -227,11 +225,12 @@ class CallPath:
         )
         self.records.append(record)
         if failed is not None:
+            self.last_error = failed
             raise failed
         return known.answer
 
     def _restore(self, known: CallEntry, arguments: list[WireValue]) -> None:
-        """Let a capability that keeps state know that it was called; it is decided anew, as grants may lead elsewhere now.
+        """Let a capability that keeps state know that it was called; decided anew, for paths may lead elsewhere now.
 
         Raises:
             DeniedError: What was granted then is not granted now.
@@ -265,6 +264,7 @@ class CallPath:
             return self.recorder.call_failed(intent, capability_id, error).event.sequence
 
         if isinstance(error, REPLY_CLASSES):
+            self.last_error = error
             self.journal.answered(call, error, None, record, durable=durable)
         else:
             record()  # the plan gets no answer: whether it was done is not known when the run goes on

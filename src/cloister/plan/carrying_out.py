@@ -1,8 +1,8 @@
 """Carrying out what was ordered, from its beginning or from where it was left, to its end.
 
-Owns how a run is put together from its parts, and what each way it can end means: it returned a value, its plan failed,
-it was aborted, it waits for an approval, or something around the plan stopped it so that it can go on. The chain is told
-first, and the journal then.
+Owns how a run is put together from its parts, and what each way it can end means: it returned a value, its plan
+failed, it was aborted, it waits for an approval, or something around the plan stopped it so that it can go on. The
+chain is told first, and the journal then.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cloister.audit.event import Record
 from cloister.clock import timestamp
 from cloister.errors import (
     ApprovalRequired,
@@ -39,7 +40,7 @@ from cloister.lang.transport import decode, to_python
 from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
 from cloister.plan.call_path import CallPath
 from cloister.plan.journal.call_journal import CallJournal
-from cloister.plan.journal.entries import RunState
+from cloister.plan.journal.entries import Abort, RunState
 from cloister.plan.journal.order import RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
@@ -64,8 +65,8 @@ class Undertaking:
         observer: Watches.
         started: Its first record.
         attestation: What the provider measured; None when it does not attest.
-        aborts_at: The call in whose place it is ended; None when nobody aborted it.
-        is_ended: Whether the chain has its end already.
+        abort: Where it is ended; None when nobody aborted it.
+        completed: The record of its end, when its process was killed after that; None otherwise.
     """
 
     order: RunOrder
@@ -76,8 +77,8 @@ class Undertaking:
     observer: RunObserver
     started: int
     attestation: Attestation | None
-    aborts_at: int | None = None
-    is_ended: bool = False
+    abort: Abort | None = None
+    completed: Record | None = None
 
 
 def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
@@ -89,7 +90,7 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
             result = _execute(parts, undertaking, run)
         value = decode(result.value)
         shown = to_python(value, limits), to_text(value)
-    sequence, digest = undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
+    last = undertaking.completed or undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
     parts.journal.store.set_state(
         undertaking.recorder.run_id, RunState.COMPLETED, _now(parts), result=result.value, durable=False
     )
@@ -102,8 +103,8 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
         usage=result.usage,
         calls=run.calls,
         steps_count=run.steps_count,
-        chain_sequence=sequence,
-        chain_sha256=digest,
+        chain_sequence=last.event.sequence,
+        chain_sha256=last.record_sha256,
         attestation=undertaking.attestation,
     )
 
@@ -118,7 +119,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         clock=clock,
         observer=undertaking.observer,
         started=undertaking.started,
-        aborts_at=undertaking.aborts_at,
+        abort=undertaking.abort,
     )
     desk = parts.desk()
     approvals = RunApprovals(

@@ -34,9 +34,10 @@ from cloister.isolation.provider import (
 )
 from cloister.lang.transport import encode, from_python
 from cloister.plan.attesting import require_attestation
+from cloister.plan.parts import RunParts
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
-from cloister.plan.run import RunParts, require_level
+from cloister.plan.run import require_level
 from cloister.plan.script import Script
 from cloister.plan.variants import Binary
 

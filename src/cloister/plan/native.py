@@ -17,8 +17,8 @@ from cloister.errors import CloisterError, GuestError, IsolationUnavailable, quo
 from cloister.interrupts import held
 from cloister.isolation.provider import Usage, WireValue
 from cloister.lang.transport import decode, encode, from_python, to_python
+from cloister.plan.parts import RunParts
 from cloister.plan.recorder import RunRecorder, recorded
-from cloister.plan.run import RunParts
 from cloister.plan.variants import NativeFunction
 
 HOST_PROCESS: Final = "none"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cloister.errors import GuestError, LimitExceeded, RunAborted
+from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
 from cloister.plan.call_path import CallPath, CallRecord
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cloister.clock import Clock
     from cloister.isolation.provider import WireValue
     from cloister.plan.journal.call_journal import CallJournal
+    from cloister.plan.journal.entries import Abort
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import SandboxPort
@@ -45,7 +46,7 @@ class PlanRun:
         clock: Time.
         observer: Watches.
         started: Sequence number of the run's first record.
-        aborts_at: The call in whose place the run is ended; None when nobody aborted it.
+        abort: Where the run is ended; None when nobody aborted it.
         handles: Open files of the run.
         memo: What the capability that is called wants to be told when the run is resumed.
         hints: The execution hints in force.
@@ -60,7 +61,7 @@ class PlanRun:
     clock: Clock
     observer: RunObserver
     started: int
-    aborts_at: int | None = None
+    abort: Abort | None = None
     handles: dict[int, object] = field(default_factory=dict)
     memo: WireValue = None
     hints: dict[str, WireValue] = field(default_factory=dict)
@@ -78,6 +79,10 @@ class PlanRun:
     def calls(self) -> tuple[CallRecord, ...]:
         """What was called so far."""
         return tuple(self._path.records) if self._path else ()
+
+    def was_told(self, error: CloisterError) -> bool:
+        """Return whether an error is the answer of a call: the plan would be told it again."""
+        return self._path is not None and error is self._path.last_error
 
     @property
     def around(self) -> int:
@@ -122,9 +127,10 @@ class PlanRun:
         """
         if self._path is None:
             raise GuestError("a call came before the run began", code="guest.error")
-        if self.aborts_at == self.journal.next_number and not self._is_aborted:
+        if self.abort is not None and self.abort.at == self.journal.next_number and not self._is_aborted:
             self._is_aborted = True
-            raise RunAborted(f"the run was aborted before its call {self.aborts_at}")
+            self.journal.skip_to(self.abort.undoes_from)
+            raise RunAborted(f"the run was aborted before its call {self.abort.at}")
         return self._path.take(capability_id, arguments)
 
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
@@ -156,5 +162,3 @@ class PlanRun:
         """End the steps that a run left open, from the innermost."""
         while self._open_steps:
             self.step_ended(self._open_steps[-1].name, error_code)
-
-

@@ -17,8 +17,9 @@ from cloister.plan.command import Surroundings, run_binary, run_command, run_scr
 from cloister.plan.loading import load_plan
 from cloister.plan.native import HOST_PROCESS, NativeResult
 from cloister.plan.observer import RunObserver, SilentObserver
+from cloister.plan.parts import RunParts
 from cloister.plan.result import RunResult, ScriptResult
-from cloister.plan.run import RunParts, run_plan
+from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.variants import (
     Binary,

@@ -45,6 +45,11 @@ class RunRecorder:
         self._chain = chain
         self._run_id = run_id
 
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._run_id
+
     def append(
         self,
         event_type: EventType,
@@ -52,10 +57,11 @@ class RunRecorder:
         *,
         capability_id: str | None = None,
         parent: int | None = None,
+        durable: bool = True,
     ) -> Record:
         """Append one event of this run."""
         return self._chain.append(
-            event_type, run_id=self._run_id, capability_id=capability_id, parent=parent, body=body
+            event_type, run_id=self._run_id, capability_id=capability_id, parent=parent, body=body, durable=durable
         )
 
     def run_started(self, body: Mapping[str, Plain]) -> int:
@@ -75,6 +81,19 @@ class RunRecorder:
     def run_failed(self, parent: int, error: CloisterError) -> Record:
         """Record the end of a run that raised."""
         return self.append(EventType.RUN_FAILED, error_body(error), parent=parent)
+
+    def run_paused(self, parent: int, error: CloisterError) -> Record:
+        """Record that a run waits for an approval."""
+        body: dict[str, Plain] = {"approval_id": error.details.get("approval_id"), **error_body(error)}
+        return self.append(EventType.RUN_PAUSED, body, parent=parent)
+
+    def run_resumed(self, parent: int, body: Mapping[str, Plain]) -> Record:
+        """Record that a run goes on, and from where."""
+        return self.append(EventType.RUN_RESUMED, body, parent=parent)
+
+    def run_aborted(self, parent: int, error: CloisterError) -> Record:
+        """Record the end of a run that somebody aborted, what it had done undone."""
+        return self.append(EventType.RUN_ABORTED, error_body(error), parent=parent)
 
     def attestation_measured(self, parent: int | None, attestation: Attestation, expected: Expectations) -> Record:
         """Record what was measured, and that it is what was expected."""
@@ -113,7 +132,7 @@ class RunRecorder:
             "environment": list(decision.environment),
         }
         if hints:
-            body["hints"] = _shown([part for name, value in hints.items() for part in (name, value)])
+            body["hints"] = shown_arguments([part for name, value in hints.items() for part in (name, value)])
         return self._intent(decision.capability_id, body, arguments, parent)
 
     def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError, parent: int) -> None:
@@ -132,7 +151,7 @@ class RunRecorder:
 
     def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue], parent: int) -> int:
         digest, _ = wire_digest(list(arguments))
-        body |= {"arguments": _shown(arguments), "arguments_sha256": digest}
+        body |= {"arguments": shown_arguments(arguments), "arguments_sha256": digest}
         return self.append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
 
     def call_succeeded(
@@ -158,24 +177,24 @@ class RunRecorder:
         body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
         if exit_status is not None:
             body["exit_status"] = exit_status
-        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
 
     def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:
         """Record that a call was refused or failed."""
         body: dict[str, Plain] = {"ok": False, **error_body(error)}
-        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
+        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
 
     def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
         """Record that a step was entered, and with which options."""
         body: dict[str, Plain] = {"name": quoted(name)}
         if options:
             body["options"] = {option: _bounded(value) for option, value in options.items()}
-        return self.append(EventType.STEP_STARTED, body, parent=parent).event.sequence
+        return self.append(EventType.STEP_STARTED, body, parent=parent, durable=False).event.sequence
 
     def step_ended(self, name: str, parent: int, error_code: str | None) -> Record:
         """Record that a step ended; `error_code` is None when it succeeded."""
         body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}
-        return self.append(EventType.STEP_ENDED, body, parent=parent)
+        return self.append(EventType.STEP_ENDED, body, parent=parent, durable=False)
 
 
 def _bounded(value: bool | str | list[str]) -> Plain:
@@ -205,8 +224,8 @@ def recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
         raise
 
 
-def _shown(arguments: Sequence[WireValue]) -> str:
-    """Return the beginning of the arguments as text. A guest chooses how many there are and how large."""
+def shown_arguments(arguments: Sequence[WireValue]) -> str:
+    """Return the beginning of arguments as RTFS text. A guest chooses how many there are and how large."""
     texts: list[str] = []
     left = ARGUMENT_CHARS_MAX + 1
     for argument in arguments:

@@ -1,7 +1,7 @@
 """One run of a plan from its order to its last record.
 
-Owns the sequence: record the start, keep the order, check the provider's level, have it attest, admit, and carry it out.
-Whatever is raised on the way is recorded before it leaves. Runs that go on are `resuming`'s, and how a run ends is
+Owns the sequence: record the start, keep the order, check the provider's level, have it attest, admit, and carry it
+out. Whatever is raised on the way is recorded before it leaves. Runs that go on are `resuming`'s, and how a run ends is
 `carrying_out`'s.
 """
 

@@ -36,8 +36,9 @@ from cloister.isolation.session_provider import (
 from cloister.limits import ResourceLimits
 from cloister.plan.attesting import require_attestation
 from cloister.plan.command import EXEC_CAPABILITY
+from cloister.plan.parts import RunParts
 from cloister.plan.recorder import recorded
-from cloister.plan.run import RunParts, require_level
+from cloister.plan.run import require_level
 from cloister.plan.session_recorder import SessionRecorder
 
 LIFETIME_MS: Final = 3_600_000

@@ -31,7 +31,7 @@ _SCHEMA: Final = {
     "runs": (
         "CREATE TABLE runs (run_id TEXT PRIMARY KEY, state TEXT NOT NULL, plan TEXT NOT NULL, provider TEXT NOT NULL, "
         "created_at TEXT NOT NULL, updated_at TEXT NOT NULL, started INTEGER NOT NULL, order_json BLOB NOT NULL, "
-        "result_json BLOB, error_json BLOB, waits_for TEXT, aborts_at INTEGER) WITHOUT ROWID"
+        "result_json BLOB, error_json BLOB, waits_for TEXT, aborts_at INTEGER, undoes_from INTEGER) WITHOUT ROWID"
     ),
     "calls": (
         "CREATE TABLE calls (run_id TEXT NOT NULL, number INTEGER NOT NULL, capability_id TEXT NOT NULL, "

@@ -51,6 +51,20 @@ class CallState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Abort:
+    """Where a run was aborted.
+
+    Attributes:
+        at: Number of the call in whose place it ends.
+        undoes_from: Number of the first call of what is undone; one more when it is not known whether that call was
+            made, because its entry stays.
+    """
+
+    at: int
+    undoes_from: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEntry:
     """A run.
 
@@ -66,7 +80,7 @@ class RunEntry:
         result: The value it returned, when it completed.
         error: Why it ended, as plain data; None when it did not.
         waits_for: The approval that it waits for, or None.
-        aborts_at: Number of the call in whose place it is ended, when somebody aborted it; None otherwise.
+        abort: Where somebody aborted it; None otherwise.
     """
 
     run_id: str
@@ -80,7 +94,7 @@ class RunEntry:
     result: WireValue = None
     error: dict[str, Any] | None = None
     waits_for: str | None = None
-    aborts_at: int | None = None
+    abort: Abort | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

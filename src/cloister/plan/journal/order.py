@@ -44,7 +44,7 @@ class RunOrder:
     inputs: Mapping[str, WireValue]
     context: RuntimeContext
     provider: str
-    expected: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, str | None] = field(default_factory=dict)
     policies: Mapping[str, Any] = field(default_factory=dict)
     salt: bytes
 

@@ -14,11 +14,11 @@ from typing import Any, Final, Self
 from cloister.errors import InputError, JournalError, quoted
 from cloister.isolation.provider import WireValue
 from cloister.plan.journal.database import JournalFile
-from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, RunState, StepEntry
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState, StepEntry
 
 _RUN: Final = (
     "SELECT run_id, state, plan, provider, created_at, updated_at, started, order_json, result_json, error_json, "
-    "waits_for, aborts_at FROM runs "
+    "waits_for, aborts_at, undoes_from FROM runs "
 )
 _CALL: Final = (
     "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json FROM calls "
@@ -116,10 +116,10 @@ class RunStore:
         )
         self._file.write(statement, values, durable=durable)
 
-    def abort_at(self, run_id: str, number: int) -> None:
-        """Note in the place of which call a run is ended; once noted it stays."""
-        statement = "UPDATE runs SET aborts_at = ? WHERE run_id = ? AND aborts_at IS NULL"
-        self._file.write(statement, (number, run_id), durable=True)
+    def abort(self, run_id: str, abort: Abort) -> None:
+        """Note where a run is aborted; once noted it stays."""
+        statement = "UPDATE runs SET aborts_at = ?, undoes_from = ? WHERE run_id = ? AND aborts_at IS NULL"
+        self._file.write(statement, (abort.at, abort.undoes_from, run_id), durable=True)
 
     def run(self, run_id: str) -> RunEntry:
         """Return a run.
@@ -197,9 +197,9 @@ class RunStore:
         self._file.close()
 
     def _run(self, row: tuple[Any, ...]) -> RunEntry:
-        run_id, state, plan, provider, created_at, updated_at, started, order, result, error, waits_for, aborts_at = row
+        run_id, state, plan, provider, created_at, updated_at, started, order, result, error, waits_for, at, undo = row
         texts = all(isinstance(each, str) for each in (run_id, plan, provider, created_at, updated_at))
-        if not (texts and state in _RUN_STATES and _is_count(started) and _is_count(aborts_at, True)):
+        if not (texts and state in _RUN_STATES and _is_count(started) and _is_count(at, True)):
             raise self._damaged(f"the run {quoted(str(run_id))} has another shape")
         unpacked_order, unpacked_error = self._unpacked(order), self._unpacked(error)
         if not isinstance(unpacked_order, dict) or not isinstance(unpacked_error, (dict, type(None))):
@@ -216,7 +216,7 @@ class RunStore:
             result=self._unpacked(result),
             error=unpacked_error,
             waits_for=waits_for,
-            aborts_at=aborts_at,
+            abort=None if at is None else Abort(at=at, undoes_from=undo if _is_count(undo) else at),
         )
 
     def _call(self, row: tuple[Any, ...]) -> CallEntry:

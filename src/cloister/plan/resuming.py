@@ -1,0 +1,208 @@
+"""Going on with a run in another process, or ending it there.
+
+Owns the sequence: take the lock, compare the journal with the signed chain, compile the plan again, refuse whatever
+differs from what was admitted, add what the chain lacks, and carry the run out with the calls that were made before.
+The journal is not trusted; the chain's records are checked as they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from cloister.audit.event import EventType, Record
+from cloister.authority.context import RuntimeContext
+from cloister.authority.contract import Idempotency
+from cloister.canonical import Plain
+from cloister.errors import CloisterError, InputError, JournalError, PlanError
+from cloister.interrupts import held
+from cloister.isolation.attestation import Expectations
+from cloister.isolation.provider import IsolationProvider
+from cloister.lang.program import Program
+from cloister.plan.approvals.run_approvals import RecordedApprovals
+from cloister.plan.attesting import require_attestation
+from cloister.plan.carrying_out import Undertaking, carry_out
+from cloister.plan.journal.call_journal import CallJournal, recalled_error
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
+from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
+from cloister.plan.observer import RunObserver
+from cloister.plan.parts import RunParts
+from cloister.plan.recorder import RunRecorder
+from cloister.plan.result import RunResult
+from cloister.plan.run import require_level
+
+NOT_MADE: Final = CloisterError(
+    "the call was never made: its process ended between the two notes of its intent", code="run.not-made"
+)
+
+NOT_KNOWN: Final = CloisterError("whether the call was made is not known; the run was aborted", code="run.not-known")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """What somebody gives to let a run go on.
+
+    Attributes:
+        run_id: The run.
+        provider: Makes the provider of that name.
+        observer: Watches.
+        environment: Values of the granted variables, which the journal does not keep.
+        plan: The plan as it is now; None to take the journal's.
+        context: The grants as they are now; None to take those it was admitted with.
+        abort: Whether to end it, and have what was done undone, in place of going on.
+    """
+
+    run_id: str
+    provider: Callable[[str], IsolationProvider]
+    observer: RunObserver
+    environment: Mapping[str, str]
+    plan: Program | None = None
+    context: RuntimeContext | None = None
+    abort: bool = False
+
+
+@held()
+def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
+    """Let a run go on, or end it; see `Runtime.resume` and `Runtime.abort` for what is raised."""
+    store = parts.journal.store
+    lock = parts.journal.drive(resumption.run_id)
+    try:
+        run = store.run(resumption.run_id)
+        _require_unfinished(run)
+        calls = tuple(store.calls(run.run_id))
+        records = list(parts.chain.records(run.run_id))
+        reconciled = reconcile(run, calls, RecordedCalls.read(records), _may_repeat(parts))
+        order = _order(parts, run, resumption)
+        provider = resumption.provider(order.provider)
+        recorder = RunRecorder(parts.chain, run.run_id)
+        recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
+        _complete(store_outcome=store.outcome_recorded, recorder=recorder, reconciled=reconciled)
+        require_level(provider, order.context)
+        expected = Expectations(digests=dict(order.expected))
+        attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
+        if resumption.abort:
+            _abort(parts, run, calls, recorder)
+        undertaking = Undertaking(
+            order=order,
+            provider=provider,
+            recorder=recorder,
+            journal=CallJournal(store, run.run_id, calls, store.steps(run.run_id)),
+            approvals=RecordedApprovals.read(records),
+            observer=resumption.observer,
+            started=run.started,
+            attestation=attestation,
+            abort=store.run(run.run_id).abort,
+            completed=_completed(records),
+        )
+        store.set_state(run.run_id, RunState.RUNNING, records[-1].event.at, durable=False)
+        return carry_out(parts, undertaking)
+    finally:
+        lock.release()
+
+
+def standing(parts: RunParts, run: RunEntry) -> RunEntry:
+    """Return a run as it stands: one that is `running` and that nobody drives was interrupted."""
+    if run.state is RunState.RUNNING and not parts.journal.is_driven(run.run_id):
+        return replace(run, state=RunState.INTERRUPTED)
+    return run
+
+
+def _require_unfinished(run: RunEntry) -> None:
+    """Refuse a run that ended. One that is `running` and not locked was interrupted."""
+    if run.state.can_resume or run.state is RunState.RUNNING:
+        return
+    raise InputError(
+        f"the run {run.run_id} is {run.state.value}; there is nothing left of it to run",
+        code="input.run-ended",
+        hint=f"`cloister runs show {run.run_id}` says how it ended; run the plan again for a new run",
+    )
+
+
+def _may_repeat(parts: RunParts) -> Callable[[str], bool]:
+    def may_repeat(capability_id: str) -> bool:
+        spec = parts.catalog.registry.find(capability_id)
+        return spec is not None and spec.contract.idempotency is Idempotency.RETRY
+
+    return may_repeat
+
+
+def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
+    """Return the order of a run, once nothing of what it was admitted with has changed."""
+    kept: dict[str, Any] = run.order
+    program = program_of(kept, resumption.plan)
+    try:
+        context = RuntimeContext.from_dict(kept["context"], environment=resumption.environment)
+        salt, digest = bytes.fromhex(kept["environment"]["salt"]), kept["environment"]["sha256"]
+        inputs, expected, policies = kept["inputs"], kept["expected"], kept["policies"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(
+            "the journal holds no order for this run", code="journal.damaged", hint="restore it from a copy"
+        ) from error
+    if environment_sha256(context.environment, salt) != digest:
+        names = " ".join(f"--env {name}" for name in context.environment_names)
+        raise PlanError(
+            "the granted variables have other values than the run began with",
+            code="plan.environment-changed",
+            hint=f"give those that it began with: {names}",
+        )
+    if resumption.context is not None and resumption.context.to_dict() != context.to_dict():
+        raise PlanError(
+            "these grants are not the ones that the run began with",
+            code="plan.context-changed",
+            hint="leave them out to go on with the grants it was admitted with, or begin a new run",
+        )
+    if policies != dict(parts.policies):
+        raise PlanError(
+            "the policies of this home are not the ones that the run began with",
+            code="plan.policy-changed",
+            hint="put them back to let it go on, or abort it and begin a new run",
+        )
+    return RunOrder(
+        program=program,
+        inputs=inputs,
+        context=context,
+        provider=run.provider,
+        expected=expected,
+        policies=policies,
+        salt=salt,
+    )
+
+
+def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:
+    """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
+    at = len(calls)
+    if run.abort is None and calls and calls[-1].state is CallState.INTENDED:
+        at -= 1
+        recorder.call_failed(calls[at].intent, calls[at].capability_id, NOT_KNOWN)
+    parts.journal.store.abort(run.run_id, Abort(at=at, undoes_from=len(calls)))
+
+
+def _completed(records: Sequence[Record]) -> Record | None:
+    return next((record for record in records if record.event.event_type is EventType.RUN_COMPLETED), None)
+
+
+def _resumed_body(
+    calls: tuple[CallEntry, ...], provider: IsolationProvider, resumption: Resumption
+) -> dict[str, Plain]:
+    unknown = [entry.number for entry in calls if entry.state is CallState.INTENDED]
+    return {
+        "provider": provider.name,
+        "isolation": provider.level.label,
+        "calls": len(calls),
+        "unknown": unknown,
+        "abort": resumption.abort,
+    }
+
+
+def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRecorder, reconciled: Reconciled) -> None:
+    """Add to the chain what it lacks because a process was killed between two writes."""
+    for sequence, capability_id in reconciled.not_made:
+        recorder.call_failed(sequence, capability_id, NOT_MADE)
+    for entry in reconciled.unrecorded:
+        if entry.state is CallState.FAILED:
+            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
+        else:
+            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None)
+        store_outcome(recorder.run_id, entry.number, record.event.sequence)

@@ -1,0 +1,151 @@
+"""What can be done about runs that were begun before: let them go on, end them, and decide what they wait for.
+
+Owns that part of `Runtime`; how it is done is `plan.resuming`'s and `plan.approvals`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cloister.audit.signer import Signer
+from cloister.authority.context import RuntimeContext
+from cloister.errors import RunAborted
+from cloister.plan.approvals.desk import Approval
+from cloister.plan.journal.entries import CallEntry, RunEntry
+from cloister.plan.loading import Plan, load_plan
+from cloister.plan.observer import RunObserver, SilentObserver
+from cloister.plan.result import RunResult
+from cloister.plan.resuming import Resumption, resume_run, standing
+from cloister.runtime_life import RuntimeLife
+
+
+class RuntimeRuns(RuntimeLife):
+    """The part of `Runtime` that deals with earlier runs."""
+
+    def runs(self, *, newest_count: int | None = None) -> tuple[RunEntry, ...]:
+        """Return the runs of plans, the newest last.
+
+        Args:
+            newest_count: Only so many of the newest; None for all.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        self._require_open()
+        found = self._parts.journal.store.runs(newest_count=newest_count)
+        return tuple(standing(self._parts, run) for run in found)
+
+    def run_entry(self, run_id: str) -> tuple[RunEntry, tuple[CallEntry, ...]]:
+        """Return a run and the calls that it made.
+
+        Raises:
+            InputError: `input.run`: there is none of that name.
+            JournalError: The journal cannot be read.
+        """
+        self._require_open()
+        store = self._parts.journal.store
+        return standing(self._parts, store.run(run_id)), tuple(store.calls(run_id))
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        plan: Plan | None = None,
+        context: RuntimeContext | None = None,
+        observer: RunObserver | None = None,
+        module_paths: Sequence[Path] = (),
+    ) -> RunResult:
+        """Let a run go on that waits for an approval, was stopped by a limit, or lost its process.
+
+        The plan is evaluated again from its beginning. Calls that it made before are answered from the journal, and
+        the first one that was not made is made.
+
+        Args:
+            run_id: The run.
+            environment: Values of the variables that it was granted; they are not kept.
+            plan: The plan as it is now, to have it compared; left out, it is the journal's.
+            context: The grants as they are now, likewise.
+            observer: Sees steps, calls and printed lines as they happen; not those of calls that were made before.
+            module_paths: Directories the modules of `plan` are looked for in.
+
+        Returns:
+            What `run` returns; calls that were not made again say so.
+
+        Raises:
+            InputError: `input.run`, `input.run-ended`: there is no such run, or it ended.
+            PlanError: `plan.changed`, `plan.context-changed`, `plan.environment-changed`, `plan.policy-changed`:
+                something is not what it began with.
+            JournalError: The journal is damaged, does not agree with the chain, or the run is being run.
+            ApprovalRequired: It waits for an approval, again or still.
+            CloisterError: As `run`.
+        """
+        self._require_open()
+        inputs: tuple[str, ...] = ()
+        if plan is not None:
+            inputs = tuple(sorted(self._parts.journal.store.run(run_id).order["inputs"]))
+        resumption = Resumption(
+            run_id=run_id,
+            provider=self._providers.create,
+            observer=observer or SilentObserver(),
+            environment=environment or {},
+            plan=None if plan is None else load_plan(plan, inputs, module_paths),
+            context=context,
+        )
+        return resume_run(self._parts, resumption)
+
+    def abort(
+        self, run_id: str, *, environment: Mapping[str, str] | None = None, observer: RunObserver | None = None
+    ) -> RunEntry:
+        """End a run that could go on, and have the steps that it completed undone, the last one first.
+
+        Args:
+            run_id: The run.
+            environment: As in `resume`.
+            observer: As in `resume`.
+
+        Returns:
+            How it stands with the run; its error says which undos failed.
+
+        Raises:
+            CloisterError: As `resume`, when it could not be ended.
+        """
+        self._require_open()
+        resumption = Resumption(
+            run_id=run_id,
+            provider=self._providers.create,
+            observer=observer or SilentObserver(),
+            environment=environment or {},
+            abort=True,
+        )
+        with suppress(RunAborted):
+            resume_run(self._parts, resumption)
+        return self._parts.journal.store.run(run_id)
+
+    def approvals(self, *, run_id: str | None = None) -> tuple[Approval, ...]:
+        """Return what was asked of people, the oldest first; of one run, or of all."""
+        self._require_open()
+        return tuple(self._parts.desk().approvals(run_id=run_id))
+
+    def decide(
+        self, approval_id: str, *, granted: bool, by: str, reason: str = "", guardian: Signer | None = None
+    ) -> Approval:
+        """Approve or deny a call that a run waits for. The decision is signed into the chain.
+
+        The run does not go on by itself; see `resume`.
+
+        Args:
+            approval_id: What is decided.
+            granted: The answer.
+            by: Who answers, for the record.
+            reason: Why, for the record.
+            guardian: The guardian's key, for approvals that are theirs to give.
+
+        Raises:
+            InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`.
+            AuditError: It could not be recorded, so it does not hold.
+        """
+        self._require_open()
+        return self._parts.desk().decide(approval_id, granted=granted, by=by, reason=reason, guardian=guardian)
