@@ -44,6 +44,7 @@ class RuntimeLife:
         clock: Time and randomness.
         catalog: What plans can call.
         machines: What virtual machines are.
+        journal: What runs leave behind, which this closes; that of the home when left out.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class RuntimeLife:
         clock: Clock,
         catalog: Catalog,
         machines: MachineConfig | None = None,
+        journal: RunStore | None = None,
     ) -> None:
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
         self._home = home
@@ -67,7 +69,7 @@ class RuntimeLife:
             catalog=catalog,
             authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
-            journal=Journal(RunStore.open(home / JOURNAL_FILE)),
+            journal=Journal(journal or RunStore.open(home / JOURNAL_FILE)),
             verify_guardian=lambda signature, message: AuditHome(home).guardian().verify(signature, message),
         )
 

@@ -144,14 +144,13 @@ class CallPath:
             self.observer.call_started(decision.capability_id)
             self.around.state.memo = None
             result = encode(self._perform(call, decision, sandbox), self.context.limits)
-        usage = total(sandbox.usages)
-        self.journal.answered(
-            call,
-            result,
-            self.around.state.memo,
-            lambda: self.recorder.call_succeeded(intent, decision.capability_id, result, usage).event.sequence,
-            durable=durable,
-        )
+        usage, memo = total(sandbox.usages), self.around.state.memo
+
+        def record() -> int:
+            last = self.recorder.call_succeeded(intent, decision.capability_id, result, usage, memo=memo)
+            return last.event.sequence
+
+        self.journal.answered(call, result, memo, record, durable=durable)
         self._note(decision, intent, None, usage)
         return result
 

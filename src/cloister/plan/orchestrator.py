@@ -152,9 +152,8 @@ class PlanRun:
         if not self._open_steps or self._open_steps[-1].name != name:
             raise GuestError(f"the guest ended step {name!r}, which is not the innermost open one", code="guest.step")
         step = self._open_steps.pop()
-        self.journal.ended_step(
-            step.number, lambda: self.recorder.step_ended(name, step.sequence, error_code).event.sequence
-        )
+        if not self.journal.has_ended(step.number):
+            self.recorder.step_ended(name, step.sequence, error_code)
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
         self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
 

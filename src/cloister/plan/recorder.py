@@ -162,6 +162,7 @@ class RunRecorder:
         usage: Usage | None,
         *,
         exit_status: int | None = None,
+        memo: WireValue = None,
     ) -> Record:
         """Record the result of a call.
 
@@ -171,12 +172,15 @@ class RunRecorder:
             value: What it returned.
             usage: What its sandboxes used; None when nothing was executed in one.
             exit_status: Of a command, which may be other than 0 and is still a result.
+            memo: What the capability left in the journal for a resumed run; None for nothing.
         """
         digest, size = wire_digest(value)
         figures: Plain = usage.to_dict() if usage else None
         body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
         if exit_status is not None:
             body["exit_status"] = exit_status
+        if memo is not None:
+            body["memo_sha256"], _ = wire_digest(memo)
         return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
 
     def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:

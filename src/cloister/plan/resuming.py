@@ -73,7 +73,8 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         _require_unfinished(run)
         calls = tuple(store.calls(run.run_id))
         records = list(parts.chain.records(run.run_id))
-        reconciled = reconcile(run, calls, RecordedCalls.read(records), _may_repeat(parts))
+        recorded = RecordedCalls.read(records)
+        reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
         order = _order(parts, run, resumption)
         provider = resumption.provider(order.provider)
         recorder = RunRecorder(parts.chain, run.run_id)
@@ -88,7 +89,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             order=order,
             provider=provider,
             recorder=recorder,
-            journal=CallJournal(store, run.run_id, calls, store.steps(run.run_id)),
+            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
             approvals=RecordedApprovals.read(records),
             observer=resumption.observer,
             started=run.started,
@@ -204,5 +205,5 @@ def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRe
         if entry.state is CallState.FAILED:
             record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
         else:
-            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None)
+            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, memo=entry.memo)
         store_outcome(recorder.run_id, entry.number, record.event.sequence)

@@ -148,10 +148,8 @@ class CallJournal:
         self._steps_count += 1
         entry = self._steps.get(number)
         if entry is None:
-            sequence = record()
-            self._store.begin_step(self._run_id, number, name, sequence)
-            return sequence
-        if entry.name != name:
+            return record()
+        if entry.name != quoted(name):
             raise JournalError(
                 f"step {number} of {self._run_id} was {quoted(entry.name)} and is now {quoted(name)}; "
                 "the run cannot go on from its journal",
@@ -160,16 +158,10 @@ class CallJournal:
             )
         return entry.started
 
-    def ended_step(self, number: int, record: Callable[[], int]) -> None:
-        """Have the end of a step recorded, unless it was before.
-
-        Args:
-            number: Of the step.
-            record: Writes its record, and returns the sequence.
-        """
+    def has_ended(self, number: int) -> bool:
+        """Return whether the end of a step was recorded before."""
         entry = self._steps.get(number)
-        if entry is None or entry.ended is None:
-            self._store.end_step(self._run_id, number, record())
+        return entry is not None and entry.has_ended
 
     @property
     def last_step(self) -> int:

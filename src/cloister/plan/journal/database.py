@@ -38,10 +38,6 @@ _SCHEMA: Final = {
         "arguments_sha256 TEXT NOT NULL, intent INTEGER NOT NULL, state TEXT NOT NULL, outcome INTEGER, "
         "answer_json BLOB, memo_json BLOB, PRIMARY KEY (run_id, number)) WITHOUT ROWID"
     ),
-    "steps": (
-        "CREATE TABLE steps (run_id TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, "
-        "started INTEGER NOT NULL, ended INTEGER, PRIMARY KEY (run_id, number)) WITHOUT ROWID"
-    ),
     "approvals": (
         "CREATE TABLE approvals (approval_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, number INTEGER NOT NULL, "
         "state TEXT NOT NULL, requested INTEGER NOT NULL, decided INTEGER) WITHOUT ROWID"

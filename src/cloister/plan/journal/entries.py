@@ -1,4 +1,4 @@
-"""What the journal holds: runs, their calls and steps.
+"""What is known of a run: how it stands, its calls, and its steps.
 
 Owns the shape of each and their states. Everything is plain data: values as they cross the wall of a sandbox, errors as
 a plan may see them.
@@ -124,16 +124,16 @@ class CallEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEntry:
-    """A step of a run.
+    """A step of a run, as the chain has it.
 
     Attributes:
         number: Position among the steps of the run in the order they began, from 0.
-        name: Its name.
+        name: Its name, as records have it.
         started: Sequence of its `step.started` record.
-        ended: Sequence of its `step.ended` record; None when it did not end.
+        has_ended: Whether there is a `step.ended` record.
     """
 
     number: int
     name: str
     started: int
-    ended: int | None
+    has_ended: bool

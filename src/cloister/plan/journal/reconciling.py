@@ -8,14 +8,13 @@ arguments, and what they came to. What the chain lacks because the process was k
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cloister.audit.event import EventType, Record
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
-from cloister.isolation.provider import WireValue
-from cloister.plan.journal.entries import CallEntry, CallState, RunEntry
+from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.recorder import wire_digest
 
@@ -28,12 +27,13 @@ class RecordedCalls:
         order_sha256: Digest of the order that was admitted.
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
-        decisions: Bodies of decided approvals by identifier, with the type of their record.
+        steps: Steps in the order they began, by sequence of their start.
     """
 
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
+    steps: dict[int, StepEntry] = field(default_factory=dict)
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -49,7 +49,15 @@ class RecordedCalls:
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
+                case EventType.STEP_STARTED:
+                    found._begin_step(record.event.sequence, str(body.get("name")))
+                case EventType.STEP_ENDED if record.event.parent in found.steps:
+                    begun = found.steps[record.event.parent]
+                    found.steps[record.event.parent] = replace(begun, has_ended=True)
         return found
+
+    def _begin_step(self, sequence: int, name: str) -> None:
+        self.steps[sequence] = StepEntry(number=len(self.steps), name=name, started=sequence, has_ended=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +134,9 @@ def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls) -> None:
 def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:
     if entry.state is CallState.SUCCEEDED:
         digest, _ = wire_digest(entry.answer)
-        return outcome.get("ok") is True and outcome.get("result_sha256") == digest
+        memo = None if entry.memo is None else wire_digest(entry.memo)[0]
+        found = outcome.get("ok"), outcome.get("result_sha256"), outcome.get("memo_sha256")
+        return found == (True, digest, memo)
     error, answer = outcome.get("error"), entry.answer
     if not isinstance(error, dict) or not isinstance(answer, dict):
         return False
@@ -139,8 +149,3 @@ def _altered(run: RunEntry, how: str) -> JournalError:
         code="journal.altered",
         hint="the journal was changed; restore it from a copy, or begin a new run",
     )
-
-
-def answer_of(entry: CallEntry) -> WireValue:
-    """Return what a call came to."""
-    return entry.answer

@@ -1,4 +1,4 @@
-"""Runs, calls, steps and approvals as rows of the journal.
+"""Runs and their calls as rows of the journal.
 
 Owns how each is written and read back. Rows are read as what anybody may have written: one that does not have its shape
 is a damaged journal. Decides nothing: what may be resumed, and whether a row agrees with the chain, is for others.
@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from cloister.errors import InputError, JournalError, quoted
 from cloister.isolation.provider import WireValue
 from cloister.plan.journal.database import JournalFile
-from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState, StepEntry
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
 
 _RUN: Final = (
     "SELECT run_id, state, plan, provider, created_at, updated_at, started, order_json, result_json, error_json, "
@@ -171,26 +171,6 @@ class RunStore:
     def calls_count(self, run_id: str) -> int:
         """Return how many calls a run has."""
         return int(self._file.read("SELECT count(*) FROM calls WHERE run_id = ?", (run_id,))[0][0])
-
-    def begin_step(self, run_id: str, number: int, name: str, started: int) -> None:
-        """Note that a step began, and its record."""
-        statement = "INSERT INTO steps (run_id, number, name, started) VALUES (?, ?, ?, ?)"
-        self._file.write(statement, (run_id, number, name, started), durable=False)
-
-    def end_step(self, run_id: str, number: int, ended: int) -> None:
-        """Note which record says that a step ended."""
-        statement = "UPDATE steps SET ended = ? WHERE run_id = ? AND number = ?"
-        self._file.write(statement, (ended, run_id, number), durable=False)
-
-    def steps(self, run_id: str) -> list[StepEntry]:
-        """Return the steps of a run in the order they began."""
-        query = "SELECT number, name, started, ended FROM steps WHERE run_id = ? ORDER BY number"
-        found = []
-        for number, name, started, ended in self._file.read(query, (run_id,)):
-            if not (_is_count(number) and isinstance(name, str) and _is_count(started) and _is_count(ended, True)):
-                raise self._damaged(f"a step of {run_id} has another shape")
-            found.append(StepEntry(number=number, name=name, started=started, ended=ended))
-        return found
 
     def close(self) -> None:
         """Close the file. Idempotent."""
