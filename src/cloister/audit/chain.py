@@ -77,7 +77,6 @@ class CausalChain:
         body: Mapping[str, Plain] | None = None,
         capability_id: str | None = None,
         parent: int | None = None,
-        durable: bool = True,
     ) -> Record:
         """Append one event; when this returns, the record is on the disk.
 

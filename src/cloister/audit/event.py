@@ -41,13 +41,6 @@ class EventType(StrEnum):
     ATTESTATION_REFUSED = "attestation.refused"
     COPY_INTENT = "copy.intent"
     COPY_OUTCOME = "copy.outcome"
-    RUN_PAUSED = "run.paused"
-    RUN_RESUMED = "run.resumed"
-    RUN_ABORTED = "run.aborted"
-    APPROVAL_REQUESTED = "approval.requested"
-    APPROVAL_GRANTED = "approval.granted"
-    APPROVAL_DENIED = "approval.denied"
-    APPROVAL_EXPIRED = "approval.expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
