@@ -52,6 +52,34 @@ class AuditHome:
         """
         return PublicKey.load(self.directory / "keys" / "guardian.pub")
 
+    @property
+    def successor_key_path(self) -> Path:
+        """The private key that is about to take the place of `key_path`."""
+        return self.directory / "keys" / "chain.next.key"
+
+    @property
+    def anchor_path(self) -> Path:
+        """The newest head of the chain that was noted beside the key."""
+        return self.directory / "keys" / "chain.seen"
+
+    def retired_key_path(self, key_id: str) -> Path:
+        """The public key of a key that was rotated."""
+        return self.directory / "keys" / f"chain-{key_id}.pub"
+
+    def load_signer(self, key_id: str) -> Signer:
+        """Return the signer with a key id, also while it is about to take its place.
+
+        Raises:
+            KeyUnavailable: When neither key has it.
+        """
+        for path in (self.successor_key_path, self.key_path):
+            if path.exists() and (signer := Signer.load(path)).key_id == key_id:
+                return signer
+        raise KeyUnavailable(
+            f"the key {key_id}, to which the chain was rotated, is not in {self.key_path.parent}",
+            hint="restore the key",
+        )
+
 
 def default_home() -> Path:
     """Return where chain and keys live: `$CLOISTER_HOME`, else `cloister` below the user's state directory.
@@ -84,7 +112,7 @@ def open_chain(directory: Path, clock: Clock) -> CausalChain:
         signer = Signer.open(home.key_path)
         store = ChainStore.open(home.chain_path)
         try:
-            return CausalChain(store, signer, clock)
+            return CausalChain(store, signer, clock, reload=home.load_signer, anchor_path=home.anchor_path)
         except BaseException:
             store.close()
             raise

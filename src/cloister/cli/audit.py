@@ -77,12 +77,12 @@ def _unknown_run(run: str) -> AuditError:
     )
 
 
-def _parse_head(text: str | None) -> Head | None:
+def _parse_head(text: str | None) -> tuple[Head, ...]:
     from cloister.audit.event import Head  # noqa: PLC0415
     from cloister.errors import InputError, quoted  # noqa: PLC0415
 
     if text is None:
-        return None
+        return ()
     parts = re.fullmatch(r"([0-9]{1,15}):([0-9a-f]{64})", text)
     if not parts:
         raise InputError(
@@ -90,7 +90,7 @@ def _parse_head(text: str | None) -> Head | None:
             code="input.head",
             hint="copy the head that `cloister audit verify` prints",
         )
-    return Head(count=int(parts[1]), record_sha256=parts[2])
+    return (Head(count=int(parts[1]), root_sha256=parts[2]),)
 
 
 @audit_app.command("verify", help="Verify every record, every link and the end of the chain.")
@@ -104,7 +104,7 @@ def verify(
     with reporting(as_json=as_json):
         place = audit_home(home)
         public_key = PublicKey.load(key) if key is not None else home_key(place)
-        report = verify_chain(place.chain_path, public_key, expected=_parse_head(expect))
+        report = verify_chain(place.chain_path, public_key, expected=_parse_head(expect), anchor_path=place.anchor_path)
     if as_json:
         echo_json(
             {
@@ -125,20 +125,16 @@ def verify(
 
 @contextmanager
 def _checked_records(place: AuditHome, run: str | None, last: int | None) -> Iterator[Iterator[Record]]:
-    """Yield the records of a chain, each with its own digest and signature checked."""
-    from cloister.audit.store import ChainStore  # noqa: PLC0415
-    from cloister.audit.verify import check_row  # noqa: PLC0415
+    """Yield the records of a chain, each proven by its signed head."""
+    from cloister.audit.query import RecordQuery  # noqa: PLC0415
+    from cloister.audit.reader import ChainReader  # noqa: PLC0415
 
-    public_key = home_key(place)
-    store = ChainStore.open_readonly(place.chain_path)
-    try:
-        rows = store.rows(run, newest_count=last)
-        first = next(rows, None)
+    with ChainReader.open(place.chain_path, home_key(place)) as reader:
+        records = reader.records(RecordQuery(run_id=run, newest_count=last))
+        first = next(records, None)
         if first is None and run is not None:
             raise _unknown_run(run)
-        yield (check_row(row, public_key) for row in chain(() if first is None else (first,), rows))
-    finally:
-        store.close()
+        yield chain(() if first is None else (first,), records)
 
 
 @audit_app.command("show", help="Print the records, oldest first; each is checked as it is read.")
