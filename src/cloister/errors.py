@@ -216,6 +216,20 @@ class IsolationUnavailable(DeniedError):
     default_code = "denied.isolation"
 
 
+class ApprovalRequired(CloisterError):
+    """The run goes on only when somebody approves; it pauses. Guest code cannot catch it, and nothing is undone."""
+
+    exit_status = 3
+    default_code = "approval.required"
+
+
+class RunAborted(CloisterError):
+    """Whoever governs the run ended it for good. Guest code cannot catch it; steps that were done are undone."""
+
+    exit_status = 3
+    default_code = "run.aborted"
+
+
 class TokenRejected(DeniedError):
     """The permission token does not cover the execution it was presented with."""
 

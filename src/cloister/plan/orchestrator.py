@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cloister.capabilities.catalog import Catalog
     from cloister.clock import Clock
     from cloister.isolation.provider import Usage, WireValue
+    from cloister.lang.host import OptionData
     from cloister.lang.values import Value
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
@@ -175,7 +176,7 @@ class PlanRun:
         self._hints = hints
 
     @held()
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         sequence = self.recorder.step_started(name, self._around, options)
         self.observer.step_started(name, len(self._open_steps))
