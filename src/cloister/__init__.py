@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext, SecurityLevel
     from cloister.authority.level import IsolationLevel
     from cloister.errors import (
+        ApprovalRequired,
         AttestationError,
         AuditError,
         Cancelled,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ProviderError,
         ProviderUnavailable,
         ReadError,
+        RunAborted,
     )
     from cloister.isolation.provider import ExecutionResult, ExternalProgram, Usage
     from cloister.lang.cancellation import Cancellation
@@ -49,6 +51,7 @@ _HOMES: Final = {
     "cloister.authority.context": ("RuntimeContext", "SecurityLevel"),
     "cloister.authority.level": ("IsolationLevel",),
     "cloister.errors": (
+        "ApprovalRequired",
         "AttestationError",
         "AuditError",
         "Cancelled",
@@ -63,6 +66,7 @@ _HOMES: Final = {
         "ProviderError",
         "ProviderUnavailable",
         "ReadError",
+        "RunAborted",
     ),
     "cloister.isolation.provider": ("ExecutionResult", "ExternalProgram", "Usage"),
     "cloister.lang.cancellation": ("Cancellation",),
@@ -87,6 +91,7 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ApprovalRequired",
     "AttestationError",
     "AuditError",
     "Binary",
@@ -113,6 +118,7 @@ __all__ = [
     "RtfsAst",
     "RtfsBytecode",
     "RtfsSource",
+    "RunAborted",
     "RunObserver",
     "RunResult",
     "Runtime",

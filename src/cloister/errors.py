@@ -217,7 +217,7 @@ class IsolationUnavailable(DeniedError):
 
 
 class ApprovalRequired(CloisterError):
-    """The run may go on only when somebody approves. Guest code cannot catch it, and nothing is undone."""
+    """The run goes on only when somebody approves; it pauses. Guest code cannot catch it, and nothing is undone."""
 
     exit_status = 3
     default_code = "approval.required"

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from cloister.errors import (
+    ApprovalRequired,
     AuditError,
     CapabilityDenied,
     CompileError,
@@ -25,6 +26,7 @@ from cloister.errors import (
     LimitExceeded,
     ProviderError,
     ReadError,
+    RunAborted,
     TokenRejected,
 )
 from cloister.isolation.provider import GuestOperation, Mount, MountMode, PlanProgram
@@ -171,11 +173,11 @@ class PlanConformance(ProviderHarness):
             require_equal(place, (1, 1), f"the place of the uncaught {raised!r}")
 
     def test_fatal_errors_of_the_host_are_not_catchable(self) -> None:
-        """A limit or an unwritable record ends the plan at once; its twin, an ordinary error, is caught."""
+        """A limit, an abort, a pause or an unwritable record ends the plan; its twin, an ordinary error, is caught."""
         twin = RecordingHost({"test.call": GuestError("ordinary")})
         require_equal(self.run(CATCH_ALL, twin).value, "caught", "the ordinary error")
         limit = LimitExceeded("enough", limit="steps_count", allowed=1, unit="steps")
-        for fatal in (limit, AuditError("cannot record")):
+        for fatal in (limit, AuditError("cannot record"), ApprovalRequired("wait"), RunAborted("no more")):
             host = RecordingHost({"test.call": fatal, "test.after": 1})
             program = f"(do {CATCH_ALL} (call :test.after))"
             error = require_error(type(fatal), partial(self.run, program, host))

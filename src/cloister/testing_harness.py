@@ -29,6 +29,7 @@ from cloister.isolation.provider import (
     WireValue,
     Workload,
 )
+from cloister.lang.host import OptionData
 from cloister.limits import ResourceLimits
 
 _Error = TypeVar("_Error", bound=CloisterError)
@@ -58,7 +59,7 @@ class RecordingHost:
         self._answers = dict(answers or {})
         self.calls: list[tuple[str, list[WireValue]]] = []
         self.steps: list[tuple[str, str, str | None]] = []
-        self.options: list[dict[str, bool | str | list[str]]] = []
+        self.options: list[dict[str, OptionData]] = []
         self.hints: list[dict[str, WireValue]] = []
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class RecordingHost:
         """Record what hints the calls from here on have."""
         self.hints.append(hints)
 
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record that a step began."""
         self.steps.append(("started", name, None))
         self.options.append(options)

@@ -365,7 +365,9 @@ def test_records_say_the_hints_of_a_call_and_the_options_of_a_step(runtime: cloi
       (step "t" (call :ccos.math.add 1 2))"""
     runtime.run(plan, context=ADD)
     bodies = [(record.event.event_type, record.event.body) for record in runtime.records()]
-    assert [body.get("options") for kind, body in bodies if kind == "step.started"] == [{"context_keys": ["k"]}, None]
+    assert [body.get("options") for kind, body in bodies if kind == "step.started"] == [
+        {"place": 0, "context_keys": ["k"]}, {"place": plan.index('(step "t"')},
+    ]  # fmt: skip
     assert [body.get("hints") for kind, body in bodies if kind == "call.intent"] == ['"runtime.timeout" 5', None]
 
 

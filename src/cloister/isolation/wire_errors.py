@@ -34,6 +34,7 @@ from cloister.errors import (
     ProviderError,
     ProviderUnavailable,
     ReadError,
+    RunAborted,
     Span,
     TokenRejected,
     WireError,
@@ -78,19 +79,22 @@ _GUEST_CODES: Final = {
 
 HOST_ERRORS: Final = _by_name(
     *_BOTH, PlanError, ConfigError, CapabilityDenied, PathDenied, EgressDenied, IsolationUnavailable, TokenRejected,
-    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError, LimitExceeded,
+    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError, LimitExceeded, RunAborted,
 )  # fmt: skip
-"""What a host may answer a call with: the errors that a plan can catch, and a limit, which it cannot."""
+"""What a host may answer a call with: the errors that a plan can catch, and those of `ENDING_CLASSES`."""
 
 REPLY_CLASSES: Final = (InputError, DeniedError, GuestError, ProviderError)
 """The roots of the errors that a plan may see and catch."""
+
+ENDING_CLASSES: Final = (LimitExceeded, RunAborted)
+"""The roots of those that a guest is told so that it ends in order, and that a plan cannot catch."""
 
 
 def reply_error(error: CloisterError) -> dict[str, Any]:
     """Return an error of a call as a reply carries it: what a plan may know, without places and facts of the host.
 
     Args:
-        error: An instance of one of `REPLY_CLASSES`, or a limit. A class outside `HOST_ERRORS` goes as its
+        error: An instance of one of `REPLY_CLASSES` or `ENDING_CLASSES`. A class outside `HOST_ERRORS` goes as its
             nearest ancestor in it.
     """
     shown: dict[str, Any] = {

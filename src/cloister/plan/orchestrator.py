@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
     from cloister.clock import Clock
     from cloister.isolation.provider import WireValue
+    from cloister.lang.host import OptionData
     from cloister.plan.journal.call_journal import CallJournal
     from cloister.plan.journal.entries import Abort
     from cloister.plan.observer import RunObserver
@@ -138,7 +139,7 @@ class PlanRun:
         self.hints = hints
 
     @held()
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))

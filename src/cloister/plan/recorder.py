@@ -20,6 +20,7 @@ from cloister.canonical import Plain, sha256_hex
 from cloister.errors import AuditError, CloisterError, InternalError, quoted
 from cloister.isolation.attestation import Attestation, Expectations
 from cloister.isolation.provider import Usage, WireValue
+from cloister.lang.host import OptionData
 from cloister.lang.printer import to_text
 from cloister.lang.transport import decode
 
@@ -188,7 +189,7 @@ class RunRecorder:
         body: dict[str, Plain] = {"ok": False, **error_body(error)}
         return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
 
-    def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
+    def step_started(self, name: str, parent: int, options: Mapping[str, OptionData]) -> int:
         """Record that a step was entered, and with which options."""
         body: dict[str, Plain] = {"name": quoted(name)}
         if options:
@@ -201,7 +202,7 @@ class RunRecorder:
         return self.append(EventType.STEP_ENDED, body, parent=parent, durable=False)
 
 
-def _bounded(value: bool | str | list[str]) -> Plain:
+def _bounded(value: OptionData) -> Plain:
     if isinstance(value, list):
         return [quoted(item, OPTION_CHARS_MAX) for item in value]
     return quoted(value, OPTION_CHARS_MAX) if isinstance(value, str) else value
