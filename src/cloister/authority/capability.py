@@ -217,7 +217,7 @@ class CapabilitySpec:
                 if parameter.required:
                     raise self._arity(f"parameter {parameter.name}", "nothing for it")
                 continue
-            if not (partly and _holds_unknown(value)):
+            if not (partly and holds_unknown(value)):
                 self._check_value(parameter, value)
             bound[parameter.name] = value
         return bound
@@ -337,7 +337,8 @@ class CapabilitySpec:
         return GuestError(message, kind="InvalidArgument", code="guest.argument", hint=hint)
 
 
-def _holds_unknown(value: Value) -> bool:
+def holds_unknown(value: Value) -> bool:
+    """Return whether a value, or anything inside it, is known only to the run."""
     pending = [value]
     while pending:
         item = pending.pop()
