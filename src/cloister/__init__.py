@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloister.errors import (
         AttestationError,
         AuditError,
+        BudgetExhausted,
         Cancelled,
         CapabilityDenied,
         CloisterError,
@@ -51,6 +52,7 @@ _HOMES: Final = {
     "cloister.errors": (
         "AttestationError",
         "AuditError",
+        "BudgetExhausted",
         "Cancelled",
         "CapabilityDenied",
         "CloisterError",
@@ -91,6 +93,7 @@ __all__ = [
     "AuditError",
     "Binary",
     "Cancellation",
+    "BudgetExhausted",
     "Cancelled",
     "CapabilityDenied",
     "CloisterError",

@@ -18,6 +18,7 @@ from typing import Final
 
 from cloister.errors import (
     AuditError,
+    BudgetExhausted,
     CapabilityDenied,
     CompileError,
     DeniedError,
@@ -171,15 +172,21 @@ class PlanConformance(ProviderHarness):
             require_equal(place, (1, 1), f"the place of the uncaught {raised!r}")
 
     def test_fatal_errors_of_the_host_are_not_catchable(self) -> None:
-        """A limit or an unwritable record ends the plan at once; its twin, an ordinary error, is caught."""
+        """A limit, a budget or an unwritable record ends the plan at once; its twin, an ordinary error, is caught."""
         twin = RecordingHost({"test.call": GuestError("ordinary")})
         require_equal(self.run(CATCH_ALL, twin).value, "caught", "the ordinary error")
         limit = LimitExceeded("enough", limit="steps_count", allowed=1, unit="steps")
-        for fatal in (limit, AuditError("cannot record")):
+        budget = BudgetExhausted(
+            "spent", dimension="calls", policy="hard-stop", allowed=1, used=1, asked=1, unit="count"
+        )
+        for fatal in (limit, budget, AuditError("cannot record")):
             host = RecordingHost({"test.call": fatal, "test.after": 1})
             program = f"(do {CATCH_ALL} (call :test.after))"
             error = require_error(type(fatal), partial(self.run, program, host))
-            require(error is fatal, "the fatal error is the host's own object")
+            require(error is fatal, f"the fatal {fatal!r} is the host's own object")
+            if not isinstance(fatal, AuditError):
+                place = error.span and (error.span.line, error.span.column)
+                require_equal(place, (1, 10), f"the place of the fatal {fatal!r}")
             require_equal([name for name, _ in host.calls], ["test.call"], "the calls before the end")
 
     def test_steps_are_reported_in_order(self) -> None:

@@ -367,8 +367,9 @@ class IsolationProvider(Protocol):
 
         A guest-visible error that `host.call` raises (DeniedError, GuestError, InputError, ProviderError) is given to
         the plan, which may catch it; when it does not, the very same exception object is raised here, with the place in
-        the plan where the call stands. A `LimitExceeded` the plan cannot catch: it may only report the place. Any other
-        exception from `host`, `AuditError` among them, ends the sandbox at once and is raised here.
+        the plan where the call stands. A `LimitExceeded` or `BudgetExhausted` the plan cannot catch: it may only report
+        the place. Any other exception from `host`, `AuditError` among them, ends the sandbox at once and is raised
+        here.
 
         Args:
             context: What to run. Its token is checked before anything else happens.

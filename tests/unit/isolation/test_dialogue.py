@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from cloister.errors import AuditError, CapabilityDenied, DeniedError, GuestError, LimitExceeded, WireError
+from cloister.errors import (
+    AuditError,
+    BudgetExhausted,
+    CapabilityDenied,
+    DeniedError,
+    GuestError,
+    LimitExceeded,
+    WireError,
+)
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.provider import GuestOperation, PlanProgram
 from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
@@ -104,6 +112,34 @@ def test_what_a_plan_cannot_catch_ends_it(fatal: BaseException) -> None:
         dialogue.handle(call())
     assert caught.value is fatal
     assert host.calls == []
+
+
+@pytest.mark.parametrize(
+    "fatal",
+    [
+        LimitExceeded("l", limit="wall_ms", allowed=1, unit="ms"),
+        BudgetExhausted("b", dimension="calls", policy="hard-stop", allowed=1, used=1, asked=1, unit="count"),
+    ],
+)
+def test_a_limit_and_a_budget_are_told_and_then_nothing_but_the_farewell_is_taken(fatal: Any) -> None:
+    host = RecordingHost({"test.call": fatal})
+    for said_next in (call(1), RESULT, step("started")):
+        dialogue = Dialogue(host, LIMITS)
+        dialogue.handle(step("started"))
+        reply = dialogue.handle(call())
+        assert reply is not None
+        assert checked(reply, HOST_MESSAGES)["error"]["type"] == type(fatal).__name__
+        assert dialogue.fatal is fatal
+        with pytest.raises(type(fatal)) as caught:
+            dialogue.handle(said_next)
+        assert caught.value is fatal
+    dialogue = Dialogue(host, LIMITS)
+    dialogue.handle(step("started"))
+    dialogue.handle(call())
+    dialogue.handle(step("ended"))
+    with pytest.raises(type(fatal)) as caught:
+        dialogue.handle(error())  # whatever it says, the host's own error it is
+    assert caught.value is fatal
 
 
 @pytest.mark.parametrize("part", ["arguments", "answer", "result"])
