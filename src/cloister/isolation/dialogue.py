@@ -12,7 +12,14 @@ from typing import Final
 from cloister.errors import BudgetExhausted, CloisterError, DeniedError, LimitExceeded, WireError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
 from cloister.isolation.wire import check_value_size
-from cloister.isolation.wire_errors import FATAL_CLASSES, GUEST_ERRORS, REPLY_CLASSES, add_place, reply_error, to_exception
+from cloister.isolation.wire_errors import (
+    FATAL_CLASSES,
+    GUEST_ERRORS,
+    REPLY_CLASSES,
+    add_place,
+    reply_error,
+    to_exception,
+)
 from cloister.isolation.wire_messages import STEPS_MAX, STEPS_OPEN_MAX, Message
 from cloister.limits import ResourceLimits
 
@@ -60,8 +67,8 @@ class Dialogue:
         limits: Bounds of the execution.
 
     Attributes:
-        fatal: The limit or budget that a call of the plan reached. The guest is told, so that it reports the place; whatever else
-            it does then, the execution ends with this error.
+        fatal: The limit or budget that a call of the plan reached. The guest is told, so that it reports the place;
+            whatever else it does then, the execution ends with this error.
     """
 
     def __init__(self, host: HostCalls | None, limits: ResourceLimits) -> None:
@@ -170,7 +177,7 @@ class Dialogue:
 
 
 def _is_farewell(message: Message) -> bool:
-    """Return whether a guest may say this after it was told of a limit or budget: that steps ended, and that it failed."""
+    """Return whether a guest may say this after it was told of a fatal error: that steps ended, and that it failed."""
     return message["type"] == "error" or (message["type"], message.get("event")) == ("step", "ended")
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
 from cloister.authority.level import IsolationLevel
-from cloister.authority.token import PermissionToken
+from cloister.authority.token import NO_ARGUMENTS_SHA256, PermissionToken
 from cloister.lang.program import Program
 from cloister.lang.source import ModuleText
 from cloister.limits import ResourceLimits
@@ -178,6 +178,8 @@ class ExecutionContext:
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
         seed: Clocks and randomness that are the same each time, told apart by this number; None for the real ones. A
             provider that cannot give them refuses.
+        step_id: The step of the plan it belongs to; None outside all steps. The token names the same one.
+        arguments_sha256: Digest of the arguments of the call it serves, as recorded. The token names the same.
     """
 
     execution_id: str
@@ -189,6 +191,8 @@ class ExecutionContext:
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
     seed: int | None = None
+    step_id: str | None = None
+    arguments_sha256: str = NO_ARGUMENTS_SHA256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

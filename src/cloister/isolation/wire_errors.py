@@ -90,7 +90,7 @@ REPLY_CLASSES: Final = (InputError, DeniedError, GuestError, ProviderError)
 FATAL_CLASSES: Final = (LimitExceeded, BudgetExhausted)
 """What a guest is told so that it reports the place, and that ends the execution whatever it does then."""
 
-_DIMENSION: Final = re.compile(r"[a-z]{1,20}(-[a-z]{1,20})?")
+_WORD: Final = re.compile(r"[a-z]{1,20}(-[a-z]{1,20})?")
 
 
 def reply_error(error: CloisterError) -> dict[str, Any]:
@@ -189,11 +189,9 @@ def _limit_exceeded(data: Mapping[str, Any], *, from_guest: bool) -> LimitExceed
 
 def _budget_exhausted(data: Mapping[str, Any]) -> BudgetExhausted:
     facts = data.get("details") or {}
-    texts = [facts.get(name) for name in ("dimension", "policy", "unit")]
-    allowed = facts.get("allowed")
-    if not _is_count(allowed) or not all(isinstance(text, str) and _DIMENSION.fullmatch(text) for text in texts):
+    dimension, policy, unit, allowed = (facts.get(name) for name in ("dimension", "policy", "unit", "allowed"))
+    if not (_is_word(dimension) and _is_word(policy) and _is_word(unit) and _is_count(allowed)):
         raise _refused("it reports a budget that cannot be")
-    dimension, policy, unit = texts
     used, asked = (facts.get(name) for name in ("used", "asked"))
     return BudgetExhausted(
         _clean(data["message"], MESSAGE_CHARS_MAX),
@@ -207,6 +205,10 @@ def _budget_exhausted(data: Mapping[str, Any]) -> BudgetExhausted:
         hint=_hint(data, from_guest=False),
         trace=_trace(data),
     )
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
 
 
 def _is_count(value: object) -> TypeGuard[int]:

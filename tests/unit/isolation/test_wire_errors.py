@@ -68,7 +68,9 @@ def test_a_guest_cannot_report_a_budget_as_its_own() -> None:
     assert caught.value.code == "provider.wire-error"
 
 
-@pytest.mark.parametrize("facts", [{"dimension": "a.b"}, {"policy": 1}, {"unit": None}, {"allowed": -1}, {"allowed": "x"}])
+@pytest.mark.parametrize(
+    "facts", [{"dimension": "a.b"}, {"policy": 1}, {"unit": None}, {"allowed": -1}, {"allowed": "x"}]
+)
 def test_a_budget_that_cannot_be_is_refused(facts: dict[str, Any]) -> None:
     data = reply_error(SPENT)
     to_exception(data, HOST_ERRORS)
