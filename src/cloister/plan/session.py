@@ -285,10 +285,7 @@ class Session:
         """
         what = source if isinstance(source, bytes) else str(Path(source).absolute())
         host_path = None if isinstance(what, bytes) else what
-        intent = self._recorder.copy_intent(self._decision, "in", host_path, path)
-        return self._copy(
-            intent, ["in", host_path, path], lambda leave: self._sandbox.unpack(leave, what, path, self._bounds())
-        )
+        return self._copy("in", host_path, path, lambda leave: self._sandbox.unpack(leave, what, path, self._bounds()))
 
     @held()
     def download(self, path: str, to: str | os.PathLike[str]) -> CopyFacts:
@@ -302,10 +299,7 @@ class Session:
             GuestError: As `upload`.
         """
         target = str(Path(to).absolute())
-        intent = self._recorder.copy_intent(self._decision, "out", target, path)
-        return self._copy(
-            intent, ["out", target, path], lambda leave: self._sandbox.pack(leave, path, target, self._bounds())
-        )
+        return self._copy("out", target, path, lambda leave: self._sandbox.pack(leave, path, target, self._bounds()))
 
     def read_file(self, path: str) -> bytes:
         """Return the content of a file in the session; recorded as a copy out, like `download`.
@@ -353,7 +347,7 @@ class Session:
             self._recorder.call_failed(intent, EXEC_CAPABILITY, error)
 
         with recorded(fail):
-            leave = self._leave(self._limits(timeout_ms), list(argv))
+            leave = self._leave(self._limits(timeout_ms), argv)
             with admitted():
                 result = act(leave)
         outcome = {"exit_status": result.exit_status}
