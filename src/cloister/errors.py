@@ -267,6 +267,43 @@ class LimitExceeded(CloisterError):
         self.limit, self.allowed, self.used, self.unit = limit, allowed, used, unit
 
 
+class BudgetExhausted(CloisterError):
+    """A budget of the run does not cover what was about to be done. Guest code cannot catch it.
+
+    Attributes:
+        dimension: Which one: `steps`, `wall`, `calls`, `egress`, `storage`, `cpu`, `tokens` or `cost`.
+        policy: What follows: `hard-stop`, or `approval` when a person may extend it.
+        allowed: The bound, in `unit`.
+        used: How much is charged so far, or None when something could not be measured, so that nobody knows.
+        asked: How much more was asked for; None when that was not known before.
+        unit: `count`, `us`, `bytes` or `microusd`.
+    """
+
+    exit_status = 4
+    default_code = "budget.exhausted"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        dimension: str,
+        policy: str,
+        allowed: int,
+        used: int | None,
+        asked: int | None,
+        unit: str,
+        span: Span | None = None,
+        hint: str | None = None,
+        trace: tuple[str, ...] = (),
+    ) -> None:
+        facts = {
+            "dimension": dimension, "policy": policy, "allowed": allowed, "used": used, "asked": asked, "unit": unit
+        }  # fmt: skip
+        super().__init__(message, code=f"budget.{dimension}", span=span, hint=hint, details=facts, trace=trace)
+        self.dimension, self.policy, self.unit = dimension, policy, unit
+        self.allowed, self.used, self.asked = allowed, used, asked
+
+
 class Cancelled(CloisterError):
     """Whoever started the run asked it to end. Guest code cannot catch it."""
 

@@ -13,7 +13,7 @@ from cloister.errors import CloisterError, DeniedError, WireError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
 from cloister.isolation.wire import check_value_size
 from cloister.isolation.wire_errors import (
-    ENDING_CLASSES,
+    FATAL_CLASSES,
     GUEST_ERRORS,
     REPLY_CLASSES,
     add_place,
@@ -67,8 +67,8 @@ class Dialogue:
         limits: Bounds of the execution.
 
     Attributes:
-        fatal: What ends the run: a limit that a call of the plan reached, or that the host aborted it. The guest is
-            told, so that it reports the place; whatever else it does then, the execution ends with this error.
+        fatal: What ends the run: a limit or budget that a call of the plan reached, or that the host aborted it. The
+            guest is told, so that it reports the place; whatever else it does then, the execution ends with this error.
     """
 
     def __init__(self, host: HostCalls | None, limits: ResourceLimits) -> None:
@@ -129,9 +129,9 @@ class Dialogue:
         require_value_size(message.get("hints", {}), self._limits, "the execution hints")
         try:
             value = self._call(message["capability"], message["arguments"], message.get("hints", {}))
-        except (*REPLY_CLASSES, *ENDING_CLASSES) as error:
+        except (*REPLY_CLASSES, *FATAL_CLASSES) as error:
             self._answered_errors[index] = error
-            self.fatal = error if isinstance(error, ENDING_CLASSES) else None
+            self.fatal = error if isinstance(error, FATAL_CLASSES) else None
             return {"type": "reply", "index": index, "error": reply_error(error)}
         require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}

@@ -35,7 +35,7 @@ from cloister.isolation.provider import (
 from cloister.lang.transport import encode, from_python
 from cloister.plan.attesting import require_attestation
 from cloister.plan.parts import RunParts
-from cloister.plan.recorder import RunRecorder, recorded
+from cloister.plan.recorder import RunRecorder, recorded, wire_digest
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import require_level
 from cloister.plan.script import Script
@@ -201,11 +201,15 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
         decision.require()
         require_level(provider, context)
         require_attestation(provider, context.limits, around.expected, recorder, started)
+        arguments_sha256, _ = wire_digest(list(act.words))
         execution = ExecutionContext(
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
             workload=act.workload,
-            token=parts.issuer.issue(decision, execution_id=run_id, scratch_paths=_own(act)),
+            token=parts.issuer.issue(
+                decision, execution_id=run_id, arguments_sha256=arguments_sha256, scratch_paths=_own(act)
+            ),
+            arguments_sha256=arguments_sha256,
             limits=context.limits,
             mounts=(
                 *tree_mounts(decision.read_paths, decision.write_paths),

@@ -118,9 +118,7 @@ class Governor:
         return Ruling(decision=decision, rule_id=ruled.rule_id, approval_ids=approved)
 
     def _approved(self, decision: Decision, occasion: Occasion, need: ApprovalNeed) -> str:
-        return self.approvals.require(
-            occasion.call, decision.capability_id, occasion.step, occasion.shown(), need
-        )
+        return self.approvals.require(occasion.call, decision.capability_id, occasion.step, occasion.shown(), need)
 
 
 def denied(decision: Decision, reason: Reason, message: str, hint: str) -> Decision:

@@ -7,6 +7,7 @@ import pytest
 from cloister.errors import (
     ApprovalRequired,
     AuditError,
+    BudgetExhausted,
     CapabilityDenied,
     DeniedError,
     GuestError,
@@ -116,20 +117,33 @@ def test_what_a_plan_cannot_catch_ends_it(fatal: BaseException) -> None:
     assert host.calls == []
 
 
-def test_a_run_that_is_aborted_may_only_say_where_it_was() -> None:
-    aborted = RunAborted("enough")
-    dialogue = Dialogue(RecordingHost({"test.call": aborted}), LIMITS)
+@pytest.mark.parametrize(
+    "fatal",
+    [
+        LimitExceeded("l", limit="wall_ms", allowed=1, unit="ms"),
+        BudgetExhausted("b", dimension="calls", policy="hard-stop", allowed=1, used=1, asked=1, unit="count"),
+        RunAborted("a"),
+    ],
+)
+def test_what_ends_a_run_is_told_and_then_nothing_but_the_farewell_is_taken(fatal: Any) -> None:
+    host = RecordingHost({"test.call": fatal})
+    for said_next in (call(1), RESULT, step("started")):
+        dialogue = Dialogue(host, LIMITS)
+        dialogue.handle(step("started"))
+        reply = dialogue.handle(call())
+        assert reply is not None
+        assert checked(reply, HOST_MESSAGES)["error"]["type"] == type(fatal).__name__
+        assert dialogue.fatal is fatal
+        with pytest.raises(type(fatal)) as caught:
+            dialogue.handle(said_next)
+        assert caught.value is fatal
+    dialogue = Dialogue(host, LIMITS)
     dialogue.handle(step("started"))
-    reply = dialogue.handle(call())
-    assert reply is not None
-    assert checked(reply, HOST_MESSAGES)["error"]["type"] == "RunAborted"
-    for message in (call(1), RESULT, step("started")):
-        with pytest.raises(RunAborted):
-            dialogue.handle(message)
-    dialogue.handle(step("ended") | {"error": "run.aborted"})
-    with pytest.raises(RunAborted) as caught:
-        dialogue.handle(error())
-    assert caught.value is aborted
+    dialogue.handle(call())
+    dialogue.handle(step("ended"))
+    with pytest.raises(type(fatal)) as caught:
+        dialogue.handle(error())  # whatever it says, the host's own error it is
+    assert caught.value is fatal
 
 
 @pytest.mark.parametrize("part", ["arguments", "answer", "result"])

@@ -1,0 +1,39 @@
+"""How much one run may spend, beside what one execution may use (`cloister.limits`).
+
+`dimension` names what is counted, `limits` how much there is and what follows when it is gone, `consumption` what an
+act is expected to use or did use, `events` what there is to record, and `meter` counts, with the accounts of `ledger`.
+"""
+
+from cloister.authority.budget.consumption import NOTHING, Consumption
+from cloister.authority.budget.dimension import MODEL_DIMENSIONS, Dimension
+from cloister.authority.budget.events import (
+    BudgetAllocated,
+    BudgetConsumed,
+    BudgetEvent,
+    BudgetExtended,
+    BudgetSpent,
+    BudgetWarned,
+    Shortfall,
+)
+from cloister.authority.budget.limits import BudgetLimits, BudgetRules, Exhaustion
+from cloister.authority.budget.meter import Budget
+from cloister.authority.budget.reservation import Reservation
+
+__all__ = [
+    "MODEL_DIMENSIONS",
+    "NOTHING",
+    "Budget",
+    "BudgetAllocated",
+    "BudgetConsumed",
+    "BudgetEvent",
+    "BudgetExtended",
+    "BudgetLimits",
+    "BudgetRules",
+    "BudgetSpent",
+    "BudgetWarned",
+    "Consumption",
+    "Dimension",
+    "Exhaustion",
+    "Reservation",
+    "Shortfall",
+]
