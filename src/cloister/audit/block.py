@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.event import Event
 from cloister.audit.merkle import HASH_BYTES, Frontier, leaf_hash
-from cloister.audit.reader import prove_row
+from cloister.audit.reader import event_of
 from cloister.audit.store import StoredRow
 from cloister.errors import ChainBroken
 
@@ -33,9 +33,7 @@ class Block:
         self._rows = rows
         self._leaves = [leaf_hash(row.event) for row in rows]
         self.end = before.copy()
-        self.nodes: list[tuple[int, int, bytes]] = []
-        for leaf in self._leaves:
-            self.nodes += self.end.append(leaf)
+        self.nodes = self.end.extend(self._leaves)
 
     @classmethod
     def read(cls, rows: Iterator[StoredRow], before: Frontier, stop: int, head_count: int) -> Block:
@@ -130,15 +128,13 @@ class Block:
         Raises:
             ChainBroken: At the first that is misfiled, or that is not an event.
         """
-        for row, leaf in zip(self._rows, self._leaves, strict=True):
-            yield prove_row(row, leaf).event
+        for row in self._rows:
+            yield event_of(row)
 
 
 def _grown(before: Frontier, leaves: Sequence[bytes]) -> Frontier:
     frontier = before.copy()
-    for leaf in leaves:
-        for _ in frontier.append(leaf):
-            pass
+    frontier.extend(leaves)
     return frontier
 
 

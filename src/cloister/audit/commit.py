@@ -114,7 +114,7 @@ class Batch:
             body=draft.body,
         )
         self.last_leaf = leaf = leaf_hash(data)
-        self._nodes += [node for node in self.frontier.append(leaf) if is_stored(node[0])]
+        self._nodes += [node for node in self.frontier.extend((leaf,)) if is_stored(node[0])]
         self.rows.append((*columns_of(event), leaf, data))
         if self.frontier.size % INTERVAL_COUNT == 0 or draft.event_type is EventType.KEY_ROTATED:
             self._interior.append(self._head())

@@ -131,7 +131,7 @@ class Event:
             ValueError: When the bytes are not the encoding of an event.
         """
         try:
-            plain: Any = json.loads(data)
+            plain: Any = _DECODER.decode(data.decode("ascii"))
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         if not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
@@ -139,11 +139,17 @@ class Event:
         for name, types in _SHAPE.items():
             if type(plain[name]) not in types:
                 raise ValueError(f"field {name} is a {type(plain[name]).__name__}")
-        plain["event_type"] = EventType(plain["event_type"])
+        event_type = _TYPES.get(plain["event_type"])
+        if event_type is None:
+            raise ValueError("not a known type of event")
+        plain["event_type"] = event_type
         plain["provenance"] = _provenance(plain["provenance"])
         return cls(**plain)
 
 
+_DECODER: Final = json.JSONDecoder()
+"""Made once, and told that the text is ASCII: looking for the encoding takes as long as reading a short event."""
+_TYPES: Final = {each.value: each for each in EventType}
 _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     "sequence": (int,),
     "run_id": (str,),

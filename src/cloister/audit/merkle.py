@@ -8,7 +8,7 @@ Source: RFC 9162 (Certificate Transparency Version 2.0), section 2.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -57,16 +57,20 @@ class Frontier:
         """Return one that grows by itself."""
         return Frontier(self.size, self.peaks)
 
-    def append(self, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Add a leaf and yield the inner nodes this completes: level, position, hash. It must be exhausted."""
-        peaks, position, level, node = self.peaks, self.size, 0, leaf
-        while position & 1:
-            node = sha256(b"\x01" + peaks.pop() + node).digest()
-            position >>= 1
-            level += 1
-            yield level, position, node
-        peaks.append(node)
-        self.size += 1
+    def extend(self, leaves: Iterable[bytes]) -> list[tuple[int, int, bytes]]:
+        """Add leaves and return the inner nodes this completes, each with level, position and hash."""
+        peaks, size, completed = self.peaks, self.size, []
+        for leaf in leaves:
+            position, level, node = size, 0, leaf
+            while position & 1:
+                node = sha256(b"\x01" + peaks.pop() + node).digest()
+                position >>= 1
+                level += 1
+                completed.append((level, position, node))
+            peaks.append(node)
+            size += 1
+        self.size = size
+        return completed
 
     def root(self) -> bytes:
         """Return the root of the tree."""

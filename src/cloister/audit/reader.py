@@ -16,7 +16,7 @@ from cloister.audit.event import Event, Head, Record
 from cloister.audit.merkle import leaf_hash
 from cloister.audit.query import EVERYTHING, RecordQuery
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import ChainStore, StoredRow, columns_of
+from cloister.audit.store import COLUMNS_COUNT, ChainStore, StoredRow, columns_of
 from cloister.audit.tree import Tree
 from cloister.audit.trust import KeyLine, trusted_tree
 from cloister.errors import AuditError
@@ -82,16 +82,24 @@ class ChainReader:
             AuditError: `audit.record` when the chain has no such record.
             ChainBroken: When it is missing though the head counts it, or was changed.
         """
+        self.require_sequence(sequence)
+        row = self._store.row(sequence)
+        if row is None:
+            raise broken(sequence, BreakReason.MISSING, "the head counts it", proven_count=0)
+        return self._proven(row)
+
+    def require_sequence(self, sequence: int) -> None:
+        """Accept the number of a record.
+
+        Raises:
+            AuditError: `audit.record` when the chain has no such record.
+        """
         if not 0 <= sequence < self.head.count:
             raise AuditError(
                 f"there is no record {sequence}; the chain has {self.head.count}",
                 code="audit.record",
                 hint="`cloister audit show` lists the records with their numbers",
             )
-        row = self._store.row(sequence)
-        if row is None:
-            raise broken(sequence, BreakReason.MISSING, "the head counts it", proven_count=0)
-        return self._proven(row)
 
     def children(self, sequence: int) -> tuple[Record, ...]:
         """Return the records that belong to one, in order."""
@@ -126,22 +134,31 @@ def prove_row(row: StoredRow, leaf: bytes) -> Record:
     Raises:
         ChainBroken: When the row holds something else.
     """
-    sequence = row.sequence
     if not isinstance(row.event, bytes):
-        raise broken(sequence, BreakReason.UNDECODABLE, "the event has the wrong type or size", proven_count=0)
+        raise broken(row.sequence, BreakReason.UNDECODABLE, "the event has the wrong type or size", proven_count=0)
     if row.leaf != leaf or leaf_hash(row.event) != leaf:
-        raise broken(sequence, BreakReason.HASH_MISMATCH, "its content was changed", proven_count=0)
+        raise broken(row.sequence, BreakReason.HASH_MISMATCH, "its content was changed", proven_count=0)
+    return Record(event=event_of(row), event_bytes=row.event, leaf=leaf)
+
+
+def event_of(row: StoredRow) -> Event:
+    """Return the event of a row whose bytes are proven, held against the columns.
+
+    Raises:
+        ChainBroken: When the bytes are not an event, or the row is filed elsewhere.
+    """
+    sequence = row.sequence
     try:
         event = Event.from_bytes(row.event)
     except ValueError as error:
         raise broken(sequence, BreakReason.UNDECODABLE, str(error), proven_count=0) from error
     if event.sequence != sequence:
         raise broken(sequence, BreakReason.REORDERED, f"it was written as record {event.sequence}", proven_count=0)
-    if columns_of(event) != row[: len(columns_of(event))]:
+    if columns_of(event) != row[:COLUMNS_COUNT]:
         raise broken(
             sequence,
             BreakReason.MISFILED,
             "it is stored under another run, type, capability, parent, time or origin",
             proven_count=0,
         )
-    return Record(event=event, event_bytes=row.event, leaf=leaf)
+    return event

@@ -72,6 +72,10 @@ class StoredRow(NamedTuple):
     event: Any
 
 
+COLUMNS_COUNT: Final = 9
+"""How many columns are copies of fields of the event."""
+
+
 def columns_of(event: Event) -> tuple[int, str, str, str, str | None, int | None, str | None, str | None, str | None]:
     """Return the fields of an event that are copied into columns, in their order."""
     of = event.provenance
