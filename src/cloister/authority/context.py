@@ -230,17 +230,6 @@ class RuntimeContext:
             "allow_computed": self.allow_computed,
         }
 
-    @classmethod
-    def from_dict(cls, data, *, environment):
-        d = dict(data)
-        d["limits"] = ResourceLimits(**d["limits"])
-        d["minimum_isolation"] = IsolationLevel[d["minimum_isolation"].upper()]
-        d["environment"] = tuple((n, environment.get(n, "")) for n in d["environment"])
-        d["capabilities"] = frozenset(d["capabilities"])
-        d["read_paths"] = tuple(d["read_paths"])
-        d["write_paths"] = tuple(d["write_paths"])
-        return cls(**d)
-
     def _has_places(self) -> bool:
         return bool(self.read_paths or self.write_paths or self.environment)
 
