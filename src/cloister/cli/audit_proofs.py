@@ -130,7 +130,7 @@ def rotate_key(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Make a new signing key and hand the chain over to it."""
     from cloister.audit.rotation import rotate_key as rotate  # noqa: PLC0415
     from cloister.clock import SystemClock  # noqa: PLC0415
-    from cloister.plan.run import RUN_ID_BYTES  # noqa: PLC0415
+    from cloister.plan.parts import RUN_ID_BYTES  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         place, clock = audit_home(home), SystemClock()
