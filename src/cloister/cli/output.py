@@ -63,6 +63,10 @@ def plain(value: Any) -> Any:
 
 def error_data(error: CloisterError) -> dict[str, Any]:
     """Return an error as plain data, with the words of the command line in its hint."""
+    if isinstance(error, BudgetExhausted):
+        from cloister.cli.budget import with_budget_option  # noqa: PLC0415 - few errors need it
+
+        return with_budget_option(error.to_dict())
     return with_option(error.to_dict())
 
 
