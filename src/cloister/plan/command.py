@@ -35,7 +35,8 @@ from cloister.isolation.provider import (
 from cloister.lang.transport import encode, from_python
 from cloister.plan.attesting import require_attestation
 from cloister.plan.parts import RunParts
-from cloister.plan.recorder import RunRecorder, recorded, wire_digest
+from cloister.plan.record_facts import OutcomeFacts, wire_digest
+from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import require_level
 from cloister.plan.script import Script
@@ -222,7 +223,7 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
     outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
-    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
+    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status))
     recorder.run_completed(started, outcome, result.usage)
     return result
 

@@ -111,13 +111,13 @@ class Governor:
             return Ruling(decision=decision, is_simulated=True, rule_id=ruled.rule_id)
         needs = [*_needs(ruled.action, ruled.rule_id, ruled.reason), *_mode_needs(verdict, self.mode), *extra]
         try:
-            approved = tuple(self._approved(decision, occasion, need) for need in needs)
+            approved = tuple(self.approved(decision, occasion, need) for need in needs)
         except CapabilityDenied as error:
-            refused = denied(decision, Reason(error.code), error.message, error.hint or "")
-            return Ruling(decision=refused, rule_id=ruled.rule_id)
+            return Ruling(decision=denied_by_error(decision, error), rule_id=ruled.rule_id)
         return Ruling(decision=decision, rule_id=ruled.rule_id, approval_ids=approved)
 
-    def _approved(self, decision: Decision, occasion: Occasion, need: ApprovalNeed) -> str:
+    def approved(self, decision: Decision, occasion: Occasion, need: ApprovalNeed) -> str:
+        """Return the approval that a call has; see `RunApprovals.require`."""
         return self.approvals.require(occasion.call, decision.capability_id, occasion.step, occasion.shown(), need)
 
 
@@ -134,6 +134,20 @@ def denied(decision: Decision, reason: Reason, message: str, hint: str) -> Decis
         message=message,
         hint=hint,
     )
+
+
+def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
+    """Return the denial that an error tells of."""
+    return denied(decision, Reason(error.code), error.message, error.hint or "")
+
+
+class NoProfile:
+    """Stands where there is no step profile: the grants alone decide."""
+
+    def refusal(self, decision: Decision) -> Decision | None:
+        """Return that nothing is refused."""
+        del decision
+        return None
 
 
 def _placed(decision: Decision) -> dict[str, Value]:

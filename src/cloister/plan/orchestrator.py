@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
-from cloister.plan.call_path import CallPath, CallRecord
+from cloister.plan.call_path import CallPath
+from cloister.plan.call_records import CallRecord
+from cloister.plan.governor import NoProfile, ProfileInForce
 
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
@@ -94,6 +96,16 @@ class PlanRun:
     def step(self) -> str | None:
         """The name of the innermost open step."""
         return self._open_steps[-1].name if self._open_steps else None
+
+    @property
+    def step_id(self) -> str | None:
+        """The identifier of the innermost open step."""
+        return f"{self.port.run_id}/step-{self._open_steps[-1].number}" if self._open_steps else None
+
+    @property
+    def profile(self) -> ProfileInForce:
+        """What the innermost open step may do."""
+        return NoProfile()
 
     @property
     def state(self) -> PlanRun:

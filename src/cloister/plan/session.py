@@ -37,7 +37,8 @@ from cloister.limits import ResourceLimits
 from cloister.plan.attesting import require_attestation
 from cloister.plan.command import EXEC_CAPABILITY
 from cloister.plan.parts import RunParts
-from cloister.plan.recorder import recorded, wire_digest
+from cloister.plan.record_facts import OutcomeFacts, wire_digest
+from cloister.plan.recorder import recorded
 from cloister.plan.run import require_level
 from cloister.plan.session_recorder import SessionRecorder
 
@@ -352,7 +353,7 @@ class Session:
             with admitted():
                 result = act(leave)
         outcome = {"exit_status": result.exit_status}
-        self._recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
+        self._recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status))
         return result
 
     def _copy(

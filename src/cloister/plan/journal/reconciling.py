@@ -16,7 +16,7 @@ from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
-from cloister.plan.recorder import wire_digest
+from cloister.plan.record_facts import wire_digest
 
 
 @dataclass(slots=True)
