@@ -33,6 +33,7 @@ class EventType(StrEnum):
     RUN_REFUSED = "run.refused"
     CALL_INTENT = "call.intent"
     CALL_OUTCOME = "call.outcome"
+    HINT_APPLIED = "hint.applied"
     STEP_STARTED = "step.started"
     STEP_ENDED = "step.ended"
     SESSION_STARTED = "session.started"

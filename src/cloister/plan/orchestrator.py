@@ -13,6 +13,9 @@ from cloister.capabilities.capability import Invocation
 from cloister.errors import CloisterError, GuestError, InputError, LimitExceeded
 from cloister.interrupts import admitted, held
 from cloister.lang.transport import decode, encode
+from cloister.plan.hints.attempt import Deadline, TimedSandbox, TimedState
+from cloister.plan.hints.calls import HintedCalls
+from cloister.plan.hints.reading import hinted_call
 from cloister.plan.recorder import recorded
 from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
 
@@ -88,6 +91,13 @@ class PlanRun:
     printed_bytes: int = 0
     _open_steps: list[_OpenStep] = field(default_factory=list)
     _hints: dict[str, WireValue] = field(default_factory=dict)
+    _hinted: HintedCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what lasts from hinted call to hinted call."""
+        self._hinted = HintedCalls(
+            clock=self.clock, wall_ms=self.context.limits.wall_ms, time_left_ms=self.port.require_time_ms
+        )
 
     def console(self, text: str) -> None:
         """Show a printed line to the observer, within the limit of the whole run."""
@@ -124,7 +134,7 @@ class PlanRun:
         with recorded(lambda error: self._fail_call(decision, intent, error, sandbox)):
             decision.require()
             self.observer.call_started(decision.capability_id)
-            result = encode(self._perform(decision, sandbox), self.context.limits)
+            result = self._perform_hinted(decision, arguments, intent, sandbox)
         usage = total(sandbox.usages)
         self.recorder.call_succeeded(intent, decision.capability_id, result, usage)
         self._note(decision, intent, None, usage)
@@ -134,14 +144,35 @@ class PlanRun:
         self.recorder.call_failed(intent, decision.capability_id, error)
         self._note(decision, intent, error.code, total(sandbox.usages))
 
-    def _perform(self, decision: Decision, sandbox: DecidedSandbox) -> Value:
+    def _perform_hinted(
+        self, decision: Decision, arguments: list[WireValue], intent: int, sandbox: DecidedSandbox
+    ) -> WireValue:
+        call = hinted_call(self.catalog.registry, decision.capability_id, arguments, self._hints)
+        return self._hinted.perform(
+            call,
+            lambda deadline: encode(self._perform(decision, sandbox, deadline), self.context.limits),
+            lambda other, given: self._fall_back(
+                other, arguments if given is None else [encode(each) for each in given]
+            ),
+            lambda facts: self.recorder.hint_applied(intent, call.capability_id, facts),
+        )
+
+    def _fall_back(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
+        """Make a call the whole way, without the hints of the one it stands for."""
+        hints, self._hints = self._hints, {}
+        try:
+            return self.call(capability_id, arguments)
+        finally:
+            self._hints = hints
+
+    def _perform(self, decision: Decision, sandbox: DecidedSandbox, deadline: Deadline | None) -> Value:
         capability = self.catalog.capabilities[decision.capability_id]
         invocation = Invocation(
             arguments=decision.arguments,
             decision=decision,
             context=self.context,
-            sandbox=sandbox,
-            state=self,
+            sandbox=sandbox if deadline is None else TimedSandbox(sandbox, deadline),
+            state=self if deadline is None else TimedState(self, deadline),
             clock=self.clock,
             idempotency_key=f"{self.port.run_id}/{len(self.calls)}",
         )

@@ -165,6 +165,10 @@ class RunRecorder:
         body: dict[str, Plain] = {"ok": False, **error_body(error)}
         return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent)
 
+    def hint_applied(self, intent: int, capability_id: str, facts: Mapping[str, Plain]) -> Record:
+        """Record what the hints of a call did; see `cloister.plan.hints.calls.Facts`."""
+        return self.append(EventType.HINT_APPLIED, facts, capability_id=capability_id, parent=intent)
+
     def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
         """Record that a step was entered, and with which options."""
         body: dict[str, Plain] = {"name": quoted(name)}
