@@ -99,6 +99,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     with Runtime.open(place / "home") as runtime:
         plan = PLAN.replace('"/etc/not-granted"', '(str "/etc/" "not-granted")').replace(" 7)", " (+ 3 4))")
         runtime.run(plan, context=context, inputs={"file": str(file)})
+        hinted = "(do ^{:runtime.learning.metrics true} (call :ccos.io.read-file file))"
+        runtime.run(hinted, context=context, inputs={"file": str(file)})
         with pytest.raises(GuestError):
             runtime.run("(/ 1 0)", context=context)
         with pytest.raises(DeniedError):

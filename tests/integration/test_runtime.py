@@ -221,7 +221,7 @@ def test_run_that_cannot_be_recorded_stops(runtime: cloister.Runtime, tmp_path: 
 
 
 def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
-    runtime.run('(step "s" (call :ccos.math.add 1 2))', context=ADD)
+    runtime.run('(step "s" ^{:runtime.learning.metrics true} (call :ccos.math.add 1 2))', context=ADD)
     for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
         with pytest.raises(cloister.CloisterError):
             runtime.run(plan, context=ADD)
