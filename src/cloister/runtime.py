@@ -26,6 +26,7 @@ from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
 from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+from cloister.plan.terms import RunTerms
 from cloister.plan.variants import NativeFunction, ProgramVariant
 from cloister.runtime_runs import RuntimeRuns
 
@@ -67,6 +68,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
     ) -> RunResult:
         """Run a plan and wait for its result.
 
@@ -79,6 +81,7 @@ class Runtime(RuntimeRuns):
             module_paths: Directories its modules are looked for in, after that of the plan's own file.
             expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
                 or `none` for what must not be there. The parts are those of `cloister.isolation.attestation.PARTS`.
+            terms: How far it may go by itself, what it may spend, and on whose behalf it runs.
 
         Returns:
             The value and the facts of the run.
@@ -102,6 +105,7 @@ class Runtime(RuntimeRuns):
             inputs=inputs or {},
             observer=observer or SilentObserver(),
             expected=Expectations.parse(expected or {}),
+            terms=terms or RunTerms(),
         )
 
     async def arun(
@@ -114,6 +118,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
         return await asyncio.to_thread(
@@ -125,6 +130,7 @@ class Runtime(RuntimeRuns):
             observer=observer,
             module_paths=module_paths,
             expected=expected,
+            terms=terms,
         )
 
     def execute(
@@ -273,6 +279,7 @@ class Runtime(RuntimeRuns):
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
     ) -> ProgramResult:
         """Run any program: a plan as text, tree or bytecode, a native function, a command, a script, a binary.
 
@@ -287,6 +294,7 @@ class Runtime(RuntimeRuns):
             on_output: As in `execute`; not for plans.
             working_directory: As in `execute`; not for plans.
             expected: As in `run`.
+            terms: As in `run`; for plans.
 
         Returns:
             What `run`, `execute` or `execute_script` returns; for a native function its value.
@@ -303,7 +311,12 @@ class Runtime(RuntimeRuns):
             self._parts,
             program,
             self._surroundings(context, provider, on_output, working_directory, expected),
-            PlanTerms(inputs=inputs or {}, observer=observer or SilentObserver(), module_paths=module_paths),
+            PlanTerms(
+                inputs=inputs or {},
+                observer=observer or SilentObserver(),
+                module_paths=module_paths,
+                terms=terms or RunTerms(),
+            ),
         )
 
     def _surroundings(

@@ -98,7 +98,6 @@ class CallAct:
     def perform(
         self,
         call: PendingCall,
-        decision: Decision,
         sandbox: DecidedSandbox,
         given: HintsInForce,
         other: Callable[[str, list[WireValue] | None], WireValue],
@@ -108,8 +107,7 @@ class CallAct:
 
         Args:
             call: The call.
-            decision: Which allows it.
-            sandbox: For it.
+            sandbox: For it, under the decision that allows it.
             given: Its arguments and hints.
             other: Makes a fallback the whole way.
             applied: Told what hints did.
@@ -117,19 +115,18 @@ class CallAct:
         Raises:
             CloisterError: What the capability raised.
         """
-        hinted = hinted_call(self.catalog.registry, decision.capability_id, given.arguments, given.hints)
+        hinted = hinted_call(self.catalog.registry, sandbox.decision.capability_id, given.arguments, given.hints)
 
         def attempt(deadline: Deadline | None) -> WireValue:
-            return encode(self._run(call, decision, sandbox, deadline), self.context.limits)
+            return encode(self._run(call, sandbox, deadline), self.context.limits)
 
         def fall_back(capability_id: str, values: tuple[Value, ...] | None) -> WireValue:
             return other(capability_id, None if values is None else [encode(each) for each in values])
 
         return self._hinted.perform(hinted, attempt, fall_back, applied)
 
-    def _run(
-        self, call: PendingCall, decision: Decision, sandbox: DecidedSandbox, deadline: Deadline | None
-    ) -> Value:
+    def _run(self, call: PendingCall, sandbox: DecidedSandbox, deadline: Deadline | None) -> Value:
+        decision = sandbox.decision
         capability = self.catalog.capabilities[decision.capability_id]
         invocation = Invocation(
             arguments=decision.arguments,

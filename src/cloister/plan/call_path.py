@@ -66,6 +66,17 @@ class Around(Protocol):
         """What lasts from call to call."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A call while it is made."""
+
+    call: PendingCall
+    ruling: Ruling
+    intent: int
+    held: Reservation
+    sandbox: DecidedSandbox
+
+
 @dataclass(slots=True, kw_only=True)
 class CallPath:
     """Makes the calls of one run.
@@ -177,42 +188,39 @@ class CallPath:
         with held:
             intent = self._intent(ruling, arguments)
             self.journal.intended(call, intent, durable=not self.act.is_repeatable(decision))
-            return self._make(call, ruling, intent, arguments, held)
+            sandbox = self.act.sandbox(decision, call, self.around.step_id)
+            made = _Made(call=call, ruling=ruling, intent=intent, held=held, sandbox=sandbox)
+            return self._make(made, arguments)
 
-    def _make(
-        self, call: PendingCall, ruling: Ruling, intent: int, arguments: list[WireValue], held: Reservation
-    ) -> WireValue:
-        decision = ruling.decision
-        sandbox = self.act.sandbox(decision, call, self.around.step_id)
-        with recorded(lambda error: self._fail(call, decision, intent, error, held, sandbox)):
+    def _make(self, made: _Made, arguments: list[WireValue]) -> WireValue:
+        decision = made.ruling.decision
+        with recorded(lambda error: self._fail(made, error)):
             self.observer.call_started(decision.capability_id)
             self.around.state.memo = None
-            result = self._result(call, ruling, intent, arguments, sandbox)
-        usage, memo = total(sandbox.usages), self.around.state.memo
-        charge, events = self.spending.settle(held, decision, self.act.spec(decision), usage)
-        facts = OutcomeFacts(memo=memo, charged=charge.to_body(), is_simulated=ruling.is_simulated)
+            result = self._result(made, arguments)
+        usage, memo = total(made.sandbox.usages), self.around.state.memo
+        charge, events = self.spending.settle(made.held, decision, self.act.spec(decision), usage)
+        facts = OutcomeFacts(memo=memo, charged=charge.to_body(), is_simulated=made.ruling.is_simulated)
 
         def record() -> int:
-            return self.recorder.call_succeeded(intent, decision.capability_id, result, usage, facts).event.sequence
+            done = self.recorder.call_succeeded(made.intent, decision.capability_id, result, usage, facts)
+            return done.event.sequence
 
-        self.journal.answered(call, result, memo, record, durable=not self.act.is_repeatable(decision))
+        self.journal.answered(made.call, result, memo, record, durable=not self.act.is_repeatable(decision))
         self.spending.note(events, self.around.around)
-        self._note(decision, intent, None, usage)
+        self._note(decision, made.intent, None, usage)
         return result
 
-    def _result(
-        self, call: PendingCall, ruling: Ruling, intent: int, arguments: list[WireValue], sandbox: DecidedSandbox
-    ) -> WireValue:
-        decision = ruling.decision
-        if ruling.is_simulated:
+    def _result(self, made: _Made, arguments: list[WireValue]) -> WireValue:
+        decision = made.ruling.decision
+        if made.ruling.is_simulated:
             return self.act.stand_in(decision)
         return self.act.perform(
-            call,
-            decision,
-            sandbox,
+            made.call,
+            made.sandbox,
             HintsInForce(arguments=arguments, hints=self.around.hints),
-            lambda other, given: self._fall_back(call, other, arguments if given is None else given),
-            lambda facts: self.recorder.hint_applied(intent, decision.capability_id, facts),
+            lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
+            lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),
         )
 
     def _fall_back(self, call: PendingCall, capability_id: str, arguments: list[WireValue]) -> WireValue:
@@ -249,20 +257,13 @@ class CallPath:
             raise failed
         return known.answer
 
-    def _fail(
-        self,
-        call: PendingCall,
-        decision: Decision,
-        intent: int,
-        error: CloisterError,
-        held: Reservation,
-        sandbox: DecidedSandbox,
-    ) -> None:
-        usage = total(sandbox.usages)
-        charge, events = self.spending.settle(held, decision, self.act.spec(decision), usage)
-        self._note_failure(call, decision.capability_id, intent, error, OutcomeFacts(charged=charge.to_body()))
+    def _fail(self, made: _Made, error: CloisterError) -> None:
+        decision, usage = made.ruling.decision, total(made.sandbox.usages)
+        charge, events = self.spending.settle(made.held, decision, self.act.spec(decision), usage)
+        facts = OutcomeFacts(charged=charge.to_body())
+        self._note_failure(made.call, decision.capability_id, made.intent, error, facts)
         self.spending.note(events, self.around.around)
-        self._note(decision, intent, error.code, usage)
+        self._note(decision, made.intent, error.code, usage)
 
     def _note_failure(
         self,

@@ -223,7 +223,9 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
     outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
-    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status))
+    recorder.call_succeeded(
+        intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status)
+    )
     recorder.run_completed(started, outcome, result.usage)
     return result
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloister.audit.signer import PublicKey, Signer
-from cloister.authority.constitution import Constitution, parse_constitution
+from cloister.authority.constitution import Constitution, builtin_constitution, parse_constitution
 from cloister.canonical import Plain, sha256_hex
 from cloister.errors import AttestationError, ConfigError, InputError, SignatureInvalid, quoted
 
@@ -25,6 +25,7 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 SIGNATURE_BYTES_MAX: Final = 4096
 SIGNATURE_FORMAT: Final = "cloister/constitution-signature/v1"
 _DOMAIN: Final = b"cloister/constitution/v1\n"
+CONSTITUTION_FILE: Final = "constitution.toml"
 _SUFFIX: Final = ".sig"
 
 
@@ -89,6 +90,33 @@ def builtin_facts(constitution: Constitution) -> dict[str, Plain]:
         "file_sha256": None,
         "key_id": None,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeConstitution:
+    """The constitution of a home.
+
+    Attributes:
+        constitution: Its rules.
+        facts: What the record says of it.
+    """
+
+    constitution: Constitution
+    facts: dict[str, Plain]
+
+
+def home_constitution(home: Path) -> HomeConstitution:
+    """Return the constitution of a home: that of its `constitution.toml`, else the built-in rules.
+
+    Raises:
+        CloisterError: As `load_constitution`, when there is one that cannot be used: a run never goes on without it.
+    """
+    path = home / CONSTITUTION_FILE
+    if not os.path.lexists(path):
+        builtin = builtin_constitution()
+        return HomeConstitution(constitution=builtin, facts=builtin_facts(builtin))
+    loaded = load_constitution(path, home)
+    return HomeConstitution(constitution=loaded.constitution, facts=loaded.facts())
 
 
 def signature_path(path: Path) -> Path:

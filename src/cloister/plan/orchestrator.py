@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import SandboxPort
+    from cloister.plan.spending import Spending
 
 __all__ = ["CallRecord", "PlanRun"]
 
@@ -49,6 +50,7 @@ class PlanRun:
         clock: Time.
         observer: Watches.
         started: Sequence number of the run's first record.
+        spending: The budget, which steps are charged to.
         abort: Where the run is ended; None when nobody aborted it.
         handles: Open files of the run.
         memo: What the capability that is called wants to be told when the run is resumed.
@@ -64,6 +66,7 @@ class PlanRun:
     clock: Clock
     observer: RunObserver
     started: int
+    spending: Spending
     abort: Abort | None = None
     handles: dict[int, object] = field(default_factory=dict)
     memo: WireValue = None
@@ -154,6 +157,7 @@ class PlanRun:
     def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
+        self.spending.step(parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))

@@ -100,5 +100,3 @@ class OutcomeFacts:
 
 NO_INTENT_FACTS: Final = IntentFacts()
 NO_OUTCOME_FACTS: Final = OutcomeFacts()
-
-

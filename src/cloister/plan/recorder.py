@@ -15,12 +15,15 @@ from typing import Any, Final
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import NO_PROVENANCE, EventType, Provenance, Record
 from cloister.authority.authorizer import Decision
-from cloister.canonical import Plain, sha256_hex
+from cloister.authority.budget import Budget
+from cloister.canonical import Plain
 from cloister.errors import AuditError, CloisterError, InternalError, quoted
 from cloister.isolation.attestation import Attestation, Expectations
 from cloister.isolation.provider import Usage, WireValue
 from cloister.lang.host import OptionData
+from cloister.plan.budget_records import BudgetRecords
 from cloister.plan.record_facts import (
+    ARGUMENT_CHARS_MAX,
     NO_INTENT_FACTS,
     NO_OUTCOME_FACTS,
     IntentFacts,
@@ -28,8 +31,6 @@ from cloister.plan.record_facts import (
     shown_arguments,
     wire_digest,
 )
-from cloister.lang.printer import to_text
-from cloister.lang.transport import decode
 
 OPTION_CHARS_MAX: Final = 200
 
@@ -77,6 +78,12 @@ class RunRecorder:
     def run_started(self, body: Mapping[str, Plain]) -> int:
         """Record what is about to run, under which context."""
         return self.append(EventType.RUN_STARTED, body).event.sequence
+
+    def policies(self, parent: int, constitution: Mapping[str, Plain], budget: Budget) -> None:
+        """Record which constitution rules on a run, and what it may spend."""
+        self.append(EventType.POLICY_LOADED, constitution, parent=parent, durable=False)
+        for each in BudgetRecords().of([budget.allocated]):
+            self.append(EventType(each.event_type), each.body, parent=parent, durable=False)
 
     def run_refused(self, parent: int, error: CloisterError) -> Record:
         """Record that admission refused the run."""

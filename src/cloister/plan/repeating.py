@@ -1,6 +1,7 @@
 """Calls of which it is not known whether they were made, because their process ended in the middle of them.
 
-Owns what becomes of one when its run goes on: its contract says whether it is made again, a person decides, or it fails.
+Owns what becomes of one when its run goes on: its contract says whether it is made again, a person decides, or it
+fails.
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ class Repetition:
         answers = [each for each in self.journal.fallbacks(known.number) if each.within == known.number]
         return next((each for each in answers if each.state is CallState.SUCCEEDED), None)
 
-    def terms(
-        self, known: CallEntry, decision: Decision
-    ) -> tuple[ProviderError | None, tuple[ApprovalNeed, ...]]:
+    def terms(self, known: CallEntry, decision: Decision) -> tuple[ProviderError | None, tuple[ApprovalNeed, ...]]:
         """Return why a call is not made again, or what somebody has to agree to before it is."""
         strictest = idempotency_of(decision, self.registry)
         for each in self.journal.fallbacks(known.number):

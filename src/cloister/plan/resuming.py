@@ -7,11 +7,14 @@ The journal is not trusted; the chain's records are checked as they are read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
+from cloister.authority.budget import Budget
+from cloister.authority.budget.dimension import dimension_of
 from cloister.authority.context import RuntimeContext
 from cloister.authority.contract import Idempotency
 from cloister.canonical import Plain
@@ -29,9 +32,12 @@ from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
 from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
 from cloister.plan.run import require_level
+from cloister.plan.spending import Spending, restore
+from cloister.plan.terms import RunTerms
 
 NOT_MADE: Final = CloisterError(
     "the call was never made: its process ended between the two notes of its intent", code="run.not-made"
@@ -77,7 +83,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
         order = _order(parts, run, resumption)
         provider = resumption.provider(order.provider)
-        recorder = RunRecorder(parts.chain, run.run_id)
+        recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
         recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
         _complete(store_outcome=store.outcome_recorded, recorder=recorder, reconciled=reconciled)
         require_level(provider, order.context)
@@ -91,6 +97,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             recorder=recorder,
             journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
             approvals=RecordedApprovals.read(records),
+            spending=_spending(parts, order, recorder, recorded),
             observer=resumption.observer,
             started=run.started,
             attestation=attestation,
@@ -137,6 +144,7 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
         context = RuntimeContext.from_dict(kept["context"], environment=resumption.environment)
         salt, digest = bytes.fromhex(kept["environment"]["salt"]), kept["environment"]["sha256"]
         inputs, expected, policies = kept["inputs"], kept["expected"], kept["policies"]
+        terms = kept["terms"]
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(
             "the journal holds no order for this run", code="journal.damaged", hint="restore it from a copy"
@@ -167,8 +175,17 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
         provider=run.provider,
         expected=expected,
         policies=policies,
+        terms=RunTerms.from_dict(terms),
         salt=salt,
     )
+
+
+def _spending(parts: RunParts, order: RunOrder, recorder: RunRecorder, recorded: RecordedCalls) -> Spending:
+    """Return the budget of a run as it left it."""
+    budget = Budget(order.terms.budget, order.terms.exhaustion, budget_id=recorder.run_id)
+    restore(budget, recorded.charges, recorded.extensions)
+    counts = Counter(dimension_of(body["dimension"]) for body in recorded.extensions)
+    return Spending(budget=budget, recorder=recorder, clock=parts.clock, extended=dict(counts))
 
 
 def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:
@@ -205,5 +222,7 @@ def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRe
         if entry.state is CallState.FAILED:
             record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
         else:
-            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, memo=entry.memo)
+            record = recorder.call_succeeded(
+                entry.intent, entry.capability_id, entry.answer, None, OutcomeFacts(memo=entry.memo)
+            )
         store_outcome(recorder.run_id, entry.number, record.event.sequence)

@@ -353,7 +353,9 @@ class Session:
             with admitted():
                 result = act(leave)
         outcome = {"exit_status": result.exit_status}
-        self._recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status))
+        self._recorder.call_succeeded(
+            intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status)
+        )
         return result
 
     def _copy(

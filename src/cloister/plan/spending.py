@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
 from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
+from cloister.authority.budget.dimension import dimension_of
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
@@ -102,7 +103,7 @@ class Spending:
                 self._extend(error, approve, parent)
 
     def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
-        dimension = Dimension(error.dimension)
+        dimension = dimension_of(error.dimension)
         amount = max(self.budget.limits.amount(dimension) or 0, error.asked or 0, 1)
         times = self.extended.get(dimension, 0)
         need = ApprovalNeed(
@@ -168,7 +169,8 @@ class Spending:
 
 def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     """Return what was charged, and the other events."""
-    charge, others = Charge({}, []), []
+    charge = Charge({}, [])
+    others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
             charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
@@ -191,4 +193,4 @@ def restore(budget: Budget, charged: Iterable[Mapping[str, Any]], extensions: It
         figures["steps_count"] = 0  # steps are counted as the plan goes through them again
         budget.consume(Consumption(**figures))
     for body in extensions:
-        budget.extend(Dimension(body["dimension"]), body["amount"], approval_id=body["approval_id"])
+        budget.extend(dimension_of(body["dimension"]), body["amount"], approval_id=body["approval_id"])

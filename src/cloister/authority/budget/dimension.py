@@ -47,5 +47,17 @@ class Dimension(StrEnum):
     """Money, in millionths of a US dollar."""
 
 
+_BY_WORD: Final = {each.value: each for each in Dimension}
+
+
+def dimension_of(word: str) -> Dimension:
+    """Return the dimension of that word.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return _BY_WORD[word]
+
+
 MODEL_DIMENSIONS: Final = frozenset({Dimension.TOKENS, Dimension.COST})
 """What a person is asked for more of, rather than told that it is over."""

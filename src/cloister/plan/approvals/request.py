@@ -56,7 +56,6 @@ class ApprovalNeed:
     reason: str
     terms: Mapping[str, Plain]
 
-
     def is_same(self, other: ApprovalNeed) -> bool:
         """Return whether the same is asked; how it is put in words may differ."""
         return (self.kind, self.rule, dict(self.terms)) == (other.kind, other.rule, dict(other.terms))

@@ -13,7 +13,7 @@ from cloister.authority.authorizer import Decision
 from cloister.capabilities.capability import RunState, Sandbox
 from cloister.clock import Clock
 from cloister.errors import GuestError, LimitExceeded
-from cloister.isolation.provider import ExecutionResult, Mount, Workload
+from cloister.isolation.provider import ExecutionResult, Mount, WireValue, Workload
 
 
 class Deadline:
@@ -113,6 +113,15 @@ class TimedState:
 
     inner: RunState
     deadline: Deadline
+
+    @property
+    def memo(self) -> WireValue:
+        """What the capability leaves for `Capability.restore`."""
+        return self.inner.memo
+
+    @memo.setter
+    def memo(self, memo: WireValue) -> None:
+        self.inner.memo = memo
 
     @property
     def handles(self) -> dict[int, object]:

@@ -82,9 +82,7 @@ class CallJournal:
         """Give a call its number."""
         number = self._calls_count
         self._calls_count += 1
-        return PendingCall(
-            number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within
-        )
+        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within)
 
     def known(self, call: PendingCall) -> CallEntry | None:
         """Return what the journal has of a call; None when it was never made.

@@ -28,12 +28,16 @@ class RecordedCalls:
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
+        charges: What the budget was charged.
+        extensions: By how much it was extended.
     """
 
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
+    charges: list[dict[str, Any]] = field(default_factory=list)
+    extensions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -49,6 +53,11 @@ class RecordedCalls:
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
+                    found.charges += [body["charged"]] if "charged" in body else []
+                case EventType.BUDGET_CONSUMED:
+                    found.charges.append(body)
+                case EventType.BUDGET_EXTENDED:
+                    found.extensions.append(body)
                 case EventType.STEP_STARTED:
                     found._begin_step(record.event.sequence, str(body.get("name")))
                 case EventType.STEP_ENDED if record.event.parent in found.steps:

@@ -21,8 +21,7 @@ _RUN: Final = (
     "waits_for, aborts_at, undoes_from FROM runs "
 )
 _CALL: Final = (
-    "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json, within "
-    "FROM calls "
+    "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json, within FROM calls "
 )
 
 _RUN_STATES: Final = frozenset(RunState)
