@@ -97,7 +97,7 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
             result = _execute(parts, undertaking, run)
         value = decode(result.value)
         shown = to_python(value, limits), to_text(value)
-    undertaking.spending.end(result.usage, undertaking.started)
+    spent = undertaking.spending.end(result.usage, undertaking.started)
     last = undertaking.completed or undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
     parts.journal.store.set_state(
         undertaking.recorder.run_id, RunState.COMPLETED, _now(parts), result=result.value, durable=False
@@ -205,18 +205,18 @@ def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram 
 def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: CloisterError) -> None:
     """Record how a run ended that returned no value."""
     recorder, started = undertaking.recorder, undertaking.started
-    undertaking.spending.end(None, started)
+    spent = undertaking.spending.end(None, started)
     if isinstance(error, ApprovalRequired):
-        recorder.run_paused(started, error)
+        recorder.run_paused(started, error, spent)
         _note(parts, recorder, RunState.PAUSED, error, waits_for=error.details.get("approval_id"))
         return
     state = _state_after(error, run)
     if state is not RunState.STOPPED:
         run.leave_steps(error.code)
     if state is RunState.ABORTED:
-        recorder.run_aborted(started, error)
+        recorder.run_aborted(started, error, spent)
     else:
-        recorder.run_failed(started, error)
+        recorder.run_failed(started, error, spent)
     _note(parts, recorder, state, error)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import NO_PROVENANCE, EventType, Provenance, Record
 from cloister.authority.authorizer import Decision
-from cloister.authority.budget import Budget
+from cloister.authority.budget import Budget, BudgetLimits
 from cloister.canonical import Plain
 from cloister.errors import AuditError, CloisterError, InternalError, quoted
 from cloister.isolation.attestation import Attestation, Expectations
@@ -33,6 +34,7 @@ from cloister.plan.record_facts import (
 )
 
 OPTION_CHARS_MAX: Final = 200
+NOTHING_SPENT: Final[Mapping[str, Plain]] = MappingProxyType({})
 
 
 class RunRecorder:
@@ -80,37 +82,40 @@ class RunRecorder:
         return self.append(EventType.RUN_STARTED, body).event.sequence
 
     def policies(self, parent: int, constitution: Mapping[str, Plain], budget: Budget) -> None:
-        """Record which constitution rules on a run, and what it may spend."""
-        self.append(EventType.POLICY_LOADED, constitution, parent=parent, durable=False)
-        for each in BudgetRecords().of([budget.allocated]):
+        """Record which constitution rules on a run and what it may spend, unless both are those that always are."""
+        if constitution.get("path") is not None:
+            self.append(EventType.POLICY_LOADED, constitution, parent=parent, durable=False)
+        for each in BudgetRecords().of([budget.allocated]) if budget.limits != BudgetLimits() else ():
             self.append(EventType(each.event_type), each.body, parent=parent, durable=False)
 
     def run_refused(self, parent: int, error: CloisterError) -> Record:
         """Record that admission refused the run."""
         return self.append(EventType.RUN_REFUSED, error_body(error), parent=parent)
 
-    def run_completed(self, parent: int, value: WireValue, usage: Usage) -> Record:
-        """Record the end of a run that returned a value."""
+    def run_completed(
+        self, parent: int, value: WireValue, usage: Usage, spent: Mapping[str, Plain] = NOTHING_SPENT
+    ) -> Record:
+        """Record the end of a run that returned a value; `spent` is what its budget was charged last, and in all."""
         digest, size = wire_digest(value)
-        body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict()}
+        body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict(), **spent}
         return self.append(EventType.RUN_COMPLETED, body, parent=parent)
 
-    def run_failed(self, parent: int, error: CloisterError) -> Record:
+    def run_failed(self, parent: int, error: CloisterError, spent: Mapping[str, Plain] = NOTHING_SPENT) -> Record:
         """Record the end of a run that raised."""
-        return self.append(EventType.RUN_FAILED, error_body(error), parent=parent)
+        return self.append(EventType.RUN_FAILED, {**error_body(error), **spent}, parent=parent)
 
-    def run_paused(self, parent: int, error: CloisterError) -> Record:
+    def run_paused(self, parent: int, error: CloisterError, spent: Mapping[str, Plain]) -> Record:
         """Record that a run waits for an approval."""
-        body: dict[str, Plain] = {"approval_id": error.details.get("approval_id"), **error_body(error)}
+        body: dict[str, Plain] = {"approval_id": error.details.get("approval_id"), **error_body(error), **spent}
         return self.append(EventType.RUN_PAUSED, body, parent=parent)
 
     def run_resumed(self, parent: int, body: Mapping[str, Plain]) -> Record:
         """Record that a run goes on, and from where."""
         return self.append(EventType.RUN_RESUMED, body, parent=parent)
 
-    def run_aborted(self, parent: int, error: CloisterError) -> Record:
+    def run_aborted(self, parent: int, error: CloisterError, spent: Mapping[str, Plain]) -> Record:
         """Record the end of a run that somebody aborted, what it had done undone."""
-        return self.append(EventType.RUN_ABORTED, error_body(error), parent=parent)
+        return self.append(EventType.RUN_ABORTED, {**error_body(error), **spent}, parent=parent)
 
     def attestation_measured(self, parent: int | None, attestation: Attestation, expected: Expectations) -> Record:
         """Record what was measured, and that it is what was expected."""

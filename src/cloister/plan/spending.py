@@ -142,16 +142,15 @@ class Spending:
         _, others = _split(self.budget.consume(ONE_STEP))
         self._record(others, parent)
 
-    def end(self, usage: Usage | None, parent: int) -> None:
-        """Charge what the plan itself used since its last call, and record the sums."""
+    def end(self, usage: Usage | None, parent: int) -> dict[str, Plain]:
+        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end."""
         cpu_us = None
         if usage is not None and usage.cpu_user_us is not None and usage.cpu_system_us is not None:
             cpu_us = usage.cpu_user_us + usage.cpu_system_us
         charge, others = _split(self.budget.consume(Consumption.exactly(wall_us=self._elapsed_us(), cpu_us=cpu_us)))
-        totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
-        body: dict[str, Plain] = {"budget_id": self.budget.budget_id, **charge.to_body(), "totals": totals}
-        self.recorder.append(EventType.BUDGET_CONSUMED, body, parent=parent, durable=False)
         self._record(others, parent)
+        totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
+        return {"charged": charge.to_body(), "spent": totals}
 
     def note(self, events: Iterable[BudgetEvent], parent: int) -> None:
         """Record what followed from a charge."""

@@ -45,6 +45,7 @@ class RecordedCalls:
         found = cls()
         for record in records:
             body: dict[str, Any] = dict(record.event.body)
+            found.charges += [body["charged"]] if "charged" in body else []
             match record.event.event_type:
                 case EventType.RUN_STARTED:
                     found.order_sha256 = body.get("order_sha256")
@@ -53,9 +54,6 @@ class RecordedCalls:
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
-                    found.charges += [body["charged"]] if "charged" in body else []
-                case EventType.BUDGET_CONSUMED:
-                    found.charges.append(body)
                 case EventType.BUDGET_EXTENDED:
                     found.extensions.append(body)
                 case EventType.STEP_STARTED:
