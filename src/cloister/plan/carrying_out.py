@@ -98,7 +98,9 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
         value = decode(result.value)
         shown = to_python(value, limits), to_text(value)
     spent = undertaking.spending.end(result.usage, undertaking.started)
-    last = undertaking.completed or undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
+    last = undertaking.completed or undertaking.recorder.run_completed(
+        undertaking.started, result.value, result.usage, spent
+    )
     parts.journal.store.set_state(
         undertaking.recorder.run_id, RunState.COMPLETED, _now(parts), result=result.value, durable=False
     )
