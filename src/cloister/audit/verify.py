@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cloister.audit import anchor
@@ -200,15 +201,15 @@ class _Verification:
             if is_stored(level):
                 levels.setdefault(level, []).append((position, node))
         for level, nodes in levels.items():
-            first = nodes[0][0]
-            stored = self._store.hashes(level, first, first + len(nodes))
-            if stored != [node for _, node in nodes]:
-                raise broken(
-                    first << level,
-                    BreakReason.TREE_MISMATCH,
-                    f"the stored nodes of level {level} are not the hashes of what is below them",
-                    proven_count=block.end.size,
-                )
+            stored = self._store.hashes(level, nodes[0][0], nodes[0][0] + len(nodes))
+            for (position, node), found in zip_longest(nodes, stored):
+                if found != node:
+                    raise broken(
+                        position << level,
+                        BreakReason.TREE_MISMATCH,
+                        f"the stored node {position} of level {level} is not the hash of what is below it",
+                        proven_count=block.end.size,
+                    )
 
     def _check_counts(self) -> None:
         """Refuse nodes and checkpoints that nothing above has looked at."""
