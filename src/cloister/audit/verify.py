@@ -129,7 +129,7 @@ class _Verification:
             size = read_checkpoint(note).head.count
         except ValueError as error:
             raise broken(0, BreakReason.HEAD_INVALID, str(error)) from error
-        return checked_head(note, self._line.key_for(size), self._line.origin).head
+        return checked_head(note, self._line.key_of_head(size), self._line.origin).head
 
     def run(self) -> VerifyReport:
         """Check everything, in order."""
@@ -148,7 +148,7 @@ class _Verification:
         return VerifyReport(
             head=self._head,
             runs_count=self._runs_count,
-            key_id=self._line.key_for(self._head.count).key_id,
+            key_id=self._line.last.key_id,
             keys_count=len(self._line.rotations) + 1,
             checkpoints_count=self._checkpoints_count,
             steps_back_count=self._steps_back_count,
@@ -189,7 +189,9 @@ class _Verification:
     def _interior(self, block: Block, size: int) -> Head:
         self._checkpoints_count += 1
         try:
-            return checked_interior(self._store.checkpoint(size), size, self._line.key_for(size), self._line.origin)
+            return checked_interior(
+                self._store.checkpoint(size), size, self._line.key_of_interior(size), self._line.origin
+            )
         except ValueError as error:
             wrong = f"the checkpoint of {size} records is not right: {error}"
             raise broken(block.start, BreakReason.CHECKPOINT_INVALID, wrong) from error
