@@ -198,7 +198,7 @@ class BreakTheRecord(SilentObserver):
     def call_started(self, capability_id: str) -> None:
         database = sqlite3.connect(self._chain)
         with database:
-            database.execute("UPDATE records SET record_sha256 = ? WHERE sequence = 0", ("0" * 64,))
+            database.execute("UPDATE records SET leaf = ? WHERE sequence = 0", (bytes(32),))
             database.execute("DELETE FROM records WHERE sequence > 0")
         database.close()
 

@@ -39,7 +39,7 @@ def load(path: Path, line: KeyLine) -> Head | None:
         raise _unusable(path, error.strerror or "it cannot be read") from error
     try:
         size = read_checkpoint(note).head.count
-        return checked_head(note, line.key_for(size), line.origin).head
+        return checked_head(note, line.key_of_head(size), line.origin).head
     except ValueError as error:
         raise _unusable(path, str(error)) from error
     except ChainBroken as error:

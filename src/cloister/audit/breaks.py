@@ -52,9 +52,10 @@ def broken(sequence: object, reason: BreakReason, explanation: str, *, proven_co
     """
     number = sequence if isinstance(sequence, int) else -1
     intact = number if proven_count is None else proven_count
+    known = f"records before {intact} are intact" if intact > 0 else "`cloister audit verify` looks at all of it"
     return ChainBroken(
         f"the chain is broken at record {number}: {reason.value}; {explanation}",
-        hint=f"keep the file as evidence and compare it with a copy; records before {max(intact, 0)} are intact",
+        hint=f"keep the file as evidence and compare it with a copy; {known}",
         details={"sequence": number, "reason": reason.value}
         | ({} if proven_count is None or proven_count == number else {"proven_count": proven_count}),
     )

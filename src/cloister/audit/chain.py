@@ -231,7 +231,8 @@ class CausalChain:
         """Hand the chain over to another key: record it, signed by the old one, and sign with the new from then on.
 
         Args:
-            successor: The new key. Its file must be on the disk already, and take the old one's place afterwards.
+            successor: The new key. Its file must be on the disk already, because it signs the head from now on; it has
+                to take the old one's place afterwards.
             run_id: Names the act in the record.
 
         Returns:
@@ -249,7 +250,7 @@ class CausalChain:
         draft = Draft(event_type=EventType.KEY_ROTATED, run_id=run_id, body=body)
         request = Request((draft,), durable=True)
         with self._lock:
-            self._commit([request])
+            self._commit([request], successor)
             if request.error is not None:
                 raise _failed((draft,), request.error) from request.error
             self._signer = successor
@@ -265,12 +266,12 @@ class CausalChain:
                 self._note_anchor(self._seen)
             self._store.close()
 
-    def _commit(self, requests: list[Request]) -> None:
+    def _commit(self, requests: list[Request], successor: Signer | None = None) -> None:
         """Commit what waited, in one transaction; every request gets its records or its error."""
         try:
             with self._store.transaction(durable=any(request.durable for request in requests)):
                 end = self._checked_end()
-                batch = Batch(end.frontier, end.origin, self._signer, timestamp(self._clock.now()))
+                batch = Batch(end.frontier, end.origin, self._signer, timestamp(self._clock.now()), successor)
                 for request in requests:
                     batch.add(request)
                 if not batch.rows:

@@ -76,9 +76,12 @@ class Batch:
         origin: Name of the chain.
         signer: Signs.
         at: The time of every record of this transaction.
+        successor: Signs the head in place of the signer, when its key hands over.
     """
 
-    def __init__(self, frontier: Frontier, origin: str, signer: Signer, at: str) -> None:
+    def __init__(
+        self, frontier: Frontier, origin: str, signer: Signer, at: str, successor: Signer | None = None
+    ) -> None:
         self.frontier = frontier.copy()
         self.rows: list[tuple[object, ...]] = []
         self.last_leaf: bytes | None = None
@@ -87,6 +90,7 @@ class Batch:
         self._origin = origin
         self._signer = signer
         self._at = at
+        self._head_signer = successor or signer
 
     def add(self, request: Request) -> None:
         """Give a request's drafts their places; one with a parent that is no earlier record fails by itself."""
@@ -132,6 +136,6 @@ class Batch:
         for interior in self._interior:
             note = sign_checkpoint(interior, CheckpointKind.INTERIOR, self._origin, self._signer)
             store.insert_checkpoint(interior.count, note)
-        note = sign_checkpoint(head, CheckpointKind.HEAD, self._origin, self._signer)
+        note = sign_checkpoint(head, CheckpointKind.HEAD, self._origin, self._head_signer)
         store.put_head(note)
         return note, head

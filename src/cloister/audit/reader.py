@@ -138,11 +138,15 @@ def prove_row(row: StoredRow, leaf: bytes) -> Record:
         raise broken(row.sequence, BreakReason.UNDECODABLE, "the event has the wrong type or size", proven_count=0)
     if row.leaf != leaf or leaf_hash(row.event) != leaf:
         raise broken(row.sequence, BreakReason.HASH_MISMATCH, "its content was changed", proven_count=0)
-    return Record(event=event_of(row), event_bytes=row.event, leaf=leaf)
+    return Record(event=event_of(row, proven_count=0), event_bytes=row.event, leaf=leaf)
 
 
-def event_of(row: StoredRow) -> Event:
+def event_of(row: StoredRow, *, proven_count: int | None = None) -> Event:
     """Return the event of a row whose bytes are proven, held against the columns.
+
+    Args:
+        row: The row.
+        proven_count: As in `broken`.
 
     Raises:
         ChainBroken: When the bytes are not an event, or the row is filed elsewhere.
@@ -151,14 +155,16 @@ def event_of(row: StoredRow) -> Event:
     try:
         event = Event.from_bytes(row.event)
     except ValueError as error:
-        raise broken(sequence, BreakReason.UNDECODABLE, str(error), proven_count=0) from error
+        raise broken(sequence, BreakReason.UNDECODABLE, str(error), proven_count=proven_count) from error
     if event.sequence != sequence:
-        raise broken(sequence, BreakReason.REORDERED, f"it was written as record {event.sequence}", proven_count=0)
+        raise broken(
+            sequence, BreakReason.REORDERED, f"it was written as record {event.sequence}", proven_count=proven_count
+        )
     if columns_of(event) != row[:COLUMNS_COUNT]:
         raise broken(
             sequence,
             BreakReason.MISFILED,
             "it is stored under another run, type, capability, parent, time or origin",
-            proven_count=0,
+            proven_count=proven_count,
         )
     return event

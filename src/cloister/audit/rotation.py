@@ -3,7 +3,7 @@
 Owns the order of the steps, so that a crash between any two of them leaves a chain that can be used:
 
 1. The new private key is on the disk, as `keys/chain.next.key`.
-2. The chain has the record of the rotation, signed by the old key.
+2. The chain has the record of the rotation under a checkpoint of the old key, and a head of the new one.
 3. The old public key is kept as `keys/chain-ID.pub`.
 4. `keys/chain.pub` is the new public key.
 5. `keys/chain.next.key` takes the place of `keys/chain.key`; the old private key is gone.

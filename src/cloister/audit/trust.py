@@ -1,8 +1,8 @@
 """From a public key to a head that is believed, over every rotation of the key between them.
 
 Owns the line of keys: which key signs checkpoints of which size. A `key.rotated` record hands over to the next key; the
-interior checkpoint that ends with that record is signed by the old key, and everything after by the new one. Whoever
-trusts any key of the line can follow it to its end.
+interior checkpoint that ends with that record is signed by the old key; the head that does, and everything after, by
+the new one. Whoever trusts any key of the line can follow it to its end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Rotation:
 
     @property
     def size(self) -> int:
-        """The size of the tree that ends with the record: the last that the old key signs."""
+        """The size of the tree that ends with the record."""
         return self.sequence + 1
 
 
@@ -71,14 +71,21 @@ class KeyLine:
         """The key that signs next."""
         return self.rotations[-1].new if self.rotations else self.first
 
-    def key_for(self, size: int) -> PublicKey:
-        """Return the key that signs the checkpoint of a size."""
+    def key_of_interior(self, size: int) -> PublicKey:
+        """Return the key that signs the interior checkpoint of a size: the one that ends with a rotation, the old."""
         key = self.first
         for rotation in self.rotations:
             if size <= rotation.size:
                 break
             key = rotation.new
         return key
+
+    def key_of_head(self, size: int) -> PublicKey:
+        """Return the key that signs the head of a size: the one that ends with a rotation, the new.
+
+        Otherwise a line that ends with the trusted key could be made up without it: it would have signed nothing.
+        """
+        return self.key_of_interior(size + 1)
 
     def trusted_rotations(self) -> Sequence[Rotation]:
         """Return the hand-overs after the trusted key; those before it are covered by what it signed."""
@@ -146,7 +153,7 @@ def head_of(store: ChainStore, line: KeyLine) -> Checkpoint:
         size = read_size(note)
     except ValueError as error:
         raise broken(0, BreakReason.HEAD_INVALID, str(error)) from error
-    return checked_head(note, line.key_for(size), line.origin)
+    return checked_head(note, line.key_of_head(size), line.origin)
 
 
 def read_size(note: object) -> int:

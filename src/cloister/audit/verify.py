@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cloister.audit import anchor
@@ -128,7 +129,7 @@ class _Verification:
             size = read_checkpoint(note).head.count
         except ValueError as error:
             raise broken(0, BreakReason.HEAD_INVALID, str(error)) from error
-        return checked_head(note, self._line.key_for(size), self._line.origin).head
+        return checked_head(note, self._line.key_of_head(size), self._line.origin).head
 
     def run(self) -> VerifyReport:
         """Check everything, in order."""
@@ -147,7 +148,7 @@ class _Verification:
         return VerifyReport(
             head=self._head,
             runs_count=self._runs_count,
-            key_id=self._line.key_for(self._head.count).key_id,
+            key_id=self._line.last.key_id,
             keys_count=len(self._line.rotations) + 1,
             checkpoints_count=self._checkpoints_count,
             steps_back_count=self._steps_back_count,
@@ -188,7 +189,9 @@ class _Verification:
     def _interior(self, block: Block, size: int) -> Head:
         self._checkpoints_count += 1
         try:
-            return checked_interior(self._store.checkpoint(size), size, self._line.key_for(size), self._line.origin)
+            return checked_interior(
+                self._store.checkpoint(size), size, self._line.key_of_interior(size), self._line.origin
+            )
         except ValueError as error:
             wrong = f"the checkpoint of {size} records is not right: {error}"
             raise broken(block.start, BreakReason.CHECKPOINT_INVALID, wrong) from error
@@ -200,15 +203,15 @@ class _Verification:
             if is_stored(level):
                 levels.setdefault(level, []).append((position, node))
         for level, nodes in levels.items():
-            first = nodes[0][0]
-            stored = self._store.hashes(level, first, first + len(nodes))
-            if stored != [node for _, node in nodes]:
-                raise broken(
-                    first << level,
-                    BreakReason.TREE_MISMATCH,
-                    f"the stored nodes of level {level} are not the hashes of what is below them",
-                    proven_count=block.end.size,
-                )
+            stored = self._store.hashes(level, nodes[0][0], nodes[0][0] + len(nodes))
+            for (position, node), found in zip_longest(nodes, stored):
+                if found != node:
+                    raise broken(
+                        position << level,
+                        BreakReason.TREE_MISMATCH,
+                        f"the stored node {position} of level {level} is not the hash of what is below it",
+                        proven_count=block.end.size,
+                    )
 
     def _check_counts(self) -> None:
         """Refuse nodes and checkpoints that nothing above has looked at."""
