@@ -183,7 +183,7 @@ def _allows(group: RuleGroup, facts: Facts, *, unsure: bool) -> bool:
 
 def _grouped(rules: Sequence[AccessRule]) -> tuple[RuleGroup, ...]:
     """Return rules in groups whose first conditions ask the same of the same argument."""
-    alike: dict[tuple[object, ...], list[AccessRule]] = {}
+    alike: dict[tuple[tuple[object, ...], bool], list[AccessRule]] = {}
     for rule in rules:
         alike.setdefault((_likeness(rule), len(rule.conditions) == 1), []).append(rule)
     groups = []
