@@ -141,6 +141,16 @@ class RuleSet:
                 return ()
         return tuple(rule for group in self.allowing for rule in group.rules)
 
+    def open_rules(self, arguments: Mapping[str, Value] | Facts) -> tuple[AccessRule, ...]:
+        """Return the rules whose answer only the run will know."""
+        facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
+        denying = (rule for group in self.denying for rule in group.rules)
+        allowing = (rule for group in self.allowing for rule in group.rules)
+        return (
+            *(rule for rule in denying if forbidding(rule.conditions, facts) is Truth.OPEN),
+            *(rule for rule in allowing if granting(rule.conditions, facts) is Truth.OPEN),
+        )
+
 
 def rules_about(rules: Sequence[AccessRule], names: Collection[str]) -> RuleSet | None:
     """Return the rules that name a capability, or None when none does.
