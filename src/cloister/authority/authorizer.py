@@ -125,7 +125,13 @@ class SecurityAuthorizer:
         if not verdict.is_allowed:
             return denied_verdict(context, spec.id, verdict)
         decision = self._decide_bound(BoundCall(context, spec, bound, Moment.BEFORE_RUN), subject, verdict)
-        return replace(decision, permissions=frozenset(), arguments=_known_only(decision.arguments))
+        pending = [each for layer in verdict.rules for each in layer.open_rules(bound)] if decision.allowed else []
+        return replace(
+            decision,
+            permissions=frozenset(),
+            arguments=_known_only(decision.arguments),
+            open_rule_ids=tuple(rule.id for rule in pending),
+        )
 
     def authorize_computed(self, context: RuntimeContext) -> Decision:
         """Decide whether a program may compute capability ids at run time. Each computed id is still checked."""

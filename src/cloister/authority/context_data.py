@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloister.authority.exposure import ContextExposure
 from cloister.authority.hosts import HostRule
-from cloister.authority.level import IsolationLevel, StepIsolation
+from cloister.authority.level import IsolationLevel, SecurityLevel, StepIsolation
 from cloister.authority.rules import parse_rules
 from cloister.errors import CloisterError, ConfigError
 from cloister.limits import ResourceLimits
@@ -90,7 +90,7 @@ def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
     if not data.keys() >= _ALWAYS or not data.keys() <= _ALWAYS | _READERS.keys():
         raise ConfigError("this is no context: its parts are not those of one", code="config.context")
     fields: dict[str, Any] = {
-        "level": data["level"],
+        "level": SecurityLevel(data["level"]),
         "capabilities": frozenset(data["capabilities"]),
         "read_paths": tuple(data["read_paths"]),
         "write_paths": tuple(data["write_paths"]),

@@ -93,6 +93,7 @@ class Decision:
         environment: Names of variables that will be seen; empty when denied.
         hosts: Places on the network that will be reached; empty when denied.
         rule_ids: The rules that refused it; empty for every other reason.
+        open_rule_ids: Before the run: the rules that will decide at the call, when the arguments are known.
         arguments: The arguments by parameter name, as they were checked. Act on these and not on the original ones.
         resolved: What the resolver said about the paths, by parameter name. Act on these and not on the texts.
         message: One sentence; None when allowed.
@@ -111,6 +112,7 @@ class Decision:
     environment: tuple[str, ...] = ()
     hosts: tuple[Destination, ...] = ()
     rule_ids: tuple[str, ...] = ()
+    open_rule_ids: tuple[str, ...] = ()
     arguments: Mapping[str, Value] = field(default_factory=dict, repr=False)
     resolved: Mapping[str, tuple[ResolvedPath, ...]] = field(default_factory=dict, repr=False)
     message: str | None = None

@@ -141,6 +141,16 @@ class RuleSet:
                 return ()
         return tuple(rule for group in self.allowing for rule in group.rules)
 
+    def open_rules(self, arguments: Mapping[str, Value] | Facts) -> tuple[AccessRule, ...]:
+        """Return the rules whose answer only the run will know."""
+        facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
+        denying = (rule for group in self.denying for rule in group.rules)
+        allowing = (rule for group in self.allowing for rule in group.rules)
+        return (
+            *(rule for rule in denying if forbidding(rule.conditions, facts) is Truth.OPEN),
+            *(rule for rule in allowing if granting(rule.conditions, facts) is Truth.OPEN),
+        )
+
 
 def rules_about(rules: Sequence[AccessRule], names: Collection[str]) -> RuleSet | None:
     """Return the rules that name a capability, or None when none does.
@@ -183,7 +193,7 @@ def _allows(group: RuleGroup, facts: Facts, *, unsure: bool) -> bool:
 
 def _grouped(rules: Sequence[AccessRule]) -> tuple[RuleGroup, ...]:
     """Return rules in groups whose first conditions ask the same of the same argument."""
-    alike: dict[tuple[object, ...], list[AccessRule]] = {}
+    alike: dict[tuple[tuple[object, ...], bool], list[AccessRule]] = {}
     for rule in rules:
         alike.setdefault((_likeness(rule), len(rule.conditions) == 1), []).append(rule)
     groups = []
