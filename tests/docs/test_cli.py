@@ -15,12 +15,13 @@ PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
 AUDIT = ("audit", "audit verify", "audit show")
 ATTEST = ("attest", "attest show", "attest verify", "attest quote")
+CONSTITUTION = ("constitution", "constitution sign", "constitution verify", "constitution show")
 IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
 SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "compile", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor",
-    *AUDIT, *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
+    *AUDIT, *ATTEST, *CONSTITUTION, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 

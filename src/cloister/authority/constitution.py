@@ -89,6 +89,8 @@ class Rule:
             arguments: By parameter name.
             certainly: Count a condition that only the run can answer as not met.
         """
+        if not self.conditions:
+            return True
         judge = granting if self.action is Action.ALLOW else forbidding
         said = judge(self.conditions, arguments)
         return said is Truth.HOLDS or (said is Truth.OPEN and not certainly and self.action is not Action.ALLOW)
@@ -186,18 +188,18 @@ class Constitution:
 
         Cost: linear in the rules about the capability, which are found once for each id.
         """
-        found = NO_RULE
         for rule in self._rules_about(capability_id, names):
-            is_stricter = found.rule_id is None or rule.action > found.action
-            if is_stricter and rule.applies(arguments, certainly=certainly):
-                found = Ruling(action=rule.action, rule_id=rule.id, reason=rule.reason)
-        return found
+            if rule.applies(arguments, certainly=certainly):
+                return Ruling(action=rule.action, rule_id=rule.id, reason=rule.reason)
+        return NO_RULE
 
     def _rules_about(self, capability_id: str, names: Collection[str]) -> tuple[Rule, ...]:
+        """Return the rules about a capability, the strictest first and else in their order."""
         known = self._about.get(capability_id)
         if known is None:
             every = {capability_id, *names}
-            known = tuple(rule for rule in self.rules if rule.pattern.matches_any(every))
+            about = (rule for rule in self.rules if rule.pattern.matches_any(every))
+            known = tuple(sorted(about, key=lambda rule: -rule.action))
             if len(self._about) < _REMEMBERED_COUNT_MAX:
                 self._about[capability_id] = known
         return known

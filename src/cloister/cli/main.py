@@ -67,10 +67,10 @@ app.command(
     context_settings={"ignore_unknown_options": True},  # names such as -> and - look like options
 )(doc)
 app.command("capabilities", help="List what plans can call; with an ID, how it is called.")(capabilities)
-app.add_typer(constitution_app, name="constitution", help="Sign, verify and show the rules above every grant.")
 app.command("lsp", help="Serve an editor: errors, help and completion for RTFS.")(lsp)
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
 app.add_typer(image_app, name="image", help="Build and verify what virtual machines are booted from.")
+app.add_typer(constitution_app, name="constitution", help="Sign, verify and show the rules above every grant.")
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
 app.add_typer(attest_app, name="attest", help="Show and verify what was measured before a run.")
 
