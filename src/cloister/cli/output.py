@@ -19,7 +19,7 @@ import typer
 
 from cloister.cli.error_text import error_text
 from cloister.cli.limits import with_option
-from cloister.errors import CloisterError, InternalError, quoted
+from cloister.errors import BudgetExhausted, CloisterError, InternalError, quoted
 from cloister.lang.values import Keyword, Symbol
 
 EXIT_INTERRUPTED = 130

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self
 
-from cloister.authority.budget.dimension import Dimension
+from cloister.authority.budgets.dimension import Dimension
 from cloister.errors import InternalError
 
 AMOUNT_MAX: Final = 2**63 - 1

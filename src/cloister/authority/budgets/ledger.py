@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from cloister.authority.budget.account import Account
-from cloister.authority.budget.consumption import Consumption
-from cloister.authority.budget.dimension import Dimension
-from cloister.authority.budget.events import (
+from cloister.authority.budgets.account import Account
+from cloister.authority.budgets.consumption import Consumption
+from cloister.authority.budgets.dimension import Dimension
+from cloister.authority.budgets.events import (
     BudgetConsumed,
     BudgetEvent,
     BudgetSpent,
     BudgetWarned,
     Shortfall,
 )
-from cloister.authority.budget.limits import BudgetRules, Exhaustion
+from cloister.authority.budgets.limits import BudgetRules, Exhaustion
 
 
 @dataclass(slots=True, kw_only=True)
