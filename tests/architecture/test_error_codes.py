@@ -12,8 +12,17 @@ from pathlib import Path
 
 import cloister
 from cloister.audit.event import EventType
+from cloister.authority.budget import Dimension
 from cloister.authority.decision import Reason
-from cloister.errors import CapabilityDenied, CloisterError, CompileError, LimitExceeded, PathDenied, ReadError
+from cloister.errors import (
+    BudgetExhausted,
+    CapabilityDenied,
+    CloisterError,
+    CompileError,
+    LimitExceeded,
+    PathDenied,
+    ReadError,
+)
 from cloister.isolation.process.outcome import LIMITS
 from cloister.limits import ResourceLimits
 
@@ -126,6 +135,8 @@ def passed() -> dict[str, set[str]]:
             found[reason.value].add(family.__name__)
     for limit in LIMITS:
         found[limit_code(limit)].add(LimitExceeded.__name__)
+    for dimension in Dimension:
+        found[f"budget.{dimension.value}"].add(BudgetExhausted.__name__)
     return found
 
 
