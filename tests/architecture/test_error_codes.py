@@ -12,8 +12,10 @@ from pathlib import Path
 
 import cloister
 from cloister.audit.event import EventType
+from cloister.authority.budget import Dimension
 from cloister.authority.decision import Reason
 from cloister.errors import (
+    BudgetExhausted,
     CapabilityDenied,
     CloisterError,
     CompileError,
@@ -134,6 +136,8 @@ def passed() -> dict[str, set[str]]:
             found[reason.value].add(family.__name__)
     for limit in LIMITS:
         found[limit_code(limit)].add(LimitExceeded.__name__)
+    for dimension in Dimension:
+        found[f"budget.{dimension.value}"].add(BudgetExhausted.__name__)
     return found
 
 

@@ -96,6 +96,25 @@ def test_no_caveat_can_be_taken_off_or_changed(change: Any) -> None:
     ISSUER.verifier().check(token, **FITTING)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"permissions": frozenset({"execute.operation"})},
+        {"read_paths": ("/srv",)},
+        {"write_paths": ("/out",)},
+        {"environment": ("LANG",)},
+        {"limits": ResourceLimits()},
+        {"minimum_isolation": IsolationLevel.NONE},
+        {"expires_at_ns": 2**62},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_field_of_a_caveat_is_authenticated(changes: dict[str, Any]) -> None:
+    token = issue().attenuate()
+    assert code_of(replace(token, caveats=(Caveat(**changes),))) == "denied.token-forged"
+    ISSUER.verifier().check(token, **FITTING)
+
+
 def test_a_seal_of_the_original_does_not_fit_a_weaker_token() -> None:
     token = issue()
     weaker = token.attenuate(environment=[])

@@ -9,9 +9,9 @@ import threading
 from types import TracebackType
 from typing import Final, Self
 
-from cloister.authority.budget.consumption import Consumption
-from cloister.authority.budget.events import BudgetEvent
-from cloister.authority.budget.ledger import Ledger
+from cloister.authority.budgets.consumption import Consumption
+from cloister.authority.budgets.events import BudgetEvent
+from cloister.authority.budgets.ledger import Ledger
 from cloister.errors import InternalError
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-from cloister.authority.budget.dimension import Dimension
-from cloister.authority.budget.limits import BudgetLimits, BudgetRules, Exhaustion
+from cloister.authority.budgets.dimension import Dimension
+from cloister.authority.budgets.limits import BudgetLimits, BudgetRules, Exhaustion
 from cloister.errors import BudgetExhausted
 
 

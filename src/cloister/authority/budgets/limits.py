@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
-from cloister.authority.budget.consumption import AMOUNT_MAX
-from cloister.authority.budget.dimension import Dimension
+from cloister.authority.budgets.consumption import AMOUNT_MAX
+from cloister.authority.budgets.dimension import Dimension
 from cloister.errors import ConfigError, quoted
 from cloister.limits import MIB
 

@@ -29,6 +29,8 @@ class Dimension(StrEnum):
         member.limit_field, member.used_field, member.scale, member.unit = limit_field, used_field, scale, unit
         return member
 
+    __hash__ = str.__hash__  # the one of enumerations is a function of Python, and every charge looks several up
+
     STEPS = "steps", "steps_count", "steps_count", 1, "count"
     """`step` forms that were entered."""
     WALL = "wall", "wall_ms", "wall_us", 1_000, "us"

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cloister.authority.level import IsolationLevel
-from cloister.authority.token import rules
-from cloister.authority.token.permission_token import (
+from cloister.authority.tokens import rules
+from cloister.authority.tokens.permission_token import (
     CAVEATS_MAX,
     NO_ARGUMENTS_SHA256,
     Caveat,
@@ -20,7 +20,7 @@ from cloister.authority.token.permission_token import (
     is_genuine,
     too_many_caveats,
 )
-from cloister.authority.token.used import UsedTokens
+from cloister.authority.tokens.used import UsedTokens
 from cloister.clock import Clock
 from cloister.errors import TokenRejected, quoted
 from cloister.limits import ResourceLimits
@@ -79,28 +79,10 @@ class TokenVerifier:
             TokenRejected: `denied.token-forged`, `-caveats`, `-expired`, `-subject`, `-step`, `-arguments`,
                 `-permission`, `-path`, `-environment`, `-limit`, `-level`, `-replayed`, `-memory`.
         """
-        if len(token.caveats) > CAVEATS_MAX:
-            raise too_many_caveats(len(token.caveats))
-        if not is_genuine(token, self._key):
-            raise TokenRejected(
-                "the permission token was not issued by this runtime, or was changed afterwards",
-                code="denied.token-forged",
-            )
+        _require_genuine(token, self._key)
         now_ns = self._clock.monotonic_ns()
         _require_unexpired(token.expires_at_ns, now_ns)
-        if (token.execution_id, token.capability_id) != (execution_id, capability_id):
-            raise _for_another(token, execution_id, capability_id)
-        if token.step_id != step_id:
-            raise TokenRejected(
-                f"the token is for {_step_text(token.step_id)}, not for {_step_text(step_id)}",
-                code="denied.token-step",
-            )
-        if token.arguments_sha256 != arguments_sha256:
-            raise TokenRejected(
-                f"the token is for a call with the arguments sha256:{quoted(token.arguments_sha256)}, "
-                f"not with sha256:{quoted(arguments_sha256)}",
-                code="denied.token-arguments",
-            )
+        _require_subject(token, execution_id, capability_id, step_id, arguments_sha256)
         rules.require_permission(permission, token.permissions)
         if read_paths:
             rules.require_paths("reading", read_paths, token.read_paths + token.write_paths)
@@ -111,11 +93,40 @@ class TokenVerifier:
         for caveat in token.caveats:
             _require_time_and_kind(caveat, now_ns, permission)
             _require_places(caveat, token, read_paths, write_paths, environment)
-            if caveat.limits is not None:
-                rules.require_limits(limits, caveat.limits)
-            if caveat.minimum_isolation is not None:
-                rules.require_level(level, caveat.minimum_isolation)
+            _require_bounds(caveat, limits, level)
         self._used.use(token.token_id, token.expires_at_ns, now_ns)
+
+
+def _require_genuine(token: PermissionToken, key: bytes) -> None:
+    # Counted first: each costs an authenticator
+    if len(token.caveats) > CAVEATS_MAX:
+        raise too_many_caveats(len(token.caveats))
+    if not is_genuine(token, key):
+        raise TokenRejected(
+            "the permission token was not issued by this runtime, or was changed afterwards",
+            code="denied.token-forged",
+        )
+
+
+def _require_subject(
+    token: PermissionToken, execution_id: str, capability_id: str, step_id: str | None, arguments_sha256: str
+) -> None:
+    if token.execution_id != execution_id or token.capability_id != capability_id:
+        raise TokenRejected(
+            f'the token is for execution "{quoted(token.execution_id)}" of {quoted(token.capability_id)}, '
+            f'not for "{quoted(execution_id)}" of {quoted(capability_id)}',
+            code="denied.token-subject",
+        )
+    if token.step_id != step_id:
+        raise TokenRejected(
+            f"the token is for {_step_text(token.step_id)}, not for {_step_text(step_id)}", code="denied.token-step"
+        )
+    if token.arguments_sha256 != arguments_sha256:
+        raise TokenRejected(
+            f"the token is for a call with the arguments sha256:{quoted(token.arguments_sha256)}, "
+            f"not with sha256:{quoted(arguments_sha256)}",
+            code="denied.token-arguments",
+        )
 
 
 # What a holder took away. The token itself is checked before, so whatever a caveat names gives nothing.
@@ -143,19 +154,18 @@ def _require_places(
         rules.require_names(environment, caveat.environment)
 
 
+def _require_bounds(caveat: Caveat, limits: ResourceLimits, level: IsolationLevel) -> None:
+    if caveat.limits is not None:
+        rules.require_limits(limits, caveat.limits)
+    if caveat.minimum_isolation is not None:
+        rules.require_level(level, caveat.minimum_isolation)
+
+
 def _require_unexpired(expires_at_ns: int, now_ns: int) -> None:
     if now_ns >= expires_at_ns:
         raise TokenRejected(
             f"the permission token expired {(now_ns - expires_at_ns) // 1_000_000} ms ago", code="denied.token-expired"
         )
-
-
-def _for_another(token: PermissionToken, execution_id: str, capability_id: str) -> TokenRejected:
-    return TokenRejected(
-        f'the token is for execution "{quoted(token.execution_id)}" of {quoted(token.capability_id)}, '
-        f'not for "{quoted(execution_id)}" of {quoted(capability_id)}',
-        code="denied.token-subject",
-    )
 
 
 def _step_text(step_id: str | None) -> str:

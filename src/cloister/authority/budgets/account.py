@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloister.authority.budget.consumption import AMOUNT_MAX
-from cloister.authority.budget.dimension import Dimension
+from cloister.authority.budgets.consumption import AMOUNT_MAX
+from cloister.authority.budgets.dimension import Dimension
 from cloister.errors import ConfigError, quoted
 
 WARNING_PERCENTS: Final = (50, 80)

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from cloister.authority.budget.account import Account
-from cloister.authority.budget.consumption import AMOUNT_MAX, Consumption
-from cloister.authority.budget.dimension import Dimension
-from cloister.authority.budget.events import BudgetAllocated, BudgetEvent, BudgetExtended, Shortfall
-from cloister.authority.budget.ledger import Ledger
-from cloister.authority.budget.limits import BudgetLimits, BudgetRules
-from cloister.authority.budget.reservation import Reservation
+from cloister.authority.budgets.account import Account
+from cloister.authority.budgets.consumption import AMOUNT_MAX, Consumption
+from cloister.authority.budgets.dimension import Dimension
+from cloister.authority.budgets.events import BudgetAllocated, BudgetEvent, BudgetExtended, Shortfall
+from cloister.authority.budgets.ledger import Ledger
+from cloister.authority.budgets.limits import BudgetLimits, BudgetRules
+from cloister.authority.budgets.reservation import Reservation
 from cloister.errors import ConfigError, InputError, quoted
 
 _FORM: Final = 1

@@ -170,6 +170,8 @@ def test_what_nobody_knows_closes_a_bound_until_a_person_extends_it() -> None:
     assert (spent.used, spent.allowed) == (None, 10_000)
     error = refused(lambda: bounded.require(Consumption.exactly(cpu_us=1)))
     assert (error.code, error.used) == ("budget.cpu", None)
+    assert (bounded.remaining(Dimension.CPU), bounded.exhausted) == (0, {Dimension.CPU})
+    assert bounded.child(BudgetLimits(), budget_id="c").allowed(Dimension.CPU) == 0
     bounded.require(CALL)
     (again,) = bounded.consume(unknown)
     assert isinstance(again, BudgetConsumed)
@@ -276,7 +278,8 @@ def test_bounds_of_time_are_clamped_to_whole_milliseconds() -> None:
 def test_a_reservation_is_held_until_it_is_settled_or_released() -> None:
     bounded = budget(calls_count=2)
     first, second = bounded.reserve(CALL), bounded.reserve(CALL)
-    refused(lambda: bounded.require(CALL))
+    error = refused(lambda: bounded.require(CALL))
+    assert (error.used, error.asked, error.allowed) == (2, 1, 2)
     second.release()
     second.release()
     bounded.require(CALL)

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from cloister.authority.budget.account import Account
-from cloister.authority.budget.consumption import Consumption
-from cloister.authority.budget.dimension import Dimension
-from cloister.authority.budget.events import (
+from cloister.authority.budgets.account import Account
+from cloister.authority.budgets.consumption import Consumption
+from cloister.authority.budgets.dimension import Dimension
+from cloister.authority.budgets.events import (
     BudgetConsumed,
     BudgetEvent,
     BudgetSpent,
     BudgetWarned,
     Shortfall,
 )
-from cloister.authority.budget.limits import BudgetRules, Exhaustion
+from cloister.authority.budgets.limits import BudgetRules, Exhaustion
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +54,8 @@ class Ledger:
     def shortfalls(self, estimate: Consumption) -> Iterator[Shortfall]:
         """Yield every bound, here and around, that an act would go beyond."""
         for ledger in self.chain():
-            for dimension, account in ledger.accounts.items():
-                asked = estimate.figure(dimension)
+            for account, asked in zip(ledger.accounts.values(), estimate.figures(), strict=True):
+                dimension = account.dimension
                 if account.allowed is not None and not account.covers(asked):
                     yield Shortfall(
                         budget_id=ledger.budget_id,
@@ -76,8 +76,8 @@ class Ledger:
     def hold(self, estimate: Consumption, sign: int) -> None:
         """Hold what is known of an estimate, here and around; with -1 hold it no more."""
         for ledger in self.chain():
-            for dimension, account in ledger.accounts.items():
-                account.held += sign * (estimate.figure(dimension) or 0)
+            for account, figure in zip(ledger.accounts.values(), estimate.figures(), strict=True):
+                account.held += sign * (figure or 0)
 
     def consume(self, measured: Consumption, expected: Consumption | None) -> Iterator[BudgetEvent]:
         """Charge an act here and around, and yield what there is to record; see `Budget.consume`."""
@@ -89,44 +89,49 @@ class Ledger:
         amounts: dict[Dimension, int] = {}
         estimated: list[Dimension] = []
         unmeasured: list[Dimension] = []
-        for dimension, account in self.accounts.items():
-            amount = measured.figure(dimension)
+        stand_ins = (measured if expected is None else expected).figures()
+        touched: list[Account] = []
+        for account, figure, stand_in in zip(self.accounts.values(), measured.figures(), stand_ins, strict=True):
+            amount = stand_in if figure is None else figure
+            if amount == 0:
+                continue
+            touched.append(account)
             if amount is None:
-                amount = None if expected is None else expected.figure(dimension)
-                (unmeasured if amount is None else estimated).append(dimension)
-            if amount is None:
+                unmeasured.append(account.dimension)
                 account.is_blurred = account.allowed is not None
-            elif amount:
-                account.charge(amount)
-                amounts[dimension] = amount
+                continue
+            account.charge(amount)
+            amounts[account.dimension] = amount
+            if figure is None:
+                estimated.append(account.dimension)
         if amounts or unmeasured:
             yield BudgetConsumed(
                 budget_id=self.budget_id,
                 amounts=MappingProxyType(amounts),
                 totals=MappingProxyType({each: self.accounts[each].used for each in amounts}),
-                estimated=tuple(each for each in estimated if each in amounts),
+                estimated=tuple(estimated),
                 unmeasured=tuple(unmeasured),
             )
-        yield from self._crossed()
+        for account in touched:
+            yield from self._crossed(account)
 
-    def _crossed(self) -> Iterator[BudgetEvent]:
-        """Yield the warnings and ends that are due, of every dimension that has a bound."""
-        for dimension, account in self.accounts.items():
-            if account.allowed is None:
-                continue
-            for percent in account.reached():
-                yield BudgetWarned(
-                    budget_id=self.budget_id,
-                    dimension=dimension,
-                    percent=percent,
-                    used=account.used,
-                    allowed=account.allowed,
-                )
-            if account.ran_out():
-                yield BudgetSpent(
-                    budget_id=self.budget_id,
-                    dimension=dimension,
-                    used=None if account.is_blurred else account.used,
-                    allowed=account.allowed,
-                    rule=self.rules.of(dimension),
-                )
+    def _crossed(self, account: Account) -> Iterator[BudgetEvent]:
+        """Yield the warnings and the end that are due of one dimension."""
+        if account.allowed is None:
+            return
+        for percent in account.reached():
+            yield BudgetWarned(
+                budget_id=self.budget_id,
+                dimension=account.dimension,
+                percent=percent,
+                used=account.used,
+                allowed=account.allowed,
+            )
+        if account.ran_out():
+            yield BudgetSpent(
+                budget_id=self.budget_id,
+                dimension=account.dimension,
+                used=None if account.is_blurred else account.used,
+                allowed=account.allowed,
+                rule=self.rules.of(account.dimension),
+            )

@@ -14,10 +14,10 @@ from typing import Final
 from cloister.authority.decision import Decision
 from cloister.authority.level import IsolationLevel
 from cloister.authority.policy import covering_root
-from cloister.authority.token import rules
-from cloister.authority.token.checking import TokenVerifier
-from cloister.authority.token.permission_token import NO_ARGUMENTS_SHA256, PermissionToken, root_seal
-from cloister.authority.token.used import UsedTokens
+from cloister.authority.tokens import rules
+from cloister.authority.tokens.checking import TokenVerifier
+from cloister.authority.tokens.permission_token import NO_ARGUMENTS_SHA256, PermissionToken, root_seal
+from cloister.authority.tokens.used import UsedTokens
 from cloister.clock import Clock
 from cloister.errors import InternalError, quoted
 from cloister.limits import ResourceLimits
@@ -103,28 +103,37 @@ class TokenIssuer:
         names = decision.environment if environment is None else tuple(environment)
         bound = limits or context.limits
         level = context.minimum_isolation if minimum_isolation is None else minimum_isolation
-        if reads:
-            rules.require_paths("reading", reads, context.readable_paths)
-        if writes:
-            _require_writes(writes, decision)
+        _require_within(decision, reads, writes, names)
         rules.require_limits(bound, context.limits)
         rules.require_level(level, context.minimum_isolation)
-        if names:
-            names = tuple(sorted(set(names)))
-            if not context.is_unsafe:
-                rules.require_names(names, context.environment_names)
         if scratch_paths:
             rules.require_scratch(scratch_paths)
             writes = (*writes, *scratch_paths)
+        return self._sealed(
+            (execution_id, step_id, decision.capability_id, arguments_sha256),
+            decision.permissions,
+            (reads, writes, tuple(sorted(set(names))) if names else ()),
+            (bound, level),
+        )
+
+    def _sealed(
+        self,
+        subject: tuple[str, str | None, str, str],
+        permissions: frozenset[str],
+        places: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        bounds: tuple[ResourceLimits, IsolationLevel],
+    ) -> PermissionToken:
+        execution_id, step_id, capability_id, arguments_sha256 = subject
+        limits, level = bounds
         token_id = f"{self._prefix}-{next(self._numbers)}"
         expires_at_ns = self._clock.monotonic_ns() + self._lifetime_ns
         try:
             mac = root_seal(
                 self._key,
-                (token_id, execution_id, step_id, decision.capability_id, arguments_sha256),
-                decision.permissions,
-                (reads, writes, names),
-                (bound, level, expires_at_ns),
+                (token_id, *subject),
+                permissions,
+                places,
+                (limits, level, expires_at_ns),
             )
         except ValueError as error:
             raise InternalError("a token was asked for with what are no plain texts and numbers") from error
@@ -132,17 +141,30 @@ class TokenIssuer:
             token_id=token_id,
             execution_id=execution_id,
             step_id=step_id,
-            capability_id=decision.capability_id,
+            capability_id=capability_id,
             arguments_sha256=arguments_sha256,
-            permissions=decision.permissions,
-            read_paths=reads,
-            write_paths=writes,
-            environment=names,
-            limits=bound,
+            permissions=permissions,
+            read_paths=places[0],
+            write_paths=places[1],
+            environment=places[2],
+            limits=limits,
             minimum_isolation=level,
             expires_at_ns=expires_at_ns,
             mac=mac,
         )
+
+
+def _require_within(
+    decision: Decision, reads: tuple[str, ...], writes: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    """Refuse places beyond the context that the decision was made under."""
+    context = decision.context
+    if reads:
+        rules.require_paths("reading", reads, context.readable_paths)
+    if writes:
+        _require_writes(writes, decision)
+    if names and not context.is_unsafe:
+        rules.require_names(names, context.environment_names)
 
 
 def _require_writes(writes: Collection[str], decision: Decision) -> None:

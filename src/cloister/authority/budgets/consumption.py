@@ -6,10 +6,12 @@ not decide what an unknown figure means: `meter` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, Self
 
-from cloister.authority.budget.dimension import Dimension
+from cloister.authority.budgets.dimension import Dimension
 from cloister.errors import InternalError
 
 AMOUNT_MAX: Final = 2**63 - 1
@@ -44,10 +46,9 @@ class Consumption:
     cost_microusd: int | None = None
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            figure = getattr(self, name)
+        for figure in _figures(self):
             if figure is not None and (type(figure) is not int or not 0 <= figure <= AMOUNT_MAX):
-                raise InternalError(f"{name} of a consumption is {figure!r}; it is a whole number from 0, or None")
+                raise InternalError(f"a figure of a consumption is {figure!r}; it is a whole number from 0, or None")
 
     @classmethod
     def exactly(
@@ -79,6 +80,12 @@ class Consumption:
         figure: int | None = getattr(self, dimension.used_field)
         return figure
 
+    def figures(self) -> tuple[int | None, ...]:
+        """Return all of them, in the order of `Dimension`."""
+        return _figures(self)
+
+
+_figures: Final[Callable[[Consumption], tuple[int | None, ...]]] = attrgetter(*(each.used_field for each in Dimension))
 
 NOTHING: Final = Consumption.exactly()
 """An act that is known to use nothing."""
