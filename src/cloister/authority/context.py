@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, Final, Unpack
@@ -30,12 +30,13 @@ from cloister.authority.context_data import context_data, context_fields
 from cloister.authority.exposure import ContextExposure
 from cloister.authority.hosts import EVERY_HOST, HostRule, checked_hosts
 from cloister.authority.level import IsolationLevel, SecurityLevel, StepIsolation
+from cloister.authority.more_grants import MoreGrants, more_fields
 from cloister.authority.narrowing import GRANTS, Narrowing, narrowed, narrowed_grants, refuse_wider
-from cloister.authority.parameters import checked_parameters, checked_texts, decoded
+from cloister.authority.parameters import checked_texts, decoded
 from cloister.authority.policy import outermost
 from cloister.authority.rules import AccessRule, checked_rules
 from cloister.authority.verdict import Subject, Verdict, grants, judge
-from cloister.canonical import Plain, encode
+from cloister.canonical import encode
 from cloister.errors import ConfigError
 from cloister.limits import ResourceLimits
 
@@ -162,43 +163,25 @@ class RuntimeContext:
         cls,
         *,
         capabilities: Collection[str] = (),
-        deny: Collection[str] = (),
-        allow_effects: Collection[str] | None = None,
-        deny_effects: Collection[str] = (),
-        rules: Sequence[AccessRule] = (),
-        cedar: str | None = None,
         read: Collection[str | PathLike[str]] = (),
         write: Collection[str | PathLike[str]] = (),
-        connect: Collection[HostRule | str] = (),
-        deny_hosts: Collection[HostRule | str] = (),
         environment: Mapping[str, str] | None = None,
         limits: ResourceLimits | None = None,
         minimum_isolation: IsolationLevel = IsolationLevel.NONE,
-        step_isolation: Collection[StepIsolation] = tuple(StepIsolation),
         allow_computed: bool = False,
-        expose: ContextExposure | None = None,
-        parameters: Mapping[str, Plain] | None = None,
+        **more: Unpack[MoreGrants],
     ) -> RuntimeContext:
         """Return a context that grants exactly what is listed.
 
         Args:
             capabilities: Ids, aliases allowed, and globs over canonical ids such as `ccos.io.*`.
-            deny: Ids and globs that are refused whatever grants them.
-            allow_effects: Effects that capabilities may have; every effect when left out.
-            deny_effects: Effects they may not have.
-            rules: Rules over the arguments of calls.
-            cedar: A policy in Cedar that must allow each call as well.
             read: Absolute paths with links followed.
             write: Absolute paths with links followed; includes reading.
-            connect: Hosts, for example `api.example.com` or `GET *.example.com:8443`.
-            deny_hosts: Hosts that are refused whatever grants them.
             environment: Variables with their values.
             limits: Defaults to `ResourceLimits()`.
             minimum_isolation: The weakest acceptable isolation.
-            step_isolation: Ways in which a step may be isolated; all of them by default.
             allow_computed: Whether capability ids may be computed.
-            expose: Which capabilities may be told about the run; none when left out.
-            parameters: Plain values that are carried from plan to plan; they are recorded.
+            more: The rest, by name; see `MoreGrants`.
 
         Raises:
             ConfigError: `config.path`, `config.capability`, `config.pattern`, `config.effect`, `config.host`,
@@ -208,22 +191,13 @@ class RuntimeContext:
         return cls(
             level=SecurityLevel.CONTROLLED,
             capabilities=frozenset(items(capabilities)),
-            denied=frozenset(items(deny)),
-            allowed_effects=None if allow_effects is None else frozenset(items(allow_effects)),
-            denied_effects=frozenset(items(deny_effects)),
-            rules=(tuple(rules),),
-            cedar_policies=() if cedar is None else (cedar,),
             read_paths=tuple(granted_paths(read)),
             write_paths=tuple(granted_paths(write)),
-            hosts=checked_hosts(items(connect)),
-            denied_hosts=checked_hosts(items(deny_hosts), denying=True),
             environment=tuple((environment or {}).items()),
             limits=limits or ResourceLimits(),
             minimum_isolation=minimum_isolation,
-            step_isolation=frozenset(items(step_isolation)),
             allow_computed=allow_computed,
-            exposures=() if expose is None else (expose,),
-            encoded_parameters=checked_parameters(parameters or {}),
+            **more_fields(more),
         )
 
     @classmethod

@@ -71,7 +71,7 @@ def combined_context(
         allow_effect: Effects to allow beyond; with neither these nor those of the policy every effect is allowed.
         deny_effect: Effects to deny beyond.
         connect: Hosts to grant beyond.
-        allow_computed: Whether capability ids may be computed; the policy may say so too.
+        allow_computed: Whether ids may be computed; the policy may say so too.
         read: Paths to grant beyond.
         write: Paths to grant beyond.
         env: Variables to grant beyond, `NAME` or `NAME=VALUE`.
@@ -82,15 +82,14 @@ def combined_context(
         ConfigError: As for `RuntimeContext.controlled`.
     """
     policy = document or PolicyDocument()
-    effects = {*(policy.allowed_effects or ()), *(allow_effect or ())}
-    has_effects = policy.allowed_effects is not None or bool(allow_effect)
+    effects = _effects(policy, allow_effect)
     variables = parse_environment([*(name for name in policy.variables if not _given(name, env)), *(env or ())])
     # A command that is a workload grants it by being typed; that a policy denies it is a denial, no contradiction
     granted = [name for name in allow or () if not (name.startswith(RESERVED_PREFIX) and name in policy.denied)]
     return RuntimeContext.controlled(
         capabilities=(*policy.capabilities, *granted),
         deny=(*policy.denied, *(deny or ())),
-        allow_effects=sorted(effects) if has_effects else None,
+        allow_effects=effects,
         deny_effects=(*policy.denied_effects, *(deny_effect or ())),
         rules=policy.rules,
         cedar=_cedar(policy, path),
@@ -106,6 +105,12 @@ def combined_context(
         expose=policy.expose,
         parameters=policy.parameters,
     )
+
+
+def _effects(policy: PolicyDocument, allow_effect: Sequence[str] | None) -> list[str] | None:
+    if policy.allowed_effects is None and not allow_effect:
+        return None
+    return sorted({*(policy.allowed_effects or ()), *(allow_effect or ())})
 
 
 def _given(name: str, env: Sequence[str] | None) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.audit.event import Record
+from cloister.authority.governance import Governance
 from cloister.clock import timestamp
 from cloister.errors import (
     ApprovalRequired,
@@ -48,6 +49,7 @@ from cloister.plan.journal.order import RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.sandbox import SandboxPort
@@ -153,9 +155,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
                 clock=clock,
             ),
             governor=Governor(
-                registry=parts.catalog.registry,
-                constitution=parts.constitution.constitution,
-                mode=terms.mode,
+                governance=Governance(parts.constitution.constitution, terms.mode, parts.catalog.registry),
                 approvals=approvals,
             ),
             spending=undertaking.spending,
@@ -182,9 +182,11 @@ def _port(parts: RunParts, undertaking: Undertaking) -> SandboxPort:
 def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> ExecutionResult:
     context = undertaking.order.context
     execution_id = run.port.next_execution_id()
+    inputs_sha256, _ = wire_digest(dict(undertaking.order.inputs))
     token = parts.issuer.issue(
         parts.authorizer.authorize_workload(context, PLAN_CAPABILITY),
         execution_id=execution_id,
+        arguments_sha256=inputs_sha256,
         limits=context.limits,
         minimum_isolation=context.minimum_isolation,
     )
@@ -193,6 +195,7 @@ def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> Executi
         capability_id=PLAN_CAPABILITY,
         workload=_workload(undertaking.order.program, undertaking.order.inputs),
         token=token,
+        arguments_sha256=inputs_sha256,
         limits=context.limits,
     )
     return undertaking.provider.execute(execution, host=run)

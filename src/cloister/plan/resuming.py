@@ -7,14 +7,12 @@ The journal is not trusted; the chain's records are checked as they are read.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
 from cloister.authority.budget import Budget
-from cloister.authority.budget.dimension import dimension_of
 from cloister.authority.context import RuntimeContext
 from cloister.authority.contract import Idempotency
 from cloister.canonical import Plain
@@ -183,9 +181,9 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
 def _spending(parts: RunParts, order: RunOrder, recorder: RunRecorder, recorded: RecordedCalls) -> Spending:
     """Return the budget of a run as it left it."""
     budget = Budget(order.terms.budget, order.terms.exhaustion, budget_id=recorder.run_id)
-    restore(budget, recorded.charges, recorded.extensions)
-    counts = Counter(dimension_of(body["dimension"]) for body in recorded.extensions)
-    return Spending(budget=budget, recorder=recorder, clock=parts.clock, extended=dict(counts))
+    spending = Spending(budget=budget, recorder=recorder, clock=parts.clock)
+    restore(spending, recorded.budget)
+    return spending
 
 
 def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:

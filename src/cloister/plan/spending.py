@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
 from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
-from cloister.authority.budget.dimension import dimension_of
+from cloister.authority.budgets.dimension import dimension_of
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
@@ -179,17 +179,20 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     return charge, others
 
 
-def restore(budget: Budget, charged: Iterable[Mapping[str, Any]], extensions: Iterable[Mapping[str, Any]]) -> None:
+def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
     """Bring a budget to where a run left it.
 
     Args:
-        budget: As it was allocated.
-        charged: What was charged, as `Charge.to_body` gave it, from the chain.
-        extensions: Bodies of `budget.extended` records.
+        spending: With the budget as it was allocated.
+        events: From the chain, in its order: what was charged, as `Charge.to_body` gave it, and bodies of
+            `budget.extended` records. The order counts: an extension makes up for what was not measured before it.
     """
-    for body in charged:
+    for body in events:
+        if "approval_id" in body:
+            dimension = dimension_of(body["dimension"])
+            spending.budget.extend(dimension, body["amount"], approval_id=body["approval_id"])
+            spending.extended[dimension] = spending.extended.get(dimension, 0) + 1
+            continue
         figures = dict.fromkeys(NOTHING.__slots__, 0) | dict(body["amounts"]) | dict.fromkeys(body["unmeasured"])
         figures["steps_count"] = 0  # steps are counted as the plan goes through them again
-        budget.consume(Consumption(**figures))
-    for body in extensions:
-        budget.extend(dimension_of(body["dimension"]), body["amount"], approval_id=body["approval_id"])
+        spending.budget.consume(Consumption(**figures))

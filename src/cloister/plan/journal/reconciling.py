@@ -28,16 +28,14 @@ class RecordedCalls:
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
-        charges: What the budget was charged.
-        extensions: By how much it was extended.
+        budget: What the budget was charged, and how it was extended, in order.
     """
 
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
-    charges: list[dict[str, Any]] = field(default_factory=list)
-    extensions: list[dict[str, Any]] = field(default_factory=list)
+    budget: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -45,7 +43,7 @@ class RecordedCalls:
         found = cls()
         for record in records:
             body: dict[str, Any] = dict(record.event.body)
-            found.charges += [body["charged"]] if "charged" in body else []
+            found.budget += [body["charged"]] if "charged" in body else []
             match record.event.event_type:
                 case EventType.RUN_STARTED:
                     found.order_sha256 = body.get("order_sha256")
@@ -55,7 +53,7 @@ class RecordedCalls:
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
                 case EventType.BUDGET_EXTENDED:
-                    found.extensions.append(body)
+                    found.budget.append(body)
                 case EventType.STEP_STARTED:
                     found._begin_step(record.event.sequence, str(body.get("name")))
                 case EventType.STEP_ENDED if record.event.parent in found.steps:
