@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import ExecutionResult, OutputObserver, WasmFunction
 from cloister.lang.program import Program
+from cloister.plan.approvals.approver import Approver
 from cloister.plan.checking import check_program
 from cloister.plan.command import Surroundings, run_command, run_function, run_script, words_of
 from cloister.plan.forking import fork_session
@@ -67,6 +69,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan and wait for its result.
 
@@ -79,6 +82,7 @@ class Runtime(RuntimeRuns):
             module_paths: Directories its modules are looked for in, after that of the plan's own file.
             expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
                 or `none` for what must not be there. The parts are those of `cloister.isolation.attestation.PARTS`.
+            approver: Answers when a call needs an approval, and the run goes on; None lets it wait for `decide`.
 
         Returns:
             The value and the facts of the run.
@@ -86,6 +90,7 @@ class Runtime(RuntimeRuns):
         Raises:
             InputError: The plan or an input cannot be used (exit status 2).
             DeniedError: The context does not cover it; the hint names the missing grant (3).
+            ApprovalRequired: The run waits for an approval, which `details["approval_id"]` names (3).
             LimitExceeded: A limit was reached (4).
             GuestError: The plan failed by itself (1).
             ProviderError: The provider could not do its work (5).
@@ -94,7 +99,8 @@ class Runtime(RuntimeRuns):
         """
         self._require_open()
         program = load_plan(plan, sorted(inputs or {}), module_paths)
-        return run_plan(
+        begin = partial(
+            run_plan,
             self._parts,
             program,
             context=context,
@@ -103,6 +109,7 @@ class Runtime(RuntimeRuns):
             observer=observer or SilentObserver(),
             expected=Expectations.parse(expected or {}),
         )
+        return self._approved(approver, begin, program, dict(context.environment), observer)
 
     async def arun(
         self,
@@ -114,6 +121,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
         return await asyncio.to_thread(
@@ -125,6 +133,7 @@ class Runtime(RuntimeRuns):
             observer=observer,
             module_paths=module_paths,
             expected=expected,
+            approver=approver,
         )
 
     def execute(
