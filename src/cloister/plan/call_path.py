@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cloister.authority.contract import Idempotency
 from cloister.capabilities.capability import Invocation, RunState
-from cloister.errors import CloisterError, GuestError, InputError, ProviderError
+from cloister.errors import CapabilityDenied, CloisterError, GuestError, InputError, ProviderError
 from cloister.interrupts import admitted
 from cloister.isolation.wire_errors import REPLY_CLASSES
 from cloister.lang.transport import decode, encode
@@ -206,7 +206,13 @@ class CallPath:
                     reason="it may have been done already, when its process ended in the middle of it; do it again?",
                     terms={"intent": known.intent},
                 )
-                self.approvals.require(call, decision.capability_id, self.around.step, shown_arguments(arguments), need)
+                try:
+                    self.approvals.require(
+                        call, decision.capability_id, self.around.step, shown_arguments(arguments), need
+                    )
+                except CapabilityDenied as error:
+                    self._note_failure(call, decision.capability_id, known.intent, error, durable=True)
+                    raise
         self.recorder.call_failed(known.intent, decision.capability_id, unknown)
 
     def _recall(self, known: CallEntry, arguments: list[WireValue]) -> WireValue:
