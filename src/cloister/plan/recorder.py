@@ -25,6 +25,7 @@ from cloister.lang.transport import decode
 
 ARGUMENT_CHARS_MAX: Final = 2_000
 OPTION_CHARS_MAX: Final = 200
+ERROR_CHARS_MAX: Final = 500
 
 
 def wire_digest(value: WireValue) -> tuple[str, int]:
@@ -242,5 +243,9 @@ def shown_arguments(arguments: Sequence[WireValue]) -> str:
 
 def error_body(error: CloisterError) -> dict[str, Plain]:
     """Return an error as it is kept in a record."""
-    described: dict[str, Any] = {"code": error.code, "kind": error.kind, "message": quoted(error.message, 500)}
+    described: dict[str, Any] = {
+        "code": error.code,
+        "kind": error.kind,
+        "message": quoted(error.message, ERROR_CHARS_MAX),
+    }
     return {"error": described}
