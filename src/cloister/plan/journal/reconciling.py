@@ -27,6 +27,7 @@ class RecordedCalls:
     """What the chain says of a run.
 
     Attributes:
+        started: Sequence of the run's first record; None when there is none.
         order_sha256: Digest of the order that was admitted.
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
@@ -35,6 +36,7 @@ class RecordedCalls:
         is_aborted: Whether somebody ended the run for good.
     """
 
+    started: int | None = None
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class RecordedCalls:
             body: dict[str, Any] = dict(record.event.body)
             match record.event.event_type:
                 case EventType.RUN_STARTED:
-                    found.order_sha256 = body.get("order_sha256")
+                    found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
                 case EventType.CALL_INTENT:
                     digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
@@ -106,6 +108,8 @@ def reconcile(
             code="journal.order",
             hint="the journal was changed or belongs to another chain; restore it from a copy",
         )
+    if (run.plan, run.provider, run.started) != (*_named(run.order), recorded.started):
+        raise _altered(run, "its plan, provider or first record is another one")
     if recorded.is_aborted and run.abort is None:
         raise _altered(run, "it was aborted")
     for number, entry in enumerate(calls):
@@ -129,6 +133,12 @@ def reconcile(
         if entry is not calls[-1]:  # the next call is made only when the outcome of this one is in the chain
             raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
+
+
+def _named(order: Mapping[str, Any]) -> tuple[object, object]:
+    """Return the names of plan and provider, which stand in the order too."""
+    plan = order.get("plan")
+    return plan.get("name") if isinstance(plan, dict) else None, order.get("provider")
 
 
 def _was_made(outcome: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ RUN = RunEntry(
     created_at="2026-01-01T00:00:00.000000Z",
     updated_at="2026-01-01T00:00:00.000000Z",
     started=0,
-    order={"plan": {"sha256": "ab"}},
+    order={"plan": {"sha256": "ab", "name": "plan.rtfs"}, "provider": "mock"},
 )
 
 

@@ -25,7 +25,7 @@ CALLS = (
 
 def recorded(*calls: CallEntry) -> RecordedCalls:
     """Return what the chain says of a run that made these calls, each with its outcome."""
-    found = RecordedCalls(order_sha256=sha256_hex(packed(RUN.order)))
+    found = RecordedCalls(started=0, order_sha256=sha256_hex(packed(RUN.order)))
     for entry in calls:
         found.intents[entry.intent] = "world.put", entry.arguments_sha256, True
         if entry.state is CallState.SUCCEEDED:
@@ -63,6 +63,11 @@ def test_what_agrees_is_taken_as_it_is() -> None:
 def test_another_order_is_refused() -> None:
     run = replace(RUN, order={"plan": {"sha256": "cd"}})
     assert refused(CALLS, recorded(*CALLS), run=run) == "journal.order"
+
+
+@pytest.mark.parametrize("change", [{"plan": "other.rtfs"}, {"provider": "process"}, {"started": 1}], ids=str)
+def test_another_plan_provider_or_beginning_is_refused(change: dict[str, Any]) -> None:
+    assert refused(CALLS, recorded(*CALLS), run=replace(RUN, **change)) == "journal.altered"
 
 
 def test_a_chain_without_the_run_is_that_of_another_journal() -> None:
