@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import ExecutionResult, OutputObserver, WasmFunction
 from cloister.lang.program import Program
+from cloister.plan.approvals.approver import Approver
 from cloister.plan.checking import check_program
 from cloister.plan.command import Surroundings, run_command, run_function, run_script, words_of
 from cloister.plan.loading import Plan, load_plan
@@ -68,6 +70,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
         terms: RunTerms | None = None,
+        approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan and wait for its result.
 
@@ -81,6 +84,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
             expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
                 or `none` for what must not be there. The parts are those of `cloister.isolation.attestation.PARTS`.
             terms: How far it may go by itself, what it may spend, and on whose behalf it runs.
+            approver: Answers when a call needs an approval, and the run goes on; None lets it wait for `decide`.
 
         Returns:
             The value and the facts of the run.
@@ -88,6 +92,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
         Raises:
             InputError: The plan or an input cannot be used (exit status 2).
             DeniedError: The context does not cover it; the hint names the missing grant (3).
+            ApprovalRequired: The run waits for an approval, which `details["approval_id"]` names (3).
             LimitExceeded: A limit was reached (4).
             GuestError: The plan failed by itself (1).
             ProviderError: The provider could not do its work (5).
@@ -96,7 +101,8 @@ class Runtime(RuntimeRuns, RuntimeSessions):
         """
         self._require_open()
         program = load_plan(plan, sorted(inputs or {}), module_paths)
-        return run_plan(
+        begin = partial(
+            run_plan,
             self._parts,
             program,
             context=context,
@@ -106,6 +112,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
             expected=Expectations.parse(expected or {}),
             terms=terms or RunTerms(),
         )
+        return self._approved(approver, begin, program, dict(context.environment), observer)
 
     async def arun(
         self,
@@ -118,6 +125,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
         terms: RunTerms | None = None,
+        approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
         return await asyncio.to_thread(
@@ -130,6 +138,7 @@ class Runtime(RuntimeRuns, RuntimeSessions):
             module_paths=module_paths,
             expected=expected,
             terms=terms,
+            approver=approver,
         )
 
     def execute(

@@ -58,6 +58,9 @@ class RuntimeLife:
         machines: MachineConfig | None = None,
         journal: RunStore | None = None,
     ) -> None:
+        # First what can fail: nothing is to be closed then
+        constitution = home_constitution(home)
+        journal = journal or RunStore.open(home / JOURNAL_FILE)
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
         self._home = home
         self._process = os.getpid()
@@ -70,8 +73,8 @@ class RuntimeLife:
             catalog=catalog,
             authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
-            journal=Journal(journal or RunStore.open(home / JOURNAL_FILE)),
-            constitution=home_constitution(home),
+            journal=Journal(journal),
+            constitution=constitution,
             verify_guardian=lambda signature, message: AuditHome(home).guardian().verify(signature, message),
         )
 
@@ -95,17 +98,17 @@ class RuntimeLife:
 
         Raises:
             AuditError: The chain there is not one of ours, or cannot be opened.
+            JournalError: `journal.store`: the journal there is not one of ours, or cannot be opened.
             KeyUnavailable: Its signing key cannot be read, or others can read it.
         """
         clock = clock or SystemClock()
         directory = Path(home) if home is not None else default_home()
-        return cls(
-            open_chain(directory, clock),
-            home=directory,
-            clock=clock,
-            catalog=catalog or builtin_catalog(),
-            machines=machines,
-        )
+        chain = open_chain(directory, clock)
+        try:
+            return cls(chain, home=directory, clock=clock, catalog=catalog or builtin_catalog(), machines=machines)
+        except BaseException:
+            chain.close()
+            raise
 
     def records(self, run_id: str | None = None) -> Iterator[Record]:
         """Yield the records of the causal chain in order, each with its own hash and signature checked.

@@ -5,15 +5,19 @@ Owns that part of `Runtime`; how it is done is `plan.resuming`'s and `plan.appro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
 from cloister.errors import RunAborted
+from cloister.lang.program import Program
+from cloister.plan.approvals.approver import Approver, run_with
 from cloister.plan.approvals.desk import Approval
-from cloister.plan.journal.entries import CallEntry, RunEntry
+from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
+from cloister.plan.journal.reconciling import RecordedCalls
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
 from cloister.plan.result import RunResult
@@ -48,6 +52,14 @@ class RuntimeRuns(RuntimeLife):
         store = self._parts.journal.store
         return standing(self._parts, store.run(run_id)), tuple(store.calls(run_id))
 
+    def run_steps(self, run_id: str) -> tuple[StepEntry, ...]:
+        """Return the steps of a run in the order they began, from the chain.
+
+        Raises:
+            ChainBroken: A record of the run was changed.
+        """
+        return tuple(RecordedCalls.read(self.records(run_id)).steps.values())
+
     def resume(
         self,
         run_id: str,
@@ -57,6 +69,7 @@ class RuntimeRuns(RuntimeLife):
         context: RuntimeContext | None = None,
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
+        approver: Approver | None = None,
     ) -> RunResult:
         """Let a run go on that waits for an approval, was stopped by a limit, or lost its process.
 
@@ -70,6 +83,7 @@ class RuntimeRuns(RuntimeLife):
             context: The grants as they are now, likewise.
             observer: Sees steps, calls and printed lines as they happen; not those of calls that were made before.
             module_paths: Directories the modules of `plan` are looked for in.
+            approver: As in `run`.
 
         Returns:
             What `run` returns; calls that were not made again say so.
@@ -94,7 +108,27 @@ class RuntimeRuns(RuntimeLife):
             plan=None if plan is None else load_plan(plan, inputs, module_paths),
             context=context,
         )
+        again = partial(self._resume, resumption)
+        return run_with(approver, again, lambda _: again(), self._parts.desk)
+
+    def _resume(self, resumption: Resumption) -> RunResult:
+        self._require_open()
         return resume_run(self._parts, resumption)
+
+    def _approved(
+        self,
+        approver: Approver | None,
+        begin: Callable[[], RunResult],
+        program: Program,
+        environment: Mapping[str, str],
+        observer: RunObserver | None,
+    ) -> RunResult:
+        """Run a plan, and let it go on with what the approver says."""
+
+        def resume(run_id: str) -> RunResult:
+            return self.resume(run_id, environment=environment, plan=program, observer=observer)
+
+        return run_with(approver, begin, resume, self._parts.desk)
 
     def abort(
         self, run_id: str, *, environment: Mapping[str, str] | None = None, observer: RunObserver | None = None
@@ -128,6 +162,15 @@ class RuntimeRuns(RuntimeLife):
         """Return what was asked of people, the oldest first; of one run, or of all."""
         self._require_open()
         return tuple(self._parts.desk().approvals(run_id=run_id))
+
+    def approval(self, approval_id: str) -> Approval:
+        """Return one request for approval.
+
+        Raises:
+            InputError: `input.approval`: there is none of that name.
+        """
+        self._require_open()
+        return self._parts.desk().approval(approval_id)
 
     def decide(
         self, approval_id: str, *, granted: bool, by: str, reason: str = "", guardian: Signer | None = None

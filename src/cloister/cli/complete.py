@@ -66,3 +66,41 @@ def words(incomplete: str) -> list[str]:
     from cloister.editor.words import entries  # noqa: PLC0415
 
     return _starting(sorted(entries()), incomplete)
+
+
+def run_states(incomplete: str) -> list[str]:
+    """Return the states a run can be in."""
+    from cloister.plan.journal.entries import RunState  # noqa: PLC0415
+
+    return _starting(RunState, incomplete)
+
+
+def runs(incomplete: str) -> list[str]:
+    """Return the identifiers of runs, the newest last."""
+    return _starting(_journaled("SELECT run_id FROM runs ORDER BY created_at"), incomplete)
+
+
+def approvals(incomplete: str) -> list[str]:
+    """Return the identifiers of requests that nobody decided."""
+    query = "SELECT approval_id FROM approvals WHERE state = 'pending' ORDER BY requested"
+    return _starting(_journaled(query), incomplete)
+
+
+def _journaled(query: str) -> list[str]:
+    """Return one column of the journal; nothing when there is none, or none that can be read."""
+    from cloister.audit.home import default_home  # noqa: PLC0415
+    from cloister.errors import JournalError  # noqa: PLC0415
+    from cloister.plan.journal.database import JournalFile  # noqa: PLC0415
+    from cloister.runtime_life import JOURNAL_FILE  # noqa: PLC0415
+
+    path = default_home() / JOURNAL_FILE
+    if not path.exists():
+        return []
+    try:
+        file = JournalFile.open(path)
+    except JournalError:
+        return []  # a shell that proposes has nowhere to show an error; the command itself will
+    try:
+        return [text for (text,) in file.read(query) if isinstance(text, str) and text.isprintable()]
+    finally:
+        file.close()

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cloister.cli.approvals import approvals_app
 from cloister.cli.attest import attest_app
 from cloister.cli.audit import audit_app
 from cloister.cli.capabilities import capabilities
@@ -28,6 +29,7 @@ from cloister.cli.image import image_app
 from cloister.cli.lsp import lsp
 from cloister.cli.repl import repl
 from cloister.cli.run import run
+from cloister.cli.runs import runs_app
 from cloister.cli.session import session_app
 from cloister.cli.snapshot import snapshot_app
 from cloister.version import VERSION
@@ -54,6 +56,8 @@ app.command(
     help="Run a command or script in a sandbox that sees only what is granted.",
     context_settings={"allow_interspersed_args": False},
 )(execute)
+app.add_typer(runs_app, name="runs", help="Show runs of plans, let them go on, or end them.")
+app.add_typer(approvals_app, name="approvals", help="Decide about calls that runs wait for.")
 app.add_typer(session_app, name="session", help="Keep a sandbox for several commands.")
 app.add_typer(snapshot_app, name="snapshot", help="Keep virtual machines saved after their boot.")
 app.command("repl", help="Evaluate what is typed; definitions stay.")(repl)

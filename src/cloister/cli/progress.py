@@ -73,6 +73,9 @@ class PlainProgress:
     def stop(self) -> None:
         """End the display."""
 
+    def rewind(self) -> None:
+        """Begin anew, for a plan that is evaluated from its beginning again."""
+
 
 @dataclass(slots=True)
 class _Line:
@@ -93,9 +96,8 @@ class LiveProgress:
 
         self._lines: list[_Line] = []
         self._open: list[_Line] = []
-        self._console = Console(stderr=True)
         self._live: Live = Live(
-            console=self._console,
+            console=Console(stderr=True),
             refresh_per_second=12,
             get_renderable=self._table,
             # Standard output that goes elsewhere must not be drawn above the list
@@ -153,6 +155,12 @@ class LiveProgress:
         if self._started:
             self._started = False
             self._live.stop()
+
+    def rewind(self) -> None:
+        """End this list; the next step begins a new one, for a plan that is evaluated from its beginning again."""
+        self.stop()
+        self._lines.clear()
+        self._open.clear()
 
 
 def choose_progress(*, as_json: bool) -> PlainProgress | LiveProgress:

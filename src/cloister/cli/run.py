@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,6 +70,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan; its calls are authorized, isolated and recorded."""
+    from cloister.cli.approving import TerminalApprover, can_ask  # noqa: PLC0415
     from cloister.cli.level_note import note_level  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context, parse_expected, parse_inputs, parse_machine  # noqa: PLC0415
@@ -103,9 +106,21 @@ def run(
                 observer=progress,
                 module_paths=module_path or (),
                 expected=parse_expected(expect),
+                approver=TerminalApprover(lambda _: str(plan), progress.rewind) if can_ask(as_json=as_json) else None,
             )
+    print_result(result, as_json=as_json)
+
+
+def print_result(result: RunResult, *, as_json: bool, further: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Print what a run came to: its value, and the facts of the run beside it.
+
+    Args:
+        result: The result.
+        as_json: Whether it is one JSON object.
+        further: What that object holds besides.
+    """
     if as_json:
-        echo_json(_as_data(result))
+        echo_json(_as_data(result) | dict(further))
         return
     echo(result.value_text)
     note(_summary(result))
@@ -130,6 +145,7 @@ def _as_data(result: RunResult) -> dict[str, Any]:
                 "error": call.error_code,
                 "usage": call.usage.to_dict() if call.usage else None,
                 "record": call.sequence,
+                "recalled": call.is_recalled,
             }
             for call in result.calls
         ],

@@ -140,10 +140,10 @@ class CallPath:
                 self._note_failure(call, decision.capability_id, known.intent, refusal)
                 raise refusal
         ruling = self.governor.rule(decision, self._occasion(call, arguments), needs)
-        if not ruling.decision.allowed:
-            return self._refuse(call, ruling, arguments)
         if known is not None:
             repetition.note_unknown(known)
+        if not ruling.decision.allowed:
+            return self._refuse(call, ruling, arguments)
         return self._go(call, ruling, arguments)
 
     def _occasion(self, call: PendingCall, arguments: list[WireValue]) -> Occasion:

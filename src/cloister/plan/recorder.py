@@ -35,6 +35,7 @@ from cloister.plan.record_facts import (
 
 OPTION_CHARS_MAX: Final = 200
 NOTHING_SPENT: Final[Mapping[str, Plain]] = MappingProxyType({})
+ERROR_CHARS_MAX: Final = 500
 
 
 class RunRecorder:
@@ -262,5 +263,9 @@ def recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
 
 def error_body(error: CloisterError) -> dict[str, Plain]:
     """Return an error as it is kept in a record."""
-    described: dict[str, Any] = {"code": error.code, "kind": error.kind, "message": quoted(error.message, 500)}
+    described: dict[str, Any] = {
+        "code": error.code,
+        "kind": error.kind,
+        "message": quoted(error.message, ERROR_CHARS_MAX),
+    }
     return {"error": described}

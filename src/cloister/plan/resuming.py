@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
 from cloister.authority.budget import Budget
+from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
 from cloister.authority.contract import Idempotency
+from cloister.authority.grants import place_grant
 from cloister.canonical import Plain
+from cloister.clock import timestamp
 from cloister.errors import CloisterError, InputError, JournalError, PlanError
 from cloister.interrupts import held
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import IsolationProvider
 from cloister.lang.program import Program
+from cloister.lang.transport import decode
 from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.attesting import require_attestation
 from cloister.plan.carrying_out import Undertaking, carry_out
@@ -33,7 +38,7 @@ from cloister.plan.parts import RunParts
 from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
-from cloister.plan.run import require_level
+from cloister.plan.run import admit, require_level
 from cloister.plan.spending import Spending, restore
 from cloister.plan.terms import RunTerms
 
@@ -78,6 +83,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         calls = tuple(store.calls(run.run_id))
         records = list(parts.chain.records(run.run_id))
         recorded = RecordedCalls.read(records)
+        _require_admitted(parts, run, recorded)
         reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
         order = _order(parts, run, resumption)
         provider = resumption.provider(order.provider)
@@ -89,6 +95,8 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
         if resumption.abort:
             _abort(parts, run, calls, recorder)
+        elif run.abort is None:
+            _admit(parts, run, order, recorder)
         undertaking = Undertaking(
             order=order,
             provider=provider,
@@ -102,7 +110,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             abort=store.run(run.run_id).abort,
             completed=_completed(records),
         )
-        store.set_state(run.run_id, RunState.RUNNING, records[-1].event.at, durable=False)
+        store.set_state(run.run_id, RunState.RUNNING, timestamp(parts.clock.now()), durable=False)
         return carry_out(parts, undertaking)
     finally:
         lock.release()
@@ -117,13 +125,30 @@ def standing(parts: RunParts, run: RunEntry) -> RunEntry:
 
 def _require_unfinished(run: RunEntry) -> None:
     """Refuse a run that ended. One that is `running` and not locked was interrupted."""
-    if run.state.can_resume or run.state is RunState.RUNNING:
-        return
-    raise InputError(
-        f"the run {run.run_id} is {run.state.value}; there is nothing left of it to run",
+    if not run.state.can_resume and run.state is not RunState.RUNNING:
+        raise _ended(run.run_id, run.state)
+
+
+def _require_admitted(parts: RunParts, run: RunEntry, recorded: RecordedCalls) -> None:
+    """Refuse a run that the chain says was refused, although the journal was not told or says otherwise."""
+    if recorded.is_refused:
+        parts.journal.store.set_state(run.run_id, RunState.REFUSED, timestamp(parts.clock.now()), error=run.error)
+        raise _ended(run.run_id, RunState.REFUSED)
+
+
+def _ended(run_id: str, state: RunState) -> InputError:
+    return InputError(
+        f"the run {run_id} is {state.value}; there is nothing left of it to run",
         code="input.run-ended",
-        hint=f"`cloister runs show {run.run_id}` says how it ended; run the plan again for a new run",
+        hint=f"`cloister runs show {run_id}` says how it ended; run the plan again for a new run",
     )
+
+
+def _admit(parts: RunParts, run: RunEntry, order: RunOrder, recorder: RunRecorder) -> None:
+    """Admit a plan again: its process may have ended before it was, and nothing runs that was not admitted."""
+    values = {name: decode(value) for name, value in order.inputs.items()}
+    refused = partial(recorder.call_refused, parent=run.started)
+    admit(order.program, order.context, parts.authorizer, values, refused)
 
 
 def _may_repeat(parts: RunParts) -> Callable[[str], bool]:
@@ -139,6 +164,9 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
     kept: dict[str, Any] = run.order
     program = program_of(kept, resumption.plan)
     try:
+        names = sorted(kept["context"]["environment"])
+        if sorted(resumption.environment) != names:
+            raise _other_environment(names)
         context = RuntimeContext.from_dict(kept["context"], environment=resumption.environment)
         salt, digest = bytes.fromhex(kept["environment"]["salt"]), kept["environment"]["sha256"]
         inputs, expected, policies = kept["inputs"], kept["expected"], kept["policies"]
@@ -148,12 +176,7 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
             "the journal holds no order for this run", code="journal.damaged", hint="restore it from a copy"
         ) from error
     if environment_sha256(context.environment, salt) != digest:
-        names = " ".join(f"--env {name}" for name in context.environment_names)
-        raise PlanError(
-            "the granted variables have other values than the run began with",
-            code="plan.environment-changed",
-            hint=f"give those that it began with: {names}",
-        )
+        raise _other_environment(names)
     if resumption.context is not None and resumption.context.to_dict() != context.to_dict():
         raise PlanError(
             "these grants are not the ones that the run began with",
@@ -184,6 +207,15 @@ def _spending(parts: RunParts, order: RunOrder, recorder: RunRecorder, recorded:
     spending = Spending(budget=budget, recorder=recorder, clock=parts.clock)
     restore(spending, recorded.budget)
     return spending
+
+
+def _other_environment(names: Sequence[str]) -> PlanError:
+    granted = " ".join(place_grant(AccessKind.ENVIRONMENT, str(name)) for name in names)
+    return PlanError(
+        "the variables that are given are not those that the run was granted, or have other values",
+        code="plan.environment-changed",
+        hint=f"give those that it began with: {granted}" if granted else "it was granted none; leave --env out",
+    )
 
 
 def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:

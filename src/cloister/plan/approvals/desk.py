@@ -136,7 +136,7 @@ class ApprovalDesk:
             InputError: `input.approval`: there is none. `input.approval-decided`: it was decided, or it expired.
                 `input.approval-guardian`: it needs the guardian's key.
         """
-        lock = RunLock.take(self._store.path.with_suffix(".lock"), approval_id)
+        lock = RunLock.take(self._store.path.with_suffix(".lock"), approval_id, waits=True)
         try:
             found = self.approval(approval_id)
             self._require_open(found, granted, guardian)

@@ -135,7 +135,7 @@ class RunApprovals:
             if request.approval_id not in self._recorded.expired:
                 self._expire(request)
             raise CapabilityDenied(
-                f"{request.capability_id} needed an approval by {request.expires_at}, and nobody gave it",
+                f"{request.capability_id} needed an approval by {request.expires_at}, which was not given or not used",
                 code="denied.approval-expired",
                 hint="run the plan again and approve it in time",
             )
@@ -157,7 +157,9 @@ class RunApprovals:
     def _new(
         self, call: PendingCall, capability_id: str, step: str | None, arguments: str, need: ApprovalNeed
     ) -> ApprovalRequest:
-        now: datetime = self._clock.now()
+        now = self._clock.now()
+        if self._recorded.newest_at > timestamp(now):  # the clock was turned back; it must not have expired already
+            now = datetime.fromisoformat(self._recorded.newest_at)
         return ApprovalRequest(
             approval_id=f"approval-{self._clock.random_bytes(APPROVAL_ID_BYTES).hex()}",
             run_id=self._run_id,

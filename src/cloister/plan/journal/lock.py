@@ -31,19 +31,21 @@ class RunLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: Path, run_id: str) -> Self:
+    def take(cls, path: Path, run_id: str, *, waits: bool = False) -> Self:
         """Take the lock of a run.
 
         Args:
             path: The lock file of the home; made when missing.
-            run_id: The run.
+            run_id: The run, or what else one at a time does something with.
+            waits: Whether to wait for somebody who has it, in place of refusing; for what is done in a moment.
 
         Raises:
             JournalError: `journal.busy`: another process or thread drives it. `journal.store`: there can be no lock.
         """
         descriptor = _opened(path)
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK, run_id))
+            order = fcntl.F_OFD_SETLKW if waits else fcntl.F_OFD_SETLK
+            fcntl.fcntl(descriptor, order, _request(fcntl.F_WRLCK, run_id))
         except OSError as error:
             os.close(descriptor)
             if error.errno in {errno.EAGAIN, errno.EACCES}:
@@ -53,6 +55,9 @@ class RunLock:
                     hint="wait until it ends, or end the process that runs it",
                 ) from error
             raise JournalError(f"cannot lock {path}: {error.strerror}") from error
+        except BaseException:  # an interrupt, while it waited
+            os.close(descriptor)
+            raise
         return cls(descriptor)
 
     def release(self) -> None:

@@ -7,9 +7,9 @@ arguments, and what they came to. What the chain lacks because the process was k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
 from cloister.canonical import sha256_hex
@@ -17,6 +17,10 @@ from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.record_facts import wire_digest
+from cloister.plan.recorder import ERROR_CHARS_MAX
+
+_NOT_OF_A_CALL: Final = frozenset({"run.not-made", "run.not-known", "provider.outcome-unknown"})
+"""Codes of outcomes that were added when a run went on: for attempts that were never made or are not the last one."""
 
 
 @dataclass(slots=True)
@@ -24,18 +28,24 @@ class RecordedCalls:
     """What the chain says of a run.
 
     Attributes:
+        started: Sequence of the run's first record; None when there is none.
         order_sha256: Digest of the order that was admitted.
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
         budget: What the budget was charged, and how it was extended, in order.
+        is_refused: Whether admission refused the run, so that nothing of it ran.
+        is_aborted: Whether somebody ended the run for good.
     """
 
+    started: int | None = None
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
     budget: list[dict[str, Any]] = field(default_factory=list)
+    is_refused: bool = False
+    is_aborted: bool = False
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -46,7 +56,7 @@ class RecordedCalls:
             found.budget += [body["charged"]] if "charged" in body else []
             match record.event.event_type:
                 case EventType.RUN_STARTED:
-                    found.order_sha256 = body.get("order_sha256")
+                    found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
                 case EventType.CALL_INTENT:
                     digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
@@ -54,6 +64,10 @@ class RecordedCalls:
                     found.outcomes[record.event.parent] = body
                 case EventType.BUDGET_EXTENDED:
                     found.budget.append(body)
+                case EventType.RUN_REFUSED:
+                    found.is_refused = True
+                case EventType.RUN_ABORTED:
+                    found.is_aborted = True
                 case EventType.STEP_STARTED:
                     found._begin_step(record.event.sequence, str(body.get("name")))
                 case EventType.STEP_ENDED if record.event.parent in found.steps:
@@ -100,10 +114,14 @@ def reconcile(
             code="journal.order",
             hint="the journal was changed or belongs to another chain; restore it from a copy",
         )
+    if (run.plan, run.provider, run.started) != (*_named(run.order), recorded.started):
+        raise _altered(run, "its plan, provider or first record is another one")
+    if recorded.is_aborted and run.abort is None:
+        raise _altered(run, "it was aborted")
     for number, entry in enumerate(calls):
         if entry.number != number:
             raise _altered(run, f"call {number} is missing")
-        _compare(run, entry, recorded)
+        _compare(run, entry, recorded, may_repeat)
     known = {entry.intent for entry in calls}
     not_made = []
     for sequence, (capability_id, _, allowed) in recorded.intents.items():
@@ -112,25 +130,49 @@ def reconcile(
         outcome = recorded.outcomes.get(sequence)
         if outcome is None:
             not_made.append((sequence, capability_id or ""))
-        elif allowed and outcome.get("ok") and not may_repeat(capability_id or ""):
-            raise JournalError(
-                f"record {sequence} says that {run.run_id} called {quoted(capability_id or '')}, and the journal does "
-                "not know of it",
-                code="journal.behind",
-                hint="the journal is an older copy; restore the newest one, or begin a new run",
-            )
+        elif allowed and _was_made(outcome) and not may_repeat(capability_id or ""):
+            raise _behind(run, sequence, capability_id)
     unrecorded = tuple(
         entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
     )
+    for entry in unrecorded:
+        if entry is not calls[-1]:  # the next call is made only when the outcome of this one is in the chain
+            raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
 
 
-def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls) -> None:
+def _named(order: Mapping[str, Any]) -> tuple[object, object]:
+    """Return the names of plan and provider, which stand in the order too."""
+    plan = order.get("plan")
+    return plan.get("name") if isinstance(plan, dict) else None, order.get("provider")
+
+
+def _was_made(outcome: Mapping[str, Any]) -> bool:
+    """Return whether an outcome is one of a call that was made, be it that it failed."""
+    error = outcome.get("error")
+    return not (isinstance(error, dict) and error.get("code") in _NOT_OF_A_CALL)
+
+
+def _behind(run: RunEntry, sequence: int, capability_id: str | None) -> JournalError:
+    return JournalError(
+        f"record {sequence} says what came of {quoted(capability_id or '')} in {run.run_id}, and the journal does not "
+        "know of it",
+        code="journal.behind",
+        hint="the journal is an older copy; restore the newest one, or begin a new run",
+    )
+
+
+def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[str], bool]) -> None:
     intent = recorded.intents.get(entry.intent)
     if intent is None or intent[1] != entry.arguments_sha256:
         raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
     outcome = recorded.outcomes.get(entry.intent)
-    if outcome is None or entry.state is CallState.INTENDED:
+    if outcome is None:
+        return
+    if entry.state is CallState.INTENDED:
+        # The journal is told of an answer before the chain; only what may be repeated does not wait for the disk
+        if outcome.get("ok") is True and not may_repeat(intent[0] or ""):
+            raise _behind(run, entry.intent, intent[0])
         return
     if not _is_same_answer(entry, outcome):
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
@@ -145,7 +187,8 @@ def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:
     error, answer = outcome.get("error"), entry.answer
     if not isinstance(error, dict) or not isinstance(answer, dict):
         return False
-    return outcome.get("ok") is False and error.get("code") == answer.get("code")
+    said = answer.get("code"), answer.get("kind"), quoted(str(answer.get("message")), ERROR_CHARS_MAX)
+    return outcome.get("ok") is False and said == (error.get("code"), error.get("kind"), error.get("message"))
 
 
 def _altered(run: RunEntry, how: str) -> JournalError:

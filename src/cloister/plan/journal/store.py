@@ -180,7 +180,8 @@ class RunStore:
     def _run(self, row: tuple[Any, ...]) -> RunEntry:
         run_id, state, plan, provider, created_at, updated_at, started, order, result, error, waits_for, at, undo = row
         texts = all(isinstance(each, str) for each in (run_id, plan, provider, created_at, updated_at))
-        if not (texts and state in _RUN_STATES and _is_count(started) and _is_count(at, True)):
+        counts = _is_count(started) and _is_count(at, True) and _is_count(undo, True) and (at is None) == (undo is None)
+        if not (texts and counts and state in _RUN_STATES and isinstance(waits_for, (str, type(None)))):
             raise self._damaged(f"the run {quoted(str(run_id))} has another shape")
         unpacked_order, unpacked_error = self._unpacked(order), self._unpacked(error)
         if not isinstance(unpacked_order, dict) or not isinstance(unpacked_error, (dict, type(None))):
@@ -197,7 +198,7 @@ class RunStore:
             result=self._unpacked(result),
             error=unpacked_error,
             waits_for=waits_for,
-            abort=None if at is None else Abort(at=at, undoes_from=undo if _is_count(undo) else at),
+            abort=None if at is None else Abort(at=at, undoes_from=undo),
         )
 
     def _call(self, row: tuple[Any, ...]) -> CallEntry:

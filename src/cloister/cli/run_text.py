@@ -1,0 +1,176 @@
+"""A run as people and programs read it.
+
+Owns how a run, its steps and its calls are shown. What a plan or the journal says (names, identifiers, messages) is
+hostile: it is shown on one line each, without what would act on a terminal, and nothing is believed to have its shape.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from cloister.errors import quoted
+
+if TYPE_CHECKING:
+    from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
+
+MESSAGE_CHARS_MAX: Final = 500
+_OPTIONS: Final = {
+    "capabilities": "--allow",
+    "read_paths": "--read",
+    "write_paths": "--write",
+    "environment": "--env",
+}
+_OTHERWISE_SHOWN: Final = {*_OPTIONS, "level", "limits", "minimum_isolation", "allow_computed"}
+
+
+def grant_words(context: Mapping[str, Any]) -> list[str]:
+    """Return grants as the options of the command line; what has no option as its name and value.
+
+    Args:
+        context: As `RuntimeContext.to_dict` makes it, or whatever the journal holds in its place.
+    """
+    from cloister.cli.limits import DEFAULTS  # noqa: PLC0415
+
+    words = ["--unsafe-everything"] if context.get("level") == "UnsafeEverything" else []
+    for name, option in _OPTIONS.items():
+        found = context.get(name)
+        words += [f"{option} {_word(each)}" for each in found] if isinstance(found, list) else []
+    words += ["--allow-computed"] if context.get("allow_computed") is True else []
+    level = str(context.get("minimum_isolation", "none")).replace("_", "-")
+    words += [f"--isolation {_word(level)}"] if level != "none" else []
+    limits = context.get("limits")
+    for name, value in limits.items() if isinstance(limits, dict) else ():
+        if DEFAULTS.get(name) != value:
+            words.append(f"--limit {_word(name.replace('_', '-'))}={_word(value)}")
+    further = sorted(context.keys() - _OTHERWISE_SHOWN)
+    return words + [f"{quoted(name)}: {_json(context[name])}" for name in further if context[name]]
+
+
+def _word(value: object) -> str:
+    return shlex.quote(quoted(str(value), MESSAGE_CHARS_MAX))
+
+
+def _json(value: object) -> str:
+    return quoted(json.dumps(value, ensure_ascii=False), MESSAGE_CHARS_MAX)
+
+
+def run_lines(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntry]) -> Iterator[str]:
+    """Yield a run for a person."""
+    plan, context, inputs = (_part(run.order, name) for name in ("plan", "context", "inputs"))
+    yield f"{quoted(run.run_id)}  {run.state.value}"
+    yield f"  plan      {quoted(run.plan)} (sha256 {quoted(str(plan.get('sha256')))})"
+    yield f"  provider  {quoted(run.provider)}"
+    yield from _row("grants", grant_words(context) or ["nothing"])
+    yield from _row("inputs", [f"{quoted(name)}={_json(value)}" for name, value in sorted(inputs.items())] or ["none"])
+    yield f"  began     {quoted(run.created_at)} (record {run.started})"
+    yield f"  changed   {quoted(run.updated_at)}"
+    if run.waits_for is not None:
+        yield f"  waits for {quoted(str(run.waits_for))}"
+    if run.abort is not None:
+        yield f"  aborted   before call {run.abort.at}"
+    for _, line in sorted([*_step_rows(steps), *_call_rows(calls)]):
+        yield line
+    yield from _ending(run)
+
+
+def _part(order: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = order.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _row(name: str, texts: Sequence[str]) -> Iterator[str]:
+    for place, text in enumerate(texts):
+        yield f"  {name if place == 0 else '':<9} {text}"
+
+
+def _step_rows(steps: Sequence[StepEntry]) -> Iterator[tuple[int, str]]:
+    for step in steps:
+        outcome = "ended" if step.has_ended else "not ended"
+        yield step.started, f"  step {step.number:<4} {quoted(step.name)}  {outcome}  record {step.started}"
+
+
+def _call_rows(calls: Sequence[CallEntry]) -> Iterator[tuple[int, str]]:
+    for call in calls:
+        record = f"record {call.intent}" if call.outcome is None else f"records {call.intent} and {call.outcome}"
+        outcome = call_outcome(call) or "not known"
+        yield call.intent, f"  call {call.number:<4} {quoted(call.capability_id)}  {outcome}  {record}"
+
+
+def call_outcome(call: CallEntry) -> str | None:
+    """Return `ok`, the code of the error, or None when it is not known what a call came to."""
+    from cloister.plan.journal.entries import CallState  # noqa: PLC0415
+
+    match call.state:
+        case CallState.INTENDED:
+            return None
+        case CallState.SUCCEEDED:
+            return "ok"
+        case CallState.FAILED:
+            answer: Any = call.answer
+            return quoted(str(answer.get("code") if isinstance(answer, dict) else answer))
+
+
+def _ending(run: RunEntry) -> Iterator[str]:
+    error = run.error
+    if error is None:
+        return
+    message = quoted(str(error.get("message")), MESSAGE_CHARS_MAX)
+    yield f"  error     {quoted(str(error.get('code')))}: {message}"
+    for failed in failed_undos(run):
+        yield f"  not undone {_json(failed)}"
+    if run.waits_for is not None:
+        yield f"  help: `cloister approvals show {quoted(str(run.waits_for))}` shows what it waits for"
+    elif run.state.can_resume:
+        yield f"  help: `cloister runs resume {quoted(run.run_id)}` lets it go on"
+
+
+def failed_undos(run: RunEntry) -> list[Any]:
+    """Return what the error of a run says about steps that could not be undone."""
+    details = (run.error or {}).get("details")
+    found = details.get("undo_failed") if isinstance(details, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def summary_data(run: RunEntry) -> dict[str, Any]:
+    """Return how it stands with a run, as plain data."""
+    return {
+        "run_id": run.run_id,
+        "state": run.state.value,
+        "plan": run.plan,
+        "plan_sha256": _part(run.order, "plan").get("sha256"),
+        "provider": run.provider,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "record": run.started,
+        "waits_for": run.waits_for,
+        "aborted_at_call": None if run.abort is None else run.abort.at,
+        "error": run.error,
+    }
+
+
+def run_data(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntry]) -> dict[str, Any]:
+    """Return a run with its order, steps and calls, as plain data."""
+    return summary_data(run) | {
+        "grants": grant_words(_part(run.order, "context")),
+        "context": run.order.get("context"),
+        "inputs": run.order.get("inputs"),
+        "steps": [
+            {"number": step.number, "name": step.name, "ended": step.has_ended, "record": step.started}
+            for step in steps
+        ],
+        "calls": [
+            {
+                "number": call.number,
+                "capability": call.capability_id,
+                "state": call.state.value,
+                "outcome": call_outcome(call),
+                "arguments_sha256": call.arguments_sha256,
+                "records": [call.intent, call.outcome],
+            }
+            for call in calls
+        ],
+        "undo_failed": failed_undos(run),
+    }

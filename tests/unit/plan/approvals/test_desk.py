@@ -1,0 +1,120 @@
+"""Deciding: the chain is what counts, and the first decision."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.plan.approvals.desks import RUN_ID, Office, office
+
+from cloister.audit.event import EventType
+from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError
+from cloister.plan.approvals.request import ApprovalState
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Office]:
+    with office(tmp_path / "home") as opened:
+        yield opened
+
+
+def asked(desk: Office) -> str:
+    with pytest.raises(ApprovalRequired) as caught:
+        desk.require()
+    return str(caught.value.details["approval_id"])
+
+
+def decisions(desk: Office) -> list[EventType]:
+    kinds = {EventType.APPROVAL_GRANTED, EventType.APPROVAL_DENIED}
+    return [each.event.event_type for each in desk.chain.records(RUN_ID) if each.event.event_type in kinds]
+
+
+def test_a_decision_is_signed_into_the_chain(desk: Office) -> None:
+    approval = desk.desk.decide(asked(desk), granted=True, by="ada", reason="fine")
+    assert approval.state is ApprovalState.GRANTED
+    assert approval.decision is not None
+    record = list(desk.chain.records(RUN_ID))[-1].event
+    assert (record.event_type, record.sequence) == (EventType.APPROVAL_GRANTED, approval.decision.sequence)
+    assert record.parent == approval.requested
+    assert (record.body["by"], record.body["reason"]) == ("ada", "fine")
+    assert record.body["arguments_sha256"] == "digest-2"
+
+
+def test_a_second_decision_is_refused(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.desk.decide(approval_id, granted=False, by="ada")
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide(approval_id, granted=True, by="bob")
+    assert caught.value.code == "input.approval-decided"
+    assert decisions(desk) == [EventType.APPROVAL_DENIED]
+
+
+def test_of_several_who_decide_at_once_one_does(desk: Office) -> None:
+    approval_id = asked(desk)
+    outcomes: list[str] = []
+    together = threading.Barrier(6)
+
+    def decide(number: int) -> None:
+        together.wait()
+        try:
+            desk.desk.decide(approval_id, granted=number % 2 == 0, by=str(number))
+        except CloisterError as error:
+            outcomes.append(error.code)
+        else:
+            outcomes.append("decided")
+
+    threads = [threading.Thread(target=decide, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["decided", *["input.approval-decided"] * 5]
+    assert len(decisions(desk)) == 1
+
+
+def test_the_first_decision_in_the_chain_counts(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.desk.decide(approval_id, granted=False, by="ada")
+    body = {"approval_id": approval_id, "by": "eve", "reason": "", "signature": None}
+    desk.chain.append(EventType.APPROVAL_GRANTED, run_id=RUN_ID, capability_id="world.put", body=body)
+    assert desk.desk.approval(approval_id).state is ApprovalState.DENIED
+    with pytest.raises(CapabilityDenied):
+        desk.require()
+
+
+def test_what_the_journal_says_of_a_state_decides_nothing(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.store.file.write("UPDATE approvals SET state = 'granted', decided = 1", (), durable=True)
+    assert desk.desk.approval(approval_id).state is ApprovalState.PENDING
+    assert asked(desk) == approval_id
+
+
+def test_what_only_the_journal_knows_was_not_asked(desk: Office) -> None:
+    asked(desk)
+    statement = "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES ('x', 'run-1', 2, '', 0)"
+    desk.store.file.write(statement, (), durable=True)
+    assert len(desk.desk.approvals()) == 1
+    with pytest.raises(InputError) as caught:
+        desk.desk.approval("x")
+    assert caught.value.code == "input.approval"
+
+
+def test_those_of_one_run_are_listed(desk: Office) -> None:
+    asked(desk)
+    assert len(desk.desk.approvals(run_id=RUN_ID)) == 1
+    assert desk.desk.approvals(run_id="run-2") == []
+
+
+def test_what_is_not_there_cannot_be_decided(desk: Office) -> None:
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide("approval-\x1b[2J", granted=True, by="ada")
+    assert (caught.value.code, "\x1b" in caught.value.message) == ("input.approval", False)
+
+
+def test_texts_of_people_are_bounded(desk: Office) -> None:
+    decision = desk.desk.decide(asked(desk), granted=True, by="a\x07" * 5_000, reason="r" * 5_000).decision
+    assert decision is not None
+    assert len(decision.by) == len(decision.reason) == 2_000
+    assert "\x07" not in decision.by

@@ -1,0 +1,174 @@
+"""The journal is believed where the chain agrees, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.plan.journal.journals import RUN, call
+
+from cloister.canonical import sha256_hex
+from cloister.errors import JournalError
+from cloister.plan.journal.entries import Abort, CallEntry, CallState
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
+from cloister.plan.journal.store import packed
+from cloister.plan.recorder import wire_digest
+
+FAILED = {"type": "GuestError", "code": "guest.world", "kind": "Generic", "message": "there is none"}
+CALLS = (
+    call(0),
+    call(1, state=CallState.FAILED, answer=FAILED),
+    call(2, memo={"open": 3}),
+)
+
+
+def recorded(*calls: CallEntry) -> RecordedCalls:
+    """Return what the chain says of a run that made these calls, each with its outcome."""
+    found = RecordedCalls(started=0, order_sha256=sha256_hex(packed(RUN.order)))
+    for entry in calls:
+        found.intents[entry.intent] = "world.put", entry.arguments_sha256, True
+        if entry.state is CallState.SUCCEEDED:
+            found.outcomes[entry.intent] = {"ok": True, "result_sha256": wire_digest(entry.answer)[0]}
+            if entry.memo is not None:
+                found.outcomes[entry.intent]["memo_sha256"] = wire_digest(entry.memo)[0]
+        elif entry.state is CallState.FAILED:
+            error = {name: entry.answer[name] for name in ("code", "kind", "message")}
+            found.outcomes[entry.intent] = {"ok": False, "error": error}
+    return found
+
+
+def agreed(
+    calls: tuple[CallEntry, ...], chain: RecordedCalls, *, may_repeat: bool = False, run: Any = RUN
+) -> Reconciled:
+    return reconcile(run, calls, chain, lambda _: may_repeat)
+
+
+def refused(calls: tuple[CallEntry, ...], chain: RecordedCalls, *, may_repeat: bool = False, run: Any = RUN) -> str:
+    """Return the code that a journal is refused with."""
+    with pytest.raises(JournalError) as caught:
+        agreed(calls, chain, may_repeat=may_repeat, run=run)
+    return caught.value.code
+
+
+def intended(entry: CallEntry) -> CallEntry:
+    return replace(entry, state=CallState.INTENDED, outcome=None, answer=None, memo=None)
+
+
+def test_what_agrees_is_taken_as_it_is() -> None:
+    assert agreed(CALLS, recorded(*CALLS)) == Reconciled(unrecorded=(), not_made=())
+    assert agreed((), recorded()) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_another_order_is_refused() -> None:
+    run = replace(RUN, order={"plan": {"sha256": "cd"}})
+    assert refused(CALLS, recorded(*CALLS), run=run) == "journal.order"
+
+
+@pytest.mark.parametrize("change", [{"plan": "other.rtfs"}, {"provider": "process"}, {"started": 1}], ids=str)
+def test_another_plan_provider_or_beginning_is_refused(change: dict[str, Any]) -> None:
+    assert refused(CALLS, recorded(*CALLS), run=replace(RUN, **change)) == "journal.altered"
+
+
+def test_a_chain_without_the_run_is_that_of_another_journal() -> None:
+    assert refused(CALLS, RecordedCalls()) == "journal.order"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arguments_sha256": "digest-7"},
+        {"intent": 77},
+        {"intent": 3},
+        {"answer": 1},
+        {"answer": None},
+        {"memo": {"open": 9}},
+        {"state": CallState.FAILED, "answer": FAILED},
+    ],
+    ids=str,
+)
+def test_a_success_that_was_altered_is_refused(change: dict[str, Any]) -> None:
+    assert refused((replace(CALLS[0], **change), *CALLS[1:]), recorded(*CALLS)) == "journal.altered"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answer": FAILED | {"code": "guest.other"}},
+        {"answer": FAILED | {"kind": "TypeError"}},
+        {"answer": FAILED | {"message": "there is one"}},
+        {"answer": "none"},
+        {"state": CallState.SUCCEEDED},
+    ],
+    ids=str,
+)
+def test_a_failure_that_was_altered_is_refused(change: dict[str, Any]) -> None:
+    assert refused((CALLS[0], replace(CALLS[1], **change), CALLS[2]), recorded(*CALLS)) == "journal.altered"
+
+
+def test_a_memo_that_was_taken_away_is_refused() -> None:
+    assert refused((*CALLS[:2], replace(CALLS[2], memo=None)), recorded(*CALLS)) == "journal.altered"
+
+
+def test_a_call_that_is_missing_in_between_is_refused() -> None:
+    assert refused((CALLS[0], CALLS[2]), recorded(*CALLS), may_repeat=True) == "journal.altered"
+
+
+def test_what_may_not_be_repeated_must_not_be_missing_at_the_end() -> None:
+    assert refused(CALLS[:2], recorded(*CALLS)) == "journal.behind"
+    assert refused(CALLS[:1], recorded(*CALLS[:2])) == "journal.behind"  # it failed, and may have done half of it
+
+
+def test_what_may_be_repeated_is_made_again() -> None:
+    assert agreed(CALLS[:2], recorded(*CALLS), may_repeat=True) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_an_answer_that_is_missing_is_one_of_an_older_copy() -> None:
+    older = (*CALLS[:2], intended(CALLS[2]))
+    assert refused(older, recorded(*CALLS)) == "journal.behind"
+    assert agreed(older, recorded(*CALLS), may_repeat=True) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_a_call_that_a_limit_ended_has_no_answer() -> None:
+    chain = recorded(*CALLS[:2], intended(CALLS[2]))
+    chain.outcomes[CALLS[2].intent] = {"ok": False, "error": {"code": "limit.wall"}}
+    assert agreed((*CALLS[:2], intended(CALLS[2])), chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_an_intent_without_anything_else_was_not_made() -> None:
+    chain = recorded(*CALLS, intended(call(3)))
+    assert agreed(CALLS, chain).not_made == ((call(3).intent, "world.put"),)
+
+
+@pytest.mark.parametrize("code", ["run.not-made", "run.not-known", "provider.outcome-unknown"])
+def test_an_earlier_attempt_is_not_missing(code: str) -> None:
+    chain = recorded(*CALLS, intended(call(3)))
+    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": code}}
+    assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_a_refused_call_is_not_missing() -> None:
+    chain = recorded(*CALLS)
+    chain.intents[9] = "world.put", "digest", False
+    chain.outcomes[9] = {"ok": False, "error": {"code": "denied.capability"}}
+    assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_the_last_answer_may_be_without_its_record() -> None:
+    chain = recorded(*CALLS)
+    del chain.outcomes[CALLS[2].intent]
+    assert agreed(CALLS, chain).unrecorded == (CALLS[2],)
+
+
+def test_an_earlier_answer_may_not() -> None:
+    chain = recorded(*CALLS)
+    del chain.outcomes[CALLS[0].intent]
+    assert refused(CALLS, chain) == "journal.altered"
+
+
+def test_a_run_that_was_aborted_stays_so() -> None:
+    chain = recorded(*CALLS)
+    chain.is_aborted = True
+    assert refused(CALLS, chain) == "journal.altered"
+    run = replace(RUN, abort=Abort(at=3, undoes_from=3))
+    assert agreed(CALLS, chain, run=run) == Reconciled(unrecorded=(), not_made=())
