@@ -1,7 +1,7 @@
 """Reading a chain so that each record that is returned was proven.
 
 Owns a read-only view of one state of the file: its head is checked once, every record against the tree below that head.
-A record that was taken away, or filed where a query does not look, is not missed here; `verify` finds both.
+A record that was taken away, or that an index no longer lists, is not missed here; `verify` finds both.
 """
 
 from __future__ import annotations

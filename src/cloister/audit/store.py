@@ -239,6 +239,22 @@ class ChainStore:
                 found = self._live().execute(query, (level, start, end))
             return [value for (value,) in found]
 
+    def check_indexes(self) -> None:
+        """Compare the indexes, by which queries find records, with the records, and the pages of the file.
+
+        Raises:
+            AuditError: `audit.store` when a query could miss a record, or a page is damaged.
+
+        Cost: linear in the records.
+        """
+        found = self._value("PRAGMA integrity_check(1)")
+        if found != "ok":
+            raise AuditError(
+                f"the indexes of the chain {self.path} are not those of its records: {found}",
+                code="audit.store",
+                hint="queries may miss records; restore the file from a copy",
+            )
+
     def checkpoints_count(self) -> int:
         """Return how many interior checkpoints are stored."""
         return int(self._value("SELECT count(*) FROM checkpoints"))
