@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -74,6 +74,22 @@ class StoredRow(NamedTuple):
 
 COLUMNS_COUNT: Final = 9
 """How many columns are copies of fields of the event."""
+
+
+def columns_in(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the same as `columns_of` from the plain fields of an event."""
+    of = fields["provenance"].get
+    return (
+        fields["sequence"],
+        fields["run_id"],
+        fields["event_type"],
+        fields["at"],
+        fields["capability_id"],
+        fields["parent"],
+        of("plan_id"),
+        of("intent_id"),
+        of("session_id"),
+    )
 
 
 def columns_of(event: Event) -> tuple[int, str, str, str, str | None, int | None, str | None, str | None, str | None]:
@@ -271,8 +287,7 @@ class ChainStore:
             text = f"SELECT * FROM ({text}) ORDER BY sequence"  # noqa: S608 - made of constants
         # The guard stands inside the generator: a damaged page shows only when the row on it is fetched
         with _errors(self.path, "read"):
-            for row in self._live().execute(text, values | {"bytes_max": EVENT_BYTES_MAX}):
-                yield StoredRow(*row)
+            yield from map(StoredRow._make, self._live().execute(text, values | {"bytes_max": EVENT_BYTES_MAX}))
 
     def row(self, sequence: int) -> StoredRow | None:
         """Return one stored row, or None when there is none."""
