@@ -7,11 +7,12 @@ attacker's until `require_root` accepted it; the search parses unproven bytes, b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.event import Event
 from cloister.audit.merkle import HASH_BYTES, Frontier, leaf_hash
-from cloister.audit.reader import event_of
+from cloister.audit.reader import fields_of
 from cloister.audit.store import StoredRow
 from cloister.errors import ChainBroken
 
@@ -54,7 +55,8 @@ class Block:
             if row is None:
                 wrong = f"the head counts {head_count} records"
                 raise broken(position, BreakReason.TRUNCATED, wrong, proven_count=before.size)
-            cls.require_place(row, position, before.size)
+            if row.sequence != position:
+                cls.require_place(row, position, before.size)
             if not isinstance(row.event, bytes) or not isinstance(row.leaf, bytes) or len(row.leaf) != HASH_BYTES:
                 wrong = "a field has the wrong type or size"
                 raise broken(position, BreakReason.UNDECODABLE, wrong, proven_count=before.size)
@@ -122,14 +124,14 @@ class Block:
             f"{self.end.size} covers",
         )
 
-    def events(self) -> Iterator[Event]:
-        """Yield the events of an accepted block, each held against its columns.
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events of an accepted block as plain fields, each held against its columns.
 
         Raises:
             ChainBroken: At the first that is misfiled, or that is not an event.
         """
         for row in self._rows:
-            yield event_of(row)
+            yield fields_of(row)
 
 
 def _grown(before: Frontier, leaves: Sequence[bytes]) -> Frontier:

@@ -130,26 +130,45 @@ class Event:
         Raises:
             ValueError: When the bytes are not the encoding of an event.
         """
-        try:
-            plain: Any = _DECODER.decode(data.decode("ascii"))
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
-        if not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
-            raise ValueError("not the fields of an event")
-        for name, types in _SHAPE.items():
-            if type(plain[name]) not in types:
-                raise ValueError(f"field {name} is a {type(plain[name]).__name__}")
-        event_type = _TYPES.get(plain["event_type"])
-        if event_type is None:
-            raise ValueError("not a known type of event")
-        plain["event_type"] = event_type
-        plain["provenance"] = _provenance(plain["provenance"])
-        return cls(**plain)
+        plain = read_fields(data)
+        provenance = plain["provenance"]
+        return cls(
+            **plain
+            | {
+                "event_type": EventType(plain["event_type"]),
+                "provenance": Provenance(**provenance) if provenance else NO_PROVENANCE,
+            }
+        )
+
+
+def read_fields(data: bytes) -> dict[str, Any]:
+    """Read the fields of an event as plain data, with the types they must have; for whoever needs no `Event`.
+
+    Raises:
+        ValueError: When the bytes are not the encoding of an event.
+    """
+    try:
+        plain: Any = _DECODER.decode(data.decode("ascii"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
+        raise ValueError("not the fields of an event")
+    for name, types in _SHAPE.items():
+        if type(plain[name]) not in types:
+            raise ValueError(f"field {name} is a {type(plain[name]).__name__}")
+    if plain["event_type"] not in _TYPES:
+        raise ValueError("not a known type of event")
+    provenance = plain["provenance"]
+    if provenance and not (
+        provenance.keys() <= _PROVENANCE_SET and all(type(value) is str for value in provenance.values())
+    ):
+        raise ValueError("not the fields of a provenance")
+    return plain
 
 
 _DECODER: Final = json.JSONDecoder()
 """Made once, and told that the text is ASCII: looking for the encoding takes as long as reading a short event."""
-_TYPES: Final = {each.value: each for each in EventType}
+_TYPES: Final = frozenset(each.value for each in EventType)
 _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     "sequence": (int,),
     "run_id": (str,),
@@ -161,14 +180,6 @@ _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     "body": (dict,),
 }
 _PROVENANCE_SET: Final = frozenset(PROVENANCE_NAMES)
-
-
-def _provenance(plain: dict[str, Any]) -> Provenance:
-    if not plain:
-        return NO_PROVENANCE
-    if not plain.keys() <= _PROVENANCE_SET or not all(type(value) is str for value in plain.values()):
-        raise ValueError("not the fields of a provenance")
-    return Provenance(**plain)
 
 
 def encode_rest(draft: Draft, parent: int | None) -> bytes:

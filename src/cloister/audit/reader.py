@@ -1,7 +1,7 @@
 """Reading a chain so that each record that is returned was proven.
 
 Owns a read-only view of one state of the file: its head is checked once, every record against the tree below that head.
-A record that was taken away, or filed where a query does not look, is not missed here; `verify` finds both.
+A record that was taken away, or that an index no longer lists, is not missed here; `verify` finds both.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cloister.audit.breaks import BreakReason, broken
-from cloister.audit.event import Event, Head, Record
+from cloister.audit.event import Event, Head, Record, read_fields
 from cloister.audit.merkle import leaf_hash
 from cloister.audit.query import EVERYTHING, RecordQuery
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import COLUMNS_COUNT, ChainStore, StoredRow, columns_of
+from cloister.audit.store import COLUMNS_COUNT, ChainStore, StoredRow, columns_in
 from cloister.audit.tree import Tree
 from cloister.audit.trust import KeyLine, trusted_tree
 from cloister.errors import AuditError
@@ -138,11 +138,12 @@ def prove_row(row: StoredRow, leaf: bytes) -> Record:
         raise broken(row.sequence, BreakReason.UNDECODABLE, "the event has the wrong type or size", proven_count=0)
     if row.leaf != leaf or leaf_hash(row.event) != leaf:
         raise broken(row.sequence, BreakReason.HASH_MISMATCH, "its content was changed", proven_count=0)
-    return Record(event=event_of(row, proven_count=0), event_bytes=row.event, leaf=leaf)
+    fields_of(row, proven_count=0)
+    return Record(event=Event.from_bytes(row.event), event_bytes=row.event, leaf=leaf)
 
 
-def event_of(row: StoredRow, *, proven_count: int | None = None) -> Event:
-    """Return the event of a row whose bytes are proven, held against the columns.
+def fields_of(row: StoredRow, *, proven_count: int | None = None) -> dict[str, Any]:
+    """Return the plain fields of an event whose bytes are proven, held against the columns.
 
     Args:
         row: The row.
@@ -153,18 +154,13 @@ def event_of(row: StoredRow, *, proven_count: int | None = None) -> Event:
     """
     sequence = row.sequence
     try:
-        event = Event.from_bytes(row.event)
+        fields = read_fields(row.event)
     except ValueError as error:
         raise broken(sequence, BreakReason.UNDECODABLE, str(error), proven_count=proven_count) from error
-    if event.sequence != sequence:
-        raise broken(
-            sequence, BreakReason.REORDERED, f"it was written as record {event.sequence}", proven_count=proven_count
-        )
-    if columns_of(event) != row[:COLUMNS_COUNT]:
-        raise broken(
-            sequence,
-            BreakReason.MISFILED,
-            "it is stored under another run, type, capability, parent, time or origin",
-            proven_count=proven_count,
-        )
-    return event
+    if columns_in(fields) != row[:COLUMNS_COUNT]:
+        if fields["sequence"] != sequence:
+            wrong = f"it was written as record {fields['sequence']}"
+            raise broken(sequence, BreakReason.REORDERED, wrong, proven_count=proven_count)
+        wrong = "it is stored under another run, type, capability, parent, time or origin"
+        raise broken(sequence, BreakReason.MISFILED, wrong, proven_count=proven_count)
+    return fields

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -74,6 +74,22 @@ class StoredRow(NamedTuple):
 
 COLUMNS_COUNT: Final = 9
 """How many columns are copies of fields of the event."""
+
+
+def columns_in(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the same as `columns_of` from the plain fields of an event."""
+    of = fields["provenance"].get
+    return (
+        fields["sequence"],
+        fields["run_id"],
+        fields["event_type"],
+        fields["at"],
+        fields["capability_id"],
+        fields["parent"],
+        of("plan_id"),
+        of("intent_id"),
+        of("session_id"),
+    )
 
 
 def columns_of(event: Event) -> tuple[int, str, str, str, str | None, int | None, str | None, str | None, str | None]:
@@ -239,6 +255,22 @@ class ChainStore:
                 found = self._live().execute(query, (level, start, end))
             return [value for (value,) in found]
 
+    def check_indexes(self) -> None:
+        """Compare the indexes, by which queries find records, with the records, and the pages of the file.
+
+        Raises:
+            AuditError: `audit.store` when a query could miss a record, or a page is damaged.
+
+        Cost: linear in the records.
+        """
+        found = self._value("PRAGMA integrity_check(1)")
+        if found != "ok":
+            raise AuditError(
+                f"the indexes of the chain {self.path} are not those of its records: {found}",
+                code="audit.store",
+                hint="queries may miss records; restore the file from a copy",
+            )
+
     def checkpoints_count(self) -> int:
         """Return how many interior checkpoints are stored."""
         return int(self._value("SELECT count(*) FROM checkpoints"))
@@ -255,8 +287,7 @@ class ChainStore:
             text = f"SELECT * FROM ({text}) ORDER BY sequence"  # noqa: S608 - made of constants
         # The guard stands inside the generator: a damaged page shows only when the row on it is fetched
         with _errors(self.path, "read"):
-            for row in self._live().execute(text, values | {"bytes_max": EVENT_BYTES_MAX}):
-                yield StoredRow(*row)
+            yield from map(StoredRow._make, self._live().execute(text, values | {"bytes_max": EVENT_BYTES_MAX}))
 
     def row(self, sequence: int) -> StoredRow | None:
         """Return one stored row, or None when there is none."""
