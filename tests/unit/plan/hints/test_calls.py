@@ -326,6 +326,15 @@ def test_a_breaker_opens_after_failures_in_a_row_and_tries_once_after_its_time()
     assert states == ["closed"] * 4 + ["open", "trial", "open", "trial", "closed"]
 
 
+def test_a_trial_that_fails_opens_the_breaker_again_whatever_the_hint_says_by_then() -> None:
+    stage = Stage([FAILURE, FAILURE])
+    fails(stage, circuit_breaker=CircuitBreaker(failures_count=1, cooldown_ms=100))
+    stage.clock.advance_ms(100)
+    later = CircuitBreaker(failures_count=50, cooldown_ms=100)
+    assert fails(stage, circuit_breaker=later) is FAILURE
+    assert fails(stage, circuit_breaker=later).code == "guest.circuit-open"
+
+
 def test_retries_are_one_failure_to_the_breaker_and_an_open_one_falls_back() -> None:
     stage = Stage([FAILURE, FAILURE, FAILURE])
     hints: dict[str, Any] = {"circuit_breaker": CircuitBreaker(failures_count=1, cooldown_ms=100), "retry": TWICE}
