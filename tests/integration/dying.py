@@ -1,7 +1,7 @@
 """Runs whose process is killed in the middle of a call, for the tests of runs that go on and of approvals.
 
-The plan, its grants and every capability are the built-in ones, so that the real command can let the run go on. Only in the
-process that is killed one capability does its work, or not, and then ends that process as the power would.
+Every capability is the built-in one, so that the real command can let the run go on. Only in the process that is
+killed one of them does its work, or not, and then ends that process as the power would.
 """
 
 from __future__ import annotations

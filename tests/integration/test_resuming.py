@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ Begun = Callable[..., Killed]
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Iterator[Begun]:
+def begun(tmp_path: Path) -> Begun:
     def begin(text: str = PLAN, *, acts: bool = False, clock: ManualClock | None = None, **how: Any) -> Killed:
         place, plan, home = tmp_path / "place", tmp_path / "plan.rtfs", tmp_path / "home"
         place.mkdir()
@@ -98,7 +98,7 @@ def begun(tmp_path: Path) -> Iterator[Begun]:
         run_id = killed(home, plan, how.pop("context", grants(place)), acts=acts, clock=clock, **how)
         return Killed(home, place, plan, run_id)
 
-    yield begin
+    return begin
 
 
 class Says:

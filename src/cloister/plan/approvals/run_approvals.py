@@ -135,7 +135,7 @@ class RunApprovals:
             if request.approval_id not in self._recorded.expired:
                 self._expire(request)
             raise CapabilityDenied(
-                f"{request.capability_id} needed an approval by {request.expires_at}, which was not given or not used",
+                f"{request.capability_id} needed an approval, which was not given or not used by {request.expires_at}",
                 code="denied.approval-expired",
                 hint="run the plan again and approve it in time",
             )

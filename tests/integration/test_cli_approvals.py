@@ -1,0 +1,248 @@
+"""`cloister approvals`, and the question at the terminal."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from tests.integration.conftest import Outcome
+from tests.integration.dying import grants, killed
+
+from cloister.audit.home import AuditHome
+from cloister.audit.signer import PublicKey
+from cloister.audit.verify import verify_chain
+from cloister.errors import ApprovalRequired
+from cloister.runtime import Runtime
+
+Command = Callable[..., Outcome]
+Plan = Callable[[str], Path]
+COMMAND = str(Path(sys.executable).with_name("cloister"))
+QUESTION = "approve this call? [y/N] "
+LOGIN = pwd.getpwuid(os.getuid()).pw_name
+TEXT = """
+(do
+  (call :ccos.io.println "begun")
+  (step "make"
+    (try (call :ccos.io.mkdir "{place}/a")
+      (catch :SecurityViolation e "refused"))))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    found = tmp_path / "place"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def interrupted(home: Path, place: Path, plan: Plan) -> str:
+    """A run that was killed in the middle of making a directory."""
+    return killed(home, plan(TEXT.format(place=place)), grants(place), provider="process")
+
+
+@pytest.fixture
+def asked(home: Path, interrupted: str) -> str:
+    """The approval that it waits for."""
+    with Runtime.open(home) as runtime, pytest.raises(ApprovalRequired) as caught:
+        runtime.resume(interrupted)
+    return str(caught.value.details["approval_id"])
+
+
+def state(cloister: Command, approval: str) -> Any:
+    return cloister("approvals", "show", approval, "--json").data["approval"]["state"]
+
+
+def test_what_waits_is_listed(cloister: Command, asked: str, interrupted: str) -> None:
+    listed = cloister("approvals", "list")
+    heads, row = listed.out.splitlines()
+    assert heads.split() == ["APPROVAL", "STATE", "RUN", "UNTIL", "CAPABILITY", "WHY"]
+    assert row.split()[:3] == [asked, "pending", interrupted]
+    assert "ccos.io.mkdir" in row
+    (data,) = cloister("approvals", "list", "--json").data["approvals"]
+    assert (data["approval_id"], data["rule"], data["number"]) == (asked, "contract:ccos.io.mkdir", 1)
+
+
+def test_what_was_decided_is_listed_when_asked_for(cloister: Command, asked: str) -> None:
+    cloister("approvals", "deny", asked, "--no-resume")
+    assert cloister("approvals", "list").out == ""
+    assert cloister("approvals", "list", "--json").data["approvals"] == []
+    (data,) = cloister("approvals", "list", "--all", "--json").data["approvals"]
+    assert (data["state"], data["decision"]["granted"]) == ("denied", False)
+
+
+def test_one_is_shown(cloister: Command, asked: str, interrupted: str, place: Path, tmp_path: Path) -> None:
+    shown = cloister("approvals", "show", asked).out
+    for text in (
+        asked, "pending", "ccos.io.mkdir (call 1)", f'"{place}/a"', "make", str(tmp_path / "plan.rtfs"), interrupted,
+        "contract:ccos.io.mkdir", "it may have been done already", "until ",
+    ):  # fmt: skip
+        assert text in shown
+    assert "decided by" not in shown
+    cloister("approvals", "deny", asked, "--by", "ada", "--reason", "too late", "--no-resume")
+    assert "decided by  ada: too late (record " in cloister("approvals", "show", asked).out
+
+
+def test_approving_lets_the_run_go_on(cloister: Command, asked: str, home: Path, place: Path) -> None:
+    approved = cloister("approvals", "approve", asked)
+    assert (approved.status, approved.out) == (0, "true\n")
+    assert approved.err.startswith(f"granted: {asked}\n")
+    assert (place / "a").is_dir()
+    with Runtime.open(home) as runtime:
+        (approval,) = runtime.approvals()
+    assert approval.decision is not None
+    assert approval.decision.by == LOGIN
+    home_of = AuditHome(home)
+    verify_chain(home_of.chain_path, PublicKey.load(home_of.public_key_path))
+
+
+def test_denying_lets_it_go_on_too(cloister: Command, asked: str, place: Path) -> None:
+    denied = cloister("approvals", "deny", asked, "--by", "ada", "--reason", "no")
+    assert (denied.status, denied.out) == (0, '"refused"\n')
+    assert list(place.iterdir()) == []
+
+
+def test_deciding_as_data_is_one_object(cloister: Command, asked: str, interrupted: str) -> None:
+    data = cloister("approvals", "approve", asked, "--by", "ada", "--json").data
+    assert (data["ok"], data["run_id"], data["value"]) == (True, interrupted, True)
+    assert (data["approval"]["state"], data["approval"]["decision"]["by"]) == ("granted", "ada")
+
+
+def test_deciding_alone_leaves_the_run(cloister: Command, asked: str, interrupted: str, place: Path) -> None:
+    data = cloister("approvals", "approve", asked, "--no-resume", "--json").data
+    assert data["approval"]["state"] == "granted"
+    assert list(place.iterdir()) == []
+    assert cloister("runs", "resume", interrupted).out == "true\n"
+
+
+def test_a_second_decision_is_refused(cloister: Command, asked: str) -> None:
+    cloister("approvals", "deny", asked, "--no-resume")
+    refused = cloister("approvals", "approve", asked, "--no-resume", "--json")
+    assert (refused.status, refused.data["error"]["code"]) == (2, "input.approval-decided")
+    assert state(cloister, asked) == "denied"
+
+
+@pytest.mark.parametrize("command", ["show", "approve", "deny"])
+def test_one_that_is_not_there_is_refused(cloister: Command, asked: str, command: str) -> None:
+    refused = cloister("approvals", command, "approval-0", "--json")
+    assert (refused.status, refused.data["error"]["code"]) == (2, "input.approval")
+
+
+def test_a_key_that_cannot_be_read_decides_nothing(cloister: Command, asked: str, tmp_path: Path) -> None:
+    refused = cloister("approvals", "approve", asked, "--key", tmp_path / "none.key", "--json")
+    assert (refused.status, refused.data["error"]["code"]) == (7, "attestation.key")
+    assert state(cloister, asked) == "pending"
+
+
+def completions(home: Path, words: str) -> set[str]:
+    environment = os.environ | {
+        "CLOISTER_HOME": str(home),
+        "_CLOISTER_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"cloister {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    child = pexpect.run(COMMAND, env=environment, timeout=60)
+    return set(child.decode().split())
+
+
+def test_identifiers_complete(home: Path, cloister: Command, asked: str, interrupted: str) -> None:
+    assert completions(home, "runs show run-") == {interrupted}
+    assert completions(home, "approvals approve approval-") == {asked}
+    assert completions(home, "runs list --state pau") == {"paused"}
+    cloister("approvals", "deny", asked, "--no-resume")
+    assert completions(home, "approvals approve approval-") == set()
+
+
+def test_without_a_journal_nothing_completes_and_nothing_is_made(home: Path) -> None:
+    assert completions(home, "runs show run-") == set()
+    assert not home.exists()
+
+
+# At the terminal
+
+
+def spawned(home: Path, *arguments: str) -> pexpect.spawn:
+    environment = os.environ | {"CLOISTER_HOME": str(home), "TERM": "xterm-256color"}
+    return pexpect.spawn(COMMAND, list(arguments), env=environment, dimensions=(40, 200), timeout=60, encoding="utf-8")
+
+
+def finished(child: pexpect.spawn) -> tuple[str, int | None]:
+    """Return what was shown from here on, and the exit status."""
+    shown = child.read()
+    child.close()
+    return shown, child.exitstatus
+
+
+def test_the_question_says_what_is_asked(home: Path, interrupted: str, place: Path, tmp_path: Path) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    for text in (
+        "ccos.io.mkdir (call 1)", f'"{place}/a"', "make", str(tmp_path / "plan.rtfs"), "contract:ccos.io.mkdir",
+        "it may have been done already", "until ",
+    ):  # fmt: skip
+        assert text in child.before
+    child.sendline("y")
+    shown, status = finished(child)
+    assert (status, "true" in shown) == (0, True)
+    assert (place / "a").is_dir()
+
+
+@pytest.mark.parametrize("answer", ["n", "NO", ""])
+def test_no_denies(home: Path, cloister: Command, interrupted: str, place: Path, answer: str) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    child.sendline(answer)
+    shown, status = finished(child)
+    assert (status, '"refused"' in shown) == (0, True)
+    assert list(place.iterdir()) == []
+    (data,) = cloister("approvals", "list", "--all", "--json").data["approvals"]
+    assert (data["state"], data["decision"]["by"]) == ("denied", LOGIN)
+
+
+def test_what_is_no_answer_is_asked_again(home: Path, interrupted: str) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    child.sendline("perhaps")
+    child.expect_exact(QUESTION)
+    child.sendline("yes")
+    assert finished(child)[1] == 0
+
+
+@pytest.mark.parametrize("key", ["d", "c"])
+def test_leaving_leaves_it_paused(home: Path, cloister: Command, interrupted: str, place: Path, key: str) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    child.sendcontrol(key)
+    shown, status = finished(child)
+    assert status == 3
+    assert "error[approval.required]" in shown.replace("\x1b[31m\x1b[1m", "")
+    assert "cloister approvals approve approval-" in shown
+    assert cloister("runs", "list", "--json").data["runs"][0]["state"] == "paused"
+    assert list(place.iterdir()) == []
+
+
+def test_with_json_nobody_is_asked(home: Path, interrupted: str) -> None:
+    shown, status = finished(spawned(home, "runs", "resume", interrupted, "--json"))
+    assert (status, QUESTION in shown, "approval.required" in shown) == (3, False, True)
+
+
+def test_without_standard_input_nobody_is_asked(cloister: Command, interrupted: str) -> None:
+    waits = cloister("runs", "resume", interrupted, stdin="y\n")
+    assert (waits.status, QUESTION in waits.err) == (3, False)
+
+
+def test_what_a_plan_wrote_cannot_draw_in_the_question(home: Path, place: Path, plan: Plan) -> None:
+    text = f'(step "a\x1b]0;title\x07b" (call :ccos.io.mkdir "{place}/\u202ea\x1b[2J"))'
+    run_id = killed(home, plan(text), grants(place), provider="process")
+    child = spawned(home, "runs", "resume", run_id)
+    child.expect_exact(QUESTION)
+    shown = child.before
+    child.sendcontrol("d")
+    finished(child)
+    assert not any(text in shown for text in ("\x1b]0;", "\x1b[2J", "\u202e"))
