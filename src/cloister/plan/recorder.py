@@ -82,11 +82,11 @@ class RunRecorder:
         """Record what is about to run, under which context."""
         return self.append(EventType.RUN_STARTED, body).event.sequence
 
-    def policies(self, parent: int, constitution: Mapping[str, Plain], budget: Budget) -> None:
+    def policies(self, parent: int, constitution: Mapping[str, Plain], budget: Budget, usual: BudgetLimits) -> None:
         """Record which constitution rules on a run and what it may spend, unless both are those that always are."""
         if constitution.get("path") is not None:
             self.append(EventType.POLICY_LOADED, constitution, parent=parent, durable=False)
-        for each in BudgetRecords().of([budget.allocated]) if budget.limits != BudgetLimits() else ():
+        for each in BudgetRecords().of([budget.allocated]) if budget.limits != usual else ():
             self.append(EventType(each.event_type), each.body, parent=parent, durable=False)
 
     def run_refused(self, parent: int, error: CloisterError) -> Record:

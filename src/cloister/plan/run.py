@@ -39,7 +39,7 @@ from cloister.plan.parts import RunParts
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.spending import Spending
-from cloister.plan.terms import RunTerms
+from cloister.plan.terms import RunTerms, default_budget
 
 
 def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
@@ -82,6 +82,7 @@ def run_plan(
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
+    terms = terms.bounded(context)
     values = {name: _input(name, value) for name, value in inputs.items()}
     order = RunOrder(
         program=program,
@@ -99,7 +100,7 @@ def run_plan(
         recorder = RunRecorder(parts.chain, run_id, terms.provenance)
         started = recorder.run_started(_started_body(order, provider))
         budget = Budget(terms.budget, terms.exhaustion, budget_id=run_id)
-        recorder.policies(started, parts.constitution.facts, budget)
+        recorder.policies(started, parts.constitution.facts, budget, default_budget(context))
         _keep(parts, run_id, order, started)
         with recorded(lambda error: _refuse(parts, recorder, started, error)):
             require_level(provider, context)

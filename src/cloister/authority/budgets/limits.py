@@ -51,7 +51,7 @@ class BudgetLimits:
     Source: `reference/ccos-system.md`, section 6.6, for the defaults.
     """
 
-    steps_count: int | None = 50
+    steps_count: int | None = 1_000
     wall_ms: int | None = 60_000
     calls_count: int | None = None
     egress_bytes: int | None = 10 * MIB
