@@ -193,6 +193,16 @@ class PlanRun:
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
         self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
 
+    @held()
+    def undo_started(self, name: str, place: int) -> None:
+        """Record and show that a finished step is being undone; until it is, calls belong to that."""
+        self.step_started(name, {"place": place, "is_undo": True})
+
+    @held()
+    def undo_ended(self, name: str, error_code: str | None) -> None:
+        """Record and show that it was undone, or not."""
+        self.step_ended(name, error_code)
+
     def fail(self, error: CloisterError) -> None:
         """Record the end of a run that raised; the steps it left open are ended first, from the innermost."""
         while self._open_steps:

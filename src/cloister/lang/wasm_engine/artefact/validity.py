@@ -338,4 +338,6 @@ _OPERANDS: Final[dict[Operation, Callable[[Sequence[core.Node]], bool]]] = {
     Operation.JOIN_MAP: _pairs,
     Operation.JOIN_CODE_MAP: _pairs,
     Operation.CONTEXT_GET: _exactly(_any),
+    Operation.UNDO_WITH: _exactly(_any),
+    Operation.UNDO_FOR: _exactly(_any),
 }
