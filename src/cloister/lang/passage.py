@@ -164,7 +164,8 @@ class Passage:
             call: Calls an undo.
 
         Raises:
-            CloisterError: What the host raises that is none of `undoing.SURVIVED`; nothing more is undone then.
+            CloisterError: What the host raises for being told, and what an undo raises that is none of
+                `undoing.SURVIVED`; nothing more is undone then.
         """
         if not isinstance(error, SURVIVED):
             return

@@ -50,6 +50,8 @@ class Undo(NamedTuple):
 
 @dataclass(slots=True)
 class _OpenStep:
+    """A step that began: which it is, what undoes it, and its value once that is known."""
+
     name: str
     place: int
     function: Value = None
