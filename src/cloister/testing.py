@@ -210,10 +210,10 @@ class PlanConformance(ProviderHarness):
             require_equal(undone, [("test.d", ["d"]), ("test.b", ["b"]), ("test.a", ["a"])], "the undos")
             require_equal([each["step"] for each in error.details["undo_failed"]], ["b"], "the undos that failed")
             require_equal(host.undone, [program.index(f'(step "{name}" :u') for name in "dba"], "the steps undone")
-        for ending in (AuditError("cannot record"), ApprovalRequired("wait")):
-            host = RecordingHost(answers | {"test.end": ending})
-            require_error(type(ending), partial(self.run, program.format("(call :test.end)"), host))
-            require_equal(host.undone, [], f"the steps undone after {ending!r}")
+        for fatal in (AuditError("cannot record"), ApprovalRequired("wait")):
+            host = RecordingHost(answers | {"test.end": fatal})
+            require_error(type(fatal), partial(self.run, program.format("(call :test.end)"), host))
+            require_equal(host.undone, [], f"the steps undone after {fatal!r}")
         host = RecordingHost(answers)
         require_equal(self.run(program.format("7"), host).value, 7, "the value of the plan that does not fail")
         require_equal(host.undone, [], "the steps undone after success")

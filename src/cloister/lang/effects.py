@@ -91,8 +91,13 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
     Cost:
         Linear in the size of the program.
     """
+    return tuple(effect for _, effect in placed_effects(program))
+
+
+def placed_effects(program: core.Node) -> tuple[tuple[core.Node, Effect], ...]:
+    """Return every effect of a program in source order, with the node of core that it is of. See `find_effects`."""
     constants: dict[core.Variable, _Sized] = {}
-    found = []
+    found: list[tuple[core.Node, Effect]] = []
     left = TOTAL_ELEMENTS_MAX
     for node in core.walk(program):
         match node:
@@ -105,14 +110,12 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
                 sized = [_known(argument, constants) for argument in node.arguments]
                 left -= sum(size for _, size in sized)
                 arguments = tuple(argument if left >= 0 else UNKNOWN for argument, _ in sized)
-                found.append(
-                    Effect(
-                        capability_id=_literal_id(node.capability), arguments=arguments, start=node.start, end=node.end
-                    )
-                )
+                wanted = _literal_id(node.capability)
+                effect = Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)
+                found.append((node, effect))
             case core.HostFunction():
-                found.append(Effect(capability_id=None, arguments=(), start=node.start, end=node.end))
-    return tuple(sorted(found, key=lambda effect: (effect.start, effect.end)))
+                found.append((node, Effect(capability_id=None, arguments=(), start=node.start, end=node.end)))
+    return tuple(sorted(found, key=lambda each: (each[1].start, each[1].end)))
 
 
 def step_names(program: core.Node) -> tuple[str, ...]:
