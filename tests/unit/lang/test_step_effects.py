@@ -77,7 +77,8 @@ PROGRAMS: Final[dict[str, tuple[str, dict[str, str]]]] = {
         '(def f [(fn [] (call :f))]) (step "a" (:k {}) (map :k [])) (step "b" ((first f)))',
         {"": "", "a": "", "b": "f"}),
     "a builtin that may call any of its arguments": (
-        '(def f (first [(fn [x] (call :f x))])) (step "a" (sort-by f [2 1])) (step "b" 1)', {"": "", "a": "f", "b": ""}),
+        '(def f (first [(fn [x] (call :f x))])) (step "a" (sort-by f [2 1])) (step "b" 1)',
+        {"": "", "a": "f", "b": ""}),
     "other step forms": (
         "(step-if (call :t) (call :x)) (step-parallel (call :p)) (step-loop (call :l) (call :m))",
         {"": "", "step-if": "t x", "step-parallel": "p", "step-loop": "l m"}),
