@@ -110,6 +110,11 @@ def write_step(writer: Writer, kind: Kind, scope: Scope) -> str:
         params = f'{{"p" {writer.write(held, scope)} "q" {writer.write(held, scope)}}}'
         return f"(step {name} {options}:params {params} {writer.some('any', inner, 0, 1)} {writer.write(kind, inner)})"
     if chosen < 0.5:
+        if writer.chance(0.2):
+            profile = writer.one(
+                ("{}", '{:capabilities [:echo] :read ["/a"]}', "{:limits {:wall-ms 5} :isolation :wasm}")
+            )
+            return f"(with-security-profile {profile} {writer.some('any', scope, 0, 1)} {writer.write(kind, scope)})"
         return f"(step-if {writer.write('any', scope)} {writer.write(kind, scope)} {writer.write(kind, scope)})"
     return f"(step {name} {options}{writer.some('any', scope, 0, 1)} {writer.write(kind, scope)})"
 

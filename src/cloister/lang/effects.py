@@ -8,7 +8,7 @@ and delegation, `llm-execute` and `context/set` are calls. Part of the guest set
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -79,6 +79,28 @@ class Effect:
     arguments: tuple[LiteralArgument, ...]
     start: int
     end: int
+
+
+def outline_of(effect: Effect, inputs: Mapping[str, Value]) -> tuple[Value, ...]:
+    """Return the arguments of an effect, with `UNKNOWN` for what only a run can tell.
+
+    Args:
+        effect: The effect.
+        inputs: Values of the program's inputs, as far as they are known.
+    """
+    values = (UNKNOWN if isinstance(argument, Unknown) else argument.value for argument in effect.arguments)
+    return tuple(with_inputs(value, lambda name: inputs.get(name, UNKNOWN)) for value in values)
+
+
+def with_inputs(value: Value, value_of: Callable[[str], Value]) -> Value:
+    """Return an outline with something in the place of each input."""
+    if isinstance(value, InputNamed):
+        return value_of(value.name)
+    if type(value) is tuple:
+        return tuple(with_inputs(item, value_of) for item in value)
+    if isinstance(value, Map):
+        return Map((key, with_inputs(item, value_of)) for key, item in value.items())
+    return value
 
 
 EFFECTFUL: Final[frozenset[type[core.Node]]] = frozenset({core.HostCall, core.HostFunction})
