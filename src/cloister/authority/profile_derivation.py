@@ -132,7 +132,14 @@ class _Deriving:
         """Add what one effect needs, or note why the context does not allow it."""
         if effect.capability_id is None:
             decision = self._authorizer.authorize_computed(self._context)
-            self._use(effect, None, decision, _everything(self._blank(), self._context))
+            known = replace(
+                self._blank(),
+                allows_computed=True,
+                has_workdir=True,
+                clock=ClockUse.REAL,
+                features=frozenset({Feature.MODEL}),
+            )
+            self._use(effect, None, decision, known, frozenset(AccessKind))
             return
         outline = outline_of(effect, self._inputs)
         try:
@@ -144,40 +151,45 @@ class _Deriving:
         if spec is None or not decision.allowed:
             self._use(effect, spec, decision, self._blank())
             return
-        self._use(effect, spec, decision, self._needed(spec, outline, decision))
+        self._use(effect, spec, decision, self._known(spec, decision), _unknown_kinds(spec, outline))
 
     def _blank(self) -> StepProfile:
         return StepProfile(step_name=None, place=None, limits=self.profile.limits)
 
-    def _use(self, effect: Effect, spec: CapabilitySpec | None, decision: Decision, needed: StepProfile) -> None:
+    def _use(
+        self,
+        effect: Effect,
+        spec: CapabilitySpec | None,
+        decision: Decision,
+        known: StepProfile,
+        unknown: frozenset[AccessKind] = frozenset(),
+    ) -> None:
+        """Add what one effect needs: what is known of it, and whatever the context grants of what is not."""
         if not decision.allowed:
             self._lack(effect, decision.error(), decision.denied_grants)
             return
-        self._uses.append((effect, spec, needed))
-        self.profile = joined(self.profile, needed)
+        self._uses.append((effect, spec, known))
+        self.profile = joined(self.profile, known)
+        for kind in unknown:
+            self.profile = joined(self.profile, _granted(self._blank(), self._context, kind))
 
     def _lack(self, effect: Effect, error: CloisterError, grants: tuple[str, ...] = ()) -> None:
         self.shortages.append(
             Shortage(capability_id=effect.capability_id, start=effect.start, end=effect.end, error=error, grants=grants)
         )
 
-    def _needed(self, spec: CapabilitySpec, outline: tuple[Value, ...], decision: Decision) -> StepProfile:
-        known = StepProfile(
-            step_name=None,
-            place=None,
+    def _known(self, spec: CapabilitySpec, decision: Decision) -> StepProfile:
+        return replace(
+            self._blank(),
             capabilities=frozenset({spec.id}),
             reads=PlaceSet(exact=frozenset(decision.read_paths)),
             writes=PlaceSet(exact=frozenset(decision.write_paths)),
             destinations=frozenset(decision.hosts),
             environment=frozenset(decision.environment),
             has_workdir=spec.permission is not None,
-            limits=self.profile.limits,
             clock=ClockUse.REAL if _tells_time(spec) else ClockUse.NONE,
             features=frozenset({Feature.MODEL}) if EffectLabel.AI in spec.effects else frozenset(),
         )
-        for kind in _unknown_kinds(spec, outline):
-            known = joined(known, _granted(self._blank(), self._context, kind))
-        return known
 
     def bound(self, declared: DeclaredProfile) -> None:
         """Bound the profile by what the step declares of itself, and note what it needs beyond."""
@@ -231,16 +243,6 @@ def joined(left: StepProfile, right: StepProfile) -> StepProfile:
 
 def _both(left: PlaceSet, right: PlaceSet) -> PlaceSet:
     return PlaceSet(exact=left.exact | right.exact, trees=tuple(sorted({*left.trees, *right.trees})))
-
-
-def _everything(blank: StepProfile, context: RuntimeContext) -> StepProfile:
-    """Return what a call of a computed id may need: whatever the context grants."""
-    found = replace(
-        blank, allows_computed=True, has_workdir=True, clock=ClockUse.REAL, features=frozenset({Feature.MODEL})
-    )
-    for kind in AccessKind:
-        found = joined(found, _granted(blank, context, kind))
-    return found
 
 
 def _granted(blank: StepProfile, context: RuntimeContext, kind: AccessKind) -> StepProfile:
