@@ -13,13 +13,23 @@ from pathlib import Path
 import cloister
 from cloister.audit.event import EventType
 from cloister.authority.decision import Reason
-from cloister.errors import CapabilityDenied, CloisterError, CompileError, LimitExceeded, PathDenied, ReadError
+from cloister.errors import (
+    CapabilityDenied,
+    CloisterError,
+    CompileError,
+    EgressDenied,
+    LimitExceeded,
+    PathDenied,
+    ReadError,
+)
 from cloister.isolation.process.outcome import LIMITS
 from cloister.limits import ResourceLimits
 
 ROOT = Path(cloister.__file__).parent
 DOC = Path("docs/errors.md")
 TESTING = {"testing.py", "testing_harness.py"}  # they compare codes and raise none that a user could see
+DENIALS = {"denied.path": PathDenied, "denied.host": EgressDenied}
+"""The class a reason becomes, by how its code begins; every other is a `CapabilityDenied`."""
 RESERVED = "Reserved"
 NOT_A_LIMIT = {"input_bytes"}
 """What `cloister exec --stdin` reports; every other limit is a field of `ResourceLimits`."""
@@ -122,7 +132,7 @@ def passed() -> dict[str, set[str]]:
         found[code].add(name)
     for reason in Reason:
         if reason.value.startswith("denied."):
-            family = PathDenied if reason.value.startswith("denied.path") else CapabilityDenied
+            family = next((each for start, each in DENIALS.items() if reason.value.startswith(start)), CapabilityDenied)
             found[reason.value].add(family.__name__)
     for limit in LIMITS:
         found[limit_code(limit)].add(LimitExceeded.__name__)

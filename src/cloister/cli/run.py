@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,11 @@ import typer
 
 from cloister.cli.options import (
     AllowComputedOption,
+    AllowEffectOption,
     AllowOption,
+    ConnectOption,
+    DenyEffectOption,
+    DenyOption,
     EnvOption,
     ExpectOption,
     HomeOption,
@@ -20,6 +25,7 @@ from cloister.cli.options import (
     MachineOption,
     MemoryOption,
     ModulePathOption,
+    PolicyOption,
     ProviderOption,
     ReadOption,
     TimeoutOption,
@@ -39,9 +45,14 @@ def run(
         Path, typer.Argument(metavar="PLAN", help="File with the plan, as text or compiled.", show_default=False)
     ],
     allow: AllowOption = None,
+    deny: DenyOption = None,
+    allow_effect: AllowEffectOption = None,
+    deny_effect: DenyEffectOption = None,
     read: ReadOption = None,
     write: WriteOption = None,
+    connect: ConnectOption = None,
     env: EnvOption = None,
+    policy: PolicyOption = None,
     inputs: InputOption = None,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
@@ -67,11 +78,16 @@ def run(
     with reporting(as_json=as_json, on_leave=progress.stop):
         context = build_context(
             allow=allow,
+            deny=deny,
+            allow_effect=allow_effect,
+            deny_effect=deny_effect,
+            connect=connect,
+            policy=policy,
             allow_computed=allow_computed,
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(timeout, memory, limit),
+            limits=partial(parse_limits, timeout, memory, limit),
             isolation=isolation,
             unsafe_everything=unsafe_everything,
         )
