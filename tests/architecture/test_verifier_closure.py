@@ -11,7 +11,9 @@ from cloister.audit.event import EventType
 from cloister.audit.home import AuditHome, open_chain
 from cloister.clock import ManualClock
 
-ALLOWED = re.compile(r"cloister(\.(audit(\.\w+)?|canonical|errors|version))?|cryptography(\..+)?|_cffi_backend|_openssl(\..+)?")
+ALLOWED = re.compile(
+    r"cloister(\.(audit(\.\w+)?|canonical|errors|version))?|cryptography(\..+)?|_cffi_backend|_openssl(\..+)?"
+)
 SCRIPT = """
 import runpy, sys
 before = set(sys.modules)
