@@ -148,9 +148,10 @@ class PlanRun:
         self, decision: Decision, arguments: list[WireValue], intent: int, sandbox: DecidedSandbox
     ) -> WireValue:
         call = hinted_call(self.catalog.registry, decision.capability_id, arguments, self._hints)
+        key = f"{self.port.run_id}/{intent}"  # of all attempts; a fallback has an intent of its own
         return self._hinted.perform(
             call,
-            lambda deadline: encode(self._perform(decision, sandbox, deadline), self.context.limits),
+            lambda deadline: encode(self._perform(decision, sandbox, key, deadline), self.context.limits),
             lambda other, given: self._fall_back(
                 other, arguments if given is None else [encode(each) for each in given]
             ),
@@ -165,7 +166,7 @@ class PlanRun:
         finally:
             self._hints = hints
 
-    def _perform(self, decision: Decision, sandbox: DecidedSandbox, deadline: Deadline | None) -> Value:
+    def _perform(self, decision: Decision, sandbox: DecidedSandbox, key: str, deadline: Deadline | None) -> Value:
         capability = self.catalog.capabilities[decision.capability_id]
         invocation = Invocation(
             arguments=decision.arguments,
@@ -174,7 +175,7 @@ class PlanRun:
             sandbox=sandbox if deadline is None else TimedSandbox(sandbox, deadline),
             state=self if deadline is None else TimedState(self, deadline),
             clock=self.clock,
-            idempotency_key=f"{self.port.run_id}/{len(self.calls)}",
+            idempotency_key=key,
         )
         try:
             with admitted():
