@@ -188,17 +188,25 @@ class CausalChain:
             request = Request(drafts, durable=durable)
         except CloisterError as error:
             raise _failed(drafts, error) from error
-        with self._waiting_lock:
-            self._waiting.append(request)
-        with self._lock:
-            # Whoever held the lock before may have committed this one together with its own
-            if not request.is_done:
-                with self._waiting_lock:
-                    batch, self._waiting = self._waiting, []
-                self._commit(batch)
+        self._commit_with_others(request)
         if request.error is not None:
             raise _failed(drafts, request.error) from request.error
         return request.records
+
+    def _commit_with_others(self, request: Request) -> None:
+        with self._waiting_lock:
+            self._waiting.append(request)
+        try:
+            with self._lock:
+                # Whoever held the lock before may have committed this one together with its own
+                if not request.is_done:
+                    with self._waiting_lock:
+                        batch, self._waiting = self._waiting, []
+                    self._commit(batch)
+        finally:
+            if not request.is_done:  # interrupted while it waited: nobody is to commit it later
+                with self._waiting_lock:
+                    self._waiting = [each for each in self._waiting if each is not request]
 
     def head(self) -> Head:
         """Return where the chain ends now, whoever appended last.
