@@ -99,7 +99,8 @@ def _asked(policies: cedarpy.PolicySet, request: dict[str, Any], entities: list[
         return f"a policy failed: {quoted(str(answer.diagnostics.errors[0]))}"
     if answer.allowed:
         return None
-    names = sorted(map(str, answer.diagnostics.reasons))
+    said = answer.diagnostics.id_annotations_by_reason
+    names = sorted(said.get(reason) or reason for reason in answer.diagnostics.reasons)
     return f"forbidden by {', '.join(names)}" if names else "nothing permits it"
 
 

@@ -17,7 +17,11 @@ from typing import Any, Final
 
 from cloister.authority.operators import (
     EXAMPLE,
+    FAILS,
+    HOLDS,
+    OPEN,
     PRESENCE,
+    UNFIT,
     Argument,
     Operator,
     Scalar,
@@ -94,6 +98,7 @@ class Condition:
     operator: Operator
     value: Scalar | tuple[Scalar, ...] = True
     _path: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _is_of_values: bool = field(init=False, repr=False, compare=False)
     _test: Test = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +112,7 @@ class Condition:
         put(self, "_path", path)
         put(self, "operator", Operator(self.operator))
         put(self, "value", checked_value(self.operator, self.value))
+        put(self, "_is_of_values", self.operator not in PRESENCE and self.operator is not Operator.LENGTH_AT_MOST)
         put(self, "_test", make_test(self.operator, self.value))
 
     def __str__(self) -> str:
@@ -123,29 +129,33 @@ class Condition:
         """
         facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
         found = facts.find(self._path)
-        if found.value is UNKNOWN:
-            return Truth.OPEN
-        if self.operator in PRESENCE:
-            if found.value is _AMBIGUOUS:
-                return Truth.UNFIT
-            return truth((found.value is None) is (self.operator is Operator.ABSENT))
-        if type(found.value) is not tuple or self.operator is Operator.LENGTH_AT_MOST:
+        value = found.value
+        if value is UNKNOWN:
+            return OPEN
+        if self._is_of_values:
+            return self._judge_values(value) if isinstance(value, tuple) else self._test(found)
+        if self.operator is Operator.LENGTH_AT_MOST:
             return self._test(found)
-        return self.judge_value(found.value)
+        if value is _AMBIGUOUS:
+            return UNFIT
+        return truth((value is None) is (self.operator is Operator.ABSENT))
 
     def judge_value(self, value: Value) -> Truth:
         """Return what it says of a value that is there; of several in a vector, what it says of all of them."""
-        if self.operator is not Operator.LENGTH_AT_MOST and isinstance(value, tuple):
-            return _of_all([Truth.OPEN if item is UNKNOWN else self._test(Argument(_plain(item))) for item in value])
+        if self._is_of_values and isinstance(value, tuple):
+            return self._judge_values(value)
         return self._test(Argument(value))
 
     def is_about_several(self, facts: Facts) -> bool:
         """Return whether the argument holds several values, of which rules may each take some."""
         return isinstance(facts.find(self._path).value, tuple)
 
+    def _judge_values(self, values: tuple[Value, ...]) -> Truth:
+        return _of_all([OPEN if item is UNKNOWN else self._test(Argument(_plain(item))) for item in values])
+
     def holds(self, arguments: Mapping[str, Value] | Facts) -> bool:
         """Return whether it holds for certain."""
-        return self.judge(arguments) is Truth.HOLDS
+        return self.judge(arguments) is HOLDS
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a policy spells it; fractions as `{"float": "0.5"}`, because digests know none."""
@@ -155,12 +165,12 @@ class Condition:
 
 def granting(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts) -> Truth:
     """Return whether all conditions of a rule that allows hold: `HOLDS`, `FAILS` or `OPEN`."""
-    return _together(conditions, arguments, unfit=Truth.FAILS)
+    return _together(conditions, arguments, unfit=FAILS)
 
 
 def forbidding(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts) -> Truth:
     """Return whether all conditions of a rule that denies hold, or cannot be shown not to: `HOLDS`, `FAILS`, `OPEN`."""
-    return _together(conditions, arguments, unfit=Truth.HOLDS)
+    return _together(conditions, arguments, unfit=HOLDS)
 
 
 def parse_conditions(data: Any, subject: str) -> tuple[Condition, ...]:
@@ -239,14 +249,14 @@ def _read(value: Any) -> Any:
 
 def _together(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts, *, unfit: Truth) -> Truth:
     facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
-    answer = Truth.HOLDS
+    answer = HOLDS
     for condition in conditions:
         said = condition.judge(facts)
-        said = unfit if said is Truth.UNFIT else said
-        if said is Truth.FAILS:
-            return Truth.FAILS
-        if said is Truth.OPEN:
-            answer = Truth.OPEN
+        said = unfit if said is UNFIT else said
+        if said is FAILS:
+            return FAILS
+        if said is OPEN:
+            answer = OPEN
     return answer
 
 
@@ -255,7 +265,7 @@ def _of_all(truths: Sequence[Truth]) -> Truth:
     distinct = set(truths)
     if len(distinct) == 1:
         return truths[0]
-    return Truth.OPEN if Truth.OPEN in distinct else Truth.UNFIT
+    return OPEN if OPEN in distinct else UNFIT
 
 
 def _plain(value: Value) -> Value:
@@ -270,7 +280,7 @@ def _has_candidate(group: Sequence[Condition]) -> bool:
         return True
     values = listing.value if isinstance(listing.value, tuple) else (listing.value,)
     others = [each for each in group if each.operator not in PRESENCE]
-    return any(all(each.judge_value(value) is Truth.HOLDS for each in others) for value in values)
+    return any(all(each.judge_value(value) is HOLDS for each in others) for value in values)
 
 
 def _bounds_cross(group: Sequence[Condition]) -> bool:

@@ -184,8 +184,8 @@ class RuntimeContext:
         Args:
             capabilities: Ids, aliases allowed, and globs over canonical ids such as `ccos.io.*`.
             deny: Ids and globs that are refused whatever grants them.
-            allow_effects: Effects that capabilities may have; every effect when left out.
-            deny_effects: Effects they may not have.
+            allow_effects: What capabilities may do; every effect when left out.
+            deny_effects: What they may not do.
             rules: Rules over the arguments of calls.
             cedar: A policy in Cedar that must allow each call as well.
             read: Absolute paths with links followed.
@@ -201,9 +201,7 @@ class RuntimeContext:
             parameters: Plain values that are carried from plan to plan; they are recorded.
 
         Raises:
-            ConfigError: `config.path`, `config.capability`, `config.pattern`, `config.effect`, `config.host`,
-                `config.rule`, `config.environment`, `config.parameters` for what cannot be meant;
-                `config.contradiction` for the very same thing granted and denied.
+            ConfigError: `config.` and the part for what cannot be meant; `config.contradiction`.
         """
         return cls(
             level=SecurityLevel.CONTROLLED,
@@ -211,20 +209,15 @@ class RuntimeContext:
             denied=frozenset(items(deny)),
             allowed_effects=None if allow_effects is None else frozenset(items(allow_effects)),
             denied_effects=frozenset(items(deny_effects)),
-            rules=(tuple(rules),),
-            cedar_policies=() if cedar is None else (cedar,),
-            read_paths=tuple(granted_paths(read)),
-            write_paths=tuple(granted_paths(write)),
-            hosts=checked_hosts(items(connect)),
-            denied_hosts=checked_hosts(items(deny_hosts), denying=True),
+            rules=(tuple(rules),), cedar_policies=() if cedar is None else (cedar,),
+            read_paths=tuple(granted_paths(read)), write_paths=tuple(granted_paths(write)),
+            hosts=checked_hosts(items(connect)), denied_hosts=checked_hosts(items(deny_hosts), denying=True),
             environment=tuple((environment or {}).items()),
-            limits=limits or ResourceLimits(),
-            minimum_isolation=minimum_isolation,
-            step_isolation=frozenset(items(step_isolation)),
-            allow_computed=allow_computed,
+            limits=limits or ResourceLimits(), minimum_isolation=minimum_isolation,
+            step_isolation=frozenset(items(step_isolation)), allow_computed=allow_computed,
             exposures=() if expose is None else (expose,),
             encoded_parameters=checked_parameters(parameters or {}),
-        )
+        )  # fmt: skip
 
     @classmethod
     def unsafe_everything(

@@ -57,6 +57,13 @@ class Truth(Enum):
     """It cannot be said yet: the value is not known before the run."""
 
 
+HOLDS: Final = Truth.HOLDS
+FAILS: Final = Truth.FAILS
+UNFIT: Final = Truth.UNFIT
+OPEN: Final = Truth.OPEN
+"""The members under names of their own: looking one up in its class takes as long as a whole test."""
+
+
 class Argument:
     """A value that is tested, with what several tests ask of it found once.
 
@@ -70,7 +77,7 @@ class Argument:
         self.value = value
         self.kind = kind_of(value)
         self._is_canonical: bool | None = None
-        self._place: Destination | None | Truth = Truth.OPEN
+        self._place: Destination | None | Truth = OPEN
 
     @property
     def is_canonical(self) -> bool:
@@ -102,7 +109,7 @@ def make_test(operator: Operator, value: Any) -> Test:
 
 def truth(answer: bool) -> Truth:
     """Return the plain answer."""
-    return Truth.HOLDS if answer else Truth.FAILS
+    return HOLDS if answer else FAILS
 
 
 def condition_error(message: str, hint: str) -> ConfigError:
@@ -189,12 +196,12 @@ def _other_than(value: Any) -> Test:
 
 def _one_of(values: Any) -> Test:
     kind, known = kind_of(values[0]), frozenset(values)
-    return lambda found: truth(found.value in known) if found.kind == kind else Truth.UNFIT
+    return lambda found: truth(found.value in known) if found.kind == kind else UNFIT
 
 
 def _none_of(values: Any) -> Test:
     kind, known = kind_of(values[0]), frozenset(values)
-    return lambda found: truth(found.value not in known) if found.kind == kind else Truth.UNFIT
+    return lambda found: truth(found.value not in known) if found.kind == kind else UNFIT
 
 
 def _matching(texts: Any) -> Test:
@@ -205,7 +212,7 @@ def _matching(texts: Any) -> Test:
 
     def test(found: Argument) -> Truth:
         if found.kind != "text":
-            return Truth.UNFIT
+            return UNFIT
         text = found.value
         return truth(text in exact or text.startswith(starts) or any(glob.matches(text) for glob in globs))
 
@@ -214,9 +221,7 @@ def _matching(texts: Any) -> Test:
 
 def _under(roots: Any) -> Test:
     exact, below = frozenset(roots), tuple("/" if root == "/" else root + "/" for root in roots)
-    return lambda found: (
-        truth(found.value in exact or found.value.startswith(below)) if found.is_canonical else Truth.UNFIT
-    )
+    return lambda found: truth(found.value in exact or found.value.startswith(below)) if found.is_canonical else UNFIT
 
 
 def _host_in(hosts: Any) -> Test:
@@ -225,25 +230,25 @@ def _host_in(hosts: Any) -> Test:
 
     def test(found: Argument) -> Truth:
         place = found.place
-        return Truth.UNFIT if place is None else truth(place.host in exact or place.host.endswith(below))
+        return UNFIT if place is None else truth(place.host in exact or place.host.endswith(below))
 
     return test
 
 
 def _at_most(bound: Any) -> Test:
-    return lambda found: truth(found.value <= bound) if found.kind == "number" else Truth.UNFIT
+    return lambda found: truth(found.value <= bound) if found.kind == "number" else UNFIT
 
 
 def _at_least(bound: Any) -> Test:
-    return lambda found: truth(found.value >= bound) if found.kind == "number" else Truth.UNFIT
+    return lambda found: truth(found.value >= bound) if found.kind == "number" else UNFIT
 
 
 def _length_at_most(bound: Any) -> Test:
-    return lambda found: truth(len(found.value) <= bound) if isinstance(found.value, (str, tuple, Map)) else Truth.UNFIT
+    return lambda found: truth(len(found.value) <= bound) if isinstance(found.value, (str, tuple, Map)) else UNFIT
 
 
 def _never(_value: Any) -> Test:
-    return lambda _found: Truth.UNFIT  # presence is answered before any test
+    return lambda _found: UNFIT  # presence is answered before any test
 
 
 _TESTS: Final[Mapping[Operator, Callable[[Any], Test]]] = MappingProxyType(

@@ -17,13 +17,12 @@ from typing import Any, Final, NamedTuple
 from cloister.authority.condition import (
     Condition,
     Facts,
-    Truth,
     contradiction,
     forbidding,
     granting,
     parse_conditions,
 )
-from cloister.authority.operators import VALUES_COUNT_MAX, Operator, Scalar, kind_of
+from cloister.authority.operators import FAILS, HOLDS, OPEN, VALUES_COUNT_MAX, Operator, Scalar, kind_of
 from cloister.authority.pattern import CapabilityPattern
 from cloister.errors import ConfigError, quoted
 from cloister.lang.values import Value
@@ -131,10 +130,10 @@ class RuleSet:
         facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
         unsure = moment is Moment.CALL
         for gate, _, rules in self.denying:
-            if gate is None or gate.judge(facts) is not Truth.FAILS:
+            if gate is None or gate.judge(facts) is not FAILS:
                 for rule in rules:
                     said = forbidding(rule.conditions, facts)
-                    if said is Truth.HOLDS or (unsure and said is Truth.OPEN):
+                    if said is HOLDS or (unsure and said is OPEN):
                         return (rule,)
         for group in self.allowing:
             if _allows(group, facts, unsure=unsure):
@@ -147,8 +146,8 @@ class RuleSet:
         denying = (rule for group in self.denying for rule in group.rules)
         allowing = (rule for group in self.allowing for rule in group.rules)
         return (
-            *(rule for rule in denying if forbidding(rule.conditions, facts) is Truth.OPEN),
-            *(rule for rule in allowing if granting(rule.conditions, facts) is Truth.OPEN),
+            *(rule for rule in denying if forbidding(rule.conditions, facts) is OPEN),
+            *(rule for rule in allowing if granting(rule.conditions, facts) is OPEN),
         )
 
 
@@ -180,13 +179,13 @@ def _allows(group: RuleGroup, facts: Facts, *, unsure: bool) -> bool:
     """Return whether a rule of the group allows the call."""
     if group.gate is not None:
         said = group.gate.judge(facts)
-        if said is Truth.FAILS:
+        if said is FAILS:
             return False
-        if said is Truth.HOLDS and group.is_plain and not group.gate.is_about_several(facts):
+        if said is HOLDS and group.is_plain and not group.gate.is_about_several(facts):
             return True
     for rule in group.rules:
         said = granting(rule.conditions, facts)
-        if said is Truth.HOLDS or (not unsure and said is Truth.OPEN):
+        if said is HOLDS or (not unsure and said is OPEN):
             return True
     return False
 

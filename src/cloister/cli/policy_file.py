@@ -82,15 +82,13 @@ def combined_context(
         ConfigError: As for `RuntimeContext.controlled`.
     """
     policy = document or PolicyDocument()
-    effects = {*(policy.allowed_effects or ()), *(allow_effect or ())}
-    has_effects = policy.allowed_effects is not None or bool(allow_effect)
     variables = parse_environment([*(name for name in policy.variables if not _given(name, env)), *(env or ())])
     # A command that is a workload grants it by being typed; that a policy denies it is a denial, no contradiction
     granted = [name for name in allow or () if not (name.startswith(RESERVED_PREFIX) and name in policy.denied)]
     return RuntimeContext.controlled(
         capabilities=(*policy.capabilities, *granted),
         deny=(*policy.denied, *(deny or ())),
-        allow_effects=sorted(effects) if has_effects else None,
+        allow_effects=_effects(policy.allowed_effects, allow_effect),
         deny_effects=(*policy.denied_effects, *(deny_effect or ())),
         rules=policy.rules,
         cedar=_cedar(policy, path),
@@ -106,6 +104,11 @@ def combined_context(
         expose=policy.expose,
         parameters=policy.parameters,
     )
+
+
+def _effects(allowed: Sequence[str] | None, further: Sequence[str] | None) -> list[str] | None:
+    """Return the effects that either allows; None when neither says anything, so that every effect is."""
+    return None if allowed is None and not further else [*(allowed or ()), *(further or ())]
 
 
 def _given(name: str, env: Sequence[str] | None) -> bool:

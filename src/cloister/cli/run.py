@@ -77,20 +77,10 @@ def run(
     progress = choose_progress(as_json=as_json)
     with reporting(as_json=as_json, on_leave=progress.stop):
         context = build_context(
-            allow=allow,
-            deny=deny,
-            allow_effect=allow_effect,
-            deny_effect=deny_effect,
-            connect=connect,
-            policy=policy,
-            allow_computed=allow_computed,
-            read=read,
-            write=write,
-            env=env,
-            limits=partial(parse_limits, timeout, memory, limit),
-            isolation=isolation,
-            unsafe_everything=unsafe_everything,
-        )
+            allow=allow, deny=deny, allow_effect=allow_effect, deny_effect=deny_effect, allow_computed=allow_computed,
+            read=read, write=write, connect=connect, env=env, policy=policy, isolation=isolation,
+            limits=partial(parse_limits, timeout, memory, limit), unsafe_everything=unsafe_everything,
+        )  # fmt: skip
         if unsafe_everything:
             note("warning: UnsafeEverything: this plan may call every capability on every path")
         note_level(provider, isolation, as_json=as_json)

@@ -30,7 +30,7 @@ def test_a_refusal_says_which_policy_forbids() -> None:
     policy = PERMIT + ' @id("big") forbid(principal, action, resource) when { context.arguments.options.size > 5 };'
     decision = fetch(policy, {"size": 6})
     assert decision.reason is Reason.CEDAR
-    assert "forbidden by policy1" in str(decision.message)
+    assert "forbidden by big" in str(decision.message)
     with pytest.raises(CapabilityDenied) as caught:
         decision.require()
     assert caught.value.code == "denied.cedar"

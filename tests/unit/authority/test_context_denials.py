@@ -44,6 +44,14 @@ def test_a_pattern_grants_canonical_ids_alone(granted: str) -> None:
     assert decision.denied_grants == ("--allow ccos.io.read-file",)
 
 
+def test_an_alias_in_a_family_is_not_narrowed_to_what_it_stands_for() -> None:
+    context = RuntimeContext.controlled(capabilities=["ccos.fs.*"], read=["/srv"])
+    small = context.narrow(capabilities=["ccos.fs.read"])
+    assert authorizer().authorize(small, READ, ("/srv/a",)).reason is Reason.CAPABILITY
+    named = RuntimeContext.controlled(capabilities=["ccos.fs.read"], read=["/srv"])
+    assert authorizer().authorize(named.narrow(capabilities=["ccos.fs.read"]), READ, ("/srv/a",)).allowed
+
+
 @pytest.mark.parametrize("denied", [READ, "ccos.io.*", "ccos.fs.read", "ccos.fs.*", "*"])
 @pytest.mark.parametrize("called", [READ, "ccos.fs.read"])
 def test_a_denial_wins_by_any_name(denied: str, called: str) -> None:
