@@ -26,6 +26,8 @@ from cloister.audit.schema import check_schema, create
 from cloister.errors import AuditError
 
 LOCK_WAIT_MS: Final = 10_000
+VALUE_BYTES_MAX: Final = 4 * EVENT_BYTES_MAX
+"""Largest value or row that SQLite gives out."""
 _COLUMNS: Final = "sequence, run_id, event_type, at, capability_id, parent, plan_id, intent_id, session_id, leaf"
 # The size is limited here as well, so that a huge value that was planted is never loaded
 _ROWS: Final = f"SELECT {_COLUMNS}, CASE WHEN length(event) <= :bytes_max THEN event END FROM records "  # noqa: S608
@@ -286,4 +288,6 @@ def _connect(uri: str, lock_wait_ms: int) -> sqlite3.Connection:
         uri, uri=True, isolation_level=None, timeout=lock_wait_ms / 1000, check_same_thread=False
     )
     connection.execute("PRAGMA trusted_schema = OFF")
+    # No value of ours is larger than an event; a larger one that was planted is an error, not memory
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
     return connection
