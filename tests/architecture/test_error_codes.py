@@ -23,7 +23,7 @@ TESTING = {"testing.py", "testing_harness.py"}  # they compare codes and raise n
 RESERVED = "Reserved"
 NOT_A_LIMIT = {"input_bytes"}
 """What `cloister exec --stdin` reports; every other limit is a field of `ResourceLimits`."""
-OUTSIDE_FAMILIES = {"run.interrupted"}
+OUTSIDE_FAMILIES: set[str] = set()
 """Codes whose family is no error class's; the names of events of the record begin like them."""
 
 

@@ -24,6 +24,7 @@ ORDER = [
     {"config"},
     {"agents"},
     {"runtime_life"},
+    {"runtime_runs"},
     {"runtime", "testing_harness"},
     {"sessions"},
     {"testing"},

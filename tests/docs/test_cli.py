@@ -17,10 +17,12 @@ AUDIT = ("audit", "audit verify", "audit show")
 ATTEST = ("attest", "attest show", "attest verify", "attest quote")
 IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
 SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
+RUNS = ("runs", "runs list", "runs show", "runs resume", "runs abort")
+APPROVALS = ("approvals", "approvals list", "approvals show", "approvals approve", "approvals deny")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "compile", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor",
-    *AUDIT, *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
+    *RUNS, *APPROVALS, *AUDIT, *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 
