@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext, SecurityLevel
     from cloister.authority.level import IsolationLevel
     from cloister.errors import (
+        ApprovalRequired,
         AttestationError,
         AuditError,
         Cancelled,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from cloister.lang.program import Program
     from cloister.lang.values import Keyword, Symbol
     from cloister.limits import ResourceLimits
+    from cloister.plan.approvals.approver import ApprovalAnswer, Approver
+    from cloister.plan.approvals.desk import Approval
     from cloister.plan.observer import RunObserver
     from cloister.plan.result import RunResult, ScriptResult
     from cloister.plan.session import Session
@@ -49,6 +52,7 @@ _HOMES: Final = {
     "cloister.authority.context": ("RuntimeContext", "SecurityLevel"),
     "cloister.authority.level": ("IsolationLevel",),
     "cloister.errors": (
+        "ApprovalRequired",
         "AttestationError",
         "AuditError",
         "Cancelled",
@@ -71,6 +75,8 @@ _HOMES: Final = {
     "cloister.lang.program": ("Program",),
     "cloister.lang.values": ("Keyword", "Symbol"),
     "cloister.limits": ("ResourceLimits",),
+    "cloister.plan.approvals.approver": ("ApprovalAnswer", "Approver"),
+    "cloister.plan.approvals.desk": ("Approval",),
     "cloister.plan.observer": ("RunObserver",),
     "cloister.plan.result": ("RunResult", "ScriptResult"),
     "cloister.plan.session": ("Session",),
@@ -87,6 +93,10 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Approval",
+    "ApprovalAnswer",
+    "ApprovalRequired",
+    "Approver",
     "AttestationError",
     "AuditError",
     "Binary",
