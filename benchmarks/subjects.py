@@ -16,9 +16,12 @@ from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Subject, interleaved
 from cloister.authority.authorizer import SecurityAuthorizer
+from cloister.authority.budget import Budget, BudgetLimits, Consumption
 from cloister.authority.context import RuntimeContext
+from cloister.authority.level import IsolationLevel
 from cloister.capabilities.catalog import builtin_catalog
 from cloister.isolation.host_paths import HostPathResolver
+from cloister.isolation.permit import require_permit
 
 AUTHORIZATIONS_PER_ROUND = 1_000
 
@@ -57,11 +60,24 @@ def authorization() -> list[Row]:
         for _ in range(AUTHORIZATIONS_PER_ROUND):
             direct.permitted(workload)
 
+    def permit_and_check() -> None:
+        for _ in range(AUTHORIZATIONS_PER_ROUND):
+            require_permit(direct.verifier, direct.permitted(workload), IsolationLevel.PROCESS)
+
+    def spend() -> None:
+        budget = Budget(BudgetLimits(calls_count=AUTHORIZATIONS_PER_ROUND), budget_id="benchmark")
+        for _ in range(AUTHORIZATIONS_PER_ROUND):
+            budget.require(call)
+            budget.consume(call)
+
+    call = Consumption.exactly(calls_count=1, wall_us=10)
     direct, workload = Direct(), plan("(+ 1 2)")
     subjects: dict[str, Subject] = {
         "authorize ccos.math.add": decide("ccos.math.add", (1, 2)),
         "authorize ccos.io.read-file (one path)": decide("ccos.io.read-file", ("/usr/bin/env",)),
         "an execution: context, decision and token": permit,
+        "an execution: context, decision, token and its check": permit_and_check,
+        "a budget: asked and charged": spend,
     }
     return timed_rows(AUTHORIZATION, interleaved(subjects, rounds=30), divide_by=AUTHORIZATIONS_PER_ROUND)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ApprovalRequired,
         AttestationError,
         AuditError,
+        BudgetExhausted,
         Cancelled,
         CapabilityDenied,
         CloisterError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         ProviderError,
         ProviderUnavailable,
         ReadError,
+        RunAborted,
     )
     from cloister.isolation.provider import ExecutionResult, ExternalProgram, Usage
     from cloister.lang.cancellation import Cancellation
@@ -55,6 +57,7 @@ _HOMES: Final = {
         "ApprovalRequired",
         "AttestationError",
         "AuditError",
+        "BudgetExhausted",
         "Cancelled",
         "CapabilityDenied",
         "CloisterError",
@@ -67,6 +70,7 @@ _HOMES: Final = {
         "ProviderError",
         "ProviderUnavailable",
         "ReadError",
+        "RunAborted",
     ),
     "cloister.isolation.provider": ("ExecutionResult", "ExternalProgram", "Usage"),
     "cloister.lang.cancellation": ("Cancellation",),
@@ -100,6 +104,7 @@ __all__ = [
     "AttestationError",
     "AuditError",
     "Binary",
+    "BudgetExhausted",
     "Cancellation",
     "Cancelled",
     "CapabilityDenied",
@@ -123,6 +128,7 @@ __all__ = [
     "RtfsAst",
     "RtfsBytecode",
     "RtfsSource",
+    "RunAborted",
     "RunObserver",
     "RunResult",
     "Runtime",

@@ -1,7 +1,7 @@
 """The one error tree of Cloister.
 
 Owns every exception class the package raises on purpose, their stable codes and exit statuses, how one error carries
-those that were found with it, and the rendering of an error for people. Must not import anything else of the package:
+those that were found with it, and the rendering of an error for people. Imports nothing of the package but `spans`:
 everything imports it, the guest inside a sandbox too.
 
 Messages say what was attempted, what was allowed or expected, and where; the hint says what to do next. Text that came
@@ -11,10 +11,13 @@ from a plan, a script or a file is shortened and stripped of control characters 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-QUOTED_CHARS_MAX = 120
+from cloister import spans
+
+QUOTED_CHARS_MAX: Final = spans.QUOTED_CHARS_MAX
+Span = spans.Span
+quoted = spans.quoted
 
 MORE: Final = "more"
 """Where the details of an error list what else is wrong with the same text."""
@@ -22,53 +25,6 @@ ALSO_REFUSED: Final = "also_refused"
 """Where they list what else of the same plan was refused."""
 FURTHER: Final = (MORE, ALSO_REFUSED)
 """Where details list errors as plain data; nothing else may be put there."""
-
-
-def quoted(text: str, limit: int = QUOTED_CHARS_MAX) -> str:
-    """Return foreign text fit for a message: printable, one line, at most `limit` characters."""
-    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: limit + 1])
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A place in a source text, as people count.
-
-    Attributes:
-        source: Name of the text: a path, or `<eval>`.
-        line: First line, from 1.
-        column: First column, from 1, in characters.
-        end_line: Last line, from 1.
-        end_column: Column after the last character, from 1.
-        text: The first line without its line break, cut when it is very long, to draw the caret under; empty when the
-            text is not there.
-    """
-
-    source: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
-
-    def excerpt(self) -> str:
-        """Return two lines: the source line and a caret line under the span; nothing when there is no line to show."""
-        if not self.text:
-            return ""
-        shown = quoted(self.text.replace("\t", " "), 200)
-        start = min(self.column - 1, len(shown))
-        stop = self.end_column - 1 if self.end_line == self.line else len(shown)
-        return f"{shown}\n{' ' * start}{'^' * max(1, min(stop, len(shown)) - start)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON data."""
-        return {
-            "source": self.source, "line": self.line, "column": self.column,
-            "end_line": self.end_line, "end_column": self.end_column, "text": self.text,
-        }  # fmt: skip
 
 
 class CloisterError(Exception):
@@ -217,7 +173,7 @@ class IsolationUnavailable(DeniedError):
 
 
 class ApprovalRequired(CloisterError):
-    """The run may go on only when somebody approves. Guest code cannot catch it, and nothing is undone."""
+    """The run goes on only when somebody approves; it pauses. Guest code cannot catch it, and nothing is undone."""
 
     exit_status = 3
     default_code = "approval.required"
@@ -265,6 +221,43 @@ class LimitExceeded(CloisterError):
         code = "limit." + limit.rsplit("_", 1)[0].replace("_", "-")
         super().__init__(message, code=code, span=span, hint=hint, details=facts, trace=trace)
         self.limit, self.allowed, self.used, self.unit = limit, allowed, used, unit
+
+
+class BudgetExhausted(CloisterError):
+    """A budget of the run does not cover what was about to be done. Guest code cannot catch it.
+
+    Attributes:
+        dimension: Which one: `steps`, `wall`, `calls`, `egress`, `storage`, `cpu`, `tokens` or `cost`.
+        policy: What follows: `hard-stop`, or `approval` when a person may extend it.
+        allowed: The bound, in `unit`.
+        used: How much is charged so far, or None when something could not be measured, so that nobody knows.
+        asked: How much more was asked for; None when that was not known before.
+        unit: `count`, `us`, `bytes` or `microusd`.
+    """
+
+    exit_status = 4
+    default_code = "budget.exhausted"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        dimension: str,
+        policy: str,
+        allowed: int,
+        used: int | None,
+        asked: int | None,
+        unit: str,
+        span: Span | None = None,
+        hint: str | None = None,
+        trace: tuple[str, ...] = (),
+    ) -> None:
+        facts = {
+            "dimension": dimension, "policy": policy, "allowed": allowed, "used": used, "asked": asked, "unit": unit
+        }  # fmt: skip
+        super().__init__(message, code=f"budget.{dimension}", span=span, hint=hint, details=facts, trace=trace)
+        self.dimension, self.policy, self.unit = dimension, policy, unit
+        self.allowed, self.used, self.asked = allowed, used, asked
 
 
 class Cancelled(CloisterError):

@@ -72,6 +72,10 @@ class ResourceLimits:
             return other
         return ResourceLimits(**dict(zip(self.__slots__, map(min, _values(self), _values(other)), strict=True)))
 
+    def values(self) -> tuple[int, ...]:
+        """Return all limits in the order of the fields."""
+        return _values(self)
+
     def to_dict(self) -> dict[str, int]:
         """Return all limits as plain data, by field name."""
         return dict(zip(self.__slots__, _values(self), strict=True))

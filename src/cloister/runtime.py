@@ -19,7 +19,6 @@ from cloister.lang.program import Program
 from cloister.plan.approvals.approver import Approver
 from cloister.plan.checking import check_program
 from cloister.plan.command import Surroundings, run_command, run_function, run_script, words_of
-from cloister.plan.forking import fork_session
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.native import HOST_PROCESS, run_native
 from cloister.plan.observer import RunObserver, SilentObserver
@@ -27,12 +26,13 @@ from cloister.plan.performing import PlanTerms, ProgramResult, perform
 from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
-from cloister.plan.session import IDLE_MS, LIFETIME_MS, Session, SessionTerms, open_session
+from cloister.plan.terms import RunTerms
 from cloister.plan.variants import NativeFunction, ProgramVariant
 from cloister.runtime_runs import RuntimeRuns
+from cloister.runtime_sessions import RuntimeSessions
 
 
-class Runtime(RuntimeRuns):
+class Runtime(RuntimeRuns, RuntimeSessions):
     """Runs plans, commands and scripts; every one is authorized, isolated and recorded.
 
     Make one with `Runtime.open` and close it, or use it as a context manager. It may be used from several threads.
@@ -69,6 +69,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
         approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan and wait for its result.
@@ -82,6 +83,7 @@ class Runtime(RuntimeRuns):
             module_paths: Directories its modules are looked for in, after that of the plan's own file.
             expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
                 or `none` for what must not be there. The parts are those of `cloister.isolation.attestation.PARTS`.
+            terms: How far it may go by itself, what it may spend, and on whose behalf it runs.
             approver: Answers when a call needs an approval, and the run goes on; None lets it wait for `decide`.
 
         Returns:
@@ -108,6 +110,7 @@ class Runtime(RuntimeRuns):
             inputs=inputs or {},
             observer=observer or SilentObserver(),
             expected=Expectations.parse(expected or {}),
+            terms=terms or RunTerms(),
         )
         return self._approved(approver, begin, program, dict(context.environment), observer)
 
@@ -121,6 +124,7 @@ class Runtime(RuntimeRuns):
         observer: RunObserver | None = None,
         module_paths: Sequence[Path] = (),
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
         approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
@@ -133,6 +137,7 @@ class Runtime(RuntimeRuns):
             observer=observer,
             module_paths=module_paths,
             expected=expected,
+            terms=terms,
             approver=approver,
         )
 
@@ -282,6 +287,7 @@ class Runtime(RuntimeRuns):
         on_output: OutputObserver | None = None,
         working_directory: str | None = None,
         expected: Mapping[str, str] | None = None,
+        terms: RunTerms | None = None,
     ) -> ProgramResult:
         """Run any program: a plan as text, tree or bytecode, a native function, a command, a script, a binary.
 
@@ -296,6 +302,7 @@ class Runtime(RuntimeRuns):
             on_output: As in `execute`; not for plans.
             working_directory: As in `execute`; not for plans.
             expected: As in `run`.
+            terms: As in `run`; for plans.
 
         Returns:
             What `run`, `execute` or `execute_script` returns; for a native function its value.
@@ -312,7 +319,12 @@ class Runtime(RuntimeRuns):
             self._parts,
             program,
             self._surroundings(context, provider, on_output, working_directory, expected),
-            PlanTerms(inputs=inputs or {}, observer=observer or SilentObserver(), module_paths=module_paths),
+            PlanTerms(
+                inputs=inputs or {},
+                observer=observer or SilentObserver(),
+                module_paths=module_paths,
+                terms=terms or RunTerms(),
+            ),
         )
 
     def _surroundings(
@@ -334,67 +346,3 @@ class Runtime(RuntimeRuns):
             expected=Expectations.parse(expected or {}),
             seed=seed,
         )
-
-    def session(
-        self,
-        *,
-        context: RuntimeContext,
-        provider: str = "process",
-        name: str | None = None,
-        lifetime_ms: int = LIFETIME_MS,
-        idle_ms: int = IDLE_MS,
-        terminals: bool = False,
-        working_directory: str | None = None,
-        expected: Mapping[str, str] | None = None,
-    ) -> Session:
-        """Open a sandbox that stays for several executions; close it, or use it as a context manager.
-
-        Args:
-            context: What everything in it may do; needs the capability `cloister.exec`. `wall_ms` bounds each
-                execution, `output_bytes` the output of each; all other limits are those of the session as a whole, but
-                in a virtual machine `memory_bytes`, `processes_count`, `cpu_ms` and `io_bytes` bound each execution.
-            provider: Name of the isolation provider.
-            name: For people, in the record.
-            lifetime_ms: When it ends, whatever runs in it.
-            idle_ms: When it ends after its last execution.
-            terminals: Whether executions may have a terminal.
-            working_directory: Where executions begin, absolute, inside; its private temporary directory when left out.
-            expected: As in `run`.
-
-        Raises:
-            ProviderUnavailable: `provider.no-sessions`: the provider has none.
-            DeniedError, LimitExceeded, ProviderError, AuditError, AttestationError: As `run`.
-        """
-        self._require_open()
-        terms = SessionTerms(
-            name=name,
-            lifetime_ms=lifetime_ms,
-            idle_ms=idle_ms,
-            has_terminals=terminals,
-            working_directory=working_directory,
-        )
-        opened = open_session(
-            self._parts,
-            context=context,
-            provider=self._providers.create(provider),
-            terms=terms,
-            expected=Expectations.parse(expected or {}),
-        )
-        self._sessions.add(opened)
-        return opened
-
-    def fork(self, session: Session, count: int) -> tuple[Session, ...]:
-        """Make sessions that go on where an idle one is, each in a virtual machine of its own; that one goes on, too.
-
-        Args:
-            session: Of a provider of virtual machines by QEMU, with no `write` grant, and no fork itself.
-            count: How many.
-
-        Raises:
-            InputError: `input.fork`: it cannot be forked.
-            ProviderError, AuditError: As `session`.
-        """
-        self._require_open()
-        forks = fork_session(session, count)
-        self._sessions.update(forks)
-        return forks

@@ -23,6 +23,7 @@ from cloister.isolation.factory import ProviderFactory, Surroundings
 from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.provider import ProbeReport
 from cloister.plan.attesting import QuotedMachine, quote_machine
+from cloister.plan.constitution_file import home_constitution
 from cloister.plan.host_authorizer import make_authorizer
 from cloister.plan.journal.store import RunStore
 from cloister.plan.parts import Journal, RunParts
@@ -58,6 +59,7 @@ class RuntimeLife:
         journal: RunStore | None = None,
     ) -> None:
         # First what can fail: nothing is to be closed then
+        constitution = home_constitution(home)
         journal = journal or RunStore.open(home / JOURNAL_FILE)
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)
         self._home = home
@@ -72,6 +74,7 @@ class RuntimeLife:
             authorizer=make_authorizer(catalog, protected=(os.path.realpath(home),)),
             issuer=issuer,
             journal=Journal(journal),
+            constitution=constitution,
             verify_guardian=lambda signature, message: AuditHome(home).guardian().verify(signature, message),
         )
 

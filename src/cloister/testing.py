@@ -16,8 +16,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from cloister.authority.token import TOKEN_LIFETIME_MS
 from cloister.errors import (
+    ApprovalRequired,
     AuditError,
+    BudgetExhausted,
     CapabilityDenied,
     CompileError,
     DeniedError,
@@ -25,9 +28,10 @@ from cloister.errors import (
     LimitExceeded,
     ProviderError,
     ReadError,
+    RunAborted,
     TokenRejected,
 )
-from cloister.isolation.provider import GuestOperation, Mount, MountMode, PlanProgram
+from cloister.isolation.provider import ExecutionContext, GuestOperation, Mount, MountMode, PlanProgram
 from cloister.limits import ResourceLimits
 from cloister.testing_harness import (
     HOST_FILES,
@@ -51,6 +55,10 @@ __all__ = [
 
 SMALL: Final = ResourceLimits(value_bytes=4_000, file_bytes=1_000)
 CATCH_ALL: Final = '(try (call :test.call) (catch anything e "caught"))'
+
+
+def _write(path: str, content: str) -> GuestOperation:
+    return GuestOperation(name="write_file", arguments={"path": path, "content": content})
 
 
 class OperationConformance(ProviderHarness):
@@ -100,24 +108,92 @@ class OperationConformance(ProviderHarness):
 
     def test_token_must_cover_the_execution(self) -> None:
         """Whatever an execution asks beyond its token is refused before anything happens; the token's own passes."""
-        path = f"{self.root}/granted/token.txt"
-        operation = GuestOperation(name="write_file", arguments={"path": path, "content": "x"})
-        context = self.permitted(operation, mounts=self.granted(MountMode.READ_WRITE))
+        path, context = self._writing()
         wider = Mount(source=self.root, target=self.root, mode=MountMode.READ_WRITE)
         plan = PlanProgram(source="1", name="<conformance>")
         refused = {
             "denied.token-subject": replace(context, execution_id="another"),
+            "denied.token-step": replace(context, step_id="another"),
+            "denied.token-arguments": replace(context, arguments_sha256="1" * 64),
             "denied.token-path": replace(context, mounts=(wider,)),
             "denied.token-limit": replace(context, limits=ResourceLimits(value_bytes=2**30)),
             "denied.token-permission": replace(context, workload=plan),
             "denied.token-environment": replace(context, environment={"SECRET": "value"}),
-            "denied.token-forged": replace(context, token=replace(context.token, write_paths=("/",))),
         }
         for code, asked in refused.items():
-            require_error(TokenRejected, partial(self.provider.execute, asked), code)
-            require(self.host_file(path) is None, f"nothing was written before {code}")
+            self._refuse(asked, code, path)
         self.provider.execute(context)
         require_equal(self.host_file(path), b"x", "what the permitted execution wrote")
+
+    def test_token_must_be_the_issuers(self) -> None:
+        """A token that was changed in any way, to its own favour or not, is refused; the unchanged one passes."""
+        path, context = self._writing()
+        token = context.token
+        weaker = token.attenuate(write_paths=())
+        forged = (
+            replace(token, write_paths=("/",)),
+            replace(token, expires_at_ns=token.expires_at_ns + 1),
+            replace(token, step_id=None),
+            replace(token, mac=bytes(32)),
+            replace(weaker, caveats=()),
+        )
+        for each in forged:
+            self._refuse(replace(context, token=each), "denied.token-forged", path)
+        self.provider.execute(context)
+        require_equal(self.host_file(path), b"x", "what the permitted execution wrote")
+
+    def test_token_is_good_for_one_execution(self) -> None:
+        """A token that was accepted is refused the next time, and so is a weaker one made of it; a new one passes."""
+        path, context = self._writing()
+        self.provider.execute(context)
+        require_equal(self.host_file(path), b"x", "what the permitted execution wrote")
+        again = replace(context, workload=_write(path, "again"))
+        for token in (context.token, context.token.attenuate(write_paths=context.token.write_paths)):
+            refused = partial(self.provider.execute, replace(again, token=token))
+            require_error(TokenRejected, refused, "denied.token-replayed")
+            require_equal(self.host_file(path), b"x", "what a replayed token left alone")
+        _, fresh = self._writing()
+        self.provider.execute(replace(fresh, workload=again.workload))
+        require_equal(self.host_file(path), b"again", "what the next permitted execution wrote")
+
+    def test_token_expires(self) -> None:
+        """A token is refused once its time is over, by the monotonic clock; a moment before it passes."""
+        path, late = self._writing()
+        _, in_time = self._writing()
+        self.clock.advance_ms(TOKEN_LIFETIME_MS - 1)
+        listing = GuestOperation(name="list_directory", arguments={"path": f"{self.root}/granted"})
+        require_equal(len(self.provider.execute(replace(in_time, workload=listing)).value), 2, "what was listed")
+        self.clock.advance_ms(1)
+        self._refuse(late, "denied.token-expired", path)
+
+    def test_token_can_be_weakened_without_a_key_and_not_widened(self) -> None:
+        """A holder's weaker token permits what is left and nothing else, whatever its caveats name."""
+        path, context = self._writing()
+        token, (mount,) = context.token, context.mounts
+        refused = {
+            "denied.token-path": token.attenuate(write_paths=()),
+            "denied.token-permission": token.attenuate(permissions=()),
+            "denied.token-limit": token.attenuate(limits=replace(context.limits, value_bytes=1)),
+            "denied.token-expired": token.attenuate(expires_at_ns=0),
+        }
+        for code, weaker in refused.items():
+            self._refuse(replace(context, token=weaker), code, path)
+        wider = Mount(source=self.root, target=self.root, mode=MountMode.READ_WRITE)
+        self._refuse(
+            replace(context, token=token.attenuate(write_paths=("/",)), mounts=(wider,)), "denied.token-path", path
+        )
+        self.provider.execute(replace(context, token=token.attenuate(write_paths=(mount.source,))))
+        require_equal(self.host_file(path), b"x", "what the weaker token still permits")
+
+    def _writing(self) -> tuple[str, ExecutionContext]:
+        """Return the path of a file that is not there, and a permitted execution in a step that writes it."""
+        path = f"{self.root}/granted/token.txt"
+        mounts = self.granted(MountMode.READ_WRITE)
+        return path, self.permitted(_write(path, "x"), mounts=mounts, step_id="step-1", arguments_sha256="a" * 64)
+
+    def _refuse(self, context: ExecutionContext, code: str, path: str) -> None:
+        require_error(TokenRejected, partial(self.provider.execute, context), code)
+        require(self.host_file(path) is None, f"nothing was written before {code}")
 
     def test_probe_tells_the_level(self) -> None:
         """The probe's report names the provider and the level it gives, with evidence."""
@@ -171,15 +247,21 @@ class PlanConformance(ProviderHarness):
             require_equal(place, (1, 1), f"the place of the uncaught {raised!r}")
 
     def test_fatal_errors_of_the_host_are_not_catchable(self) -> None:
-        """A limit or an unwritable record ends the plan at once; its twin, an ordinary error, is caught."""
+        """A limit, a budget, an abort, a pause or an unwritable record ends the plan; an ordinary error is caught."""
         twin = RecordingHost({"test.call": GuestError("ordinary")})
         require_equal(self.run(CATCH_ALL, twin).value, "caught", "the ordinary error")
         limit = LimitExceeded("enough", limit="steps_count", allowed=1, unit="steps")
-        for fatal in (limit, AuditError("cannot record")):
+        budget = BudgetExhausted(
+            "spent", dimension="calls", policy="hard-stop", allowed=1, used=1, asked=1, unit="count"
+        )
+        for fatal in (limit, budget, AuditError("cannot record"), ApprovalRequired("wait"), RunAborted("no more")):
             host = RecordingHost({"test.call": fatal, "test.after": 1})
             program = f"(do {CATCH_ALL} (call :test.after))"
             error = require_error(type(fatal), partial(self.run, program, host))
-            require(error is fatal, "the fatal error is the host's own object")
+            require(error is fatal, f"the fatal {fatal!r} is the host's own object")
+            if not isinstance(fatal, AuditError):
+                place = error.span and (error.span.line, error.span.column)
+                require_equal(place, (1, 10), f"the place of the fatal {fatal!r}")
             require_equal([name for name, _ in host.calls], ["test.call"], "the calls before the end")
 
     def test_steps_are_reported_in_order(self) -> None:

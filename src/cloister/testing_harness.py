@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from cloister.authority.context import RuntimeContext
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.permission import Permission
-from cloister.authority.token import PermissionToken, TokenIssuer, TokenVerifier
+from cloister.authority.token import NO_ARGUMENTS_SHA256, PermissionToken, TokenIssuer, TokenVerifier
 from cloister.clock import ManualClock
 from cloister.errors import CapabilityDenied, CloisterError
 from cloister.isolation.permit import permission_for
@@ -29,6 +29,7 @@ from cloister.isolation.provider import (
     WireValue,
     Workload,
 )
+from cloister.lang.host import OptionData
 from cloister.limits import ResourceLimits
 
 _Error = TypeVar("_Error", bound=CloisterError)
@@ -58,7 +59,7 @@ class RecordingHost:
         self._answers = dict(answers or {})
         self.calls: list[tuple[str, list[WireValue]]] = []
         self.steps: list[tuple[str, str, str | None]] = []
-        self.options: list[dict[str, bool | str | list[str]]] = []
+        self.options: list[dict[str, OptionData]] = []
         self.hints: list[dict[str, WireValue]] = []
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class RecordingHost:
         """Record what hints the calls from here on have."""
         self.hints.append(hints)
 
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record that a step began."""
         self.steps.append(("started", name, None))
         self.options.append(options)
@@ -133,10 +134,12 @@ class ProviderHarness:
     Attributes:
         root: Directory on the host, canonical, with `HOST_FILES` below it.
         provider: The provider under test.
+        clock: Of the tokens; it stands still until a check moves it.
     """
 
     root: str
     provider: IsolationProvider
+    clock: ManualClock
 
     def create_provider(self, verifier: TokenVerifier, files: Mapping[str, bytes]) -> IsolationProvider:
         """Return the provider to check.
@@ -155,7 +158,8 @@ class ProviderHarness:
     def setup_method(self) -> None:
         """Make the host files and the provider. Called before each check."""
         self.root = str(Path(tempfile.mkdtemp(prefix="cloister-conformance-")).resolve())
-        self._issuer = TokenIssuer(bytes(range(32)), ManualClock())
+        self.clock = ManualClock()
+        self._issuer = TokenIssuer(bytes(range(32)), self.clock)
         self._executions_count = 0
         files = {f"{self.root}/{path}": content for path, content in HOST_FILES.items()}
         for path, content in files.items():
@@ -169,7 +173,15 @@ class ProviderHarness:
             self.provider.close()
         shutil.rmtree(self.root)
 
-    def issue_token(self, context: RuntimeContext, *, execution_id: str, permission: Permission) -> PermissionToken:
+    def issue_token(
+        self,
+        context: RuntimeContext,
+        *,
+        execution_id: str,
+        permission: Permission,
+        step_id: str | None = None,
+        arguments_sha256: str = NO_ARGUMENTS_SHA256,
+    ) -> PermissionToken:
         """Return a token for one execution under a context."""
         decision = Decision(
             allowed=True,
@@ -180,7 +192,9 @@ class ProviderHarness:
             read_paths=context.read_paths,
             write_paths=context.write_paths,
         )
-        return self._issuer.issue(decision, execution_id=execution_id)
+        return self._issuer.issue(
+            decision, execution_id=execution_id, step_id=step_id, arguments_sha256=arguments_sha256
+        )
 
     def permitted(
         self,
@@ -188,6 +202,8 @@ class ProviderHarness:
         *,
         limits: ResourceLimits | None = None,
         mounts: tuple[Mount, ...] = (),
+        step_id: str | None = None,
+        arguments_sha256: str = NO_ARGUMENTS_SHA256,
     ) -> ExecutionContext:
         """Return an execution with a token for exactly what it asks."""
         self._executions_count += 1
@@ -198,7 +214,13 @@ class ProviderHarness:
             write=[mount.source for mount in mounts if mount.mode is MountMode.READ_WRITE],
             limits=limits,
         )
-        token = self.issue_token(context, execution_id=execution_id, permission=permission_for(workload))
+        token = self.issue_token(
+            context,
+            execution_id=execution_id,
+            permission=permission_for(workload),
+            step_id=step_id,
+            arguments_sha256=arguments_sha256,
+        )
         return ExecutionContext(
             execution_id=execution_id,
             capability_id=CAPABILITY,
@@ -206,6 +228,8 @@ class ProviderHarness:
             token=token,
             limits=limits,
             mounts=mounts,
+            step_id=step_id,
+            arguments_sha256=arguments_sha256,
         )
 
     def granted(self, mode: MountMode = MountMode.READ_ONLY) -> tuple[Mount, ...]:

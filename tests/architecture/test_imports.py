@@ -12,7 +12,8 @@ ROOT = Path(cloister.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 ORDER = [
-    {"errors", "version"},
+    {"spans", "version"},
+    {"errors"},
     {"clock", "canonical", "interrupts", "limits", "resident"},
     {"lang"},
     {"authority"},
@@ -24,7 +25,7 @@ ORDER = [
     {"config"},
     {"agents"},
     {"runtime_life"},
-    {"runtime_runs"},
+    {"runtime_runs", "runtime_sessions"},
     {"runtime", "testing_harness"},
     {"sessions"},
     {"testing"},
@@ -37,7 +38,7 @@ ORDER = [
 RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
 GUEST = ("isolation.guest", "isolation.wire", "isolation.wire_messages", "isolation.wire_errors")
-GUEST_MAY_IMPORT = ("errors", "clock", "limits", "lang", *GUEST)
+GUEST_MAY_IMPORT = ("spans", "errors", "clock", "limits", "lang", *GUEST)
 
 PROVIDERS = {"isolation.mock", "isolation.process", "isolation.microvm"}
 

@@ -13,8 +13,12 @@ import pytest
 
 PAGE = Path("docs/cli.md").read_text(encoding="utf-8")
 ANYTHING = "…"
-AUDIT = ("audit", "audit verify", "audit show")
+AUDIT = (
+    "audit", "audit verify", "audit show", "audit trace", "audit stats", "audit prove", "audit verify-proof",
+    "audit export", "audit rotate-key",
+)  # fmt: skip
 ATTEST = ("attest", "attest show", "attest verify", "attest quote")
+CONSTITUTION = ("constitution", "constitution sign", "constitution verify", "constitution show")
 IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
 SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
 RUNS = ("runs", "runs list", "runs show", "runs resume", "runs abort")
@@ -22,7 +26,7 @@ APPROVALS = ("approvals", "approvals list", "approvals show", "approvals approve
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "compile", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor",
-    *RUNS, *APPROVALS, *AUDIT, *ATTEST, *SESSION, *IMAGE, *SNAPSHOT,
+    *RUNS, *APPROVALS, *AUDIT, *ATTEST, *CONSTITUTION, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 
@@ -84,5 +88,5 @@ def test_every_command_has_its_help(words: str) -> None:
 
 def test_no_command_is_missing() -> None:
     lists = re.findall(r"^Commands:\n(.*?)(?:\n\n|```)", PAGE, re.MULTILINE | re.DOTALL)
-    listed = set(re.findall(r"^  ([a-z]+)  ", "\n".join(lists), re.MULTILINE))
+    listed = set(re.findall(r"^  ([a-z-]+)  ", "\n".join(lists), re.MULTILINE))
     assert listed == {word for words in COMMANDS for word in words.split()}

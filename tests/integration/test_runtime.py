@@ -198,7 +198,7 @@ class BreakTheRecord(SilentObserver):
     def call_started(self, capability_id: str) -> None:
         database = sqlite3.connect(self._chain)
         with database:
-            database.execute("UPDATE records SET record_sha256 = ? WHERE sequence = 0", ("0" * 64,))
+            database.execute("UPDATE records SET leaf = ? WHERE sequence = 0", (bytes(32),))
             database.execute("DELETE FROM records WHERE sequence > 0")
         database.close()
 
@@ -221,7 +221,7 @@ def test_run_that_cannot_be_recorded_stops(runtime: cloister.Runtime, tmp_path: 
 
 
 def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
-    runtime.run('(step "s" (call :ccos.math.add 1 2))', context=ADD)
+    runtime.run('(step "s" ^{:runtime.learning.metrics true} (call :ccos.math.add 1 2))', context=ADD)
     for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
         with pytest.raises(cloister.CloisterError):
             runtime.run(plan, context=ADD)
@@ -365,7 +365,9 @@ def test_records_say_the_hints_of_a_call_and_the_options_of_a_step(runtime: cloi
       (step "t" (call :ccos.math.add 1 2))"""
     runtime.run(plan, context=ADD)
     bodies = [(record.event.event_type, record.event.body) for record in runtime.records()]
-    assert [body.get("options") for kind, body in bodies if kind == "step.started"] == [{"context_keys": ["k"]}, None]
+    assert [body.get("options") for kind, body in bodies if kind == "step.started"] == [
+        {"place": 0, "context_keys": ["k"]}, {"place": plan.index('(step "t"')},
+    ]  # fmt: skip
     assert [body.get("hints") for kind, body in bodies if kind == "call.intent"] == ['"runtime.timeout" 5', None]
 
 

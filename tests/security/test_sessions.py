@@ -7,7 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +28,6 @@ from cloister.errors import (
 )
 from cloister.isolation.process import subtree
 from cloister.isolation.provider import ExternalProgram
-from cloister.isolation.session_provider import SessionLeave
 from cloister.limits import MIB, ResourceLimits
 from cloister.plan.session import Session
 from cloister.runtime import Runtime
@@ -297,26 +298,34 @@ def test_no_session_without_the_grant(tmp_path: Path) -> None:
         assert unavailable.value.code == "provider.no-sessions"
 
 
-def test_each_execution_needs_a_token_of_its_own(opened: Open) -> None:
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"execution_id": "other"}, "denied.token-subject"),
+        ({"step_id": "other"}, "denied.token-step"),
+        ({"arguments_sha256": "1" * 64}, "denied.token-arguments"),
+        ({"limits": ResourceLimits(wall_ms=2**40)}, "denied.token-limit"),
+    ],
+)
+def test_each_execution_needs_a_token_of_its_own(opened: Open, changes: dict[str, Any], code: str) -> None:
     session = opened()
-    leave = session._leave(session.context.limits)
-    sandbox = session._sandbox
-    assert sandbox.execute(leave, ExternalProgram(argv=("true",))).exit_status == 0
-    stolen = SessionLeave(
-        execution_id="other", capability_id=leave.capability_id, token=leave.token, limits=leave.limits
-    )
+    leave = session._leave(session.context.limits, ["true"])
+    sandbox, program = session._sandbox, ExternalProgram(argv=("true",))
     with pytest.raises(TokenRejected) as caught:
-        sandbox.execute(stolen, ExternalProgram(argv=("true",)))
-    assert caught.value.code == "denied.token-subject"
-    wider = SessionLeave(
-        execution_id=leave.execution_id,
-        capability_id=leave.capability_id,
-        token=leave.token,
-        limits=ResourceLimits(wall_ms=leave.limits.wall_ms + 1),
-    )
+        sandbox.execute(replace(leave, **changes), program)
+    assert caught.value.code == code
+    assert sandbox.execute(leave, program).exit_status == 0
+
+
+def test_a_token_of_a_session_is_good_for_one_execution(opened: Open) -> None:
+    session = opened()
+    leave = session._leave(session.context.limits, ["true"])
+    sandbox, program = session._sandbox, ExternalProgram(argv=("true",))
+    assert sandbox.execute(leave, program).exit_status == 0
     with pytest.raises(TokenRejected) as caught:
-        sandbox.execute(wider, ExternalProgram(argv=("true",)))
-    assert caught.value.code == "denied.token-limit"
+        sandbox.execute(leave, program)
+    assert caught.value.code == "denied.token-replayed"
+    assert sandbox.execute(session._leave(session.context.limits, ["true"]), program).exit_status == 0
 
 
 def test_walls_are_those_of_every_program(opened: Open) -> None:

@@ -95,13 +95,13 @@ def test_how_long_the_host_has_been_up_is_not_told(wasm: WasmBench) -> None:
 
 def test_other_providers_refuse_a_seed_and_functions(wasm: WasmBench) -> None:
     mock = MockProvider(wasm.verifier, answers={("true",): ExecutionResult(value=None, exit_status=0)})
-    context = wasm.permitted(ExternalProgram(argv=("true",)))
-    for refused in (replace(context, seed=1), wasm.permitted(WasmFunction(module="m", function="f"))):
+    program = ExternalProgram(argv=("true",))
+    for refused in (replace(wasm.permitted(program), seed=1), wasm.permitted(WasmFunction(module="m", function="f"))):
         with pytest.raises(ProviderUnavailable) as caught:
             mock.execute(refused)
         assert caught.value.code == "provider.wasm-only"
         assert "--provider wasm" in str(caught.value.hint)
-    assert mock.execute(context).exit_status == 0
+    assert mock.execute(wasm.permitted(program)).exit_status == 0
 
 
 @pytest.mark.parametrize(

@@ -1,36 +1,70 @@
 """The causal chain: an append-only, signed sequence of what runs were allowed, refused and did.
 
-Owns appending. Each append re-reads the head inside the write lock, so several processes extend one line, and checks
-that the head is ours and is where the records end: a change made to the end of the file meanwhile is refused, not
-signed over. It does not re-read the whole chain; that is `verify`.
+Owns appending. Records are leaves of one Merkle tree; each commit signs one head over its size and root. Appends of
+several threads that meet are committed together. Each commit re-reads the head inside the write lock, so several
+processes extend one line, and checks that the head is ours, is where the records end, and contains what this process
+saw before: a change made to the end of the file meanwhile is refused, not signed over. It does not re-read the whole
+chain; that is `verify`.
 
 What nobody can detect from the file alone: changes by someone who holds the signing key; and the exchange of the whole
-file for an older state of itself, an empty one among them. Note a `Head` elsewhere against the second.
+file for an older state of itself. Against the second, the newest head is noted beside the key when the chain is closed
+and now and then before; note a `Head` elsewhere, too.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cloister.audit import anchor
+from cloister.audit.breaks import BreakReason, broken
+from cloister.audit.checkpoint import CheckpointKind, origin_of, sign_checkpoint
+from cloister.audit.commit import Batch, Request
 from cloister.audit.event import (
-    EVENT_BYTES_MAX,
     GENESIS,
-    Event,
+    NO_BODY,
+    NO_PROVENANCE,
+    Draft,
     EventType,
     Head,
+    Provenance,
     Record,
-    SignedHead,
-    record_sha256,
 )
+from cloister.audit.merkle import Frontier
+from cloister.audit.query import RecordQuery
+from cloister.audit.reader import ChainReader
 from cloister.audit.signer import Signer
 from cloister.audit.store import ChainStore
-from cloister.audit.verify import BreakReason, broken, check_head, check_row
+from cloister.audit.trust import trusted_tree
 from cloister.canonical import Plain
 from cloister.clock import Clock, timestamp
 from cloister.errors import AppendFailed, CloisterError
+
+ANCHOR_EVERY_COUNT = 1024
+"""The newest head is noted beside the key after so many records at the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """The end of the chain as this process last saw or wrote it.
+
+    Attributes:
+        note: The head as it is stored.
+        head: What it says.
+        frontier: The right edge of its tree; never changed in place.
+        last_leaf: Leaf of the last record; None when there is none.
+        origin: Name of the chain.
+    """
+
+    note: bytes
+    head: Head
+    frontier: Frontier
+    last_leaf: bytes | None
+    origin: str
 
 
 class CausalChain:
@@ -38,25 +72,44 @@ class CausalChain:
 
     Args:
         store: Where it is kept.
-        signer: Signs records and heads.
+        signer: Signs heads and checkpoints.
         clock: Says when things happened.
+        reload: Loads the signer with a key id; asked when another process rotated to it. None: appending ends then.
+        anchor_path: Where the newest head is noted, and looked for on opening. None: nowhere.
 
     Raises:
-        ChainBroken: When the end of the chain was tampered with, or was signed by another key.
-        AuditError: `audit.store` when the file cannot be read or written.
+        ChainBroken: When the end of the chain was tampered with, was signed by another key, or does not contain the
+            head that was noted.
+        AuditError: `audit.store` when the file cannot be read or written; `audit.format` when it has another format;
+            `audit.anchor` when what was noted is not a head.
     """
 
-    def __init__(self, store: ChainStore, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ChainStore,
+        signer: Signer,
+        clock: Clock,
+        *,
+        reload: Callable[[str], Signer] | None = None,
+        anchor_path: Path | None = None,
+    ) -> None:
         self._store = store
         self._signer = signer
         self._clock = clock
+        self._reload = reload
+        self._anchor_path = anchor_path
+        self._anchored_count = -1
         self._lock = threading.Lock()
-        self._seen: SignedHead | None = None
+        self._waiting: list[Request] = []
+        self._waiting_lock = threading.Lock()
+        self._seen: _Seen | None = None
         with store.transaction():
             if store.head() is None and store.last() is None:
                 # Even an empty chain has a signed head, so that taking all records away shows
-                store.put_head(self._sign_head(GENESIS))
-            self._seen = self._checked_head()
+                origin = origin_of(signer.public_key)
+                store.put_head(sign_checkpoint(GENESIS, CheckpointKind.HEAD, origin, signer))
+            self._seen = self._checked_end()
+            self._check_anchor()
 
     def __repr__(self) -> str:
         return f"CausalChain({str(self._store.path)!r}, key {self._signer.key_id})"
@@ -69,6 +122,11 @@ class CausalChain:
     ) -> None:
         self.close()
 
+    @property
+    def key_id(self) -> str:
+        """The key that signs now."""
+        return self._signer.key_id
+
     def append(
         self,
         event_type: EventType,
@@ -77,9 +135,10 @@ class CausalChain:
         body: Mapping[str, Plain] | None = None,
         capability_id: str | None = None,
         parent: int | None = None,
+        provenance: Provenance = NO_PROVENANCE,
         durable: bool = True,
     ) -> Record:
-        """Append one event; when this returns, the record is on the disk.
+        """Append one event.
 
         Args:
             event_type: What happened.
@@ -87,6 +146,9 @@ class CausalChain:
             body: Further facts: plain data without floating point, no secrets.
             capability_id: The capability concerned.
             parent: Sequence of an earlier record of which this is a part or the outcome.
+            provenance: For whom and under what.
+            durable: Whether to wait until the disk has it. Otherwise it survives a crash of the process, and a loss of
+                power only once a later durable append returned.
 
         Returns:
             The sealed record.
@@ -95,28 +157,48 @@ class CausalChain:
             AppendFailed: When it could not be recorded for whatever reason, tampering with the chain's end among them;
                 nothing was changed, and the run must stop. The details hold the reason where there is one.
         """
+        draft = Draft(
+            event_type=event_type,
+            run_id=run_id,
+            body=NO_BODY if body is None else body,
+            capability_id=capability_id,
+            parent=parent,
+            provenance=provenance,
+        )
+        return self.append_all((draft,), durable=durable)[0]
+
+    def append_all(self, drafts: Sequence[Draft], *, durable: bool = True) -> tuple[Record, ...]:
+        """Append several events one after the other, all of them or none, under one signature.
+
+        Args:
+            drafts: What happened, in order.
+            durable: As in `append`.
+
+        Returns:
+            The sealed records, in the same order.
+
+        Raises:
+            AppendFailed: As `append`.
+        """
+        if not drafts:
+            return ()
         try:
-            with self._lock, self._store.transaction():
-                seen = self._checked_head()
-                event = Event(
-                    sequence=seen.head.count,
-                    run_id=run_id,
-                    event_type=event_type,
-                    at=timestamp(self._clock.now()),
-                    capability_id=capability_id,
-                    parent=parent,
-                    body=body or {},
-                )
-                record = self._seal(event, seen.head)
-                self._store.insert(record)
-                signed = self._sign_head(Head(count=event.sequence + 1, record_sha256=record.record_sha256))
-                self._store.put_head(signed)
+            if any(draft.event_type is EventType.KEY_ROTATED for draft in drafts):
+                raise AppendFailed("only `rotate` hands the chain over to another key")
+            request = Request(drafts, durable=durable)
         except CloisterError as error:
-            raise AppendFailed(
-                f"cannot record {event_type.value}: {error.message}", hint=error.hint, details=error.details
-            ) from error
-        self._seen = signed
-        return record
+            raise _failed(drafts, error) from error
+        with self._waiting_lock:
+            self._waiting.append(request)
+        with self._lock:
+            # Whoever held the lock before may have committed this one together with its own
+            if not request.is_done:
+                with self._waiting_lock:
+                    batch, self._waiting = self._waiting, []
+                self._commit(batch)
+        if request.error is not None:
+            raise _failed(drafts, request.error) from request.error
+        return request.records
 
     def head(self) -> Head:
         """Return where the chain ends now, whoever appended last.
@@ -126,12 +208,10 @@ class CausalChain:
             AuditError: `audit.store` when the file cannot be read.
         """
         with self._lock, self._store.snapshot():
-            return self._checked_head().head
+            return self._checked_end().head
 
     def records(self, run_id: str | None = None) -> Iterator[Record]:
-        """Yield records in order, each with its own hash and signature checked.
-
-        Links between records and the head are not checked here; that is `verify_chain`.
+        """Yield records in order, each proven by the signed head there was when the first was asked for.
 
         Args:
             run_id: Only of this run; None for all.
@@ -140,61 +220,133 @@ class CausalChain:
             ChainBroken: At the first record that was changed.
             AuditError: `audit.store` when the file cannot be read.
         """
-        reader = ChainStore.open_readonly(self._store.path)
-        try:
-            for row in reader.rows(run_id):
-                yield check_row(row, self._signer.public_key)
-        finally:
-            reader.close()
+        yield from self.select(RecordQuery(run_id=run_id))
+
+    def select(self, query: RecordQuery) -> Iterator[Record]:
+        """Yield the records that are asked for; otherwise as `records`."""
+        with ChainReader.open(self._store.path, self._signer.public_key) as reader:
+            yield from reader.records(query)
+
+    def rotate(self, successor: Signer, *, run_id: str) -> Record:
+        """Hand the chain over to another key: record it, signed by the old one, and sign with the new from then on.
+
+        Args:
+            successor: The new key. Its file must be on the disk already, because it signs the head from now on; it has
+                to take the old one's place afterwards.
+            run_id: Names the act in the record.
+
+        Returns:
+            The `key.rotated` record.
+
+        Raises:
+            AppendFailed: As `append`; the old key goes on.
+        """
+        body: dict[str, Plain] = {
+            "previous_key_id": self._signer.key_id,
+            "previous_public_key": self._signer.public_key.raw.hex(),
+            "key_id": successor.key_id,
+            "public_key": successor.public_key.raw.hex(),
+        }
+        draft = Draft(event_type=EventType.KEY_ROTATED, run_id=run_id, body=body)
+        request = Request((draft,), durable=True)
+        with self._lock:
+            self._commit([request], successor)
+            if request.error is not None:
+                raise _failed((draft,), request.error) from request.error
+            self._signer = successor
+        return request.records[0]
 
     def close(self) -> None:
-        """Close the chain's file. Idempotent."""
+        """Note the newest head and close the chain's file. Idempotent.
+
+        A head that cannot be noted leaves the older one, which holds as well.
+        """
         with self._lock:
+            if self._seen is not None and not self._store.is_closed:
+                self._note_anchor(self._seen)
             self._store.close()
 
-    def _seal(self, event: Event, head: Head) -> Record:
-        if event.parent is not None and not 0 <= event.parent < event.sequence:
-            raise AppendFailed(f"parent {event.parent} is not an earlier record than {event.sequence}")
-        data = event.to_bytes()
-        if len(data) > EVENT_BYTES_MAX:
-            raise AppendFailed(f"the event has {len(data)} bytes; at most {EVENT_BYTES_MAX} are allowed")
-        digest = record_sha256(head.record_sha256, data)
-        return Record(
-            event=event,
-            event_bytes=data,
-            previous_sha256=head.record_sha256,
-            record_sha256=digest,
-            signature=self._signer.sign(bytes.fromhex(digest)),
-            key_id=self._signer.key_id,
-        )
-
-    def _sign_head(self, head: Head) -> SignedHead:
-        return SignedHead(head=head, key_id=self._signer.key_id, signature=self._signer.sign(head.to_bytes()))
-
-    def _checked_head(self) -> SignedHead:
-        """Return the stored head after proving that it may be extended."""
-        stored, seen = self._store.head(), self._seen
-        if seen is not None and stored == (seen.head.count, seen.head.record_sha256, seen.key_id, seen.signature):
-            current = seen  # our own last words; their signature needs no second look
-        else:
-            current = check_head(stored, self._signer.public_key)
-            self._check_progress(current.head)
-        last = self._store.last()
-        ends_at = GENESIS if last is None else Head(count=last[0] + 1, record_sha256=last[1])
-        if ends_at.count < current.head.count:
-            raise broken(ends_at.count, BreakReason.TRUNCATED, f"the head counts {current.head.count} records")
-        if ends_at != current.head:
-            raise broken(ends_at.count - 1, BreakReason.BEYOND_HEAD, "the head does not cover it")
-        return current
-
-    def _check_progress(self, head: Head) -> None:
-        """Refuse a head that does not continue the one this process saw last."""
-        if self._seen is None or self._seen.head.count == 0:
+    def _commit(self, requests: list[Request], successor: Signer | None = None) -> None:
+        """Commit what waited, in one transaction; every request gets its records or its error."""
+        try:
+            with self._store.transaction(durable=any(request.durable for request in requests)):
+                end = self._checked_end()
+                batch = Batch(end.frontier, end.origin, self._signer, timestamp(self._clock.now()), successor)
+                for request in requests:
+                    batch.add(request)
+                if not batch.rows:
+                    return
+                note, head = batch.write(self._store)
+        except BaseException as error:
+            cause = error if isinstance(error, CloisterError) else AppendFailed("the commit was ended from outside")
+            for request in requests:
+                request.fail(cause)
+            if not isinstance(error, CloisterError):
+                raise
             return
-        seen = self._seen.head
-        if head.count < seen.count or self._store.digest_at(seen.count - 1) != seen.record_sha256:
+        for request in requests:
+            request.succeed()
+        self._seen = _Seen(note=note, head=head, frontier=batch.frontier, last_leaf=batch.last_leaf, origin=end.origin)
+        if head.count - self._anchored_count >= ANCHOR_EVERY_COUNT:
+            self._note_anchor(self._seen)
+
+    def _checked_end(self) -> _Seen:
+        """Return the end of the chain after proving that it may be extended."""
+        note, seen = self._store.head(), self._seen
+        # Our own last words need no second look
+        end = seen if seen is not None and seen.note == note else self._read_end(note)
+        last = self._store.last()
+        count = 0 if last is None else last[0] + 1
+        if count < end.head.count:
+            raise broken(count, BreakReason.TRUNCATED, f"the head counts {end.head.count} records")
+        if count > end.head.count:
+            raise broken(end.head.count, BreakReason.BEYOND_HEAD, "the head does not cover it")
+        if last is not None and last[1] != end.last_leaf:
+            raise broken(count - 1, BreakReason.HASH_MISMATCH, "the head does not end in it")
+        return end
+
+    def _read_end(self, note: object) -> _Seen:
+        """Return the end that another process, or an earlier one, wrote."""
+        tree, line = trusted_tree(self._store, self._signer.public_key)
+        if line.last.raw != self._signer.public_key.raw:
+            self._follow(line.last.key_id)
+        count, seen = tree.head.count, self._seen
+        if seen is not None and (count < seen.head.count or tree.root_at(seen.head.count) != seen.head.root):
             raise broken(
-                min(head.count, seen.count - 1),
+                min(count, max(seen.head.count - 1, 0)),
                 BreakReason.ROLLED_BACK,
-                f"this process saw {seen.count} records, and the chain does not continue them",
+                f"this process saw {seen.head.count} records, and the chain does not continue them",
             )
+        assert isinstance(note, bytes)  # noqa: S101 - its signature was checked
+        last_leaf = tree.leaf(count - 1) if count else None
+        return _Seen(note=note, head=tree.head, frontier=tree.frontier(), last_leaf=last_leaf, origin=line.origin)
+
+    def _follow(self, key_id: str) -> None:
+        """Take over the key that another process rotated to."""
+        signer = self._reload(key_id) if self._reload is not None else self._signer
+        if signer.key_id != key_id:
+            raise broken(
+                0, BreakReason.FOREIGN_KEY, f"its key was rotated to {key_id}; the key here is {signer.key_id}"
+            )
+        self._signer = signer
+
+    def _check_anchor(self) -> None:
+        """Refuse a chain that does not contain the head that was noted last."""
+        if self._anchor_path is None:
+            return
+        tree, line = trusted_tree(self._store, self._signer.public_key)
+        noted = anchor.load(self._anchor_path, line)
+        if noted is None:
+            return
+        anchor.require_contained(noted, tree, self._anchor_path)
+        self._anchored_count = noted.count
+
+    def _note_anchor(self, seen: _Seen) -> None:
+        if self._anchor_path is not None and seen.head.count > self._anchored_count:
+            anchor.save(self._anchor_path, seen.note)
+            self._anchored_count = seen.head.count
+
+
+def _failed(drafts: Sequence[Draft], error: CloisterError) -> AppendFailed:
+    what = drafts[0].event_type.value if drafts else "nothing"
+    return AppendFailed(f"cannot record {what}: {error.message}", hint=error.hint, details=error.details)

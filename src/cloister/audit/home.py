@@ -15,6 +15,7 @@ from pathlib import Path
 from cloister.audit.chain import CausalChain
 from cloister.audit.signer import PublicKey, Signer
 from cloister.audit.store import ChainStore
+from cloister.audit.succession import finish
 from cloister.clock import Clock
 from cloister.errors import AuditError, ChainBroken, KeyUnavailable
 
@@ -52,6 +53,34 @@ class AuditHome:
         """
         return PublicKey.load(self.directory / "keys" / "guardian.pub")
 
+    @property
+    def successor_key_path(self) -> Path:
+        """The private key that is about to take the place of `key_path`."""
+        return self.directory / "keys" / "chain.next.key"
+
+    @property
+    def anchor_path(self) -> Path:
+        """The newest head of the chain that was noted beside the key."""
+        return self.directory / "keys" / "chain.seen"
+
+    def retired_key_path(self, key_id: str) -> Path:
+        """The public key of a key that was rotated."""
+        return self.directory / "keys" / f"chain-{key_id}.pub"
+
+    def load_signer(self, key_id: str) -> Signer:
+        """Return the signer with a key id, also while it is about to take its place.
+
+        Raises:
+            KeyUnavailable: When neither key has it.
+        """
+        for path in (self.successor_key_path, self.key_path):
+            if path.exists() and (signer := Signer.load(path)).key_id == key_id:
+                return signer
+        raise KeyUnavailable(
+            f"the key {key_id}, to which the chain was rotated, is not in {self.key_path.parent}",
+            hint="restore the key",
+        )
+
 
 def default_home() -> Path:
     """Return where chain and keys live: `$CLOISTER_HOME`, else `cloister` below the user's state directory.
@@ -78,16 +107,21 @@ def open_chain(directory: Path, clock: Clock) -> CausalChain:
             is its key.
         AuditError: `audit.store` when the file cannot be opened or is not a chain.
     """
-    home = AuditHome(directory)
-    with _locked(directory):
-        _require_pair(home)
-        signer = Signer.open(home.key_path)
-        store = ChainStore.open(home.chain_path)
-        try:
-            return CausalChain(store, signer, clock)
-        except BaseException:
-            store.close()
-            raise
+    with locked(directory):
+        return open_locked(AuditHome(directory), clock)
+
+
+def open_locked(home: AuditHome, clock: Clock) -> CausalChain:
+    """Do what `open_chain` does, for a caller that holds the lock of the home; raises the same."""
+    _require_pair(home)
+    finish(home)
+    signer = Signer.open(home.key_path)
+    store = ChainStore.open(home.chain_path)
+    try:
+        return CausalChain(store, signer, clock, reload=home.load_signer, anchor_path=home.anchor_path)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _require_pair(home: AuditHome) -> None:
@@ -107,7 +141,7 @@ def _require_pair(home: AuditHome) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Make the home when it is missing, and keep other processes out of it while key and chain are made."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

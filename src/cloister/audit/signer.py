@@ -124,7 +124,7 @@ class Signer:
             signer = cls.load(path)
             public_path = path.with_suffix(".pub")
             if not os.path.lexists(public_path):
-                _place(public_path, signer.public_key.to_pem(), mode=0o644)
+                place_file(public_path, signer.public_key.to_pem(), mode=0o644)
         except OSError as error:
             raise KeyUnavailable(f"cannot make the signing key {path}: {error.strerror}") from error
         if PublicKey.load(public_path).raw != signer.public_key.raw:
@@ -133,6 +133,22 @@ class Signer:
                 hint=f"find out who replaced it; then remove {public_path} and it is written again",
             )
         return signer
+
+    @classmethod
+    def create(cls, path: Path) -> Signer:
+        """Make a new private key; when this returns, it is on the disk.
+
+        Raises:
+            KeyUnavailable: When there is a file already, or it cannot be made.
+        """
+        if os.path.lexists(path):
+            raise KeyUnavailable(f"there is a key at {path} already", hint="find out where it comes from")
+        try:
+            _create(path)
+            sync_directory(path.parent)
+        except OSError as error:
+            raise KeyUnavailable(f"cannot make the signing key {path}: {error.strerror}") from error
+        return cls.load(path)
 
     @classmethod
     def load(cls, path: Path) -> Signer:
@@ -190,11 +206,52 @@ def _create(path: Path) -> None:
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _place(path, pem, mode=0o600)
+    place_file(path, pem, mode=0o600)
 
 
-def _place(path: Path, data: bytes, *, mode: int) -> None:
-    """Make a file appear whole, or leave the one that is already there: linking, unlike renaming, never replaces."""
+def place_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Make a file appear whole, or leave the one that is already there: linking, unlike renaming, never replaces.
+
+    Raises:
+        OSError: When it cannot be made.
+    """
+    temporary = _written(path, data, mode)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return  # another process was first; its key is the key
+    finally:
+        os.unlink(temporary)  # noqa: PTH108 - a text path
+
+
+def replace_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Make a file appear whole in the place of the one that is there.
+
+    Raises:
+        OSError: When it cannot be made.
+    """
+    temporary = _written(path, data, mode)
+    try:
+        os.replace(temporary, path)  # noqa: PTH105 - a text path
+    except OSError:
+        os.unlink(temporary)  # noqa: PTH108 - a text path
+        raise
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the disk has the names in a directory.
+
+    Raises:
+        OSError: When it does not take them.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _written(path: Path, data: bytes, mode: int) -> str:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
@@ -202,9 +259,7 @@ def _place(path: Path, data: bytes, *, mode: int) -> None:
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return  # another process was first; its key is the key
-    finally:
+    except OSError:
         os.unlink(temporary)  # noqa: PTH108 - a text path
+        raise
+    return temporary

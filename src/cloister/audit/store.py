@@ -1,13 +1,13 @@
 """Where a causal chain is kept: one SQLite file in WAL mode.
 
 Owns the schema, opening, transactions, and the translation of every SQLite error into `AuditError`. Knows nothing of
-signatures: what it returns may have been written by anybody and is for `verify` or `chain` to judge. Opening compares
-the whole schema with ours, so that a trigger or view planted in the file is refused.
+signatures: what it returns may have been written by anybody and is for `verify`, `tree` or `chain` to judge. Opening
+compares the whole schema with ours, so that a trigger or view planted in the file is refused.
 
-Durability: `synchronous=FULL`, that is, every append waits until the disk says it has the record, so that after a loss
-of power no effect is without the record of its intent. The drawback is one flush of the disk for each record: about a
-millisecond on solid-state disks, around ten on rotating ones. `NORMAL` would be faster, survives a crash of the process
-just as well, and may lose the last records with the power.
+Durability is chosen for each transaction. A durable one (`synchronous=FULL`) waits until the disk says it has it, so
+that after a loss of power no effect is without the record of its intent. The other (`NORMAL`) survives a crash of the
+process just as well, but may be lost with the power; it is on the disk as soon as the next durable one is, because both
+are in one log.
 """
 
 from __future__ import annotations
@@ -15,35 +15,45 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from cloister.audit.event import EVENT_BYTES_MAX, Record, SignedHead
+from cloister.audit.event import EVENT_BYTES_MAX, Event
+from cloister.audit.query import EVERYTHING, RecordQuery
 from cloister.errors import AuditError
 
 APPLICATION_ID: Final = 0x436C6F69
 """`Cloi`; tells the file from other SQLite files (SQLite file format, offset 68)."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 LOCK_WAIT_MS: Final = 10_000
 
 _SCHEMA: Final = {
     "records": (
-        "CREATE TABLE records (sequence INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event BLOB NOT NULL, "
-        "previous_sha256 TEXT NOT NULL, record_sha256 TEXT NOT NULL, key_id TEXT NOT NULL, signature BLOB NOT NULL)"
+        "CREATE TABLE records (sequence INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event_type TEXT NOT NULL, "
+        "at TEXT NOT NULL, capability_id TEXT, parent INTEGER, plan_id TEXT, intent_id TEXT, session_id TEXT, "
+        "leaf BLOB NOT NULL, event BLOB NOT NULL)"
     ),
-    "records_by_run": "CREATE INDEX records_by_run ON records (run_id, sequence)",
-    "head": (
-        "CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), count INTEGER NOT NULL, "
-        "record_sha256 TEXT NOT NULL, key_id TEXT NOT NULL, signature BLOB NOT NULL)"
+    "records_by_run": "CREATE INDEX records_by_run ON records (run_id)",
+    "records_by_type": "CREATE INDEX records_by_type ON records (event_type)",
+    "records_by_capability": (
+        "CREATE INDEX records_by_capability ON records (capability_id) WHERE capability_id IS NOT NULL"
     ),
+    "records_by_parent": "CREATE INDEX records_by_parent ON records (parent) WHERE parent IS NOT NULL",
+    "records_by_plan": "CREATE INDEX records_by_plan ON records (plan_id) WHERE plan_id IS NOT NULL",
+    "records_by_intent": "CREATE INDEX records_by_intent ON records (intent_id) WHERE intent_id IS NOT NULL",
+    "records_by_session": "CREATE INDEX records_by_session ON records (session_id) WHERE session_id IS NOT NULL",
+    "nodes": (
+        "CREATE TABLE nodes (level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, "
+        "PRIMARY KEY (level, position)) WITHOUT ROWID"
+    ),
+    "checkpoints": "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL)",
+    "head": "CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL)",
 }
+_COLUMNS: Final = "sequence, run_id, event_type, at, capability_id, parent, plan_id, intent_id, session_id, leaf"
 # The size is limited here as well, so that a huge value that was planted is never loaded
-_ROWS: Final = (
-    "SELECT sequence, run_id, CASE WHEN length(event) <= :bytes_max THEN event END, previous_sha256, record_sha256, "
-    "key_id, signature FROM records "
-)
+_ROWS: Final = f"SELECT {_COLUMNS}, CASE WHEN length(event) <= :bytes_max THEN event END FROM records "  # noqa: S608
 
 
 class StoredRow(NamedTuple):
@@ -51,31 +61,63 @@ class StoredRow(NamedTuple):
 
     sequence: Any
     run_id: Any
+    event_type: Any
+    at: Any
+    capability_id: Any
+    parent: Any
+    plan_id: Any
+    intent_id: Any
+    session_id: Any
+    leaf: Any
     event: Any
-    previous_sha256: Any
-    record_sha256: Any
-    key_id: Any
-    signature: Any
 
 
-class StoredHead(NamedTuple):
-    """The row of the signed head as it was found; any field may be of any type SQLite knows."""
+COLUMNS_COUNT: Final = 9
+"""How many columns are copies of fields of the event."""
 
-    count: Any
-    record_sha256: Any
-    key_id: Any
-    signature: Any
+
+def columns_in(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the same as `columns_of` from the plain fields of an event."""
+    of = fields["provenance"].get
+    return (
+        fields["sequence"],
+        fields["run_id"],
+        fields["event_type"],
+        fields["at"],
+        fields["capability_id"],
+        fields["parent"],
+        of("plan_id"),
+        of("intent_id"),
+        of("session_id"),
+    )
+
+
+def columns_of(event: Event) -> tuple[int, str, str, str, str | None, int | None, str | None, str | None, str | None]:
+    """Return the fields of an event that are copied into columns, in their order."""
+    of = event.provenance
+    return (
+        event.sequence,
+        event.run_id,
+        event.event_type.value,
+        event.at,
+        event.capability_id,
+        event.parent,
+        of.plan_id,
+        of.intent_id,
+        of.session_id,
+    )
 
 
 class ChainStore:
     """An open chain file. Get one with `open` or `open_readonly`; not safe for use by two threads at once."""
 
-    __slots__ = ("_connection", "_identity", "_process", "path")
+    __slots__ = ("_connection", "_identity", "_is_durable", "_process", "path")
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
         self._process = os.getpid()
+        self._is_durable = True
         facts = path.stat()
         self._identity = (facts.st_dev, facts.st_ino)
 
@@ -134,12 +176,19 @@ class ChainStore:
         return cls(path, connection)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Hold the one write lock; what was done inside is kept as a whole at the end, or not at all."""
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Hold the one write lock; what was done inside is kept as a whole at the end, or not at all.
+
+        Args:
+            durable: Whether the end waits for the disk.
+        """
         connection = self._live()
         self._require_in_place()
         with _errors(self.path, "append to"):
             try:
+                if durable is not self._is_durable:
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._is_durable = durable
                 connection.execute("BEGIN IMMEDIATE")
                 yield
                 connection.execute("COMMIT")
@@ -169,72 +218,115 @@ class ChainStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def head(self) -> StoredHead | None:
-        """Return the stored head, or None when there is none."""
+    def begin_snapshot(self) -> None:
+        """See one unchanging state of the file from now until it is closed."""
         with _errors(self.path, "read"):
-            query = "SELECT count, record_sha256, key_id, signature FROM head WHERE only = 1"
-            row = self._live().execute(query).fetchone()
-            return None if row is None else StoredHead(*row)
+            self._live().execute("BEGIN")
+
+    def head(self) -> Any:
+        """Return the stored note of the head, or None when there is none."""
+        return self._value("SELECT note FROM head WHERE only = 1")
 
     def last(self) -> tuple[Any, Any] | None:
-        """Return sequence and digest of the last record, or None when there is none."""
+        """Return sequence and leaf of the last record, or None when there is none."""
         with _errors(self.path, "read"):
-            query = "SELECT sequence, record_sha256 FROM records ORDER BY sequence DESC LIMIT 1"
+            query = "SELECT sequence, leaf FROM records ORDER BY sequence DESC LIMIT 1"
             row: tuple[Any, Any] | None = self._live().execute(query).fetchone()
             return row
 
-    def digest_at(self, sequence: int) -> Any:
-        """Return the stored digest of one record, or None when it is missing."""
-        with _errors(self.path, "read"):
-            query = "SELECT record_sha256 FROM records WHERE sequence = ?"
-            row = self._live().execute(query, (sequence,)).fetchone()
-            return None if row is None else row[0]
+    def checkpoint(self, size: int) -> Any:
+        """Return the stored note of one interior checkpoint, or None when there is none."""
+        return self._value("SELECT note FROM checkpoints WHERE size = ?", size)
 
-    def rows(self, run_id: str | None = None, *, newest_count: int | None = None) -> Iterator[StoredRow]:
-        """Yield stored rows in order, one at a time.
+    def hashes(self, level: int, start: int, end: int) -> list[Any]:
+        """Return the stored hashes of a level from one position to another, as many as there are.
 
         Args:
-            run_id: Only of this run; None for all.
-            newest_count: Only so many of the newest; None for all.
+            level: 0 for leaves, or another level that is stored.
+            start: The first.
+            end: The one after the last.
         """
-        where = "WHERE run_id = :run_id " if run_id is not None else ""
-        limit = "ORDER BY sequence DESC LIMIT :newest_count" if newest_count is not None else "ORDER BY sequence"
-        query = _ROWS + where + limit
-        if newest_count is not None:
-            query = f"SELECT * FROM ({query}) ORDER BY sequence"  # noqa: S608 - made of constants above
-        values = {"bytes_max": EVENT_BYTES_MAX, "run_id": run_id, "newest_count": newest_count}
+        with _errors(self.path, "read"):
+            if level == 0:
+                query = "SELECT leaf FROM records WHERE sequence >= ? AND sequence < ? ORDER BY sequence"
+                found = self._live().execute(query, (start, end))
+            else:
+                query = "SELECT hash FROM nodes WHERE level = ? AND position >= ? AND position < ? ORDER BY position"
+                found = self._live().execute(query, (level, start, end))
+            return [value for (value,) in found]
+
+    def check_indexes(self) -> None:
+        """Compare the indexes, by which queries find records, with the records, and the pages of the file.
+
+        Raises:
+            AuditError: `audit.store` when a query could miss a record, or a page is damaged.
+
+        Cost: linear in the records.
+        """
+        found = self._value("PRAGMA integrity_check(1)")
+        if found != "ok":
+            raise AuditError(
+                f"the indexes of the chain {self.path} are not those of its records: {found}",
+                code="audit.store",
+                hint="queries may miss records; restore the file from a copy",
+            )
+
+    def checkpoints_count(self) -> int:
+        """Return how many interior checkpoints are stored."""
+        return int(self._value("SELECT count(*) FROM checkpoints"))
+
+    def nodes_count(self) -> int:
+        """Return how many nodes are stored."""
+        return int(self._value("SELECT count(*) FROM nodes"))
+
+    def rows(self, query: RecordQuery = EVERYTHING) -> Iterator[StoredRow]:
+        """Yield stored rows in order, one at a time."""
+        conditions, values = query.conditions()
+        text = _ROWS + conditions
+        if query.newest_count is not None:
+            text = f"SELECT * FROM ({text}) ORDER BY sequence"  # noqa: S608 - made of constants
         # The guard stands inside the generator: a damaged page shows only when the row on it is fetched
         with _errors(self.path, "read"):
-            for row in self._live().execute(query, values):
-                yield StoredRow(*row)
+            yield from map(StoredRow._make, self._live().execute(text, values | {"bytes_max": EVENT_BYTES_MAX}))
 
-    def insert(self, record: Record) -> None:
-        """Add a record; only inside `transaction`."""
-        self._live().execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.event.sequence,
-                record.event.run_id,
-                record.event_bytes,
-                record.previous_sha256,
-                record.record_sha256,
-                record.key_id,
-                record.signature,
-            ),
-        )
+    def row(self, sequence: int) -> StoredRow | None:
+        """Return one stored row, or None when there is none."""
+        with _errors(self.path, "read"):
+            values = {"bytes_max": EVENT_BYTES_MAX, "sequence": sequence}
+            row = self._live().execute(_ROWS + "WHERE sequence = :sequence", values).fetchone()
+            return None if row is None else StoredRow(*row)
 
-    def put_head(self, signed: SignedHead) -> None:
+    def insert(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add records, each with the values of `columns_of`, its leaf and its bytes; only inside `transaction`."""
+        self._live().executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def insert_nodes(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
+        """Add nodes of the tree: level, position, hash; only inside `transaction`."""
+        self._live().executemany("INSERT INTO nodes VALUES (?, ?, ?)", nodes)
+
+    def insert_checkpoint(self, size: int, note: bytes) -> None:
+        """Add an interior checkpoint, unless there is one of this size; only inside `transaction`."""
+        self._live().execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (size, note))
+
+    def put_head(self, note: bytes) -> None:
         """Replace the head; only inside `transaction`."""
-        self._live().execute(
-            "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
-            (signed.head.count, signed.head.record_sha256, signed.key_id, signed.signature),
-        )
+        self._live().execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (note,))
 
     def close(self) -> None:
         """Close the file. Idempotent."""
         if self._connection is not None and self._process == os.getpid():
             self._connection.close()
         self._connection = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._connection is None
+
+    def _value(self, query: str, *values: int) -> Any:
+        with _errors(self.path, "read"):
+            row = self._live().execute(query, values).fetchone()
+            return None if row is None else row[0]
 
     def _live(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -297,6 +389,11 @@ def _create(path: Path) -> None:
         os.unlink(temporary)  # noqa: PTH108 - a text path
 
 
+_OTHER_FORMAT: Final = {
+    1: "keep it and verify it with the version of Cloister that wrote it; to go on, choose another home with --home"
+}
+
+
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -307,8 +404,8 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
     if version != SCHEMA_VERSION:
         raise AuditError(
             f"the chain {path} has format {version}; this version of Cloister reads format {SCHEMA_VERSION}",
-            code="audit.store",
-            hint="use the version of Cloister that wrote it",
+            code="audit.format",
+            hint=_OTHER_FORMAT.get(version, "use the version of Cloister that wrote it"),
         )
     if dict(connection.execute("SELECT name, sql FROM sqlite_master")) != _SCHEMA:
         raise AuditError(

@@ -1,57 +1,36 @@
 """Verification of a causal chain by anybody who has the file and the public key.
 
-Owns the checks and their order; pure functions over rows, with the file opened only in `verify_chain`. Everything read
-is taken for an attacker's: bytes are parsed only after their signature was checked, sizes are bounded, and memory does
-not grow with the chain.
+Owns the checks and their order. Everything read is taken for an attacker's: sizes are bounded, bytes are parsed only
+after a signature covered them (save to name what is wrong when none does), and memory does not grow with the chain.
+
+Records are read in blocks that end at a signed checkpoint. The root over everything up to there must be the signed one;
+then every record is held against its leaf and its columns, and the stored tree against the computed one.
 
 Detected without the key's secret: any change to any field of any record, records removed (at the end too), inserted,
-repeated, reordered, or signed by another key, and a head that does not match. Not detected: changes by someone who
-holds the signing key; the exchange of the whole file for an earlier state of itself with the head of that time, unless
-the caller passes a later `expected` head that was noted elsewhere; and a wrong clock in the recording process.
+repeated or reordered, a head or checkpoint that does not match, and whatever was signed by another key. Not detected:
+changes by someone who holds the signing key; the exchange of the whole file for an earlier state of itself with the
+head of that time, unless the caller passes a later head that was noted elsewhere; and a wrong clock in the recording
+process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
-from cloister.audit.event import GENESIS, Event, EventType, Head, Record, SignedHead, record_sha256
+from cloister.audit import anchor
+from cloister.audit.block import Block
+from cloister.audit.breaks import BreakReason, broken
+from cloister.audit.checkpoint import INTERVAL_COUNT, checked_head, checked_interior, read_checkpoint
+from cloister.audit.event import EventType, Head
+from cloister.audit.merkle import Frontier
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import ChainStore, StoredHead, StoredRow
-from cloister.errors import ChainBroken
-
-
-class BreakReason(StrEnum):
-    """Why a record, or the end of the chain, is bad."""
-
-    UNDECODABLE = "undecodable"
-    """A field has the wrong type or size, or signed bytes are not an event."""
-    MISSING = "missing sequence"
-    """The record with this number is not there, but later ones are."""
-    REORDERED = "reordered"
-    """The record was written for another position."""
-    BROKEN_LINK = "broken link"
-    """It does not name the record before it."""
-    HASH_MISMATCH = "hash mismatch"
-    """Its content is not what its digest says."""
-    FOREIGN_KEY = "foreign key"
-    """Another key than the given one signed it."""
-    BAD_SIGNATURE = "bad signature"
-    """The signature was not made over its digest."""
-    MISFILED = "misfiled"
-    """It is stored under another run than the signed one."""
-    TRUNCATED = "truncated"
-    """The head counts more records than there are."""
-    BEYOND_HEAD = "beyond the head"
-    """The head counts fewer records than there are, or ends in another one."""
-    HEAD_MISSING = "head missing"
-    """There is no signed head."""
-    HEAD_INVALID = "head invalid"
-    """The head has wrong types, or its signature is wrong."""
-    ROLLED_BACK = "rolled back"
-    """The chain does not contain a head that was noted before."""
+from cloister.audit.store import ChainStore
+from cloister.audit.tree import BAND_LEVELS, is_stored
+from cloister.audit.trust import KeyLine, key_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,170 +38,208 @@ class VerifyReport:
     """What a chain that verifies holds.
 
     Attributes:
-        count: Number of records.
-        head_sha256: Digest of the last one, or 64 zeros.
+        head: Where it ends; to be noted elsewhere and passed as `expected` later.
         runs_count: Number of `run.started` records.
-        key_id: The key everything is signed with.
+        key_id: The key the head is signed with.
+        keys_count: Keys that signed the chain one after the other.
+        checkpoints_count: Interior checkpoints; all of their signatures were verified.
+        steps_back_count: How often the recording clock went back between two records.
         first_at: Time of the first record, or None when there is none.
         last_at: Time of the last record, or None when there is none.
     """
 
-    count: int
-    head_sha256: str
+    head: Head
     runs_count: int
     key_id: str
+    keys_count: int
+    checkpoints_count: int
+    steps_back_count: int
     first_at: str | None
     last_at: str | None
 
     @property
-    def head(self) -> Head:
-        """The head, to be noted elsewhere and passed as `expected` later."""
-        return Head(count=self.count, record_sha256=self.head_sha256)
+    def count(self) -> int:
+        """Number of records."""
+        return self.head.count
+
+    @property
+    def head_sha256(self) -> str:
+        """Root of the tree over them."""
+        return self.head.root_sha256
 
 
-def verify_chain(store_path: Path, public_key: PublicKey, *, expected: Head | None = None) -> VerifyReport:
+def verify_chain(
+    store_path: Path,
+    public_key: PublicKey,
+    *,
+    expected: Iterable[Head] = (),
+    anchor_path: Path | None = None,
+    with_indexes: bool = True,
+) -> VerifyReport:
     """Verify a chain file. The file is not changed; records appended meanwhile are left out.
 
     Args:
         store_path: The chain file.
-        public_key: Obtained on another way than the file.
-        expected: A head noted earlier; the chain must still contain it.
+        public_key: A key of the chain, obtained on another way than the file.
+        expected: Heads noted earlier; the chain must still contain them.
+        anchor_path: A file with such a head; it need not be there.
+        with_indexes: Whether to compare the indexes, too, by which queries find records. Nothing that is read in order
+            depends on them, and it takes half as long again.
 
     Returns:
         What the chain holds.
 
     Raises:
-        ChainBroken: Details `sequence` and `reason` name the first bad record; the reason is a `BreakReason`.
-        AuditError: `audit.store` when there is no chain, or the file is damaged.
+        ChainBroken: Details `sequence` and `reason` name the first record known to be bad; the reason is a
+            `BreakReason`. Records before it are intact, or those before `proven_count` where the details have that.
+        AuditError: `audit.store` when there is no chain, or the file is damaged; `audit.format`; `audit.anchor`.
 
     Cost: linear in the records, constant memory.
     """
     store = ChainStore.open_readonly(store_path)
     try:
         with store.snapshot():
-            return verify_rows(store.rows(), store.head(), public_key, expected=expected)
+            line = key_line(store, public_key)
+            noted = [*expected]
+            if anchor_path is not None and (seen := anchor.load(anchor_path, line)) is not None:
+                noted.append(seen)
+            report = _Verification(store, line, noted).run()
+            if with_indexes:
+                store.check_indexes()
+            return report
     finally:
         store.close()
 
 
-def verify_rows(
-    rows: Iterable[StoredRow], stored_head: StoredHead | None, public_key: PublicKey, *, expected: Head | None = None
-) -> VerifyReport:
-    """Verify rows in the order of their sequence, then the head; see `verify_chain`."""
-    reached, runs_count = GENESIS, 0
-    first_at = last_at = None
-    for row in rows:
-        record = _check_next(row, reached, public_key)
-        reached = Head(count=reached.count + 1, record_sha256=record.record_sha256)
-        if expected is not None and expected.count == reached.count and expected != reached:
-            raise broken(reached.count - 1, BreakReason.ROLLED_BACK, "the noted head ends in another record here")
-        runs_count += record.event.event_type is EventType.RUN_STARTED
-        first_at, last_at = first_at or record.event.at, record.event.at
-    _check_end(reached, stored_head, public_key, expected)
-    return VerifyReport(
-        count=reached.count,
-        head_sha256=reached.record_sha256,
-        runs_count=runs_count,
-        key_id=public_key.key_id,
-        first_at=first_at,
-        last_at=last_at,
-    )
+class _Verification:
+    """One pass over one state of a chain."""
 
+    def __init__(self, store: ChainStore, line: KeyLine, noted: Sequence[Head]) -> None:
+        self._store = store
+        self._line = line
+        self._noted = {head.count: head for head in noted}
+        self._all_noted = noted
+        self._rotations = {rotation.size: rotation for rotation in line.rotations}
+        self._head = self._read_head()
+        self._frontier = Frontier()
+        self._runs_count = self._steps_back_count = self._checkpoints_count = 0
+        self._first_at: str | None = None
+        self._last_at: str | None = None
 
-def check_row(row: StoredRow, public_key: PublicKey) -> Record:
-    """Check one row by itself: types, digest, signature, position. Links to other rows are not checked.
+    def _read_head(self) -> Head:
+        note = self._store.head()
+        if note is None:
+            last = self._store.last()
+            count = last[0] + 1 if last is not None and isinstance(last[0], int) else 0
+            raise broken(count, BreakReason.HEAD_MISSING, "the chain has no signed head", proven_count=0)
+        try:
+            size = read_checkpoint(note).head.count
+        except ValueError as error:
+            raise broken(0, BreakReason.HEAD_INVALID, str(error)) from error
+        return checked_head(note, self._line.key_of_head(size), self._line.origin).head
 
-    Raises:
-        ChainBroken: Naming the row's sequence.
-    """
-    sequence, run_id, data, previous, digest, key_id, signature = row
-    texts = isinstance(run_id, str) and isinstance(key_id, str) and _is_digest(previous) and _is_digest(digest)
-    if not (texts and isinstance(data, bytes) and isinstance(signature, bytes)):
-        raise broken(sequence, BreakReason.UNDECODABLE, "a field has the wrong type or size")
-    if record_sha256(previous, data) != digest:
-        raise broken(sequence, BreakReason.HASH_MISMATCH, "its content was changed")
-    if key_id != public_key.key_id:
-        raise broken(sequence, BreakReason.FOREIGN_KEY, f"the key is not {public_key.key_id}")
-    if not public_key.verify(signature, bytes.fromhex(digest)):
-        raise broken(sequence, BreakReason.BAD_SIGNATURE, f"key {public_key.key_id} did not sign it")
-    try:
-        event = Event.from_bytes(data)
-    except ValueError as error:
-        raise broken(sequence, BreakReason.UNDECODABLE, str(error)) from error
-    if event.sequence != sequence:
-        raise broken(sequence, BreakReason.REORDERED, f"it was written as record {event.sequence}")
-    if event.run_id != run_id:
-        raise broken(sequence, BreakReason.MISFILED, "it is stored under another run")
-    return Record(
-        event=event,
-        event_bytes=data,
-        previous_sha256=previous,
-        record_sha256=digest,
-        signature=signature,
-        key_id=key_id,
-    )
+    def run(self) -> VerifyReport:
+        """Check everything, in order."""
+        self._require_noted(0, self._frontier.root())
+        rows = self._store.rows()
+        for stop in self._stops():
+            self._check_block(Block.read(rows, self._frontier, stop, self._head.count), stop)
+        if (row := next(rows, None)) is not None:
+            Block.require_place(row, self._head.count, self._head.count)
+            raise broken(self._head.count, BreakReason.BEYOND_HEAD, f"the head counts {self._head.count} records")
+        self._check_counts()
+        for head in self._all_noted:
+            if head.count > self._head.count:
+                wrong = f"the noted head counts {head.count} records"
+                raise broken(self._head.count, BreakReason.ROLLED_BACK, wrong)
+        return VerifyReport(
+            head=self._head,
+            runs_count=self._runs_count,
+            key_id=self._line.last.key_id,
+            keys_count=len(self._line.rotations) + 1,
+            checkpoints_count=self._checkpoints_count,
+            steps_back_count=self._steps_back_count,
+            first_at=self._first_at,
+            last_at=self._last_at,
+        )
 
+    def _stops(self) -> Iterator[int]:
+        """Yield the sizes at which a signed root must be reached, in order."""
+        count = self._head.count
+        regular = range(INTERVAL_COUNT, count + 1, INTERVAL_COUNT)
+        extra = sorted(size for size in {*self._rotations, count} if 0 < size <= count and size % INTERVAL_COUNT)
+        places = iter(extra)
+        place = next(places, None)
+        for size in regular:
+            while place is not None and place < size:
+                yield place
+                place = next(places, None)
+            yield size
+        while place is not None:
+            yield place
+            place = next(places, None)
 
-def check_head(stored: StoredHead | None, public_key: PublicKey) -> SignedHead:
-    """Check the stored head by itself: types and signature.
+    def _check_block(self, block: Block, stop: int) -> None:
+        is_interior = stop % INTERVAL_COUNT == 0 or stop in self._rotations
+        signed = self._interior(block, stop) if is_interior else self._head
+        block.require_root(signed.root)
+        if stop == self._head.count and signed.root != self._head.root:
+            raise broken(block.start, BreakReason.HEAD_INVALID, "head and last checkpoint differ", proven_count=stop)
+        self._check_nodes(block)
+        wanted = [count for count in self._noted if block.start < count <= stop] if self._noted else ()
+        for count in wanted:
+            self._require_noted(count, block.root_at(count))
+        self._frontier = block.end
+        for event in block.events():
+            self._count(event)
 
-    Raises:
-        ChainBroken: The sequence in the details is the count the head claims, or 0 when it claims none.
-    """
-    if stored is None:
-        raise broken(0, BreakReason.HEAD_MISSING, "the chain has no signed head")
-    count, digest, key_id, signature = stored
-    if type(count) is not int or count < 0 or not _is_digest(digest) or not isinstance(signature, bytes):
-        raise broken(0, BreakReason.HEAD_INVALID, "a field of the signed head has the wrong type")
-    if key_id != public_key.key_id:
-        raise broken(count, BreakReason.FOREIGN_KEY, f"the head was not signed by key {public_key.key_id}")
-    head = Head(count=count, record_sha256=digest)
-    if not public_key.verify(signature, head.to_bytes()):
-        raise broken(count, BreakReason.HEAD_INVALID, f"key {public_key.key_id} did not sign this head")
-    return SignedHead(head=head, key_id=key_id, signature=signature)
+    def _interior(self, block: Block, size: int) -> Head:
+        self._checkpoints_count += 1
+        try:
+            return checked_interior(
+                self._store.checkpoint(size), size, self._line.key_of_interior(size), self._line.origin
+            )
+        except ValueError as error:
+            wrong = f"the checkpoint of {size} records is not right: {error}"
+            raise broken(block.start, BreakReason.CHECKPOINT_INVALID, wrong) from error
 
+    def _check_nodes(self, block: Block) -> None:
+        """Hold the stored nodes against those the block completed."""
+        levels: dict[int, list[tuple[int, bytes]]] = {}
+        for level, position, node in block.nodes:
+            if is_stored(level):
+                levels.setdefault(level, []).append((position, node))
+        for level, nodes in levels.items():
+            stored = self._store.hashes(level, nodes[0][0], nodes[0][0] + len(nodes))
+            for (position, node), found in zip_longest(nodes, stored):
+                if found != node:
+                    raise broken(
+                        position << level,
+                        BreakReason.TREE_MISMATCH,
+                        f"the stored node {position} of level {level} is not the hash of what is below it",
+                        proven_count=block.end.size,
+                    )
 
-def broken(sequence: object, reason: BreakReason, explanation: str) -> ChainBroken:
-    """Return the error that names a bad record."""
-    number = sequence if isinstance(sequence, int) else -1
-    return ChainBroken(
-        f"the chain is broken at record {number}: {reason.value}; {explanation}",
-        hint="keep the file as evidence and compare it with a copy; records before this one are intact",
-        details={"sequence": number, "reason": reason.value},
-    )
+    def _check_counts(self) -> None:
+        """Refuse nodes and checkpoints that nothing above has looked at."""
+        count, nodes_count = self._head.count >> BAND_LEVELS, 0
+        while count:
+            nodes_count, count = nodes_count + count, count >> BAND_LEVELS
+        if self._store.nodes_count() != nodes_count:
+            raise broken(self._head.count, BreakReason.TREE_MISMATCH, "there are nodes of no tree")
+        if self._store.checkpoints_count() != self._checkpoints_count:
+            raise broken(self._head.count, BreakReason.CHECKPOINT_INVALID, "there is a checkpoint of no place")
 
+    def _require_noted(self, count: int, root: bytes) -> None:
+        for head in self._all_noted:
+            if head.count == count and head.root != root:
+                raise broken(max(count - 1, 0), BreakReason.ROLLED_BACK, "the noted head ends in another record here")
 
-def _check_next(row: StoredRow, reached: Head, public_key: PublicKey) -> Record:
-    """Check a row against the one before it."""
-    if row.sequence != reached.count:
-        first_bad = reached.count if isinstance(row.sequence, int) and row.sequence > reached.count else row.sequence
-        raise broken(first_bad, BreakReason.MISSING, f"the next record stored is {row.sequence}")
-    if _is_digest(row.previous_sha256) and row.previous_sha256 != reached.record_sha256:
-        raise _displaced(row, public_key)
-    return check_row(row, public_key)
-
-
-def _displaced(row: StoredRow, public_key: PublicKey) -> ChainBroken:
-    """Return why a record does not follow the one before it: a genuine one of another place says so itself."""
-    try:
-        check_row(row, public_key)
-    except ChainBroken as error:
-        if error.details["reason"] == BreakReason.REORDERED:
-            return error
-    return broken(row.sequence, BreakReason.BROKEN_LINK, "it does not name the record before it")
-
-
-def _check_end(reached: Head, stored: StoredHead | None, public_key: PublicKey, expected: Head | None) -> None:
-    if stored is None:
-        raise broken(reached.count, BreakReason.HEAD_MISSING, "the chain has no signed head")
-    head = check_head(stored, public_key).head
-    if head.count > reached.count:
-        raise broken(reached.count, BreakReason.TRUNCATED, f"the head counts {head.count} records")
-    if head != reached:
-        raise broken(max(reached.count - 1, 0), BreakReason.BEYOND_HEAD, f"the head counts {head.count} records")
-    if expected is not None and expected.count > reached.count:
-        raise broken(reached.count, BreakReason.ROLLED_BACK, f"the noted head counts {expected.count} records")
-
-
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
+    def _count(self, event: dict[str, Any]) -> None:
+        at = event["at"]
+        self._runs_count += event["event_type"] == EventType.RUN_STARTED
+        if self._last_at is None:
+            self._first_at = at
+        elif at < self._last_at:
+            self._steps_back_count += 1
+        self._last_at = at

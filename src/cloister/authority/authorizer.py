@@ -1,39 +1,48 @@
 """Decides whether a context allows a call.
 
-Owns the order of the checks: is the capability known, is it granted, do the arguments fit, is every path and variable
-they name granted. Decides purely: no clock, no files (a `PathResolver` is handed in), no state. Whatever is not known
-to be allowed is refused. Calls come from plans and are hostile; contexts come from the operator and are trusted.
+Owns the order of the checks: is the capability known, is it granted and not denied, are its effects allowed, do the
+arguments fit, is every path, variable and host they name granted, do the rules over arguments hold, do policies in
+Cedar permit it. Decides purely: no clock, no files (a `PathResolver` is handed in), no state. Whatever is not known to
+be allowed is refused. Calls come from plans and are hostile; contexts come from the operator and are trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from cloister.authority.capability import AccessKind, CapabilitySpec
-from cloister.authority.context import RuntimeContext, SecurityLevel
+from cloister.authority.cedar import CedarQuestion, cedar_refusal
+from cloister.authority.context import RuntimeContext
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.denials import (
-    PathQuestion,
-    denied_capability,
+    denied_cedar,
     denied_computed,
-    denied_path,
+    denied_rule,
+    denied_step,
     denied_unknown,
-    denied_variable,
+    denied_verdict,
 )
+from cloister.authority.level import StepIsolation
 from cloister.authority.permission import IMPLIED, Permission
-from cloister.authority.policy import PathResolver, ResolvedPath, covering_root, is_canonical, is_kernel_path, touches
+from cloister.authority.places import BoundCall, PlaceDecider, Places
+from cloister.authority.policy import PathResolver, ResolvedPath
 from cloister.authority.registry import CapabilityRegistry
-from cloister.errors import GuestError, InternalError, quoted
+from cloister.authority.rules import Moment
+from cloister.authority.verdict import WORKLOAD_EFFECTS, Subject, Verdict
+from cloister.errors import InternalError, quoted
 from cloister.lang.effects import UNKNOWN
-from cloister.lang.values import Value
+from cloister.lang.values import Map, Value
 
 __all__ = ["Decision", "PathResolver", "Reason", "ResolvedPath", "SecurityAuthorizer"]
 
 PLAN_WORKLOAD: Final = "cloister.plan"
 EXEC_WORKLOAD: Final = "cloister.exec"
 NATIVE_WORKLOAD: Final = "cloister.UnsafeNative"
+_WORKLOADS: Final = {
+    kind: Subject(capability_id=kind, names=frozenset({kind}), effects=WORKLOAD_EFFECTS)
+    for kind in (EXEC_WORKLOAD, NATIVE_WORKLOAD)
+}
 _FILES: Final = frozenset({Permission.FILE_ACCESS.value})
 _VARIABLES: Final = frozenset({Permission.ENVIRONMENT.value})
 
@@ -47,14 +56,13 @@ class SecurityAuthorizer:
         protected: Canonical paths of trees that no grant opens, nor any tree around them: the record and its keys.
     """
 
-    __slots__ = ("_protected", "_registry", "_resolver")
+    __slots__ = ("_places", "_registry")
 
     def __init__(
         self, registry: CapabilityRegistry, resolver: PathResolver, *, protected: Collection[str] = ()
     ) -> None:
         self._registry = registry
-        self._resolver = resolver
-        self._protected = tuple(protected)
+        self._places = PlaceDecider(resolver, protected)
 
     def authorize(self, context: RuntimeContext, capability_id: str, arguments: Sequence[Value]) -> Decision:
         """Decide one call.
@@ -74,27 +82,18 @@ class SecurityAuthorizer:
         spec = self._registry.find(capability_id)
         if spec is None:
             return denied_unknown(context, capability_id, self._registry.nearest_hint(capability_id))
-        if not self._is_granted(context, spec.id):
-            return denied_capability(context, spec.id)
-        return self._decide_bound(context, spec, spec.bind(arguments))
-
-    def _decide_bound(self, context: RuntimeContext, spec: CapabilitySpec, bound: dict[str, Value]) -> Decision:
-        if spec.access:
-            return self._decide_access(context, spec, bound)
-        return Decision(
-            allowed=True,
-            reason=_allowing(context),
-            capability_id=spec.id,
-            context=context,
-            permissions=spec.permissions,
-            arguments=bound,
-        )
+        subject = self._registry.subject(spec.id)
+        verdict = context.verdict(subject)
+        if not verdict.is_allowed:
+            return denied_verdict(context, spec.id, verdict)
+        return self._decide_bound(BoundCall(context, spec, spec.bind(arguments), Moment.CALL), subject, verdict)
 
     def require(self, context: RuntimeContext, capability_id: str, arguments: Sequence[Value]) -> Decision:
         """Decide one call and raise unless it is allowed.
 
         Raises:
-            CapabilityDenied: The capability or a variable is not granted, or not known.
+            CapabilityDenied: The capability or a variable is not granted, or not known, or a rule refuses the call.
+            EgressDenied: A host is not granted.
             PathDenied: A path is not granted.
             GuestError: The arguments do not fit.
         """
@@ -103,7 +102,8 @@ class SecurityAuthorizer:
     def foresee(self, context: RuntimeContext, capability_id: str, outline: Sequence[Value]) -> Decision:
         """Decide a call before the run, from what is known of its arguments.
 
-        An allowing decision carries no permissions: it is an answer for admission, not leave to execute anything.
+        An allowing decision carries no permissions: it is an answer for admission, not leave to execute anything. A
+        rule that only the run can judge refuses nothing here.
 
         Args:
             context: What the run may do.
@@ -117,14 +117,32 @@ class SecurityAuthorizer:
         if spec is None:
             return denied_unknown(context, capability_id, self._registry.nearest_hint(capability_id))
         bound = spec.bind(outline, partly=True)
-        if not self._is_granted(context, spec.id):
-            return denied_capability(context, spec.id)
-        return replace(self._decide_bound(context, spec, _known_only(bound)), permissions=frozenset())
+        if len(outline) == 1 and outline[0] is UNKNOWN:
+            # One value that is not known may be a map that names every parameter
+            bound = {parameter.name: UNKNOWN for parameter in spec.parameters}
+        subject = self._registry.subject(spec.id)
+        verdict = context.verdict(subject)
+        if not verdict.is_allowed:
+            return denied_verdict(context, spec.id, verdict)
+        decision = self._decide_bound(BoundCall(context, spec, bound, Moment.BEFORE_RUN), subject, verdict)
+        pending = [each for layer in verdict.rules for each in layer.open_rules(bound)] if decision.allowed else []
+        return replace(
+            decision,
+            permissions=frozenset(),
+            arguments=_known_only(decision.arguments),
+            open_rule_ids=tuple(rule.id for rule in pending),
+        )
 
     def authorize_computed(self, context: RuntimeContext) -> Decision:
         """Decide whether a program may compute capability ids at run time. Each computed id is still checked."""
         if not context.allow_computed:
             return denied_computed(context)
+        return Decision(allowed=True, reason=_allowing(context), capability_id="", context=context)
+
+    def authorize_step(self, context: RuntimeContext, way: StepIsolation) -> Decision:
+        """Decide whether a step of a plan may be isolated in the way it asks for. It is never given another one."""
+        if not context.is_step_isolation_allowed(way):
+            return denied_step(context, way)
         return Decision(allowed=True, reason=_allowing(context), capability_id="", context=context)
 
     def authorize_workload(
@@ -137,7 +155,8 @@ class SecurityAuthorizer:
             kind: `cloister.plan`, the pure code of a plan, which is always allowed and sees nothing; or
                 `cloister.exec`, a command or script, which needs a grant of that name and sees every granted path and
                 variable; or `cloister.UnsafeNative`, a function of the embedding program, which needs a grant of that
-                name and sees whatever the process sees.
+                name and sees whatever the process sees. The last two have the effect `:process`. Rules over arguments
+                and policies in Cedar are not asked: a workload has no arguments.
             act: What is executed under `cloister.exec`. One grant covers both acts, since a script can start any
                 program that a command could be; the permission that comes out of it covers the one asked for.
 
@@ -145,29 +164,17 @@ class SecurityAuthorizer:
             InternalError: For another kind.
         """
         if kind == PLAN_WORKLOAD:
-            return Decision(
-                allowed=True,
-                reason=Reason.ALLOWED,
-                capability_id=kind,
-                context=context,
-                permissions=IMPLIED[Permission.EXECUTE_PLAN] | {kind},
-            )
-        if kind not in {EXEC_WORKLOAD, NATIVE_WORKLOAD}:
+            return _workload(context, kind, Permission.EXECUTE_PLAN, Reason.ALLOWED)
+        if kind not in _WORKLOADS:
             raise InternalError(f'there is no workload "{quoted(kind)}"')
-        if not self._is_granted(context, kind):
-            return denied_capability(context, kind)
+        verdict = context.verdict(_WORKLOADS[kind])
+        if not verdict.is_allowed:
+            return denied_verdict(context, kind, verdict)
         if kind == NATIVE_WORKLOAD:
-            return Decision(
-                allowed=True,
-                reason=_allowing(context),
-                capability_id=kind,
-                context=context,
-                permissions=IMPLIED[Permission.EXECUTE_NATIVE] | {kind},
-            )
-        for path in (*context.read_paths, *context.write_paths):
-            if touches(path, self._protected):
-                question = PathQuestion(context=context, capability_id=kind, text=path, kind=AccessKind.READ)
-                return denied_path(question, Reason.PATH_PROTECTED)
+            return _workload(context, kind, Permission.EXECUTE_NATIVE, _allowing(context))
+        denial = self._places.protected_in(context, kind)
+        if denial is not None:
+            return denial
         return Decision(
             allowed=True,
             reason=_allowing(context),
@@ -179,102 +186,80 @@ class SecurityAuthorizer:
             environment=context.environment_names,
         )
 
-    def _is_granted(self, context: RuntimeContext, capability_id: str) -> bool:
-        match context.level:
-            case SecurityLevel.CONTROLLED:
-                granted = context.capabilities
-                return capability_id in granted or not granted.isdisjoint(self._registry.names(capability_id))
-            case SecurityLevel.UNSAFE_EVERYTHING:
-                return True
-            case _:
-                return False
-
-    def _decide_access(self, context: RuntimeContext, spec: CapabilitySpec, bound: dict[str, Value]) -> Decision:
-        paths: dict[AccessKind, list[str]] = {AccessKind.READ: [], AccessKind.WRITE: []}
-        names: list[str] = []
-        resolved: dict[str, tuple[ResolvedPath, ...]] = {}
-        for access in spec.access:
-            for text in _texts(spec, access.parameter, bound):
-                if access.kind is AccessKind.ENVIRONMENT:
-                    if not context.is_unsafe and text not in context.environment_names:
-                        return denied_variable(context, spec.id, text)
-                    names.append(text)
-                    continue
-                answer = self._decide_path(context, spec.id, text, access.kind)
-                if isinstance(answer, Decision):
-                    return answer
-                paths[access.kind].append(answer.path)
-                resolved[access.parameter] = (*resolved.get(access.parameter, ()), answer)
-        permissions = spec.permissions
-        if resolved:
-            permissions |= _FILES
-        if names:
-            permissions |= _VARIABLES
+    def _decide_bound(self, call: BoundCall, subject: Subject, verdict: Verdict) -> Decision:
+        context, spec = call.context, call.spec
+        places = self._places.decide(call) if spec.access else _NOWHERE
+        if isinstance(places, Decision):
+            return places
+        if verdict.rules or context.cedar_policies:
+            denial = _refused(call, subject, verdict, places)
+            if denial is not None:
+                return denial
         return Decision(
             allowed=True,
             reason=_allowing(context),
             capability_id=spec.id,
             context=context,
-            permissions=permissions,
-            read_paths=tuple(paths[AccessKind.READ]),
-            write_paths=tuple(paths[AccessKind.WRITE]),
-            environment=tuple(names),
-            arguments=bound,
-            resolved=resolved,
+            permissions=spec.permissions | places.permissions if spec.access else spec.permissions,
+            read_paths=tuple(places.reads),
+            write_paths=tuple(places.writes),
+            environment=tuple(places.names),
+            hosts=tuple(places.hosts),
+            arguments=call.arguments,
+            resolved=places.resolved,
         )
 
-    def _decide_path(
-        self, context: RuntimeContext, capability_id: str, text: str, kind: AccessKind
-    ) -> ResolvedPath | Decision:
-        """Return where a granted path leads, or the denial."""
-        question = PathQuestion(context=context, capability_id=capability_id, text=text, kind=kind)
-        if not text or "\0" in text:
-            return denied_path(question, Reason.PATH_INVALID)
-        if is_kernel_path(question.lexical):
-            # Before resolving: following /proc/self/root would lead back to an ordinary path
-            return denied_path(question, Reason.PATH_KERNEL)
-        try:
-            # POSIX leaves the meaning of two leading slashes open, and Python keeps them; on Linux they are one
-            plain = "/" + text.lstrip("/") if text.startswith("//") else text
-            found = self._resolver.resolve(plain, context.readable_paths)
-        except (OSError, ValueError):
-            return denied_path(question, Reason.PATH_UNRESOLVED)
-        if not is_canonical(found.path):
-            raise InternalError(f'the path resolver answered "{quoted(found.path)}", which is not canonical')
-        if is_kernel_path(found.path):
-            return denied_path(question, Reason.PATH_KERNEL)
-        if touches(found.path, self._protected):
-            return denied_path(question, Reason.PATH_PROTECTED)
-        roots = context.writable_paths if kind is AccessKind.WRITE else context.readable_paths
-        # A new file is decided by its own path: below a granted root its parent is too, and a granted path may be made
-        if covering_root(found.path, roots) is None:
-            return denied_path(question, Reason.PATH, found)
-        return found
+
+_NOWHERE: Final = Places()
+"""What a call names that names no places; nothing is ever added to it."""
+
+
+def _refused(call: BoundCall, subject: Subject, verdict: Verdict, places: Places) -> Decision | None:
+    """Return the denial by rules or policies over arguments, or None."""
+    # A rule about a path is about the place it leads to, however the plan wrote it
+    facts = _followed(call.arguments, places) if places.resolved else call.arguments
+    for layer in verdict.rules:
+        refusing = layer.refusal(facts, call.moment)
+        if refusing:
+            return denied_rule(call.context, subject.capability_id, refusing)
+    policies = call.context.cedar_policies
+    if policies and (call.moment is Moment.CALL or _is_known(tuple(facts.values()))):
+        why = cedar_refusal(policies, CedarQuestion(subject=subject, arguments=facts, hosts=places.hosts))
+        if why is not None:
+            return denied_cedar(call.context, subject.capability_id, why)
+    return None
+
+
+def _followed(bound: Mapping[str, Value], places: Places) -> dict[str, Value]:
+    """Return the arguments with each path in the form it leads to; what is not known as a whole stays unknown."""
+    facts = dict(bound)
+    for name, found in places.resolved.items():
+        value = facts[name]
+        if not isinstance(value, tuple):
+            facts[name] = found[0].path
+        else:
+            facts[name] = tuple(each.path for each in found) if _is_known(value) else UNKNOWN
+    return facts
+
+
+def _workload(context: RuntimeContext, kind: str, act: Permission, reason: Reason) -> Decision:
+    return Decision(allowed=True, reason=reason, capability_id=kind, context=context, permissions=IMPLIED[act] | {kind})
 
 
 def _allowing(context: RuntimeContext) -> Reason:
     return Reason.ALLOWED_UNSAFE if context.is_unsafe else Reason.ALLOWED
 
 
-def _known_only(bound: dict[str, Value]) -> dict[str, Value]:
+def _is_known(value: Value) -> bool:
+    if isinstance(value, (tuple, Map)):
+        return all(map(_is_known, value.values() if isinstance(value, Map) else value))
+    return value is not UNKNOWN
+
+
+def _known_only(bound: Mapping[str, Value]) -> dict[str, Value]:
     """Return the arguments of which something is known, without the unknown parts of vectors."""
     return {
         name: tuple(item for item in value if item is not UNKNOWN) if isinstance(value, tuple) else value
         for name, value in bound.items()
         if value is not UNKNOWN
     }
-
-
-def _texts(spec: CapabilitySpec, parameter: str, bound: dict[str, Value]) -> Iterator[str]:
-    """Yield the texts an argument names places by; nothing when an optional one is absent."""
-    value = bound.get(parameter)
-    if value is None:
-        return
-    for item in value if isinstance(value, tuple) else (value,):
-        if not isinstance(item, str):
-            raise GuestError(
-                f"Type error in {spec.id}: expected texts in {parameter}, got something else among them",
-                kind="TypeError",
-                code="guest.type",
-            )
-        yield item

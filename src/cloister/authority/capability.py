@@ -59,6 +59,8 @@ class AccessKind(StrEnum):
     """A path that is written."""
     ENVIRONMENT = "environment"
     """An environment variable."""
+    NETWORK = "network"
+    """A URL that is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +118,19 @@ def read_schema(text: str, subject: str) -> Type:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Which bound argument names a path or variable.
+    """Which bound argument names a path, variable or URL.
 
     Attributes:
         parameter: Name of a `text` parameter, or of a `vector` parameter holding texts.
         kind: What it names.
+        method: For a URL, how it is asked when no argument says so, for example `GET`; empty when that is not known.
+        method_parameter: For a URL, the parameter that says how it is asked, a text or keyword; empty when none does.
     """
 
     parameter: str
     kind: AccessKind
+    method: str = ""
+    method_parameter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +223,7 @@ class CapabilitySpec:
                 if parameter.required:
                     raise self._arity(f"parameter {parameter.name}", "nothing for it")
                 continue
-            if not (partly and _holds_unknown(value)):
+            if not (partly and holds_unknown(value)):
                 self._check_value(parameter, value)
             bound[parameter.name] = value
         return bound
@@ -250,6 +256,8 @@ class CapabilitySpec:
         types = {parameter.name: parameter.type for parameter in self.parameters}
         if types.get(access.parameter) not in {ParameterType.TEXT, ParameterType.VECTOR} or self.variadic:
             raise self._misshapen(f"declares access by {access.parameter}, which is no text or vector parameter")
+        if access.method_parameter and access.method_parameter not in types:
+            raise self._misshapen(f"takes the method from {access.method_parameter}, which is no parameter")
 
     def _check_contract(self) -> None:
         name = self.contract.storage_parameter
@@ -337,7 +345,8 @@ class CapabilitySpec:
         return GuestError(message, kind="InvalidArgument", code="guest.argument", hint=hint)
 
 
-def _holds_unknown(value: Value) -> bool:
+def holds_unknown(value: Value) -> bool:
+    """Return whether a value, or anything inside it, is known only to the run."""
     pending = [value]
     while pending:
         item = pending.pop()

@@ -17,7 +17,12 @@ from typing import Any, Final
 
 from cloister.authority.operators import (
     EXAMPLE,
+    FAILS,
+    HOLDS,
+    OPEN,
     PRESENCE,
+    UNFIT,
+    Argument,
     Operator,
     Scalar,
     Test,
@@ -31,13 +36,47 @@ from cloister.errors import quoted
 from cloister.lang.effects import UNKNOWN
 from cloister.lang.values import Keyword, Map, Value, settled
 
-__all__ = ["Condition", "Operator", "Truth", "contradiction", "forbidding", "granting", "parse_conditions"]
+__all__ = ["Condition", "Facts", "Operator", "Truth", "contradiction", "forbidding", "granting", "parse_conditions"]
 
 CONDITIONS_COUNT_MAX: Final = 64
 """As many as one rule may have."""
 _DEPTH_MAX: Final = 16
 _AMBIGUOUS: Final = object()
 """Stands for a value that two keys of one map give, or that lies inside something that is no map."""
+
+
+class Facts:
+    """The arguments of one call, in which each place is looked up once however many conditions ask for it.
+
+    Args:
+        arguments: By parameter name.
+    """
+
+    __slots__ = ("_arguments", "_found")
+
+    def __init__(self, arguments: Mapping[str, Value]) -> None:
+        self._arguments = arguments
+        self._found: dict[tuple[str, ...], Argument] = {}
+
+    def find(self, path: tuple[str, ...]) -> Argument:
+        """Return what a path leads to: None when nothing is there, and `_AMBIGUOUS` when it is not clear what."""
+        found = self._found.get(path)
+        if found is None:
+            found = self._found[path] = Argument(self._look_up(path))
+        return found
+
+    def _look_up(self, path: tuple[str, ...]) -> Value:
+        value = settled(self._arguments.get(path[0]))
+        for name in path[1:]:
+            if value is None or value is UNKNOWN:
+                return value
+            if not isinstance(value, Map):
+                return _AMBIGUOUS
+            keyword, text = value.get(Keyword(name)), value.get(name)
+            if keyword is not None and text is not None:
+                return _AMBIGUOUS
+            value = settled(text if keyword is None else keyword)
+        return _plain(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +98,7 @@ class Condition:
     operator: Operator
     value: Scalar | tuple[Scalar, ...] = True
     _path: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _is_of_values: bool = field(init=False, repr=False, compare=False)
     _test: Test = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +112,7 @@ class Condition:
         put(self, "_path", path)
         put(self, "operator", Operator(self.operator))
         put(self, "value", checked_value(self.operator, self.value))
+        put(self, "_is_of_values", self.operator not in PRESENCE and self.operator is not Operator.LENGTH_AT_MOST)
         put(self, "_test", make_test(self.operator, self.value))
 
     def __str__(self) -> str:
@@ -80,47 +121,56 @@ class Condition:
         values = self.value if isinstance(self.value, tuple) else (self.value,)
         return f"{self.argument} {self.operator.value} {', '.join(map(str, values))}"
 
-    def judge(self, arguments: Mapping[str, Value]) -> Truth:
+    def judge(self, arguments: Mapping[str, Value] | Facts) -> Truth:
         """Return what it says of a call.
 
         Args:
             arguments: By parameter name; `UNKNOWN` where only the run has the value.
         """
-        found = _found(arguments, self._path)
-        if found is UNKNOWN:
-            return Truth.OPEN
-        if self.operator in PRESENCE:
-            if found is _AMBIGUOUS:
-                return Truth.UNFIT
-            return truth((found is None) is (self.operator is Operator.ABSENT))
-        if found is None or found is _AMBIGUOUS:
-            return Truth.UNFIT
-        return self.judge_value(found)
+        facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
+        found = facts.find(self._path)
+        value = found.value
+        if value is UNKNOWN:
+            return OPEN
+        if self._is_of_values:
+            return self._judge_values(value) if isinstance(value, tuple) else self._test(found)
+        if self.operator is Operator.LENGTH_AT_MOST:
+            return self._test(found)
+        if value is _AMBIGUOUS:
+            return UNFIT
+        return truth((value is None) is (self.operator is Operator.ABSENT))
 
     def judge_value(self, value: Value) -> Truth:
         """Return what it says of a value that is there; of several in a vector, what it says of all of them."""
-        if self.operator is not Operator.LENGTH_AT_MOST and isinstance(value, tuple):
-            return _of_all([self._test(_plain(item)) if item is not UNKNOWN else Truth.OPEN for item in value])
-        return self._test(value)
+        if self._is_of_values and isinstance(value, tuple):
+            return self._judge_values(value)
+        return self._test(Argument(value))
 
-    def holds(self, arguments: Mapping[str, Value]) -> bool:
+    def is_about_several(self, facts: Facts) -> bool:
+        """Return whether the argument holds several values, of which rules may each take some."""
+        return isinstance(facts.find(self._path).value, tuple)
+
+    def _judge_values(self, values: tuple[Value, ...]) -> Truth:
+        return _of_all([OPEN if item is UNKNOWN else self._test(Argument(_plain(item))) for item in values])
+
+    def holds(self, arguments: Mapping[str, Value] | Facts) -> bool:
         """Return whether it holds for certain."""
-        return self.judge(arguments) is Truth.HOLDS
+        return self.judge(arguments) is HOLDS
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a policy spells it."""
-        value = list(self.value) if isinstance(self.value, tuple) else self.value
+        """Return it as a policy spells it; fractions as `{"float": "0.5"}`, because digests know none."""
+        value = list(map(_written, self.value)) if isinstance(self.value, tuple) else _written(self.value)
         return {"argument": self.argument, self.operator.value: value}
 
 
-def granting(conditions: Sequence[Condition], arguments: Mapping[str, Value]) -> Truth:
+def granting(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts) -> Truth:
     """Return whether all conditions of a rule that allows hold: `HOLDS`, `FAILS` or `OPEN`."""
-    return _together(conditions, arguments, unfit=Truth.FAILS)
+    return _together(conditions, arguments, unfit=FAILS)
 
 
-def forbidding(conditions: Sequence[Condition], arguments: Mapping[str, Value]) -> Truth:
+def forbidding(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts) -> Truth:
     """Return whether all conditions of a rule that denies hold, or cannot be shown not to: `HOLDS`, `FAILS`, `OPEN`."""
-    return _together(conditions, arguments, unfit=Truth.HOLDS)
+    return _together(conditions, arguments, unfit=HOLDS)
 
 
 def parse_conditions(data: Any, subject: str) -> tuple[Condition, ...]:
@@ -180,18 +230,33 @@ def _parsed(argument: str, key: Any, value: Any, subject: str) -> Condition:
         raise condition_error(
             f'"{quoted(str(key))}" in {quoted(subject)} is no operator', f"the operators are {known}"
         ) from None
-    return Condition(argument=argument, operator=operator, value=tuple(value) if isinstance(value, list) else value)
+    plain = tuple(map(_read, value)) if isinstance(value, (list, tuple)) else _read(value)
+    return Condition(argument=argument, operator=operator, value=plain)
 
 
-def _together(conditions: Sequence[Condition], arguments: Mapping[str, Value], *, unfit: Truth) -> Truth:
-    answer = Truth.HOLDS
+def _written(value: Scalar) -> Any:
+    return {"float": repr(value)} if isinstance(value, float) else value
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Mapping) and value.keys() == {"float"}:
+        try:
+            return float(value["float"])
+        except (TypeError, ValueError):
+            return None
+    return value
+
+
+def _together(conditions: Sequence[Condition], arguments: Mapping[str, Value] | Facts, *, unfit: Truth) -> Truth:
+    facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
+    answer = HOLDS
     for condition in conditions:
-        said = condition.judge(arguments)
-        said = unfit if said is Truth.UNFIT else said
-        if said is Truth.FAILS:
-            return Truth.FAILS
-        if said is Truth.OPEN:
-            answer = Truth.OPEN
+        said = condition.judge(facts)
+        said = unfit if said is UNFIT else said
+        if said is FAILS:
+            return FAILS
+        if said is OPEN:
+            answer = OPEN
     return answer
 
 
@@ -200,25 +265,11 @@ def _of_all(truths: Sequence[Truth]) -> Truth:
     distinct = set(truths)
     if len(distinct) == 1:
         return truths[0]
-    return Truth.OPEN if Truth.OPEN in distinct else Truth.UNFIT
-
-
-def _found(arguments: Mapping[str, Value], path: tuple[str, ...]) -> Value:
-    """Return what a path leads to: None when nothing is there, and `_AMBIGUOUS` when it is not clear what."""
-    value = settled(arguments.get(path[0]))
-    for name in path[1:]:
-        if value is None or value is UNKNOWN:
-            return value
-        if not isinstance(value, Map):
-            return _AMBIGUOUS
-        keyword, text = value.get(Keyword(name)), value.get(name)
-        if keyword is not None and text is not None:
-            return _AMBIGUOUS
-        value = settled(text if keyword is None else keyword)
-    return _plain(value)
+    return OPEN if OPEN in distinct else UNFIT
 
 
 def _plain(value: Value) -> Value:
+    value = settled(value)
     return value.name if isinstance(value, Keyword) else value
 
 
@@ -229,7 +280,7 @@ def _has_candidate(group: Sequence[Condition]) -> bool:
         return True
     values = listing.value if isinstance(listing.value, tuple) else (listing.value,)
     others = [each for each in group if each.operator not in PRESENCE]
-    return any(all(each.judge_value(value) is Truth.HOLDS for each in others) for value in values)
+    return any(all(each.judge_value(value) is HOLDS for each in others) for value in values)
 
 
 def _bounds_cross(group: Sequence[Condition]) -> bool:

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from cloister.authority.context import RuntimeContext
+from cloister.authority.destination import Destination
 from cloister.authority.policy import ResolvedPath
-from cloister.errors import CapabilityDenied, DeniedError, PathDenied
+from cloister.errors import CapabilityDenied, DeniedError, EgressDenied, PathDenied
 from cloister.lang.values import Value
 
 
@@ -29,6 +30,32 @@ class Reason(StrEnum):
     """No such capability is registered."""
     CAPABILITY = "denied.capability"
     """The capability is not granted."""
+    PATTERN = "denied.pattern"
+    """A pattern denies the capability, whatever grants it."""
+    EFFECT = "denied.effect"
+    """The capability does something that is denied, or not among what is allowed."""
+    RULE = "denied.rule"
+    """A rule over the arguments refuses the call."""
+    CEDAR = "denied.cedar"
+    """A policy in Cedar does not allow the call."""
+    HOST = "denied.host"
+    """The place on the network is not granted."""
+    HOST_DENIED = "denied.host-denied"
+    """The place on the network is denied, whatever grants it."""
+    HOST_FORM = "denied.host-form"
+    """The URL does not say beyond doubt where it leads, or has a scheme that cannot be granted."""
+    STEP_ISOLATION = "denied.step-isolation"
+    """The step may not be isolated in the way it asks for."""
+    PROFILE = "denied.profile"
+    """The call lies outside the profile of its step."""
+    CONSTITUTION = "denied.constitution"
+    """A rule of the constitution forbids it."""
+    MODE = "denied.mode"
+    """The mode of the run does not take it."""
+    APPROVAL = "denied.approval"
+    """Somebody who was asked denied it."""
+    APPROVAL_EXPIRED = "denied.approval-expired"
+    """Nobody who was asked answered in time."""
     COMPUTED = "denied.computed"
     """The program computes capability ids, and that is not granted."""
     PATH = "denied.path"
@@ -48,6 +75,7 @@ class Reason(StrEnum):
 _PATH_REASONS = frozenset(
     {Reason.PATH, Reason.PATH_PROTECTED, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED}
 )
+_HOST_REASONS = frozenset({Reason.HOST, Reason.HOST_DENIED, Reason.HOST_FORM})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +91,9 @@ class Decision:
         read_paths: Canonical paths that will be read; empty when denied.
         write_paths: Canonical paths that will be written; empty when denied.
         environment: Names of variables that will be seen; empty when denied.
+        hosts: Places on the network that will be reached; empty when denied.
+        rule_ids: The rules that refused it; empty for every other reason.
+        open_rule_ids: Before the run: the rules that will decide at the call, when the arguments are known.
         arguments: The arguments by parameter name, as they were checked. Act on these and not on the original ones.
         resolved: What the resolver said about the paths, by parameter name. Act on these and not on the texts.
         message: One sentence; None when allowed.
@@ -79,6 +110,9 @@ class Decision:
     read_paths: tuple[str, ...] = ()
     write_paths: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    hosts: tuple[Destination, ...] = ()
+    rule_ids: tuple[str, ...] = ()
+    open_rule_ids: tuple[str, ...] = ()
     arguments: Mapping[str, Value] = field(default_factory=dict, repr=False)
     resolved: Mapping[str, tuple[ResolvedPath, ...]] = field(default_factory=dict, repr=False)
     message: str | None = None
@@ -87,6 +121,10 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as plain data for the chain: no arguments, and of a variable only its name."""
+        known: dict[str, Any] = {
+            "hosts": [str(place) for place in self.hosts],
+            "rule_ids": list(self.rule_ids),
+        }
         return {
             "allowed": self.allowed,
             "reason": self.reason.value,
@@ -97,17 +135,21 @@ class Decision:
             "environment": list(self.environment),
             "message": self.message,
             "hint": self.hint,
-        }
+        } | {name: value for name, value in known.items() if value}
 
     def error(self) -> DeniedError:
         """Return the denial as the error to raise. Meaningless for an allowed decision."""
         details = {
-            "operation": "capability_authorization",
+            "operation": "effect_policy" if self.reason is Reason.EFFECT else "capability_authorization",
             "capability": self.capability_id,
             "context": self.context.level.value,
         }
         kind = "UnknownCapability" if self.reason is Reason.UNKNOWN_CAPABILITY else None
-        family = PathDenied if self.reason in _PATH_REASONS else CapabilityDenied
+        if self.rule_ids:
+            details["rules"] = ", ".join(self.rule_ids)
+        family: type[DeniedError] = PathDenied if self.reason in _PATH_REASONS else CapabilityDenied
+        if self.reason in _HOST_REASONS:
+            family = EgressDenied
         message = self.message or f'capability "{self.capability_id}" was refused'
         return family(message, code=self.reason.value, kind=kind, hint=self.hint, details=details)
 
@@ -116,8 +158,11 @@ class Decision:
 
         Raises:
             CapabilityDenied: Codes `denied.pure`, `denied.unknown-capability`, `denied.capability`, `denied.computed`,
-                `denied.environment`.
-            PathDenied: Codes `denied.path`, `denied.path-kernel`, `denied.path-invalid`, `denied.path-unresolved`.
+                `denied.environment`, `denied.pattern`, `denied.effect`, `denied.rule`, `denied.cedar`,
+                `denied.step-isolation`.
+            EgressDenied: Codes `denied.host`, `denied.host-denied`, `denied.host-form`.
+            PathDenied: Codes `denied.path`, `denied.path-kernel`, `denied.path-invalid`, `denied.path-unresolved`,
+                `denied.path-protected`.
         """
         if not self.allowed:
             raise self.error()

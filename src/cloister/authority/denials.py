@@ -15,12 +15,18 @@ from typing import Final
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext, SecurityLevel
 from cloister.authority.decision import Decision, Reason
-from cloister.authority.grants import COMPUTED_GRANT, capability_grant, place_grant
+from cloister.authority.destination import Destination
+from cloister.authority.grants import COMPUTED_GRANT, capability_grant, effect_grant, host_grant, place_grant
+from cloister.authority.hosts import HostRule
+from cloister.authority.level import StepIsolation
 from cloister.authority.policy import KERNEL_ROOTS, ResolvedPath, covering_root
 from cloister.authority.registry import unknown_message
+from cloister.authority.rules import AccessRule, RuleAction
+from cloister.authority.verdict import Verdict
 from cloister.errors import quoted
 
 _LISTED_MAX: Final = 5
+_TAKE_OUT: Final = "no grant opens what is denied; take the denial out of the policy if it is not meant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,92 @@ def denied_capability(context: RuntimeContext, capability_id: str) -> Decision:
     else:
         reason, message = Reason.CAPABILITY, f'capability "{capability_id}" is not granted'
     return _denied(context, capability_id, reason, message, capability_grant(capability_id))
+
+
+def denied_verdict(context: RuntimeContext, capability_id: str, verdict: Verdict) -> Decision:
+    """Refuse a registered capability that grants do not allow. A denial is told first: no grant would help."""
+    if verdict.denied_by is not None:
+        message = f'capability "{capability_id}" is denied by the pattern "{verdict.denied_by}"'
+        return _final(context, capability_id, Reason.PATTERN, message, _TAKE_OUT)
+    if verdict.denied_effect is not None:
+        message = f'capability "{capability_id}" has the effect {verdict.denied_effect}, which is denied'
+        return _final(context, capability_id, Reason.EFFECT, message, _TAKE_OUT)
+    if not verdict.is_granted:
+        return denied_capability(context, capability_id)
+    label = verdict.missing_effect or ""
+    allowed = _listed(sorted(context.allowed_effects or ()))
+    message = f'capability "{capability_id}" has the effect {label}, which is not among the allowed ones ({allowed})'
+    return _denied(context, capability_id, Reason.EFFECT, message, effect_grant(label))
+
+
+def denied_rule(context: RuntimeContext, capability_id: str, rules: Sequence[AccessRule]) -> Decision:
+    """Refuse a call because of its arguments.
+
+    Args:
+        context: What the run may do.
+        capability_id: Canonical id.
+        rules: The one that denies it, or those that allow it and of which none holds.
+    """
+    named = ", ".join(f'"{rule.id}"' for rule in rules[:_LISTED_MAX])
+    conditions = " and ".join(map(str, rules[0].conditions))
+    if rules[0].action is RuleAction.DENY:
+        message = f'rule {named} denies this call of "{capability_id}"'
+        hint = f"it denies when: {quoted(conditions)}" if conditions else "it denies every such call"
+    else:
+        message = f'no rule that allows "{capability_id}" holds for this call ({named})'
+        hint = f"call it so that this holds: {quoted(conditions)}"
+    return Decision(
+        allowed=False,
+        reason=Reason.RULE,
+        capability_id=capability_id,
+        context=context,
+        message=message,
+        hint=hint,
+        rule_ids=tuple(rule.id for rule in rules),
+    )
+
+
+def denied_cedar(context: RuntimeContext, capability_id: str, why: str) -> Decision:
+    """Refuse a call that a policy in Cedar does not allow.
+
+    Args:
+        context: What the run may do.
+        capability_id: Canonical id.
+        why: What the policy said, for example the ids of the policies that forbid.
+    """
+    message = f'a policy in Cedar does not allow this call of "{capability_id}": {quoted(why)}'
+    return _final(context, capability_id, Reason.CEDAR, message, "change the policy, or call it within what it permits")
+
+
+def denied_host(context: RuntimeContext, capability_id: str, place: Destination, rule: HostRule | None) -> Decision:
+    """Refuse a place on the network.
+
+    Args:
+        context: What the run may do.
+        capability_id: Canonical id.
+        place: What the call wants to reach.
+        rule: The rule that denies it; None when no rule allows it.
+    """
+    if rule is not None:
+        return _final(context, capability_id, Reason.HOST_DENIED, f'"{place}" is denied by "{rule}"', _TAKE_OUT)
+    allowed = _listed([str(each) for each in context.hosts])
+    message = f'"{place}" is not among the granted hosts ({allowed})'
+    return _denied(context, capability_id, Reason.HOST, message, host_grant(place))
+
+
+def denied_url(context: RuntimeContext, capability_id: str, url: str) -> Decision:
+    """Refuse a URL that does not say beyond doubt where it leads."""
+    message = f'"{quoted(url)}" does not say where it leads in a way that can be granted'
+    hint = "write a plain URL with http, https, ws or wss, a host, and no user name"
+    return _final(context, capability_id, Reason.HOST_FORM, message, hint)
+
+
+def denied_step(context: RuntimeContext, way: StepIsolation) -> Decision:
+    """Refuse a way of isolating a step."""
+    allowed = _listed(sorted(each.value for each in context.step_isolation))
+    message = f"the step asks to be {way.value}, which is not among the allowed ways ({allowed})"
+    hint = "allow it with steps under [isolation] in the file for --policy"
+    return _final(context, "", Reason.STEP_ISOLATION, message, hint)
 
 
 def denied_computed(context: RuntimeContext) -> Decision:
@@ -134,6 +226,13 @@ def _denied(context: RuntimeContext, capability_id: str, reason: Reason, message
         message=message,
         hint=f"grant it with {grant}",
         denied_grants=(grant,),
+    )
+
+
+def _final(context: RuntimeContext, capability_id: str, reason: Reason, message: str, hint: str) -> Decision:
+    """Refuse what no further grant would allow."""
+    return Decision(
+        allowed=False, reason=reason, capability_id=capability_id, context=context, message=message, hint=hint
     )
 
 

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 from cloister.authority.capability import AccessKind
+from cloister.authority.destination import Destination
+from cloister.authority.hosts import WEB_PORTS
 from cloister.errors import quoted
 
 GRANT_CHARS_MAX: Final = 4096
@@ -20,7 +22,12 @@ GRANT_CHARS_MAX: Final = 4096
 
 COMPUTED_GRANT: Final = "--allow-computed"
 PLACE_OPTIONS: Final[Mapping[AccessKind, str]] = MappingProxyType(
-    {AccessKind.READ: "--read", AccessKind.WRITE: "--write", AccessKind.ENVIRONMENT: "--env"}
+    {
+        AccessKind.READ: "--read",
+        AccessKind.WRITE: "--write",
+        AccessKind.ENVIRONMENT: "--env",
+        AccessKind.NETWORK: "--connect",
+    }
 )
 
 
@@ -30,10 +37,22 @@ def capability_grant(capability_id: str) -> str:
 
 
 def place_grant(kind: AccessKind, text: str) -> str:
-    """Return the option that grants a path or a variable.
+    """Return the option that grants a path, a variable or a host.
 
     Args:
         kind: What is done with it.
-        text: The path, or the name of the variable.
+        text: The path, the name of the variable, or the rule for the host.
     """
     return f"{PLACE_OPTIONS[kind]} {shlex.quote(quoted(text, GRANT_CHARS_MAX))}"
+
+
+def host_grant(place: Destination) -> str:
+    """Return the option that grants a place on the network: with its method, and its port unless HTTP's or HTTPS's."""
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    port = "" if place.port in WEB_PORTS else f":{place.port}"
+    return place_grant(AccessKind.NETWORK, f"{place.method} {host}{port}".lstrip())
+
+
+def effect_grant(label: str) -> str:
+    """Return the option that allows an effect."""
+    return f"--allow-effect {label}"

@@ -1,11 +1,13 @@
-"""How strongly code is kept apart from the host.
+"""How strongly code is kept apart from the host, and how a context decides.
 
-Owns the order of isolation levels. A provider declares the level it has evidence for; a context may demand a minimum.
+Owns the order of isolation levels, the levels of a context, and the ways in which a step of a plan may stand to what is
+around it. A provider declares the level it has evidence for; a context may demand a minimum, and says which ways a plan
+may ask for.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class IsolationLevel(IntEnum):
@@ -32,3 +34,29 @@ class IsolationLevel(IntEnum):
     def label(self) -> str:
         """How people write it, for example `process-reduced`."""
         return self.name.lower().replace("_", "-")
+
+
+class StepIsolation(StrEnum):
+    """What a step sees of the context of the step around it.
+
+    Source: CCOS system reference, section 1.5.
+    """
+
+    INHERIT = "inherit"
+    """Reads fall through to the step around it; writes stay in the step."""
+    ISOLATED = "isolated"
+    """The step around it can be read, and not be changed."""
+    SANDBOXED = "sandboxed"
+    """Nothing of the step around it is seen."""
+
+
+class SecurityLevel(StrEnum):
+    """How a context decides."""
+
+    PURE = "pure"
+    """Nothing at all: code that only computes."""
+    CONTROLLED = "controlled"
+    """Exactly what is listed."""
+    UNSAFE_EVERYTHING = "UnsafeEverything"
+    """Every registered capability, path, host and variable, but for what is denied. Spelled out because it is a hole,
+    and recorded as one."""

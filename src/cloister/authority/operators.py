@@ -12,9 +12,9 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from cloister.authority.destination import canonical_host, destination
+from cloister.authority.destination import Destination, canonical_host, destination
 from cloister.authority.pattern import STAR, Glob
-from cloister.authority.policy import granted_path, is_canonical, is_within
+from cloister.authority.policy import granted_path, is_canonical
 from cloister.errors import ConfigError, quoted
 from cloister.lang.values import Map, Value
 
@@ -57,7 +57,44 @@ class Truth(Enum):
     """It cannot be said yet: the value is not known before the run."""
 
 
-Test: TypeAlias = Callable[[Value], Truth]
+HOLDS: Final = Truth.HOLDS
+FAILS: Final = Truth.FAILS
+UNFIT: Final = Truth.UNFIT
+OPEN: Final = Truth.OPEN
+"""The members under names of their own: looking one up in its class takes as long as a whole test."""
+
+
+class Argument:
+    """A value that is tested, with what several tests ask of it found once.
+
+    Args:
+        value: Settled, keywords by their name; None when there is nothing.
+    """
+
+    __slots__ = ("_is_canonical", "_place", "kind", "value")
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+        self.kind = kind_of(value)
+        self._is_canonical: bool | None = None
+        self._place: Destination | None | Truth = OPEN
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether it is a canonical path."""
+        if self._is_canonical is None:
+            self._is_canonical = self.kind == "text" and is_canonical(self.value)
+        return self._is_canonical
+
+    @property
+    def place(self) -> Destination | None:
+        """Where it leads as a URL, or None."""
+        if isinstance(self._place, Truth):
+            self._place = destination(self.value) if self.kind == "text" else None
+        return self._place
+
+
+Test: TypeAlias = Callable[[Argument], Truth]
 
 PRESENCE: Final = frozenset({Operator.PRESENT, Operator.ABSENT})
 """Operators that are answered without a test."""
@@ -72,7 +109,7 @@ def make_test(operator: Operator, value: Any) -> Test:
 
 def truth(answer: bool) -> Truth:
     """Return the plain answer."""
-    return Truth.HOLDS if answer else Truth.FAILS
+    return HOLDS if answer else FAILS
 
 
 def condition_error(message: str, hint: str) -> ConfigError:
@@ -96,20 +133,20 @@ def checked_value(operator: Operator, value: Any) -> Scalar | tuple[Scalar, ...]
         return _checked_list(operator, value)
     if operator in {Operator.AT_MOST, Operator.AT_LEAST, Operator.LENGTH_AT_MOST}:
         whole = operator is Operator.LENGTH_AT_MOST
-        fits = _kind(value) == "number" and (not whole or (isinstance(value, int) and value >= 0))
+        fits = kind_of(value) == "number" and (not whole or (isinstance(value, int) and value >= 0))
         if not fits or not math.isfinite(value):
             raise condition_error(
                 f"{operator.value} takes a {'whole ' if whole else ''}number", "write for example 1000"
             )
         return _scalar(value)
-    if _kind(value) is None:
+    if kind_of(value) is None:
         raise condition_error(f"{operator.value} takes one text, number or boolean", EXAMPLE)
     return _scalar(value)
 
 
 def _checked_list(operator: Operator, value: Any) -> tuple[Scalar, ...]:
     items = value if isinstance(value, tuple) else (value,)
-    kinds = {_kind(item) for item in items}
+    kinds = {kind_of(item) for item in items}
     if not 0 < len(items) <= VALUES_COUNT_MAX or len(kinds) != 1 or None in kinds:
         raise condition_error(
             f"{operator.value} takes a list of 1 to {VALUES_COUNT_MAX} texts, of numbers or of booleans", EXAMPLE
@@ -139,7 +176,8 @@ def _scalar(value: Any) -> Scalar:
     return scalar
 
 
-def _kind(value: Any) -> str | None:
+def kind_of(value: Any) -> str | None:
+    """Return what kind of plain value it is: text, number or boolean; None for anything else."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, (int, float)):
@@ -157,56 +195,60 @@ def _other_than(value: Any) -> Test:
 
 
 def _one_of(values: Any) -> Test:
-    kind, known = _kind(values[0]), frozenset(values)
-    return lambda found: truth(found in known) if _kind(found) == kind else Truth.UNFIT
+    kind, known = kind_of(values[0]), frozenset(values)
+    return lambda found: truth(found.value in known) if found.kind == kind else UNFIT
 
 
 def _none_of(values: Any) -> Test:
-    kind, known = _kind(values[0]), frozenset(values)
-    return lambda found: truth(found not in known) if _kind(found) == kind else Truth.UNFIT
+    kind, known = kind_of(values[0]), frozenset(values)
+    return lambda found: truth(found.value not in known) if found.kind == kind else UNFIT
 
 
-def _matching(globs: Any) -> Test:
-    compiled = tuple(map(Glob, globs))
-    return lambda found: truth(any(each.matches(found) for each in compiled)) if isinstance(found, str) else Truth.UNFIT
+def _matching(texts: Any) -> Test:
+    exact = frozenset(text for text in texts if STAR not in text)
+    # Globs with one star at the end are most of those there are, and looking at beginnings is a single operation
+    starts = tuple(text[:-1] for text in texts if text.find(STAR) == len(text) - 1)
+    globs = tuple(Glob(text) for text in texts if -1 < text.find(STAR) < len(text) - 1)
 
-
-def _under(roots: Any) -> Test:
-    return lambda found: (
-        truth(any(is_within(found, root) for root in roots))
-        if isinstance(found, str) and is_canonical(found)
-        else Truth.UNFIT
-    )
-
-
-def _host_in(hosts: Any) -> Test:
-    def test(found: Value) -> Truth:
-        place = destination(found) if isinstance(found, str) else None
-        if place is None:
-            return Truth.UNFIT
-        return truth(any(_is_host(place.host, host) for host in hosts))
+    def test(found: Argument) -> Truth:
+        if found.kind != "text":
+            return UNFIT
+        text = found.value
+        return truth(text in exact or text.startswith(starts) or any(glob.matches(text) for glob in globs))
 
     return test
 
 
-def _is_host(host: str, pattern: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+def _under(roots: Any) -> Test:
+    exact, below = frozenset(roots), tuple("/" if root == "/" else root + "/" for root in roots)
+    return lambda found: truth(found.value in exact or found.value.startswith(below)) if found.is_canonical else UNFIT
+
+
+def _host_in(hosts: Any) -> Test:
+    exact = frozenset(hosts)
+    below = tuple(host[1:] for host in hosts if host.startswith("*."))
+
+    def test(found: Argument) -> Truth:
+        place = found.place
+        return UNFIT if place is None else truth(place.host in exact or place.host.endswith(below))
+
+    return test
 
 
 def _at_most(bound: Any) -> Test:
-    return lambda found: truth(found <= bound) if _kind(found) == "number" else Truth.UNFIT
+    return lambda found: truth(found.value <= bound) if found.kind == "number" else UNFIT
 
 
 def _at_least(bound: Any) -> Test:
-    return lambda found: truth(found >= bound) if _kind(found) == "number" else Truth.UNFIT
+    return lambda found: truth(found.value >= bound) if found.kind == "number" else UNFIT
 
 
 def _length_at_most(bound: Any) -> Test:
-    return lambda found: truth(len(found) <= bound) if isinstance(found, (str, tuple, Map)) else Truth.UNFIT
+    return lambda found: truth(len(found.value) <= bound) if isinstance(found.value, (str, tuple, Map)) else UNFIT
 
 
 def _never(_value: Any) -> Test:
-    return lambda _found: Truth.UNFIT  # presence is answered before any test
+    return lambda _found: UNFIT  # presence is answered before any test
 
 
 _TESTS: Final[Mapping[Operator, Callable[[Any], Test]]] = MappingProxyType(

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     """Touch host files below the token's paths."""
     ENVIRONMENT = "ccos.system.environment"
     """See the environment variables the token names."""
+    NETWORK = "ccos.network.outbound"
+    """Reach the network places that were decided on."""
     EXECUTE_SCRIPT = "execute.script"
     """Run a script with an interpreter."""
     EXECUTE_EXTERNAL = "execute.external"
@@ -35,6 +37,7 @@ IMPLIED: Final[Mapping[Permission, frozenset[str]]] = MappingProxyType(
     {
         Permission.FILE_ACCESS: frozenset({Permission.FILE_ACCESS.value, Permission.EXECUTE_OPERATION.value}),
         Permission.ENVIRONMENT: frozenset({Permission.ENVIRONMENT.value, Permission.EXECUTE_OPERATION.value}),
+        Permission.NETWORK: frozenset({Permission.NETWORK.value}),
         Permission.EXECUTE_SCRIPT: frozenset({Permission.EXECUTE_SCRIPT.value}),
         Permission.EXECUTE_EXTERNAL: frozenset({Permission.EXECUTE_EXTERNAL.value}),
         Permission.EXECUTE_PLAN: frozenset({Permission.EXECUTE_PLAN.value}),

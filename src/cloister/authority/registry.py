@@ -11,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloister.authority.capability import CapabilitySpec
-from cloister.authority.pattern import RESERVED_PREFIX
+from cloister.authority.pattern import RESERVED_PREFIX, CapabilityPattern
+from cloister.authority.verdict import Subject
 from cloister.errors import CapabilityDenied, ConfigError, quoted
+
+if TYPE_CHECKING:
+    from cloister.authority.context import RuntimeContext
 
 _ID_CHARS_MAX: Final = 200
 
@@ -31,7 +35,7 @@ class CapabilityRegistry:
         ConfigError: `config.capability` for a name that is taken, reserved, or stands for nothing.
     """
 
-    __slots__ = ("_by_name", "_names", "_specs")
+    __slots__ = ("_by_name", "_names", "_specs", "_subjects")
 
     def __init__(self, specs: Iterable[CapabilitySpec], *, aliases: Mapping[str, str] | None = None) -> None:
         by_name: dict[str, CapabilitySpec] = {}
@@ -49,6 +53,10 @@ class CapabilityRegistry:
             names[capability_id].add(alias)
         self._by_name: Mapping[str, CapabilitySpec] = MappingProxyType(by_name)
         self._names = {capability_id: frozenset(known) for capability_id, known in names.items()}
+        self._subjects = {
+            spec.id: Subject(capability_id=spec.id, names=self._names[spec.id], effects=spec.effects)
+            for spec in self._specs.values()
+        }
 
     def __len__(self) -> int:
         return len(self._specs)
@@ -87,6 +95,14 @@ class CapabilityRegistry:
         """Return every name of a canonical id, itself included; empty when it is not one."""
         return self._names.get(capability_id, frozenset())
 
+    def subject(self, capability_id: str) -> Subject:
+        """Return what grants are compared with for a canonical id.
+
+        Raises:
+            KeyError: When it is not one.
+        """
+        return self._subjects[capability_id]
+
     def nearest_hint(self, name: str) -> str:
         """Return a hint that names the capability most like a misspelt one."""
         close = get_close_matches(name[:_ID_CHARS_MAX], self._by_name, 1)
@@ -105,13 +121,33 @@ class CapabilityRegistry:
         for name in sorted(names):
             spec = self._by_name.get(name)
             if spec is None and not name.startswith(RESERVED_PREFIX):
-                raise ConfigError(
-                    f'grant "{quoted(name)}" names no capability',
-                    code="config.capability",
-                    hint=self.nearest_hint(name),
-                )
+                raise self._unknown("grant", name)
             found.add(spec.id if spec else name)
         return frozenset(found)
+
+    def check_context(self, context: RuntimeContext) -> None:
+        """Refuse a context that names capabilities which are not there: a misspelt denial denies nothing.
+
+        A glob that grants must match something. One that denies need not, since a policy may be written for more
+        capabilities than are here; nor need one of a rule.
+
+        Raises:
+            ConfigError: `config.capability`.
+        """
+        self.check_grants(context.capabilities)
+        for pattern in map(CapabilityPattern, sorted(context.patterns)):
+            if not any(map(pattern.matches, self._specs)):
+                raise self._unknown("pattern", pattern.text)
+        rules = (rule.pattern for layer in context.rules for rule in layer)
+        for pattern in (*map(CapabilityPattern, sorted(context.denied)), *rules):
+            known = pattern.text in self._by_name or pattern.text.startswith(RESERVED_PREFIX)
+            if pattern.is_exact and not known:
+                raise self._unknown("denial or rule", pattern.text)
+
+    def _unknown(self, what: str, name: str) -> ConfigError:
+        return ConfigError(
+            f'{what} "{quoted(name)}" names no capability', code="config.capability", hint=self.nearest_hint(name)
+        )
 
 
 def unknown_message(name: str) -> str:

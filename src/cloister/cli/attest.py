@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloister.cli.audit import audit_home, home_key
+from cloister.cli.audit_home import audit_home, home_key
 from cloister.cli.options import ExpectOption, HomeOption, JsonOption, ProviderOption
 from cloister.cli.output import echo, echo_json, reporting
 from cloister.cli.progress import paint

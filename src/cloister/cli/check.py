@@ -7,17 +7,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cloister.cli.error_text import error_text
-from cloister.cli.options import InputNames, JsonOption, ModulePathOption, input_names
+from cloister.cli.options import InputNames, JsonOption, ModulePathOption, PolicyOption, input_names
 from cloister.cli.output import echo, echo_json, error_data, error_styles, note, reporting, unexpected
 from cloister.errors import CloisterError, InputError, PlanError, flattened, quoted
 
 if TYPE_CHECKING:
+    from cloister.authority.context import RuntimeContext
+    from cloister.authority.registry import CapabilityRegistry
     from cloister.plan.checking import CheckReport
 
 EXIT_FAILED: Final = 2
@@ -53,13 +56,14 @@ def check(
     form: Annotated[
         Format, typer.Option("--format", help="Of errors: for people, or as annotations of a GitHub workflow.")
     ] = Format.TEXT,
+    policy: PolicyOption = None,
     module_path: ModulePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check plans and directories of plans without running them."""
     checked = []
     with reporting(as_json=as_json):
-        checker = _checker(input_names(inputs), module_path or ())
+        checker = _checker(input_names(inputs), module_path or (), policy)
         for each in _found(plans):
             checked.append(_check(each, checker))
             if not as_json and not checked[-1].errors:
@@ -72,20 +76,31 @@ def check(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _checker(inputs: Sequence[str], module_paths: Sequence[Path]) -> Callable[[str], CheckReport]:
+def _checker(inputs: Sequence[str], module_paths: Sequence[Path], policy: Path | None) -> Callable[[str], CheckReport]:
     """Return what compiles and checks the plan of a name; what all plans share is loaded once."""
     from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
     from cloister.plan.checking import check_program  # noqa: PLC0415
     from cloister.plan.host_authorizer import make_authorizer  # noqa: PLC0415
     from cloister.plan.loading import load_plan  # noqa: PLC0415
 
-    authorizer = make_authorizer(builtin_catalog())
+    catalog = builtin_catalog()
+    authorizer = make_authorizer(catalog)
+    context = _context(policy, catalog.registry) if policy is not None else None
 
     def checked(name: str) -> CheckReport:
         plan = _standard_input(inputs, module_paths) if name == STANDARD_INPUT else Path(name)
-        return check_program(load_plan(plan, inputs, module_paths), authorizer)
+        return check_program(load_plan(plan, inputs, module_paths), authorizer, context)
 
     return checked
+
+
+def _context(policy: Path, registry: CapabilityRegistry) -> RuntimeContext:
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context  # noqa: PLC0415
+
+    context = build_context(policy=policy, limits=partial(parse_limits, None, None, None))
+    registry.check_context(context)
+    return context
 
 
 def _standard_input(inputs: Sequence[str], module_paths: Sequence[Path]) -> Any:

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from cloister.cli.options import (
     LimitOption,
     MachineOption,
     MemoryOption,
+    PolicyOption,
     ProviderOption,
     ReadOption,
     TimeoutOption,
@@ -88,6 +90,7 @@ def execute(
     read: ReadOption = None,
     write: WriteOption = None,
     env: EnvOption = None,
+    policy: PolicyOption = None,
     stdin: StdinOption = False,
     terminal: Annotated[
         bool, typer.Option("--terminal", "-t", help="Give it this terminal, keys and all; for up to 8h unless limited.")
@@ -119,10 +122,11 @@ def execute(
         command, read = named_module(command, read, provider)
         context = build_context(
             allow=("cloister.exec",),
+            policy=policy,
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(timeout or (TERMINAL_TIMEOUT if terminal else None), memory, limit),
+            limits=partial(parse_limits, timeout or (TERMINAL_TIMEOUT if terminal else None), memory, limit),
             isolation=isolation,
         )
         surroundings: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,16 @@ import typer
 
 from cloister.cli.options import (
     AllowComputedOption,
+    AllowEffectOption,
     AllowOption,
+    ConnectOption,
+    DenyEffectOption,
+    DenyOption,
     EnvOption,
     InputNames,
     JsonOption,
     ModulePathOption,
+    PolicyOption,
     ReadOption,
     WriteOption,
     input_names,
@@ -40,9 +46,14 @@ def explain(
         Path, typer.Argument(metavar="PLAN", help="File with the plan, as text or compiled.", show_default=False)
     ],
     allow: AllowOption = None,
+    deny: DenyOption = None,
+    allow_effect: AllowEffectOption = None,
+    deny_effect: DenyEffectOption = None,
     read: ReadOption = None,
     write: WriteOption = None,
+    connect: ConnectOption = None,
     env: EnvOption = None,
+    policy: PolicyOption = None,
     inputs: InputNames = None,
     allow_computed: AllowComputedOption = False,
     module_path: ModulePathOption = None,
@@ -57,11 +68,16 @@ def explain(
     with reporting(as_json=as_json):
         context = build_context(
             allow=allow,
+            deny=deny,
+            allow_effect=allow_effect,
+            deny_effect=deny_effect,
+            connect=connect,
+            policy=policy,
             allow_computed=allow_computed,
             read=read,
             write=write,
             env=env,
-            limits=parse_limits(None, None),
+            limits=partial(parse_limits, None, None, None),
         )
         program = load_plan(plan, input_names(inputs), module_path or ())
         found = explain_plan(program, context=context, values=_values(inputs))
@@ -70,7 +86,9 @@ def explain(
         facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
         echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
     else:
-        _show(plan, found, sorted(program.inputs), module_path or ())
+        given = [f"--input {shlex.quote(name)}=…" for name in sorted(program.inputs)]
+        given += [f"--module-path {shlex.quote(str(path))}" for path in module_path or ()]
+        _show(plan, found, given + ([f"--policy {shlex.quote(str(policy))}"] if policy else []))
     if impossible:
         raise typer.Exit(impossible[0].exit_status)
 
@@ -85,6 +103,8 @@ def _as_data(item: Requirement) -> dict[str, Any]:
         "allowed": item.decision.allowed,
         "reason": item.decision.reason.value,
         "hint": item.decision.hint,
+        "rules": list(item.decision.rule_ids),
+        "open_rules": list(item.decision.open_rule_ids),
         "problem": error_data(item.problem) if item.problem else None,
     }
 
@@ -93,7 +113,7 @@ def _needed(found: Sequence[Requirement]) -> list[str]:
     return list(dict.fromkeys(grant for item in found for grant in item.needed))
 
 
-def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str], module_paths: Sequence[Path]) -> None:
+def _show(plan: Path, found: Sequence[Requirement], given: Sequence[str]) -> None:
     from cloister.plan.admission import argument_texts  # noqa: PLC0415
 
     terminal = sys.stdout.isatty()
@@ -113,10 +133,10 @@ def _show(plan: Path, found: Sequence[Requirement], inputs: Sequence[str], modul
             echo(f"           {error.message}")
             if error.hint:
                 echo(f"           help: {error.hint}")
+        if item.decision.open_rule_ids:
+            echo(f"           rules that will decide at the call: {', '.join(item.decision.open_rule_ids)}")
     needed = _needed(found)
     if needed:
-        given = [f"--input {shlex.quote(name)}=…" for name in inputs]
-        given += [f"--module-path {shlex.quote(str(path))}" for path in module_paths]
         echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
     if any(not item.is_admissible and not item.decision.denied_grants for item in found):
         echo("\nNot every place can be granted; change those that are marked as refused.")

@@ -30,13 +30,19 @@ def limit_names() -> tuple[str, ...]:
     return tuple(each.name.replace("_", "-") for each in fields(ResourceLimits))
 
 
-def parse_limits(timeout: str | None, memory: str | None, limits: Sequence[str] | None = None) -> ResourceLimits:
+def parse_limits(
+    timeout: str | None,
+    memory: str | None,
+    limits: Sequence[str] | None = None,
+    policy: Mapping[str, str | int] | None = None,
+) -> ResourceLimits:
     """Return the default limits with the given ones in their place.
 
     Args:
         timeout: A whole number with `ms`, `s`, `m` or `h`; without a unit, seconds.
         memory: A whole number with `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`; without a unit, bytes.
         limits: `NAME=N` texts, which go before the two others; without a unit, N is in the unit of the name.
+        policy: Limits of a policy, by name, as texts or whole numbers; what the others give can only lower them.
 
     Raises:
         ConfigError: `config.limit`.
@@ -46,7 +52,11 @@ def parse_limits(timeout: str | None, memory: str | None, limits: Sequence[str] 
         given["wall_ms"] = given["cpu_ms"] = parse_time(timeout, "--timeout")
     if memory is not None:
         given["memory_bytes"] = _measure(memory, "--memory", {"": 1, **SIZE_UNITS}, "256MiB")
-    return ResourceLimits(**{**given, **_named(limits or ())})
+    given |= _named(limits or ())
+    highest = _named([f"{name}={value}" for name, value in (policy or {}).items()], "[limits]")
+    return ResourceLimits(
+        **{**highest, **{name: min(value, highest.get(name, value)) for name, value in given.items()}}
+    )
 
 
 def parse_time(text: str, option: str) -> int:
@@ -58,24 +68,24 @@ def parse_time(text: str, option: str) -> int:
     return _measure(text, option, {"": 1_000, **TIME_UNITS_MS}, "30s")
 
 
-def _named(limits: Sequence[str]) -> dict[str, int]:
+def _named(limits: Sequence[str], option: str = "--limit") -> dict[str, int]:
     given: dict[str, int] = {}
     for item in limits:
         name, _, value = item.partition("=")
-        field = _field(name, item)
+        field = _field(name, item, option)
         if field in given:
-            raise ConfigError(f"--limit {name} is given twice", code="config.limit", hint="give it once")
+            raise ConfigError(f"{option} {name} is given twice", code="config.limit", hint="give it once")
         example = f"{name}={value_text(field, DEFAULTS[field])}"
-        given[field] = _measure(value, f"--limit {name}", {"": 1, **_units(field)}, example, "--limit")
+        given[field] = _measure(value, f"{option} {name}", {"": 1, **_units(field)}, example, option)
     return given
 
 
-def _field(name: str, item: str) -> str:
+def _field(name: str, item: str, option: str) -> str:
     field = name.replace("-", "_")
     if field not in DEFAULTS:
         close = get_close_matches(name, limit_names(), 1)
         raise ConfigError(
-            f"--limit {quoted(item)} names no limit",
+            f"{option} {quoted(item)} names no limit",
             code="config.limit",
             hint=f"did you mean {close[0]}?" if close else "the limits are " + ", ".join(limit_names()),
         )

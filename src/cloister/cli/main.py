@@ -17,6 +17,7 @@ from cloister.cli.audit import audit_app
 from cloister.cli.capabilities import capabilities
 from cloister.cli.check import check
 from cloister.cli.compile import compile_
+from cloister.cli.constitution import constitution_app
 from cloister.cli.doc import doc
 from cloister.cli.doctor import doctor
 from cloister.cli.evaluate import evaluate
@@ -73,6 +74,7 @@ app.command("capabilities", help="List what plans can call; with an ID, how it i
 app.command("lsp", help="Serve an editor: errors, help and completion for RTFS.")(lsp)
 app.command("doctor", help="Probe each isolation provider and show the evidence.")(doctor)
 app.add_typer(image_app, name="image", help="Build and verify what virtual machines are booted from.")
+app.add_typer(constitution_app, name="constitution", help="Sign, verify and show the rules above every grant.")
 app.add_typer(audit_app, name="audit", help="Read and verify the causal chain.")
 app.add_typer(attest_app, name="attest", help="Show and verify what was measured before a run.")
 

@@ -7,7 +7,7 @@ command was started in; what is granted is the place a path leads to now.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +39,36 @@ AllowOption = Annotated[
     typer.Option(
         "--allow",
         metavar="CAPABILITY",
-        help="Grant a capability; `cloister capabilities` lists them. Repeat for more.",
+        help="Grant a capability or a family, ccos.io.*; `cloister capabilities` lists them.",
         autocompletion=capabilities,
     ),
+]
+DenyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--deny",
+        metavar="CAPABILITY",
+        help="Refuse a capability or a family, whatever grants it.",
+        autocompletion=capabilities,
+    ),
+]
+AllowEffectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-effect", metavar="EFFECT", help="Allow only these effects, for example :network. Repeat for more."
+    ),
+]
+DenyEffectOption = Annotated[
+    list[str] | None,
+    typer.Option("--deny-effect", metavar="EFFECT", help="Refuse every capability with this effect."),
+]
+ConnectOption = Annotated[
+    list[str] | None,
+    typer.Option("--connect", metavar="HOST", help="Grant a host: example.com, '*.example.com:8443', 'GET a.example'."),
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="Grant and deny what a policy says; docs/policies.md tells how."),
 ]
 AllowComputedOption = Annotated[
     bool,
@@ -235,34 +262,56 @@ def _resolved(path: Path) -> str:
 def build_context(
     *,
     allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
+    allow_effect: Sequence[str] | None = None,
+    deny_effect: Sequence[str] | None = None,
+    connect: Sequence[str] | None = None,
     allow_computed: bool = False,
     read: Sequence[Path] | None = None,
     write: Sequence[Path] | None = None,
     env: Sequence[str] | None = None,
-    limits: ResourceLimits,
+    policy: Path | None = None,
+    limits: Callable[[Mapping[str, str | int]], ResourceLimits] | ResourceLimits,
     isolation: str | None = None,
     unsafe_everything: bool = False,
 ) -> RuntimeContext:
-    """Return the context that the grant options describe.
+    """Return the context that the grant options and a policy describe.
+
+    Args:
+        allow: Capabilities and patterns to grant.
+        deny: Those to deny.
+        allow_effect: The only effects to allow.
+        deny_effect: Effects to deny.
+        connect: Hosts to grant.
+        allow_computed: Whether capability ids may be computed.
+        read: Paths to grant.
+        write: Paths to grant.
+        env: Variables to grant.
+        policy: File with a policy to which all of this is added.
+        limits: The limits, or what makes them of those of the policy.
+        isolation: The weakest acceptable isolation.
+        unsafe_everything: Whether everything is granted; what is denied stays denied.
 
     Raises:
         ConfigError: A grant that cannot be meant, or single grants beside `--unsafe-everything`.
     """
-    environment, minimum = parse_environment(env), parse_isolation(isolation)
-    if unsafe_everything:
-        if allow or read or write or allow_computed:
-            raise ConfigError(
-                "--unsafe-everything grants everything; single grants beside it would be mistaken for a restriction",
-                code="config.context",
-                hint="leave it out, or leave the single grants out",
-            )
-        return RuntimeContext.unsafe_everything(environment=environment, limits=limits, minimum_isolation=minimum)
-    return RuntimeContext.controlled(
-        capabilities=tuple(allow or ()),
-        allow_computed=allow_computed,
-        read=resolved(read),
-        write=resolved(write),
-        environment=environment,
-        limits=limits,
-        minimum_isolation=minimum,
+    from cloister.cli.policy_file import combined_context, read_policy  # noqa: PLC0415
+
+    document = read_policy(policy)
+    bounds = limits if isinstance(limits, ResourceLimits) else limits(document.limits if document else {})
+    if not unsafe_everything:
+        return combined_context(
+            document, policy, allow=allow, deny=deny, allow_effect=allow_effect, deny_effect=deny_effect,
+            connect=connect, allow_computed=allow_computed, read=read, write=write, env=env, limits=bounds,
+            isolation=isolation,
+        )  # fmt: skip
+    if allow or read or write or connect or allow_computed or policy:
+        raise ConfigError(
+            "--unsafe-everything grants everything; single grants beside it would be mistaken for a restriction",
+            code="config.context",
+            hint="leave it out, or leave the single grants out",
+        )
+    everything = RuntimeContext.unsafe_everything(
+        environment=parse_environment(env), limits=bounds, minimum_isolation=parse_isolation(isolation)
     )
+    return everything.narrow(allow_effects=allow_effect, deny=tuple(deny or ()), deny_effects=tuple(deny_effect or ()))

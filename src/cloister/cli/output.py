@@ -19,7 +19,7 @@ import typer
 
 from cloister.cli.error_text import error_text
 from cloister.cli.limits import with_option
-from cloister.errors import CloisterError, InternalError, quoted
+from cloister.errors import BudgetExhausted, CloisterError, InternalError, quoted
 from cloister.lang.values import Keyword, Symbol
 
 EXIT_INTERRUPTED = 130
@@ -63,6 +63,10 @@ def plain(value: Any) -> Any:
 
 def error_data(error: CloisterError) -> dict[str, Any]:
     """Return an error as plain data, with the words of the command line in its hint."""
+    if isinstance(error, BudgetExhausted):
+        from cloister.cli.budget import with_budget_option  # noqa: PLC0415 - few errors need it
+
+        return with_budget_option(error.to_dict())
     return with_option(error.to_dict())
 
 

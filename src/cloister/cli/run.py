@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloister.cli.budget import BudgetOption, OnExhaustionOption
 from cloister.cli.options import (
     AllowComputedOption,
+    AllowEffectOption,
     AllowOption,
+    ConnectOption,
+    DenyEffectOption,
+    DenyOption,
     EnvOption,
     ExpectOption,
     HomeOption,
@@ -22,6 +29,7 @@ from cloister.cli.options import (
     MachineOption,
     MemoryOption,
     ModulePathOption,
+    PolicyOption,
     ProviderOption,
     ReadOption,
     TimeoutOption,
@@ -30,8 +38,10 @@ from cloister.cli.options import (
 )
 from cloister.cli.output import echo, echo_json, note, plain, reporting
 from cloister.cli.progress import choose_progress, duration_text
+from cloister.cli.terms import ModeOption
 
 if TYPE_CHECKING:
+    from cloister.authority.context import RuntimeContext
     from cloister.isolation.provider import Usage
     from cloister.plan.result import RunResult
 
@@ -41,9 +51,14 @@ def run(
         Path, typer.Argument(metavar="PLAN", help="File with the plan, as text or compiled.", show_default=False)
     ],
     allow: AllowOption = None,
+    deny: DenyOption = None,
+    allow_effect: AllowEffectOption = None,
+    deny_effect: DenyEffectOption = None,
     read: ReadOption = None,
     write: WriteOption = None,
+    connect: ConnectOption = None,
     env: EnvOption = None,
+    policy: PolicyOption = None,
     inputs: InputOption = None,
     provider: ProviderOption = "process",
     timeout: TimeoutOption = None,
@@ -55,44 +70,78 @@ def run(
     allow_computed: AllowComputedOption = False,
     unsafe_everything: UnsafeOption = False,
     module_path: ModulePathOption = None,
+    mode: ModeOption = "full",
+    budget: BudgetOption = None,
+    on_exhaustion: OnExhaustionOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan; its calls are authorized, isolated and recorded."""
+    from cloister.cli.limits import parse_limits  # noqa: PLC0415
+    from cloister.cli.options import build_context  # noqa: PLC0415
+
+    grants = partial(
+        build_context, allow=allow, deny=deny, allow_effect=allow_effect, deny_effect=deny_effect, connect=connect,
+        policy=policy, allow_computed=allow_computed, read=read, write=write, env=env, isolation=isolation,
+        limits=partial(parse_limits, timeout, memory, limit), unsafe_everything=unsafe_everything,
+    )  # fmt: skip
+    order = _Order(
+        plan=plan, inputs=inputs, provider=provider, isolation=isolation, expect=expect, machine=machine,
+        module_path=module_path, home=home, mode=mode, budget=budget, on_exhaustion=on_exhaustion,
+        is_unsafe=unsafe_everything, as_json=as_json,
+    )  # fmt: skip
+    _run(order, grants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """The options that are no grants, as they were typed."""
+
+    plan: Path
+    inputs: list[str] | None
+    provider: str
+    isolation: str | None
+    expect: list[str] | None
+    machine: list[str] | None
+    module_path: list[Path] | None
+    home: Path | None
+    mode: str
+    budget: list[str] | None
+    on_exhaustion: list[str] | None
+    is_unsafe: bool
+    as_json: bool
+
+
+def _run(order: _Order, grants: Callable[[], RuntimeContext]) -> None:
     from cloister.cli.approving import TerminalApprover, can_ask  # noqa: PLC0415
     from cloister.cli.level_note import note_level  # noqa: PLC0415
-    from cloister.cli.limits import parse_limits  # noqa: PLC0415
-    from cloister.cli.options import build_context, parse_expected, parse_inputs, parse_machine  # noqa: PLC0415
+    from cloister.cli.options import parse_expected, parse_inputs, parse_machine  # noqa: PLC0415
+    from cloister.cli.terms import parse_terms  # noqa: PLC0415
     from cloister.isolation.microvm.config import MachineConfig  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415
 
-    progress = choose_progress(as_json=as_json)
-    with reporting(as_json=as_json, on_leave=progress.stop):
-        context = build_context(
-            allow=allow,
-            allow_computed=allow_computed,
-            read=read,
-            write=write,
-            env=env,
-            limits=parse_limits(timeout, memory, limit),
-            isolation=isolation,
-            unsafe_everything=unsafe_everything,
-        )
-        if unsafe_everything:
+    progress = choose_progress(as_json=order.as_json)
+    approver = TerminalApprover(lambda _: str(order.plan), progress.rewind) if can_ask(as_json=order.as_json) else None
+    with reporting(as_json=order.as_json, on_leave=progress.stop):
+        context = grants()
+        terms = parse_terms(order.mode, order.budget, order.on_exhaustion, context)
+        if order.is_unsafe:
             note("warning: UnsafeEverything: this plan may call every capability on every path")
-        note_level(provider, isolation, as_json=as_json)
-        with Runtime.open(home, machines=MachineConfig.parse(parse_machine(machine, provider))) as runtime:
+        note_level(order.provider, order.isolation, as_json=order.as_json)
+        machines = MachineConfig.parse(parse_machine(order.machine, order.provider))
+        with Runtime.open(order.home, machines=machines) as runtime:
             result = runtime.run(
-                plan,
+                order.plan,
                 context=context,
-                provider=provider,
-                inputs=parse_inputs(inputs),
+                provider=order.provider,
+                inputs=parse_inputs(order.inputs),
                 observer=progress,
-                module_paths=module_path or (),
-                expected=parse_expected(expect),
-                approver=TerminalApprover(lambda _: str(plan), progress.rewind) if can_ask(as_json=as_json) else None,
+                module_paths=order.module_path or (),
+                expected=parse_expected(order.expect),
+                terms=terms,
+                approver=approver,
             )
-    print_result(result, as_json=as_json)
+    print_result(result, as_json=order.as_json)
 
 
 def print_result(result: RunResult, *, as_json: bool, further: Mapping[str, Any] = MappingProxyType({})) -> None:

@@ -43,7 +43,7 @@ def open_runtime(home: Path | None, machine: Sequence[str] | None = None) -> Run
     Raises:
         AuditError: `audit.absent`: there is none.
     """
-    from cloister.cli.audit import audit_home  # noqa: PLC0415
+    from cloister.cli.audit_home import audit_home  # noqa: PLC0415
     from cloister.cli.options import parse_machine  # noqa: PLC0415
     from cloister.isolation.microvm.config import MachineConfig  # noqa: PLC0415
     from cloister.runtime import Runtime  # noqa: PLC0415

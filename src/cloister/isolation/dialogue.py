@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.errors import CloisterError, DeniedError, LimitExceeded, WireError, quoted
+from cloister.errors import CloisterError, DeniedError, WireError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
 from cloister.isolation.wire import check_value_size
-from cloister.isolation.wire_errors import GUEST_ERRORS, REPLY_CLASSES, add_place, reply_error, to_exception
+from cloister.isolation.wire_errors import (
+    FATAL_CLASSES,
+    GUEST_ERRORS,
+    REPLY_CLASSES,
+    add_place,
+    reply_error,
+    to_exception,
+)
 from cloister.isolation.wire_messages import STEPS_MAX, STEPS_OPEN_MAX, Message
 from cloister.limits import ResourceLimits
 
@@ -60,8 +67,8 @@ class Dialogue:
         limits: Bounds of the execution.
 
     Attributes:
-        fatal: The limit that a call of the plan reached. The guest is told, so that it reports the place; whatever else
-            it does then, the execution ends with this error.
+        fatal: What ends the run: a limit or budget that a call of the plan reached, or that the host aborted it. The
+            guest is told, so that it reports the place; whatever else it does then, the execution ends with this error.
     """
 
     def __init__(self, host: HostCalls | None, limits: ResourceLimits) -> None:
@@ -72,7 +79,7 @@ class Dialogue:
         self._steps_open_count = 0
         self._steps_begun_count = 0
         self._answered_errors: dict[int, CloisterError] = {}
-        self.fatal: LimitExceeded | None = None
+        self.fatal: CloisterError | None = None
         self.is_ended = False
         self.value: WireValue = None
         self.steps_count: int | None = None
@@ -122,9 +129,9 @@ class Dialogue:
         require_value_size(message.get("hints", {}), self._limits, "the execution hints")
         try:
             value = self._call(message["capability"], message["arguments"], message.get("hints", {}))
-        except (*REPLY_CLASSES, LimitExceeded) as error:
+        except (*REPLY_CLASSES, *FATAL_CLASSES) as error:
             self._answered_errors[index] = error
-            self.fatal = error if isinstance(error, LimitExceeded) else None
+            self.fatal = error if isinstance(error, FATAL_CLASSES) else None
             return {"type": "reply", "index": index, "error": reply_error(error)}
         require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}
@@ -146,8 +153,10 @@ class Dialogue:
                 raise _out_of_order(f"more than {STEPS_OPEN_MAX} steps are inside one another")
             if self._steps_begun_count > STEPS_MAX:
                 raise _out_of_order(f"it began more than {STEPS_MAX} steps")
+            if "options" not in message:
+                raise _out_of_order("a step began without saying which it is")
             if self._host is not None:
-                self._host.step_started(message["name"], message.get("options", {}))
+                self._host.step_started(message["name"], message["options"])
             return
         if self._steps_open_count == 0:
             raise _out_of_order("a step ended that had not started")
@@ -170,7 +179,7 @@ class Dialogue:
 
 
 def _is_farewell(message: Message) -> bool:
-    """Return whether a guest may say this after it was told of a limit: that steps ended, and that it failed."""
+    """Return whether a guest may say this after it was told that the run ends: that steps ended, and that it failed."""
     return message["type"] == "error" or (message["type"], message.get("event")) == ("step", "ended")
 
 

@@ -17,6 +17,7 @@ from cloister.isolation.provider import (
     ExecutionContext,
     ExternalProgram,
     GuestOperation,
+    Mount,
     MountMode,
     PlanBytecode,
     PlanProgram,
@@ -52,12 +53,13 @@ def require_permit(verifier: TokenVerifier, context: ExecutionContext, level: Is
     Raises:
         TokenRejected: As `TokenVerifier.check`.
     """
-    writes = tuple(mount.source for mount in context.mounts if mount.mode is MountMode.READ_WRITE)
-    reads = tuple(mount.source for mount in context.mounts if mount.mode is MountMode.READ_ONLY)
+    reads, writes = _places(context.mounts)
     verifier.check(
         context.token,
         execution_id=context.execution_id,
+        step_id=context.step_id,
         capability_id=context.capability_id,
+        arguments_sha256=context.arguments_sha256,
         permission=permission_for(context.workload).value,
         read_paths=reads,
         write_paths=writes,
@@ -109,14 +111,25 @@ def require_session_permit(
     Raises:
         TokenRejected: As `TokenVerifier.check`.
     """
+    reads, writes = _places(session.mounts)
     verifier.check(
         leave.token,
         execution_id=leave.execution_id,
+        step_id=leave.step_id,
         capability_id=leave.capability_id,
+        arguments_sha256=leave.arguments_sha256,
         permission=Permission.EXECUTE_EXTERNAL.value,
-        read_paths=tuple(mount.source for mount in session.mounts if mount.mode is MountMode.READ_ONLY),
-        write_paths=tuple(mount.source for mount in session.mounts if mount.mode is MountMode.READ_WRITE),
+        read_paths=reads,
+        write_paths=writes,
         environment=tuple(session.environment),
         limits=leave.limits,
         level=level,
     )
+
+
+def _places(mounts: tuple[Mount, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the host paths that can be read, and those that can be written."""
+    if not mounts:
+        return (), ()
+    reads = tuple(mount.source for mount in mounts if mount.mode is MountMode.READ_ONLY)
+    return reads, tuple(mount.source for mount in mounts if mount.mode is MountMode.READ_WRITE)

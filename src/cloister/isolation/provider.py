@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
 from cloister.authority.level import IsolationLevel
-from cloister.authority.token import PermissionToken
+from cloister.authority.token import NO_ARGUMENTS_SHA256, PermissionToken
+from cloister.lang.host import OptionData
 from cloister.lang.program import Program
 from cloister.lang.source import ModuleText
 from cloister.limits import ResourceLimits
@@ -178,6 +179,8 @@ class ExecutionContext:
         working_directory: Absolute path inside the sandbox; None for its private temporary directory.
         seed: Clocks and randomness that are the same each time, told apart by this number; None for the real ones. A
             provider that cannot give them refuses.
+        step_id: The step of the plan it belongs to; None outside all steps. The token names the same one.
+        arguments_sha256: Digest of the arguments of the call it serves, as recorded. The token names the same.
     """
 
     execution_id: str
@@ -189,6 +192,8 @@ class ExecutionContext:
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str | None = None
     seed: int | None = None
+    step_id: str | None = None
+    arguments_sha256: str = NO_ARGUMENTS_SHA256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,8 +262,11 @@ class HostCalls(Protocol):
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
         """Note the execution hints of the calls from here on; empty when there are none. They permit nothing."""
 
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
-        """Note that a `step` form was entered; `options` are those of `cloister.lang.host.StepOptions` it gave."""
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
+        """Note that a step form was entered; `options` are its `cloister.lang.host.StepOptions`.
+
+        `place` is always among them. A guest that was taken over may name another step than the one it is in.
+        """
 
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Note that the innermost open step ended; `error_code` is None when it succeeded."""
@@ -367,8 +375,9 @@ class IsolationProvider(Protocol):
 
         A guest-visible error that `host.call` raises (DeniedError, GuestError, InputError, ProviderError) is given to
         the plan, which may catch it; when it does not, the very same exception object is raised here, with the place in
-        the plan where the call stands. A `LimitExceeded` the plan cannot catch: it may only report the place. Any other
-        exception from `host`, `AuditError` among them, ends the sandbox at once and is raised here.
+        the plan where the call stands. A `LimitExceeded`, `BudgetExhausted` or `RunAborted` the plan cannot catch: it
+        may only report the place. Any other exception from `host`, `AuditError` and `ApprovalRequired` among them, ends
+        the sandbox at once and is raised here.
 
         Args:
             context: What to run. Its token is checked before anything else happens.

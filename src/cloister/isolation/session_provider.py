@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from cloister.authority.token import PermissionToken
+from cloister.authority.token import NO_ARGUMENTS_SHA256, PermissionToken
 from cloister.isolation.provider import ExecutionResult, ExternalProgram, Mount, OutputObserver, Usage
 from cloister.limits import ResourceLimits
 
@@ -38,6 +38,8 @@ class SessionContext:
         working_directory: Where executions begin, absolute, inside; None for its private temporary directory.
         idle_ms: How long it waits for the next execution before it ends by itself.
         has_terminals: Whether executions may ask for a terminal.
+        step_id: The step of a plan it is opened in; None outside all steps. The token names the same one.
+        arguments_sha256: Digest of the arguments it is opened with, as they were recorded. The token names the same.
     """
 
     execution_id: str
@@ -49,6 +51,8 @@ class SessionContext:
     working_directory: str | None = None
     idle_ms: int
     has_terminals: bool = False
+    step_id: str | None = None
+    arguments_sha256: str = NO_ARGUMENTS_SHA256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +65,16 @@ class SessionLeave:
         token: Permission for exactly this; the provider checks it again.
         limits: Bounds of it; `wall_ms` and `output_bytes` are its own, the others are those of the session, or what the
             session lets each execution have.
+        step_id: The step of a plan it belongs to; None outside all steps. The token names the same one.
+        arguments_sha256: Digest of its arguments, as they were recorded. The token names the same.
     """
 
     execution_id: str
     capability_id: str
     token: PermissionToken
     limits: ResourceLimits
+    step_id: str | None = None
+    arguments_sha256: str = NO_ARGUMENTS_SHA256
 
 
 class TerminalPeer(Protocol):

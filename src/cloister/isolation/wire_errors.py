@@ -8,6 +8,7 @@ Part of the guest set: standard library only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import Any, Final, TypeGuard
 from cloister.errors import (
     FURTHER,
     QUOTED_CHARS_MAX,
+    BudgetExhausted,
     CapabilityDenied,
     CloisterError,
     CompileError,
@@ -34,6 +36,7 @@ from cloister.errors import (
     ProviderError,
     ProviderUnavailable,
     ReadError,
+    RunAborted,
     Span,
     TokenRejected,
     WireError,
@@ -78,19 +81,25 @@ _GUEST_CODES: Final = {
 
 HOST_ERRORS: Final = _by_name(
     *_BOTH, PlanError, ConfigError, CapabilityDenied, PathDenied, EgressDenied, IsolationUnavailable, TokenRejected,
-    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError, LimitExceeded,
+    ProviderError, ProviderUnavailable, LaunchError, GuestCrashed, WireError, LimitExceeded, BudgetExhausted,
+    RunAborted,
 )  # fmt: skip
-"""What a host may answer a call with: the errors that a plan can catch, and a limit, which it cannot."""
+"""What a host may answer a call with: the errors that a plan can catch, and those of `FATAL_CLASSES`."""
 
 REPLY_CLASSES: Final = (InputError, DeniedError, GuestError, ProviderError)
 """The roots of the errors that a plan may see and catch."""
+
+FATAL_CLASSES: Final = (LimitExceeded, BudgetExhausted, RunAborted)
+"""What a guest is told so that it ends in order, and that ends the execution whatever it does then."""
+
+_WORD: Final = re.compile(r"[a-z]{1,20}(-[a-z]{1,20})?")
 
 
 def reply_error(error: CloisterError) -> dict[str, Any]:
     """Return an error of a call as a reply carries it: what a plan may know, without places and facts of the host.
 
     Args:
-        error: An instance of one of `REPLY_CLASSES`, or a limit. A class outside `HOST_ERRORS` goes as its
+        error: An instance of one of `REPLY_CLASSES` or `FATAL_CLASSES`. A class outside `HOST_ERRORS` goes as its
             nearest ancestor in it.
     """
     shown: dict[str, Any] = {
@@ -102,8 +111,8 @@ def reply_error(error: CloisterError) -> dict[str, Any]:
         shown["kind"] = quoted(error.kind, KIND_CHARS_MAX)
     if error.hint is not None:
         shown["hint"] = quoted(error.hint, MESSAGE_CHARS_MAX)
-    if isinstance(error, LimitExceeded):
-        shown["details"] = error.details  # which limit it was is what the class stands for
+    if isinstance(error, FATAL_CLASSES):
+        shown["details"] = error.details  # which limit or budget it was is what the class stands for
     return shown
 
 
@@ -147,6 +156,8 @@ def to_exception(data: Mapping[str, Any], known: ErrorClasses) -> CloisterError:
     from_guest = known is GUEST_ERRORS
     if error_class is LimitExceeded:
         return _limit_exceeded(data, from_guest=from_guest)
+    if error_class is BudgetExhausted:
+        return _budget_exhausted(data)
     kind, code = data.get("kind"), data["code"]
     if from_guest and not code.startswith(_GUEST_CODES[data["type"]]):
         error_class, code = GuestError, GuestError.default_code
@@ -176,6 +187,30 @@ def _limit_exceeded(data: Mapping[str, Any], *, from_guest: bool) -> LimitExceed
         hint=_hint(data, from_guest=from_guest),
         trace=_trace(data),
     )
+
+
+def _budget_exhausted(data: Mapping[str, Any]) -> BudgetExhausted:
+    facts = data.get("details") or {}
+    dimension, policy, unit, allowed = (facts.get(name) for name in ("dimension", "policy", "unit", "allowed"))
+    if not (_is_word(dimension) and _is_word(policy) and _is_word(unit) and _is_count(allowed)):
+        raise _refused("it reports a budget that cannot be")
+    used, asked = (facts.get(name) for name in ("used", "asked"))
+    return BudgetExhausted(
+        _clean(data["message"], MESSAGE_CHARS_MAX),
+        dimension=dimension,
+        policy=policy,
+        allowed=allowed,
+        used=used if _is_count(used) else None,
+        asked=asked if _is_count(asked) else None,
+        unit=unit,
+        span=_span(data),
+        hint=_hint(data, from_guest=False),
+        trace=_trace(data),
+    )
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -99,6 +99,7 @@ def _or_null(what: Field) -> Field:
 
 OPTIONS_SHAPE: Final = Shape(
     fields={
+        "place": _COUNT,
         "expose_context": Field("true or false", lambda value: isinstance(value, bool), required=False),
         "context_keys": Field(
             "a list of texts", lambda value: _is_texts(value) and len(value) <= CONTEXT_KEYS_MAX, required=False
@@ -106,7 +107,7 @@ OPTIONS_SHAPE: Final = Shape(
         "merge_policy": _optional(_WORD_WITH_DASH),
     }
 )
-"""What a step says beside its name; see `cloister.lang.host.StepOptions`."""
+"""Which step it is and what it says beside its name; see `cloister.lang.host.StepOptions`."""
 
 SPAN_SHAPE: Final = Shape(
     fields={

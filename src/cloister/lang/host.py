@@ -8,37 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cloister.errors import CloisterError, DeniedError, quoted
 from cloister.lang.values import Value
 
+OptionData: TypeAlias = bool | int | str | list[str]
+"""One option of a step as plain JSON data."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOptions:
-    """What a step form asks of the host; None where it does not say (language reference, section 2.9).
+    """Which step it is and what it asks of the host; None where it does not say (language reference, section 2.9).
 
     Attributes:
+        place: Offset of its form in the text of the program, modules included; tells steps apart. Forms that a macro
+            made may share one.
         expose_context: Whether calls of the step may see the context of the run.
         context_keys: Which values of the context they may see.
         merge_policy: What becomes of context values that parallel parts set.
     """
 
+    place: int = 0
     expose_context: bool | None = None
     context_keys: tuple[str, ...] | None = None
     merge_policy: str | None = None
 
-    def to_dict(self) -> dict[str, bool | str | list[str]]:
-        """Return what was said, as plain JSON data."""
+    def to_dict(self) -> dict[str, OptionData]:
+        """Return the place and what was said, as plain JSON data."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in said.items()
             if value is not None
         }
-
-
-NO_OPTIONS = StepOptions()
 
 
 class Host(Protocol):

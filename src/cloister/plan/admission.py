@@ -14,7 +14,8 @@ from typing import Final
 from cloister.authority.authorizer import Decision, Reason, SecurityAuthorizer
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
-from cloister.authority.grants import place_grant
+from cloister.authority.grants import host_grant, place_grant
+from cloister.authority.hosts import granting_rule
 from cloister.authority.policy import covering_root
 from cloister.errors import CloisterError, GuestError, Span, quoted
 from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Unknown
@@ -100,7 +101,9 @@ def _requirement(
     else:
         try:
             decision = authorizer.foresee(context, capability_id, outline)
-            needed = _needed_places(authorizer.foresee(_EVERYTHING, capability_id, outline), context)
+            if decision.allowed or decision.denied_grants:
+                # What no grant opens needs none; naming some would send people on a wrong way
+                needed = _needed_places(authorizer.foresee(_EVERYTHING, capability_id, outline), context)
         except GuestError as error:
             problem, decision = error, authorizer.foresee(context, capability_id, (UNKNOWN,))
     return Requirement(
@@ -138,16 +141,18 @@ def _is_known(value: Value) -> bool:
 
 
 def _needed_places(asked: Decision, context: RuntimeContext) -> tuple[str, ...]:
-    """Return the path and variable grants a call would still need once its capability is granted."""
+    """Return the path, variable and host grants a call would still need once its capability is granted."""
     if context.is_unsafe:
         return ()
     writes = tuple(path for path in asked.write_paths if covering_root(path, context.writable_paths) is None)
     reads = tuple(path for path in asked.read_paths if covering_root(path, context.readable_paths) is None)
     names = tuple(name for name in asked.environment if name not in context.environment_names)
+    hosts = tuple(place for place in asked.hosts if granting_rule(place, context.hosts) is None)
     return (
         *(place_grant(AccessKind.READ, path) for path in reads),
         *(place_grant(AccessKind.WRITE, path) for path in writes),
         *(place_grant(AccessKind.ENVIRONMENT, name) for name in names),
+        *map(host_grant, hosts),
     )
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
+from cloister.audit.query import RecordQuery
+from cloister.audit.reader import ChainReader
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import ChainStore
-from cloister.audit.verify import check_row, verify_chain
+from cloister.audit.verify import verify_chain
 from cloister.canonical import sha256_hex
 from cloister.errors import AttestationError, AuditError, InputError, KeyUnavailable, quoted
 from cloister.isolation.attestation import Attestation, Expectations, mismatch
@@ -25,7 +26,7 @@ from cloister.isolation.microvm.tpm.quote import public_key_from_pem, verify_att
 LAST: Final = "last"
 """Names the newest attestation in place of a run."""
 FILE_BYTES_MAX: Final = 1024 * 1024
-_EVENTS: Final = (EventType.ATTESTATION_MEASURED, EventType.ATTESTATION_REFUSED)
+_EVENTS: Final = frozenset({EventType.ATTESTATION_MEASURED, EventType.ATTESTATION_REFUSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class RecordedAttestation:
 
 
 def find(chain_path: Path, public_key: PublicKey, run: str) -> RecordedAttestation:
-    """Return the newest attestation of a run, its record checked by itself.
+    """Return the newest attestation of a run, its record proven by the head of the chain.
 
     Args:
         chain_path: The chain.
@@ -78,21 +79,15 @@ def find(chain_path: Path, public_key: PublicKey, run: str) -> RecordedAttestati
         AuditError: `audit.run`: there is no such run.
         ChainBroken: A record was changed.
 
-    Cost: linear in the records that are looked at.
+    Cost: logarithmic in the records.
     """
-    store = ChainStore.open_readonly(chain_path)
-    found: Record | None = None
-    has_records = False
-    try:
-        for row in store.rows(None if run == LAST else run):
-            has_records = True
-            record = check_row(row, public_key)
-            found = record if record.event.event_type in _EVENTS else found
-    finally:
-        store.close()
-    if found is None:
-        raise _none_of(run, has_records=has_records)
-    return _read(found)
+    run_id = None if run == LAST else run
+    newest = RecordQuery(run_id=run_id, event_types=_EVENTS, newest_count=1)
+    with ChainReader.open(chain_path, public_key) as reader:
+        for record in reader.records(newest):
+            return _read(record)
+        has_records = any(True for _ in reader.records(RecordQuery(run_id=run_id, newest_count=1)))
+    raise _none_of(run, has_records=has_records)
 
 
 def _none_of(run: str, *, has_records: bool) -> AttestationError | AuditError:

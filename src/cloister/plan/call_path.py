@@ -11,56 +11,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cloister.authority.contract import Idempotency
-from cloister.capabilities.capability import Invocation, RunState
-from cloister.errors import CapabilityDenied, CloisterError, GuestError, InputError, ProviderError
-from cloister.interrupts import admitted
+from cloister.errors import CapabilityDenied, CloisterError, GuestError
 from cloister.isolation.wire_errors import REPLY_CLASSES
-from cloister.lang.transport import decode, encode
-from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
-from cloister.plan.journal.call_journal import CallJournal, PendingCall, recalled_error
-from cloister.plan.journal.entries import CallEntry, CallState
-from cloister.plan.recorder import recorded, shown_arguments, wire_digest
-from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
+from cloister.lang.transport import decode
+from cloister.plan.call_act import CallAct, HintsInForce
+from cloister.plan.call_records import CallRecord, recalled_record
+from cloister.plan.governor import Occasion, Ruling, denied_by_error
+from cloister.plan.journal.call_journal import recalled_error
+from cloister.plan.journal.entries import CallState
+from cloister.plan.record_facts import NO_OUTCOME_FACTS, IntentFacts, OutcomeFacts, shown_arguments, wire_digest
+from cloister.plan.recorder import recorded
+from cloister.plan.repeating import Repetition
+from cloister.plan.sandbox import total
 
 if TYPE_CHECKING:
-    from cloister.authority.authorizer import Decision, SecurityAuthorizer
-    from cloister.authority.context import RuntimeContext
-    from cloister.capabilities.capability import Capability
-    from cloister.capabilities.catalog import Catalog
-    from cloister.clock import Clock
+    from cloister.authority.authorizer import Decision
+    from cloister.authority.budget import Reservation
+    from cloister.capabilities.capability import RunState
     from cloister.isolation.provider import Usage, WireValue
-    from cloister.lang.values import Value
-    from cloister.plan.approvals.run_approvals import RunApprovals
+    from cloister.plan.approvals.request import ApprovalNeed
+    from cloister.plan.governor import Governor, ProfileInForce
+    from cloister.plan.journal.call_journal import CallJournal, PendingCall
+    from cloister.plan.journal.entries import CallEntry
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
+    from cloister.plan.sandbox import DecidedSandbox
+    from cloister.plan.spending import Spending
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    """One call of a run, as it was decided and ended.
-
-    Attributes:
-        capability_id: Canonical identifier; as the plan wrote it when the call was recalled.
-        allowed: The decision.
-        reason: The rule that decided, as a code.
-        error_code: How it failed, or None when it succeeded.
-        usage: What its sandboxes used; None when it ran none.
-        sequence: Position of its intent record in the causal chain.
-        is_recalled: Whether it was made before this process, and its answer taken from the journal.
-    """
-
-    capability_id: str
-    allowed: bool
-    reason: str
-    error_code: str | None
-    usage: Usage | None
-    sequence: int
-    is_recalled: bool = False
-
-
-class Surroundings(Protocol):
+class Around(Protocol):
     """What stands around a call: the steps and the state of its run."""
+
+    hints: dict[str, WireValue]
+    """The execution hints in force."""
 
     @property
     def around(self) -> int:
@@ -71,12 +54,27 @@ class Surroundings(Protocol):
         """The name of the innermost open step."""
 
     @property
-    def hints(self) -> dict[str, WireValue]:
-        """The execution hints in force."""
+    def step_id(self) -> str | None:
+        """The identifier of the innermost open step."""
+
+    @property
+    def profile(self) -> ProfileInForce:
+        """What the innermost open step may do."""
 
     @property
     def state(self) -> RunState:
         """What lasts from call to call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A call while it is made."""
+
+    call: PendingCall
+    ruling: Ruling
+    intent: int
+    held: Reservation
+    sandbox: DecidedSandbox
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,193 +82,203 @@ class CallPath:
     """Makes the calls of one run.
 
     Attributes:
-        context: What the run may do.
-        catalog: What can be called.
-        authorizer: Decides.
-        port: The way into sandboxes.
+        act: Decides calls by the grants, and makes them.
+        governor: Rules on what the grants allow.
+        spending: The budget.
         recorder: Writes the causal chain.
         journal: Numbers the calls, and knows those that were made before.
-        approvals: Knows what a person decided.
-        clock: Time.
         observer: Watches.
         around: What stands around the calls.
         records: What was called so far.
         last_error: What the last call that failed was answered with.
     """
 
-    context: RuntimeContext
-    catalog: Catalog
-    authorizer: SecurityAuthorizer
-    port: SandboxPort
+    act: CallAct
+    governor: Governor
+    spending: Spending
     recorder: RunRecorder
     journal: CallJournal
-    approvals: RunApprovals
-    clock: Clock
     observer: RunObserver
-    around: Surroundings
+    around: Around
     records: list[CallRecord] = field(default_factory=list)
     last_error: CloisterError | None = None
 
-    def take(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
-        """Make a call, or answer it as it was answered before."""
+    def take(self, capability_id: str, arguments: list[WireValue], within: int | None = None) -> WireValue:
+        """Make a call, or answer it as it was answered before.
+
+        Args:
+            capability_id: As the plan wrote it.
+            arguments: Its arguments.
+            within: The call whose fallback it is, or None.
+        """
         digest, _ = wire_digest(arguments)
-        call = self.journal.numbered(capability_id, digest)
+        call = self.journal.numbered(capability_id, digest, within)
         known = self.journal.known(call)
         if known is not None and known.state is not CallState.INTENDED:
             return self._recall(known, arguments)
-        self.port.require_time_ms()
+        self.act.port.require_time_ms()
         return self._decide(call, known, arguments)
 
     def _decide(self, call: PendingCall, known: CallEntry | None, arguments: list[WireValue]) -> WireValue:
-        values = [decode(argument) for argument in arguments]
         try:
-            decision = self.authorizer.authorize(self.context, call.capability_id, values)
+            decision = self.act.authorize(call.capability_id, [decode(argument) for argument in arguments])
         except GuestError as error:
             intent = self.recorder.malformed_intent(call.capability_id, arguments, self.around.around)
             self.journal.intended(call, intent, durable=False)
-            self._note_failure(call, call.capability_id, intent, error, durable=False)
+            self._note_failure(call, call.capability_id, intent, error)
             raise
-        if known is not None and decision.allowed:
-            self._require_repeatable(call, known, decision, arguments)
-        durable = decision.allowed and not self._is_repeatable(decision)
-        intent = self.recorder.call_intent(decision, arguments, self.around.around, self.around.hints)
-        self.journal.intended(call, intent, durable=durable)
-        return self._make(call, decision, intent, durable=durable)
+        if not decision.allowed:
+            return self._refuse(call, Ruling(decision=decision), arguments)
+        repetition = Repetition(self.journal, self.recorder, self.act.catalog.registry)
+        needs: tuple[ApprovalNeed, ...] = ()
+        if known is not None:
+            answer = repetition.answered_by_fallback(known)
+            if answer is not None:
+                return self._adopt(call, known, answer)
+            refusal, needs = repetition.terms(known, decision)
+            if refusal is not None:
+                self._note_failure(call, decision.capability_id, known.intent, refusal)
+                raise refusal
+        ruling = self.governor.rule(decision, self._occasion(call, arguments), needs)
+        if known is not None:
+            repetition.note_unknown(known)
+        if not ruling.decision.allowed:
+            return self._refuse(call, ruling, arguments)
+        return self._go(call, ruling, arguments)
 
-    def _make(self, call: PendingCall, decision: Decision, intent: int, *, durable: bool) -> WireValue:
-        sandbox = DecidedSandbox(self.port, decision)
-        with recorded(lambda error: self._fail(call, decision, intent, error, sandbox, durable=durable)):
-            decision.require()
+    def _occasion(self, call: PendingCall, arguments: list[WireValue]) -> Occasion:
+        return Occasion(
+            call=call,
+            step=self.around.step,
+            profile=self.around.profile,
+            shown=lambda: shown_arguments(arguments),
+        )
+
+    def _refuse(self, call: PendingCall, ruling: Ruling, arguments: list[WireValue]) -> WireValue:
+        """Record a denial, answer with it, and raise it."""
+        decision = ruling.decision
+        error = decision.error()
+        intent = self._intent(ruling, arguments)
+        self.journal.intended(call, intent, durable=False)
+        self._note_failure(call, decision.capability_id, intent, error)
+        self._note(decision, intent, error.code, None)
+        raise error
+
+    def _intent(self, ruling: Ruling, arguments: list[WireValue]) -> int:
+        facts = IntentFacts(
+            hints=self.around.hints,
+            step_id=self.around.step_id,
+            rule_id=ruling.rule_id,
+            approval_ids=ruling.approval_ids,
+            is_simulated=ruling.is_simulated,
+        )
+        return self.recorder.call_intent(ruling.decision, arguments, self.around.around, facts)
+
+    def _go(self, call: PendingCall, ruling: Ruling, arguments: list[WireValue]) -> WireValue:
+        decision = ruling.decision
+        spec = self.act.spec(decision)
+
+        def approve(need: ApprovalNeed) -> str:
+            return self.governor.approved(decision, self._occasion(call, arguments), need)
+
+        try:
+            held = self.spending.hold(decision, spec, approve, self.around.around)
+        except CapabilityDenied as error:
+            return self._refuse(call, Ruling(decision=denied_by_error(decision, error)), arguments)
+        with held:
+            intent = self._intent(ruling, arguments)
+            self.journal.intended(call, intent, durable=not self.act.is_repeatable(decision))
+            sandbox = self.act.sandbox(decision, call, self.around.step_id)
+            made = _Made(call=call, ruling=ruling, intent=intent, held=held, sandbox=sandbox)
+            return self._make(made, arguments)
+
+    def _make(self, made: _Made, arguments: list[WireValue]) -> WireValue:
+        decision = made.ruling.decision
+        with recorded(lambda error: self._fail(made, error)):
             self.observer.call_started(decision.capability_id)
             self.around.state.memo = None
-            result = encode(self._perform(call, decision, sandbox), self.context.limits)
-        usage, memo = total(sandbox.usages), self.around.state.memo
+            result = self._result(made, arguments)
+        usage, memo = total(made.sandbox.usages), self.around.state.memo
+        charge, events = self.spending.settle(made.held, decision, self.act.spec(decision), usage)
+        facts = OutcomeFacts(memo=memo, charged=charge.to_body(), is_simulated=made.ruling.is_simulated)
 
         def record() -> int:
-            last = self.recorder.call_succeeded(intent, decision.capability_id, result, usage, memo=memo)
-            return last.event.sequence
+            done = self.recorder.call_succeeded(made.intent, decision.capability_id, result, usage, facts)
+            return done.event.sequence
 
-        self.journal.answered(call, result, memo, record, durable=durable)
-        self._note(decision, intent, None, usage)
+        self.journal.answered(made.call, result, memo, record, durable=not self.act.is_repeatable(decision))
+        self.spending.note(events, self.around.around)
+        self._note(decision, made.intent, None, usage)
         return result
 
-    def _perform(self, call: PendingCall, decision: Decision, sandbox: DecidedSandbox) -> Value:
-        capability = self._capability(decision)
+    def _result(self, made: _Made, arguments: list[WireValue]) -> WireValue:
+        decision = made.ruling.decision
+        if made.ruling.is_simulated:
+            return self.act.stand_in(decision)
+        return self.act.perform(
+            made.call,
+            made.sandbox,
+            HintsInForce(arguments=arguments, hints=self.around.hints),
+            lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
+            lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),
+        )
+
+    def _fall_back(self, call: PendingCall, capability_id: str, arguments: list[WireValue]) -> WireValue:
+        """Make a call the whole way, without the hints of the one in whose place it is made."""
+        hints, self.around.hints = self.around.hints, {}
         try:
-            with admitted():
-                value = capability.run(self._invocation(call, decision, sandbox))
-            return capability.spec.check_result(value)
-        except InputError as error:
-            # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
-            raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
+            return self.take(capability_id, arguments, within=call.number)
+        finally:
+            self.around.hints = hints
 
-    def _invocation(self, call: PendingCall, decision: Decision, sandbox: DecidedSandbox) -> Invocation:
-        return Invocation(
-            arguments=decision.arguments,
-            decision=decision,
-            context=self.context,
-            sandbox=sandbox,
-            state=self.around.state,
-            clock=self.clock,
-            idempotency_key=f"{self.journal.run_id}/call-{call.number}",
-        )
+    def _adopt(self, call: PendingCall, known: CallEntry, answer: CallEntry) -> WireValue:
+        """Answer a call with what its fallback came to, before the process ended that was about to."""
+        self.journal.skip_to(answer.number + 1)
 
-    def _capability(self, decision: Decision) -> Capability:
-        return self.catalog.capabilities[decision.capability_id]
+        def record() -> int:
+            facts = OutcomeFacts(memo=answer.memo)
+            done = self.recorder.call_succeeded(known.intent, known.capability_id, answer.answer, None, facts)
+            return done.event.sequence
 
-    def _is_repeatable(self, decision: Decision) -> bool:
-        return self._capability(decision).spec.contract.idempotency is Idempotency.RETRY
-
-    def _require_repeatable(
-        self, call: PendingCall, known: CallEntry, decision: Decision, arguments: list[WireValue]
-    ) -> None:
-        """Refuse to make a call again that may have been made, unless its contract or a person allows it.
-
-        Raises:
-            ProviderError: `provider.outcome-unknown`: it is never made again.
-            ApprovalRequired, CapabilityDenied: A person has to decide, or decided against it.
-        """
-        unknown = ProviderError(
-            f"whether {decision.capability_id} was done is not known: its process ended in the middle of it",
-            code="provider.outcome-unknown",
-            hint="find out whether it was done; its contract says that it is not made again",
-        )
-        match self._capability(decision).spec.contract.idempotency:
-            case Idempotency.FAIL:
-                self._note_failure(call, decision.capability_id, known.intent, unknown, durable=True)
-                raise unknown
-            case Idempotency.ASK:
-                need = ApprovalNeed(
-                    kind=ApprovalKind.REPEAT,
-                    rule=f"contract:{decision.capability_id}",
-                    reason="it may have been done already, when its process ended in the middle of it; do it again?",
-                    terms={"intent": known.intent},
-                )
-                try:
-                    self.approvals.require(
-                        call, decision.capability_id, self.around.step, shown_arguments(arguments), need
-                    )
-                except CapabilityDenied as error:
-                    self._note_failure(call, decision.capability_id, known.intent, error, durable=True)
-                    raise
-        self.recorder.call_failed(known.intent, decision.capability_id, unknown)
+        self.journal.answered(call, answer.answer, answer.memo, record, durable=True)
+        self.records.append(recalled_record(known, None))
+        return answer.answer
 
     def _recall(self, known: CallEntry, arguments: list[WireValue]) -> WireValue:
-        """Answer a call as it was answered before."""
+        """Answer a call as it was answered before; what was called in its place has been made, too."""
+        fallbacks = self.journal.fallbacks(known.number)
+        if fallbacks:
+            self.journal.skip_to(fallbacks[-1].number + 1)
         failed = recalled_error(known) if known.state is CallState.FAILED else None
-        self._restore(known, arguments)
-        record = CallRecord(
-            capability_id=known.capability_id,
-            allowed=failed is None or not failed.code.startswith("denied."),
-            reason="recalled",
-            error_code=failed.code if failed else None,
-            usage=None,
-            sequence=known.intent,
-            is_recalled=True,
-        )
-        self.records.append(record)
+        self.act.restore(known, arguments, self.around.state)
+        self.records.append(recalled_record(known, failed))
         if failed is not None:
             self.last_error = failed
             raise failed
         return known.answer
 
-    def _restore(self, known: CallEntry, arguments: list[WireValue]) -> None:
-        """Let a capability that keeps state know that it was called; decided anew, for paths may lead elsewhere now.
-
-        Raises:
-            DeniedError: What was granted then is not granted now.
-        """
-        spec = self.catalog.registry.find(known.capability_id)
-        if spec is None or known.memo is None:
-            return
-        restore = self.catalog.capabilities[spec.id].restore
-        if restore is not None:
-            values = [decode(argument) for argument in arguments]
-            decision = self.authorizer.require(self.context, known.capability_id, values)
-            restore(self.around.state, decision, decode(known.answer), known.memo)
-
-    def _fail(
-        self,
-        call: PendingCall,
-        decision: Decision,
-        intent: int,
-        error: CloisterError,
-        sandbox: DecidedSandbox,
-        *,
-        durable: bool,
-    ) -> None:
-        self._note_failure(call, decision.capability_id, intent, error, durable=durable)
-        self._note(decision, intent, error.code, total(sandbox.usages))
+    def _fail(self, made: _Made, error: CloisterError) -> None:
+        decision, usage = made.ruling.decision, total(made.sandbox.usages)
+        charge, events = self.spending.settle(made.held, decision, self.act.spec(decision), usage)
+        facts = OutcomeFacts(charged=charge.to_body())
+        self._note_failure(made.call, decision.capability_id, made.intent, error, facts)
+        self.spending.note(events, self.around.around)
+        self._note(decision, made.intent, error.code, usage)
 
     def _note_failure(
-        self, call: PendingCall, capability_id: str, intent: int, error: CloisterError, *, durable: bool
+        self,
+        call: PendingCall,
+        capability_id: str,
+        intent: int,
+        error: CloisterError,
+        facts: OutcomeFacts = NO_OUTCOME_FACTS,
     ) -> None:
         def record() -> int:
-            return self.recorder.call_failed(intent, capability_id, error).event.sequence
+            return self.recorder.call_failed(intent, capability_id, error, facts).event.sequence
 
         if isinstance(error, REPLY_CLASSES):
             self.last_error = error
-            self.journal.answered(call, error, None, record, durable=durable)
+            self.journal.answered(call, error, None, record, durable=False)
         else:
             record()  # the plan gets no answer: whether it was done is not known when the run goes on
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloister.audit.event import Record
+from cloister.authority.governance import Governance
 from cloister.clock import timestamp
 from cloister.errors import (
     ApprovalRequired,
     AuditError,
+    BudgetExhausted,
     CloisterError,
     GuestError,
     InputError,
@@ -38,16 +40,20 @@ from cloister.lang.printer import to_text
 from cloister.lang.program import Program
 from cloister.lang.transport import decode, to_python
 from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
+from cloister.plan.call_act import CallAct
 from cloister.plan.call_path import CallPath
+from cloister.plan.governor import Governor
 from cloister.plan.journal.call_journal import CallJournal
 from cloister.plan.journal.entries import Abort, RunState
 from cloister.plan.journal.order import RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.sandbox import SandboxPort
+from cloister.plan.spending import Spending
 
 PLAN_CAPABILITY: Final = "cloister.plan"
 
@@ -62,6 +68,7 @@ class Undertaking:
         recorder: Writes its records.
         journal: Numbers its calls, and knows those that were made before.
         approvals: What was asked and decided before.
+        spending: Its budget.
         observer: Watches.
         started: Its first record.
         attestation: What the provider measured; None when it does not attest.
@@ -74,6 +81,7 @@ class Undertaking:
     recorder: RunRecorder
     journal: CallJournal
     approvals: RecordedApprovals
+    spending: Spending
     observer: RunObserver
     started: int
     attestation: Attestation | None
@@ -85,12 +93,16 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
     """Run it to its end; see `Runtime.run` for what is raised."""
     order, limits = undertaking.order, undertaking.order.context.limits
     run = _put_together(parts, undertaking)
+    undertaking.spending.begin()
     with recorded(lambda error: _end(parts, undertaking, run, error)):
         with admitted():
             result = _execute(parts, undertaking, run)
         value = decode(result.value)
         shown = to_python(value, limits), to_text(value)
-    last = undertaking.completed or undertaking.recorder.run_completed(undertaking.started, result.value, result.usage)
+    spent = undertaking.spending.end(result.usage, undertaking.started)
+    last = undertaking.completed or undertaking.recorder.run_completed(
+        undertaking.started, result.value, result.usage, spent
+    )
     parts.journal.store.set_state(
         undertaking.recorder.run_id, RunState.COMPLETED, _now(parts), result=result.value, durable=False
     )
@@ -119,9 +131,10 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         clock=clock,
         observer=undertaking.observer,
         started=undertaking.started,
+        spending=undertaking.spending,
         abort=undertaking.abort,
     )
-    desk = parts.desk()
+    terms, desk = undertaking.order.terms, parts.desk()
     approvals = RunApprovals(
         recorder.run_id,
         clock,
@@ -129,17 +142,25 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         ask=lambda request: desk.ask(request, run.around),
         expire=desk.expire,
         verify=parts.verify_guardian,
+        expires_after_ms=terms.approvals_expire_ms,
     )
     run.goes_by(
         CallPath(
-            context=context,
-            catalog=parts.catalog,
-            authorizer=parts.authorizer,
-            port=run.port,
+            act=CallAct(
+                context=context,
+                catalog=parts.catalog,
+                authorizer=parts.authorizer,
+                port=run.port,
+                state=run,
+                clock=clock,
+            ),
+            governor=Governor(
+                governance=Governance(parts.constitution.constitution, terms.mode, parts.catalog.registry),
+                approvals=approvals,
+            ),
+            spending=undertaking.spending,
             recorder=recorder,
             journal=undertaking.journal,
-            approvals=approvals,
-            clock=clock,
             observer=undertaking.observer,
             around=run,
         )
@@ -161,9 +182,11 @@ def _port(parts: RunParts, undertaking: Undertaking) -> SandboxPort:
 def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> ExecutionResult:
     context = undertaking.order.context
     execution_id = run.port.next_execution_id()
+    inputs_sha256, _ = wire_digest(dict(undertaking.order.inputs))
     token = parts.issuer.issue(
         parts.authorizer.authorize_workload(context, PLAN_CAPABILITY),
         execution_id=execution_id,
+        arguments_sha256=inputs_sha256,
         limits=context.limits,
         minimum_isolation=context.minimum_isolation,
     )
@@ -172,6 +195,7 @@ def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> Executi
         capability_id=PLAN_CAPABILITY,
         workload=_workload(undertaking.order.program, undertaking.order.inputs),
         token=token,
+        arguments_sha256=inputs_sha256,
         limits=context.limits,
     )
     return undertaking.provider.execute(execution, host=run)
@@ -186,17 +210,18 @@ def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram 
 def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: CloisterError) -> None:
     """Record how a run ended that returned no value."""
     recorder, started = undertaking.recorder, undertaking.started
+    spent = undertaking.spending.end(None, started)
     if isinstance(error, ApprovalRequired):
-        recorder.run_paused(started, error)
+        recorder.run_paused(started, error, spent)
         _note(parts, recorder, RunState.PAUSED, error, waits_for=error.details.get("approval_id"))
         return
     state = _state_after(error, run)
     if state is not RunState.STOPPED:
         run.leave_steps(error.code)
     if state is RunState.ABORTED:
-        recorder.run_aborted(started, error)
+        recorder.run_aborted(started, error, spent)
     else:
-        recorder.run_failed(started, error)
+        recorder.run_failed(started, error, spent)
     _note(parts, recorder, state, error)
 
 
@@ -210,7 +235,7 @@ def _state_after(error: CloisterError, run: PlanRun) -> RunState:
         return RunState.ABORTED
     if run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED
-    if isinstance(error, (LimitExceeded, ProviderError, InternalError, AuditError)):
+    if isinstance(error, (LimitExceeded, BudgetExhausted, ProviderError, InternalError, AuditError)):
         return RunState.STOPPED
     return RunState.FAILED if isinstance(error, InputError) else RunState.STOPPED
 

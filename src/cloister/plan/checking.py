@@ -24,7 +24,7 @@ class CheckReport:
     Attributes:
         program: What was checked.
         errors: For each call that no grant could make succeed, in the order of the text: `denied.unknown-capability`,
-            or the error its arguments would end in.
+            or the error its arguments would end in. With a context, also what that refuses for certain.
         warnings: What cannot succeed where a run may never get to, in the order of the text.
     """
 
@@ -43,19 +43,24 @@ class CheckReport:
         raise together(self.errors)
 
 
-def check_program(program: Program, authorizer: SecurityAuthorizer) -> CheckReport:
-    """Find what cannot succeed in a program, without regard to grants.
+def check_program(
+    program: Program, authorizer: SecurityAuthorizer, context: RuntimeContext | None = None
+) -> CheckReport:
+    """Find what cannot succeed in a program.
 
     Args:
         program: What was compiled.
         authorizer: Knows what can be called.
+        context: What it will be granted; then what that refuses for certain is an error too. Without one, grants are
+            not regarded.
 
     Cost:
         Linear in the program, like compiling it.
     """
-    found = requirements(program, RuntimeContext.unsafe_everything(), authorizer)
+    found = requirements(program, context or RuntimeContext.unsafe_everything(), authorizer)
+    wrong = (item for item in found if item.is_impossible or (context is not None and not item.is_admissible))
     return CheckReport(
         program=program,
-        errors=tuple(item.error() for item in found if item.is_impossible),
+        errors=tuple(item.error() for item in wrong),
         warnings=type_warnings(program.core, program.source),
     )

@@ -35,6 +35,7 @@ from cloister.isolation.provider import (
 from cloister.lang.transport import encode, from_python
 from cloister.plan.attesting import require_attestation
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import OutcomeFacts, wire_digest
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import ScriptResult
 from cloister.plan.run import require_level
@@ -201,11 +202,15 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
         decision.require()
         require_level(provider, context)
         require_attestation(provider, context.limits, around.expected, recorder, started)
+        arguments_sha256, _ = wire_digest(list(act.words))
         execution = ExecutionContext(
             execution_id=run_id,
             capability_id=EXEC_CAPABILITY,
             workload=act.workload,
-            token=parts.issuer.issue(decision, execution_id=run_id, scratch_paths=_own(act)),
+            token=parts.issuer.issue(
+                decision, execution_id=run_id, arguments_sha256=arguments_sha256, scratch_paths=_own(act)
+            ),
+            arguments_sha256=arguments_sha256,
             limits=context.limits,
             mounts=(
                 *tree_mounts(decision.read_paths, decision.write_paths),
@@ -218,7 +223,9 @@ def _run(parts: RunParts, run_id: str, act: _Act, around: Surroundings) -> Execu
         with admitted():
             result = provider.execute(execution, on_output=around.on_output)
     outcome = {"value": result.value} if result.exit_status is None else {"exit_status": result.exit_status}
-    recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
+    recorder.call_succeeded(
+        intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status)
+    )
     recorder.run_completed(started, outcome, result.usage)
     return result
 

@@ -33,7 +33,12 @@ def explain_plan(
         inputs: Names that the plan may use as inputs.
         values: Values of inputs, as far as they are known.
         module_paths: As for `load_plan`.
+
+    Raises:
+        ConfigError: `config.capability` when the context names capabilities that are not there.
     """
     known = {name: from_python(value) for name, value in (values or {}).items()}
     program = load_plan(plan, sorted({*inputs, *known}), module_paths)
-    return requirements(program, context, make_authorizer(builtin_catalog()), known)
+    catalog = builtin_catalog()
+    catalog.registry.check_context(context)
+    return requirements(program, context, make_authorizer(catalog), known)

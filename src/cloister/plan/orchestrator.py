@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
-from cloister.plan.call_path import CallPath, CallRecord
+from cloister.plan.call_path import CallPath
+from cloister.plan.call_records import CallRecord
+from cloister.plan.governor import NoProfile, ProfileInForce
 
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
     from cloister.clock import Clock
     from cloister.isolation.provider import WireValue
+    from cloister.lang.host import OptionData
     from cloister.plan.journal.call_journal import CallJournal
     from cloister.plan.journal.entries import Abort
     from cloister.plan.observer import RunObserver
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import SandboxPort
+    from cloister.plan.spending import Spending
 
 __all__ = ["CallRecord", "PlanRun"]
 
@@ -46,6 +50,7 @@ class PlanRun:
         clock: Time.
         observer: Watches.
         started: Sequence number of the run's first record.
+        spending: The budget, which steps are charged to.
         abort: Where the run is ended; None when nobody aborted it.
         handles: Open files of the run.
         memo: What the capability that is called wants to be told when the run is resumed.
@@ -61,6 +66,7 @@ class PlanRun:
     clock: Clock
     observer: RunObserver
     started: int
+    spending: Spending
     abort: Abort | None = None
     handles: dict[int, object] = field(default_factory=dict)
     memo: WireValue = None
@@ -93,6 +99,16 @@ class PlanRun:
     def step(self) -> str | None:
         """The name of the innermost open step."""
         return self._open_steps[-1].name if self._open_steps else None
+
+    @property
+    def step_id(self) -> str | None:
+        """The identifier of the innermost open step."""
+        return f"{self.port.run_id}/step-{self._open_steps[-1].number}" if self._open_steps else None
+
+    @property
+    def profile(self) -> ProfileInForce:
+        """What the innermost open step may do."""
+        return NoProfile()
 
     @property
     def state(self) -> PlanRun:
@@ -138,9 +154,10 @@ class PlanRun:
         self.hints = hints
 
     @held()
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
+        self.spending.step(parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))

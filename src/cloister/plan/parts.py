@@ -5,8 +5,8 @@ Owns nothing but the record of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cloister.authority.token import TokenIssuer
 from cloister.capabilities.catalog import Catalog
 from cloister.clock import Clock
 from cloister.plan.approvals.desk import ApprovalDesk
+from cloister.plan.constitution_file import HomeConstitution
 from cloister.plan.journal.lock import RunLock, is_driven
 from cloister.plan.journal.store import RunStore
 
@@ -57,7 +58,7 @@ class RunParts:
         issuer: Makes permission tokens.
         journal: What runs leave behind so that they can go on.
         verify_guardian: Says whether a guardian's signature over bytes is genuine.
-        policies: Digests of what decides beside the context, by what it is.
+        constitution: The rules above every grant.
     """
 
     chain: CausalChain
@@ -67,11 +68,16 @@ class RunParts:
     issuer: TokenIssuer
     journal: Journal
     verify_guardian: Callable[[bytes, bytes], bool]
-    policies: Mapping[str, Any] = field(default_factory=dict)
+    constitution: HomeConstitution
 
     def new_run_id(self) -> str:
         """Return an identifier for one run."""
         return f"run-{self.clock.random_bytes(RUN_ID_BYTES).hex()}"
+
+    @property
+    def policies(self) -> dict[str, Any]:
+        """Digests of what decides beside context and terms, by what it is."""
+        return {"constitution": self.constitution.constitution.sha256}
 
     def desk(self) -> ApprovalDesk:
         """Return where approvals are listed and decided."""

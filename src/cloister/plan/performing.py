@@ -21,6 +21,7 @@ from cloister.plan.parts import RunParts
 from cloister.plan.result import RunResult, ScriptResult
 from cloister.plan.run import run_plan
 from cloister.plan.script import load_script
+from cloister.plan.terms import RunTerms
 from cloister.plan.variants import (
     Binary,
     NativeFunction,
@@ -44,11 +45,13 @@ class PlanTerms:
         inputs: Values of their inputs by name.
         observer: Sees steps, calls and printed lines.
         module_paths: Directories their modules are looked for in.
+        terms: How far they may go by themselves, and what they may spend.
     """
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
     observer: RunObserver = field(default_factory=SilentObserver)
     module_paths: Sequence[Path] = ()
+    terms: RunTerms = field(default_factory=RunTerms)
 
 
 def perform(parts: RunParts, program: ProgramVariant, around: Surroundings, terms: PlanTerms) -> ProgramResult:
@@ -86,6 +89,7 @@ def _plan(parts: RunParts, plan: PlanVariant, around: Surroundings, terms: PlanT
         inputs=terms.inputs,
         observer=terms.observer,
         expected=around.expected,
+        terms=terms.terms,
     )
 
 

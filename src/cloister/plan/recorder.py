@@ -7,31 +7,35 @@ append that fails raises `AppendFailed`, which nothing on the way catches: a run
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from cloister.audit.chain import CausalChain
-from cloister.audit.event import EventType, Record
+from cloister.audit.event import NO_PROVENANCE, EventType, Provenance, Record
 from cloister.authority.authorizer import Decision
-from cloister.canonical import Plain, sha256_hex
+from cloister.authority.budget import Budget, BudgetLimits
+from cloister.canonical import Plain
 from cloister.errors import AuditError, CloisterError, InternalError, quoted
 from cloister.isolation.attestation import Attestation, Expectations
 from cloister.isolation.provider import Usage, WireValue
-from cloister.lang.printer import to_text
-from cloister.lang.transport import decode
+from cloister.lang.host import OptionData
+from cloister.plan.budget_records import BudgetRecords
+from cloister.plan.record_facts import (
+    ARGUMENT_CHARS_MAX,
+    NO_INTENT_FACTS,
+    NO_OUTCOME_FACTS,
+    IntentFacts,
+    OutcomeFacts,
+    shown_arguments,
+    wire_digest,
+)
 
-ARGUMENT_CHARS_MAX: Final = 2_000
 OPTION_CHARS_MAX: Final = 200
+NOTHING_SPENT: Final[Mapping[str, Plain]] = MappingProxyType({})
 ERROR_CHARS_MAX: Final = 500
-
-
-def wire_digest(value: WireValue) -> tuple[str, int]:
-    """Return the SHA-256 and the size in bytes of wire data written as compact JSON with sorted keys."""
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    return sha256_hex(data), len(data)
 
 
 class RunRecorder:
@@ -40,11 +44,13 @@ class RunRecorder:
     Args:
         chain: Where to.
         run_id: Goes into every record.
+        provenance: For whom and under what it runs; goes into every record, too.
     """
 
-    def __init__(self, chain: CausalChain, run_id: str) -> None:
+    def __init__(self, chain: CausalChain, run_id: str, provenance: Provenance = NO_PROVENANCE) -> None:
         self._chain = chain
         self._run_id = run_id
+        self._provenance = provenance
 
     @property
     def run_id(self) -> str:
@@ -58,43 +64,59 @@ class RunRecorder:
         *,
         capability_id: str | None = None,
         parent: int | None = None,
+        provenance: Provenance | None = None,
         durable: bool = True,
     ) -> Record:
         """Append one event of this run."""
         return self._chain.append(
-            event_type, run_id=self._run_id, capability_id=capability_id, parent=parent, body=body, durable=durable
+            event_type,
+            run_id=self._run_id,
+            capability_id=capability_id,
+            parent=parent,
+            body=body,
+            provenance=provenance or self._provenance,
+            durable=durable,
         )
 
     def run_started(self, body: Mapping[str, Plain]) -> int:
         """Record what is about to run, under which context."""
         return self.append(EventType.RUN_STARTED, body).event.sequence
 
+    def policies(self, parent: int, constitution: Mapping[str, Plain], budget: Budget, usual: BudgetLimits) -> None:
+        """Record which constitution rules on a run and what it may spend, unless both are those that always are."""
+        if constitution.get("path") is not None:
+            self.append(EventType.POLICY_LOADED, constitution, parent=parent, durable=False)
+        for each in BudgetRecords().of([budget.allocated]) if budget.limits != usual else ():
+            self.append(EventType(each.event_type), each.body, parent=parent, durable=False)
+
     def run_refused(self, parent: int, error: CloisterError) -> Record:
         """Record that admission refused the run."""
         return self.append(EventType.RUN_REFUSED, error_body(error), parent=parent)
 
-    def run_completed(self, parent: int, value: WireValue, usage: Usage) -> Record:
-        """Record the end of a run that returned a value."""
+    def run_completed(
+        self, parent: int, value: WireValue, usage: Usage, spent: Mapping[str, Plain] = NOTHING_SPENT
+    ) -> Record:
+        """Record the end of a run that returned a value; `spent` is what its budget was charged last, and in all."""
         digest, size = wire_digest(value)
-        body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict()}
+        body: dict[str, Plain] = {"result_sha256": digest, "result_bytes": size, "usage": usage.to_dict(), **spent}
         return self.append(EventType.RUN_COMPLETED, body, parent=parent)
 
-    def run_failed(self, parent: int, error: CloisterError) -> Record:
+    def run_failed(self, parent: int, error: CloisterError, spent: Mapping[str, Plain] = NOTHING_SPENT) -> Record:
         """Record the end of a run that raised."""
-        return self.append(EventType.RUN_FAILED, error_body(error), parent=parent)
+        return self.append(EventType.RUN_FAILED, {**error_body(error), **spent}, parent=parent)
 
-    def run_paused(self, parent: int, error: CloisterError) -> Record:
+    def run_paused(self, parent: int, error: CloisterError, spent: Mapping[str, Plain]) -> Record:
         """Record that a run waits for an approval."""
-        body: dict[str, Plain] = {"approval_id": error.details.get("approval_id"), **error_body(error)}
+        body: dict[str, Plain] = {"approval_id": error.details.get("approval_id"), **error_body(error), **spent}
         return self.append(EventType.RUN_PAUSED, body, parent=parent)
 
     def run_resumed(self, parent: int, body: Mapping[str, Plain]) -> Record:
         """Record that a run goes on, and from where."""
         return self.append(EventType.RUN_RESUMED, body, parent=parent)
 
-    def run_aborted(self, parent: int, error: CloisterError) -> Record:
+    def run_aborted(self, parent: int, error: CloisterError, spent: Mapping[str, Plain]) -> Record:
         """Record the end of a run that somebody aborted, what it had done undone."""
-        return self.append(EventType.RUN_ABORTED, error_body(error), parent=parent)
+        return self.append(EventType.RUN_ABORTED, {**error_body(error), **spent}, parent=parent)
 
     def attestation_measured(self, parent: int | None, attestation: Attestation, expected: Expectations) -> Record:
         """Record what was measured, and that it is what was expected."""
@@ -117,11 +139,7 @@ class RunRecorder:
         return self.append(EventType.ATTESTATION_REFUSED, body, parent=parent)
 
     def call_intent(
-        self,
-        decision: Decision,
-        arguments: Sequence[WireValue],
-        parent: int,
-        hints: Mapping[str, WireValue] = MappingProxyType({}),
+        self, decision: Decision, arguments: Sequence[WireValue], parent: int, facts: IntentFacts = NO_INTENT_FACTS
     ) -> int:
         """Record what is to be called, or was refused, and by which rule; `parent` is the step or run around it."""
         body: dict[str, Plain] = {
@@ -131,10 +149,12 @@ class RunRecorder:
             "read_paths": list(decision.read_paths),
             "write_paths": list(decision.write_paths),
             "environment": list(decision.environment),
+            **facts.to_body(),
         }
-        if hints:
-            body["hints"] = shown_arguments([part for name, value in hints.items() for part in (name, value)])
-        return self._intent(decision.capability_id, body, arguments, parent)
+        known = self._provenance
+        if facts.step_id or facts.rule_id:
+            known = replace(known, step_id=facts.step_id, constitutional_rule_id=facts.rule_id)
+        return self._intent(decision.capability_id, body, arguments, parent, known)
 
     def call_refused(self, decision: Decision, arguments: Sequence[str], error: CloisterError, parent: int) -> None:
         """Record a call that admission refused: its intent with what is known of the arguments, and the refusal."""
@@ -150,10 +170,20 @@ class RunRecorder:
         """Record a call whose arguments did not fit, so that there was nothing to decide."""
         return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments, parent)
 
-    def _intent(self, capability_id: str, body: dict[str, Plain], arguments: Sequence[WireValue], parent: int) -> int:
+    def _intent(
+        self,
+        capability_id: str,
+        body: dict[str, Plain],
+        arguments: Sequence[WireValue],
+        parent: int,
+        provenance: Provenance | None = None,
+    ) -> int:
         digest, _ = wire_digest(list(arguments))
         body |= {"arguments": shown_arguments(arguments), "arguments_sha256": digest}
-        return self.append(EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent).event.sequence
+        record = self.append(
+            EventType.CALL_INTENT, body, capability_id=capability_id, parent=parent, provenance=provenance
+        )
+        return record.event.sequence
 
     def call_succeeded(
         self,
@@ -161,9 +191,7 @@ class RunRecorder:
         capability_id: str,
         value: WireValue,
         usage: Usage | None,
-        *,
-        exit_status: int | None = None,
-        memo: WireValue = None,
+        facts: OutcomeFacts = NO_OUTCOME_FACTS,
     ) -> Record:
         """Record the result of a call.
 
@@ -172,24 +200,28 @@ class RunRecorder:
             capability_id: What was called.
             value: What it returned.
             usage: What its sandboxes used; None when nothing was executed in one.
-            exit_status: Of a command, which may be other than 0 and is still a result.
-            memo: What the capability left in the journal for a resumed run; None for nothing.
+            facts: What else there is to record.
         """
         digest, size = wire_digest(value)
         figures: Plain = usage.to_dict() if usage else None
         body: dict[str, Plain] = {"ok": True, "result_sha256": digest, "result_bytes": size, "usage": figures}
-        if exit_status is not None:
-            body["exit_status"] = exit_status
-        if memo is not None:
-            body["memo_sha256"], _ = wire_digest(memo)
-        return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
+        return self._outcome(intent, capability_id, body | facts.to_body())
 
-    def call_failed(self, intent: int, capability_id: str, error: CloisterError) -> Record:
+    def call_failed(
+        self, intent: int, capability_id: str, error: CloisterError, facts: OutcomeFacts = NO_OUTCOME_FACTS
+    ) -> Record:
         """Record that a call was refused or failed."""
-        body: dict[str, Plain] = {"ok": False, **error_body(error)}
+        return self._outcome(intent, capability_id, {"ok": False, **error_body(error), **facts.to_body()})
+
+    def _outcome(self, intent: int, capability_id: str, body: Mapping[str, Plain]) -> Record:
+        # The next intent waits for the disk, and for this before it
         return self.append(EventType.CALL_OUTCOME, body, capability_id=capability_id, parent=intent, durable=False)
 
-    def step_started(self, name: str, parent: int, options: Mapping[str, bool | str | list[str]]) -> int:
+    def hint_applied(self, intent: int, capability_id: str, facts: Mapping[str, Plain]) -> Record:
+        """Record what the hints of a call did; see `cloister.plan.hints.calls.Facts`."""
+        return self.append(EventType.HINT_APPLIED, facts, capability_id=capability_id, parent=intent, durable=False)
+
+    def step_started(self, name: str, parent: int, options: Mapping[str, OptionData]) -> int:
         """Record that a step was entered, and with which options."""
         body: dict[str, Plain] = {"name": quoted(name)}
         if options:
@@ -202,7 +234,7 @@ class RunRecorder:
         return self.append(EventType.STEP_ENDED, body, parent=parent, durable=False)
 
 
-def _bounded(value: bool | str | list[str]) -> Plain:
+def _bounded(value: OptionData) -> Plain:
     if isinstance(value, list):
         return [quoted(item, OPTION_CHARS_MAX) for item in value]
     return quoted(value, OPTION_CHARS_MAX) if isinstance(value, str) else value
@@ -227,18 +259,6 @@ def recorded(record: Callable[[CloisterError], object]) -> Iterator[None]:
     except BaseException as error:
         record(InternalError(f"it was ended by {type(error).__name__}", code="internal.ended"))
         raise
-
-
-def shown_arguments(arguments: Sequence[WireValue]) -> str:
-    """Return the beginning of arguments as RTFS text. A guest chooses how many there are and how large."""
-    texts: list[str] = []
-    left = ARGUMENT_CHARS_MAX + 1
-    for argument in arguments:
-        if left <= 0:
-            break
-        texts.append(to_text(decode(argument), left))
-        left -= len(texts[-1]) + 1
-    return quoted(" ".join(texts), ARGUMENT_CHARS_MAX)
 
 
 def error_body(error: CloisterError) -> dict[str, Plain]:

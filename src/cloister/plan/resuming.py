@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from cloister.audit.event import EventType, Record
+from cloister.authority.budget import Budget
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
 from cloister.authority.contract import Idempotency
@@ -34,9 +35,12 @@ from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
 from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
 from cloister.plan.run import admit, require_level
+from cloister.plan.spending import Spending, restore
+from cloister.plan.terms import RunTerms
 
 NOT_MADE: Final = CloisterError(
     "the call was never made: its process ended between the two notes of its intent", code="run.not-made"
@@ -83,7 +87,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
         order = _order(parts, run, resumption)
         provider = resumption.provider(order.provider)
-        recorder = RunRecorder(parts.chain, run.run_id)
+        recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
         recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
         _complete(store_outcome=store.outcome_recorded, recorder=recorder, reconciled=reconciled)
         require_level(provider, order.context)
@@ -99,6 +103,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             recorder=recorder,
             journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
             approvals=RecordedApprovals.read(records),
+            spending=_spending(parts, order, recorder, recorded),
             observer=resumption.observer,
             started=run.started,
             attestation=attestation,
@@ -165,6 +170,7 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
         context = RuntimeContext.from_dict(kept["context"], environment=resumption.environment)
         salt, digest = bytes.fromhex(kept["environment"]["salt"]), kept["environment"]["sha256"]
         inputs, expected, policies = kept["inputs"], kept["expected"], kept["policies"]
+        terms = kept["terms"]
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(
             "the journal holds no order for this run", code="journal.damaged", hint="restore it from a copy"
@@ -190,8 +196,17 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
         provider=run.provider,
         expected=expected,
         policies=policies,
+        terms=RunTerms.from_dict(terms),
         salt=salt,
     )
+
+
+def _spending(parts: RunParts, order: RunOrder, recorder: RunRecorder, recorded: RecordedCalls) -> Spending:
+    """Return the budget of a run as it left it."""
+    budget = Budget(order.terms.budget, order.terms.exhaustion, budget_id=recorder.run_id)
+    spending = Spending(budget=budget, recorder=recorder, clock=parts.clock)
+    restore(spending, recorded.budget)
+    return spending
 
 
 def _other_environment(names: Sequence[str]) -> PlanError:
@@ -237,5 +252,7 @@ def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRe
         if entry.state is CallState.FAILED:
             record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
         else:
-            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, memo=entry.memo)
+            record = recorder.call_succeeded(
+                entry.intent, entry.capability_id, entry.answer, None, OutcomeFacts(memo=entry.memo)
+            )
         store_outcome(recorder.run_id, entry.number, record.event.sequence)

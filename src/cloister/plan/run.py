@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from cloister.authority.authorizer import Decision, SecurityAuthorizer
+from cloister.authority.budget import Budget
 from cloister.authority.context import RuntimeContext
 from cloister.clock import timestamp
 from cloister.errors import (
@@ -37,6 +38,8 @@ from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
+from cloister.plan.spending import Spending
+from cloister.plan.terms import RunTerms, default_budget
 
 
 def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
@@ -75,9 +78,11 @@ def run_plan(
     inputs: Mapping[str, Any],
     observer: RunObserver,
     expected: Expectations,
+    terms: RunTerms,
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
     parts.catalog.registry.check_grants(context.capabilities)
+    terms = terms.bounded(context)
     values = {name: _input(name, value) for name, value in inputs.items()}
     order = RunOrder(
         program=program,
@@ -86,13 +91,16 @@ def run_plan(
         provider=provider.name,
         expected=expected.to_dict(),
         policies=parts.policies,
+        terms=terms,
         salt=parts.clock.random_bytes(SALT_BYTES),
     )
     run_id = parts.new_run_id()
     lock = parts.journal.drive(run_id)
     try:
-        recorder = RunRecorder(parts.chain, run_id)
+        recorder = RunRecorder(parts.chain, run_id, terms.provenance)
         started = recorder.run_started(_started_body(order, provider))
+        budget = Budget(terms.budget, terms.exhaustion, budget_id=run_id)
+        recorder.policies(started, parts.constitution.facts, budget, default_budget(context))
         _keep(parts, run_id, order, started)
         with recorded(lambda error: _refuse(parts, recorder, started, error)):
             require_level(provider, context)
@@ -104,6 +112,7 @@ def run_plan(
             recorder=recorder,
             journal=CallJournal(parts.journal.store, run_id),
             approvals=RecordedApprovals(),
+            spending=Spending(budget=budget, recorder=recorder, clock=parts.clock),
             observer=observer,
             started=started,
             attestation=attestation,
@@ -122,6 +131,7 @@ def _started_body(order: RunOrder, provider: IsolationProvider) -> dict[str, Any
         "inputs": sorted(order.inputs),
         "context": order.context.to_dict(),
         "order_sha256": order.sha256,
+        "mode": order.terms.mode.value,
     }
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from cloister.authority.authorizer import Decision
 from cloister.authority.context import RuntimeContext
-from cloister.authority.token import TokenIssuer
+from cloister.authority.token import NO_ARGUMENTS_SHA256, TokenIssuer
 from cloister.errors import GuestError, LimitExceeded
 from cloister.isolation.provider import (
     ExecutionContext,
@@ -82,15 +82,19 @@ class DecidedSandbox:
         port: Shared parts of the run.
         decision: What was allowed.
         usages: Measured usage of each execution so far.
+        step_id: The step the call stands in; None outside all steps. Its tokens hold for no other.
+        arguments_sha256: Digest of the call's arguments, as in its intent record. Its tokens hold for no others.
     """
 
     port: SandboxPort
     decision: Decision
     usages: list[Usage] = field(default_factory=list)
+    step_id: str | None = None
+    arguments_sha256: str = NO_ARGUMENTS_SHA256
 
     def under(self, decision: Decision) -> DecidedSandbox:
-        """Return a sandbox for an earlier decision of the run that adds to the same usage."""
-        return DecidedSandbox(self.port, decision, self.usages)
+        """Return a sandbox for an earlier decision of the run that serves this call and adds to the same usage."""
+        return DecidedSandbox(self.port, decision, self.usages, self.step_id, self.arguments_sha256)
 
     def execute(
         self,
@@ -107,6 +111,8 @@ class DecidedSandbox:
         token = self.port.issuer.issue(
             self.decision,
             execution_id=execution_id,
+            step_id=self.step_id,
+            arguments_sha256=self.arguments_sha256,
             limits=limits,
             minimum_isolation=self.port.context.minimum_isolation,
             write_paths=tuple(mount.source for mount in mounts if mount.mode is MountMode.READ_WRITE),
@@ -119,6 +125,8 @@ class DecidedSandbox:
             limits=limits,
             mounts=mounts,
             environment=environment or {},
+            step_id=self.step_id,
+            arguments_sha256=self.arguments_sha256,
         )
         result = self.port.provider.execute(context)
         self.usages.append(result.usage)

@@ -37,6 +37,7 @@ from cloister.limits import ResourceLimits
 from cloister.plan.attesting import require_attestation
 from cloister.plan.command import EXEC_CAPABILITY
 from cloister.plan.parts import RunParts
+from cloister.plan.record_facts import OutcomeFacts, wire_digest
 from cloister.plan.recorder import recorded
 from cloister.plan.run import require_level
 from cloister.plan.session_recorder import SessionRecorder
@@ -286,8 +287,7 @@ class Session:
         """
         what = source if isinstance(source, bytes) else str(Path(source).absolute())
         host_path = None if isinstance(what, bytes) else what
-        intent = self._recorder.copy_intent(self._decision, "in", host_path, path)
-        return self._copy(intent, lambda leave: self._sandbox.unpack(leave, what, path, self._bounds()))
+        return self._copy("in", host_path, path, lambda leave: self._sandbox.unpack(leave, what, path, self._bounds()))
 
     @held()
     def download(self, path: str, to: str | os.PathLike[str]) -> CopyFacts:
@@ -301,8 +301,7 @@ class Session:
             GuestError: As `upload`.
         """
         target = str(Path(to).absolute())
-        intent = self._recorder.copy_intent(self._decision, "out", target, path)
-        return self._copy(intent, lambda leave: self._sandbox.pack(leave, path, target, self._bounds()))
+        return self._copy("out", target, path, lambda leave: self._sandbox.pack(leave, path, target, self._bounds()))
 
     def read_file(self, path: str) -> bytes:
         """Return the content of a file in the session; recorded as a copy out, like `download`.
@@ -350,16 +349,21 @@ class Session:
             self._recorder.call_failed(intent, EXEC_CAPABILITY, error)
 
         with recorded(fail):
-            leave = self._leave(self._limits(timeout_ms))
+            leave = self._leave(self._limits(timeout_ms), argv)
             with admitted():
                 result = act(leave)
         outcome = {"exit_status": result.exit_status}
-        self._recorder.call_succeeded(intent, EXEC_CAPABILITY, outcome, result.usage, exit_status=result.exit_status)
+        self._recorder.call_succeeded(
+            intent, EXEC_CAPABILITY, outcome, result.usage, OutcomeFacts(exit_status=result.exit_status)
+        )
         return result
 
-    def _copy(self, intent: int, act: Callable[[SessionLeave], CopyFacts]) -> CopyFacts:
+    def _copy(
+        self, direction: str, host_path: str | None, path: str, act: Callable[[SessionLeave], CopyFacts]
+    ) -> CopyFacts:
+        intent = self._recorder.copy_intent(self._decision, direction, host_path, path)
         with recorded(lambda error: self._recorder.copy_failed(intent, EXEC_CAPABILITY, error)):
-            leave = self._leave(self._limits(None))
+            leave = self._leave(self._limits(None), [direction, host_path, path])
             with admitted():
                 copied = act(leave)
         self._recorder.copy_succeeded(intent, EXEC_CAPABILITY, copied)
@@ -371,15 +375,20 @@ class Session:
             wall_ms = min(wall_ms, timeout_ms)
         return replace(self.context.limits, wall_ms=wall_ms)
 
-    def _leave(self, limits: ResourceLimits) -> SessionLeave:
+    def _leave(self, limits: ResourceLimits, words: Sequence[str | None]) -> SessionLeave:
+        """Return leave for one act, which its words tell from every other."""
+        arguments_sha256, _ = wire_digest(list(words))
         with self._lock:
             self._acts_count += 1
             execution_id = f"{self.run_id}/{self._acts_count}"
         return SessionLeave(
             execution_id=execution_id,
             capability_id=EXEC_CAPABILITY,
-            token=self._parts.issuer.issue(self._decision, execution_id=execution_id, limits=limits),
+            token=self._parts.issuer.issue(
+                self._decision, execution_id=execution_id, arguments_sha256=arguments_sha256, limits=limits
+            ),
             limits=limits,
+            arguments_sha256=arguments_sha256,
         )
 
     def _bounds(self) -> CopyBounds:

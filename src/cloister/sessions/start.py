@@ -17,9 +17,7 @@ from typing import Any, Final
 
 import cloister
 from cloister.authority.context import RuntimeContext
-from cloister.authority.level import IsolationLevel
 from cloister.isolation.microvm.config import MachineConfig
-from cloister.limits import ResourceLimits
 from cloister.plan.session import SessionTerms
 from cloister.sessions.packets import checked_answer
 
@@ -103,14 +101,8 @@ def _context_data(context: RuntimeContext) -> dict[str, Any]:
 
 def context_from(data: Mapping[str, Any]) -> RuntimeContext:
     """Return the context that `start_session` sent."""
-    return RuntimeContext.controlled(
-        capabilities=data["capabilities"],
-        read=data["read_paths"],
-        write=data["write_paths"],
-        environment=data["environment"],
-        limits=ResourceLimits(**data["limits"]),
-        minimum_isolation=IsolationLevel[data["minimum_isolation"].upper().replace("-", "_")],
-    )
+    environment = data["environment"]
+    return RuntimeContext.from_dict({**data, "environment": sorted(environment)}, environment)
 
 
 def terms_from(data: Mapping[str, Any], name: str) -> SessionTerms:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -13,6 +14,8 @@ import pytest
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import EVENT_BYTES_MAX, GENESIS, EventType
 from cloister.audit.home import AuditHome, open_chain
+from cloister.audit.merkle import node_hash
+from cloister.audit.query import RecordQuery
 from cloister.audit.signer import PublicKey, Signer
 from cloister.audit.store import ChainStore
 from cloister.audit.verify import VerifyReport, verify_chain
@@ -42,12 +45,12 @@ def test_records_are_linked_signed_and_read_back(home: AuditHome) -> None:
         first = chain.append(EventType.RUN_STARTED, run_id="r1", body={"plan": "p", "numbers": [1, None, True]})
         clock.advance_ms(1)
         second = chain.append(EventType.CALL_INTENT, run_id="r1", capability_id="c.a", parent=0)
-        assert chain.head().record_sha256 == second.record_sha256
+        assert chain.head().root == node_hash(first.leaf, second.leaf)
         assert (first.event.sequence, second.event.sequence) == (0, 1)
-        assert second.previous_sha256 == first.record_sha256
+        assert first.record_sha256 == hashlib.sha256(b"\0" + first.event_bytes).hexdigest()
         assert list(chain.records()) == [first, second]
     report = verified(home)
-    assert (report.count, report.runs_count, report.head_sha256) == (2, 1, second.record_sha256)
+    assert (report.count, report.runs_count, report.head.root) == (2, 1, node_hash(first.leaf, second.leaf))
     assert (report.first_at, report.last_at) == ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.001000Z")
 
 
@@ -72,8 +75,8 @@ def test_the_newest_rows(home: AuditHome) -> None:
             chain.append(EventType.RUN_STARTED, run_id=f"r{number % 2}")
     store = ChainStore.open_readonly(home.chain_path)
     try:
-        assert [row.sequence for row in store.rows(newest_count=2)] == [3, 4]
-        assert [row.sequence for row in store.rows("r0", newest_count=2)] == [2, 4]
+        assert [row.sequence for row in store.rows(RecordQuery(newest_count=2))] == [3, 4]
+        assert [row.sequence for row in store.rows(RecordQuery(run_id="r0", newest_count=2))] == [2, 4]
     finally:
         store.close()
 
@@ -143,6 +146,7 @@ def test_processes_that_make_and_extend_a_chain_at_once_keep_one_line(home: Audi
     assert sorted(path.name for path in home.directory.rglob("*")) == [
         "chain.key",
         "chain.pub",
+        "chain.seen",
         "chain.sqlite3",
         "keys",
     ]
@@ -205,7 +209,7 @@ def test_a_full_disk_fails_the_append_and_keeps_the_chain(home: AuditHome) -> No
     with CausalChain(store, signer, ManualClock()) as chain:
         chain.append(EventType.RUN_STARTED, run_id="r")
         # SQLite itself answers SQLITE_FULL when it may not grow the file any further
-        store._live().execute("PRAGMA max_page_count = 8")
+        store._live().execute("PRAGMA max_page_count = 18")
         assert "full" in failing_append(chain).message
         store._live().execute("PRAGMA max_page_count = 1000000")
         chain.append(EventType.RUN_STARTED, run_id="r")
@@ -303,6 +307,7 @@ def test_event_bytes_are_canonical_json_over_all_fields(home: AuditHome) -> None
         record = chain.append(EventType.CALL_INTENT, run_id="r", capability_id="c", body={"b": 1, "a": "é"})
     assert record.event_bytes == (
         b'{"at":"2026-01-01T00:00:00.000000Z","body":{"a":"\\u00e9","b":1},"capability_id":"c",'
-        b'"event_type":"call.intent","parent":null,"run_id":"r","sequence":0}'
+        b'"event_type":"call.intent","parent":null,"provenance":{},"run_id":"r","sequence":0}'
     )
     assert json.loads(record.event_bytes)["body"] == record.event.body
+    assert record.event.to_bytes() == record.event_bytes

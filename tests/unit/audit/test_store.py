@@ -20,16 +20,16 @@ def home(tmp_path: Path) -> AuditHome:
     home = AuditHome(tmp_path / "home")
     with open_chain(home.directory, ManualClock()) as chain:
         for _ in range(200):
-            chain.append(EventType.RUN_STARTED, run_id="r")
+            chain.append(EventType.RUN_STARTED, run_id="r", durable=False)
     return home
 
 
-def assert_refused(path: Path) -> str:
+def assert_refused(path: Path, code: str = "audit.store") -> str:
     messages = []
     for opening in (ChainStore.open, ChainStore.open_readonly):
         with pytest.raises(AuditError) as caught:
             opening(path)
-        assert caught.value.code == "audit.store"
+        assert caught.value.code == code
         assert caught.value.hint
         messages.append(caught.value.message)
     return messages[-1]
@@ -62,8 +62,18 @@ def test_another_programs_database(tmp_path: Path) -> None:
 
 
 def test_a_later_format(home: AuditHome) -> None:
+    tamper(home.chain_path, "PRAGMA user_version = 3")
+    assert "format 3" in assert_refused(home.chain_path, code="audit.format")
+
+
+def test_the_first_format_says_what_to_do_with_it(home: AuditHome) -> None:
+    tamper(home.chain_path, "PRAGMA user_version = 1")
+    assert "format 1" in assert_refused(home.chain_path, code="audit.format")
+    with pytest.raises(AuditError) as caught:
+        open_chain(home.directory, ManualClock())
+    assert "verify it with the version of Cloister that wrote it" in str(caught.value.hint)
     tamper(home.chain_path, "PRAGMA user_version = 2")
-    assert "format 2" in assert_refused(home.chain_path)
+    open_chain(home.directory, ManualClock()).close()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,8 @@ def test_a_later_format(home: AuditHome) -> None:
         "DROP INDEX records_by_run",
         "ALTER TABLE records ADD COLUMN note TEXT",
         "DROP TABLE head",
+        "DROP TABLE nodes",
+        "DROP TABLE checkpoints",
     ],
 )
 def test_planted_or_missing_parts_of_the_schema(home: AuditHome, statement: str) -> None:

@@ -65,8 +65,20 @@ SCRIPT = spec(
     access=(Access(parameter="read", kind=AccessKind.READ), Access(parameter="write", kind=AccessKind.WRITE)),
 )
 
+FETCH = spec(
+    "ccos.network.http-fetch",
+    parameters=(
+        Parameter(name="url", type=ParameterType.TEXT),
+        Parameter(name="method", type=ParameterType.ANY, required=False),
+        Parameter(name="options", type=ParameterType.MAP, required=False),
+    ),
+    effects=frozenset({":network"}),
+    permission="ccos.network.outbound",
+    access=(Access(parameter="url", kind=AccessKind.NETWORK, method="GET", method_parameter="method"),),
+)
+
 REGISTRY = CapabilityRegistry(
-    [READ_FILE, WRITE_FILE, GET_ENV, ADD, SCRIPT],
+    [READ_FILE, WRITE_FILE, GET_ENV, ADD, SCRIPT, FETCH],
     aliases={"ccos.fs.read": "ccos.io.read-file", "ccos.fs.write": "ccos.io.write-file"},
 )
 

@@ -46,8 +46,8 @@ def test_a_single_text_is_not_a_list_of_grants(option: str) -> None:
     assert caught.value.code == "config.context"
 
 
-@pytest.mark.parametrize("capability_id", ["*", "ccos.io.*", "", "a b", "ccos.io.read-file\n", "a" * 300])
-def test_wildcards_and_nonsense_are_not_capability_ids(capability_id: str) -> None:
+@pytest.mark.parametrize("capability_id", ["", "a b", "ccos.io.read-file\n", "a" * 300])
+def test_nonsense_is_no_capability_id(capability_id: str) -> None:
     with pytest.raises(ConfigError) as caught:
         RuntimeContext.controlled(capabilities=[capability_id])
     assert caught.value.code == "config.capability"

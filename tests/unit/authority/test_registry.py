@@ -12,7 +12,7 @@ def test_aliases_lead_to_the_canonical_specification() -> None:
     assert REGISTRY.find("ccos.fs.read") is READ_FILE
     assert REGISTRY.names("ccos.io.read-file") == {"ccos.io.read-file", "ccos.fs.read"}
     assert "ccos.fs.read" in REGISTRY
-    assert len(REGISTRY) == 5
+    assert len(REGISTRY) == 6
     assert READ_FILE in list(REGISTRY)
 
 

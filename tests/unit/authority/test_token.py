@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +10,14 @@ import pytest
 from cloister.authority.authorizer import Decision
 from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
-from cloister.authority.token import PermissionToken, TokenIssuer
+from cloister.authority.token import (
+    NO_ARGUMENTS_SHA256,
+    TOKEN_LIFETIME_MS,
+    Caveat,
+    PermissionToken,
+    TokenIssuer,
+    UsedTokens,
+)
 from cloister.clock import ManualClock
 from cloister.errors import InternalError, TokenRejected
 from cloister.limits import ResourceLimits
@@ -25,18 +34,29 @@ CONTEXT = RuntimeContext.controlled(
     minimum_isolation=IsolationLevel.PROCESS,
 )
 ISSUER = TokenIssuer(b"k" * 32, ManualClock())
+ARGUMENTS = "a" * 64
 
 
 def decision(path: str = "/out/new") -> Decision:
     return authorizer().authorize(CONTEXT, "ccos.io.write-file", (path, "x"))
 
 
-def issue(**changes: Any) -> PermissionToken:
-    return ISSUER.issue(decision(), execution_id="run/1", read_paths=["/srv"], environment=["LANG"], **changes)
+def issue(issuer: TokenIssuer = ISSUER, **changes: Any) -> PermissionToken:
+    return issuer.issue(
+        decision(),
+        execution_id="run/1",
+        step_id="step-1",
+        arguments_sha256=ARGUMENTS,
+        read_paths=["/srv"],
+        environment=["LANG"],
+        **changes,
+    )
 
 
 FITTING: dict[str, Any] = {
     "execution_id": "run/1",
+    "step_id": "step-1",
+    "arguments_sha256": ARGUMENTS,
     "capability_id": "ccos.io.write-file",
     "permission": "execute.operation",
     "read_paths": ["/srv/a", "/out/new"],
@@ -56,6 +76,10 @@ def test_a_fitting_execution_is_accepted() -> None:
     [
         ({"execution_id": "run/2"}, "denied.token-subject"),
         ({"capability_id": "ccos.io.read-file"}, "denied.token-subject"),
+        ({"step_id": "step-2"}, "denied.token-step"),
+        ({"step_id": None}, "denied.token-step"),
+        ({"arguments_sha256": "0" * 64}, "denied.token-arguments"),
+        ({"arguments_sha256": NO_ARGUMENTS_SHA256}, "denied.token-arguments"),
         ({"permission": "execute.external"}, "denied.token-permission"),
         ({"read_paths": ["/srvx"]}, "denied.token-path"),
         ({"read_paths": ["/srv/../etc"]}, "denied.token-path"),
@@ -84,6 +108,15 @@ def test_an_execution_beyond_the_token_is_refused(changes: dict[str, Any], code:
         {"environment": ("HOME", "LANG")},
         {"limits": ResourceLimits(wall_ms=2_000)},
         {"minimum_isolation": IsolationLevel.NONE},
+        {"step_id": "step-2"},
+        {"step_id": None},
+        {"arguments_sha256": "1" * 64},
+        {"expires_at_ns": 2**62},
+        {"caveats": (Caveat(),)},
+        {"caveats": "x"},
+        {"limits": None},
+        {"permissions": frozenset({None, "execute.external"})},
+        {"mac": None},
         {"mac": b""},
         {"mac": b"\0" * 32},
     ],
@@ -108,10 +141,12 @@ class LyingList(tuple[str, ...]):
         return "['/out/new']"
 
 
-@pytest.mark.parametrize("changes", [{"execution_id": LyingText("run/2")}, {"write_paths": LyingList(["/"])}])
-def test_what_is_authenticated_is_the_content_not_what_it_says_of_itself(changes: dict[str, Any]) -> None:
-    same = {name: type(value)(getattr(issue(), name)) for name, value in changes.items()}
-    ISSUER.verifier().check(replace(issue(), **same), **FITTING)
+@pytest.mark.parametrize(
+    "changes",
+    [{"execution_id": LyingText("run/2")}, {"execution_id": LyingText("run/1")}, {"write_paths": LyingList(["/"])}],
+)
+def test_nothing_that_could_say_something_else_of_itself_is_authenticated(changes: dict[str, Any]) -> None:
+    ISSUER.verifier().check(issue(), **FITTING)
     with pytest.raises(TokenRejected) as caught:
         ISSUER.verifier().check(replace(issue(), **changes), **FITTING)
     assert caught.value.code == "denied.token-forged"
@@ -186,3 +221,96 @@ def test_short_keys_are_refused_and_no_key_is_shown() -> None:
 
 def test_token_ids_differ() -> None:
     assert issue().token_id != issue().token_id
+
+
+def rejected(issuer: TokenIssuer, token: PermissionToken) -> str:
+    with pytest.raises(TokenRejected) as caught:
+        issuer.verifier().check(token, **FITTING)
+    return caught.value.code
+
+
+def test_a_token_is_good_once_whichever_provider_it_is_shown_to() -> None:
+    token = issue()
+    ISSUER.verifier().check(token, **FITTING)
+    assert rejected(ISSUER, token) == "denied.token-replayed"
+    ISSUER.verifier().check(issue(), **FITTING)
+
+
+def test_a_refused_token_was_not_used() -> None:
+    token = issue()
+    with pytest.raises(TokenRejected):
+        ISSUER.verifier().check(token, **(FITTING | {"step_id": "step-2"}))
+    ISSUER.verifier().check(token, **FITTING)
+
+
+def test_a_token_ends_with_its_lifetime() -> None:
+    clock = ManualClock()
+    issuer = TokenIssuer(b"k" * 32, clock)
+    late, in_time = issue(issuer), issue(issuer)
+    clock.advance_ms(TOKEN_LIFETIME_MS - 1)
+    issuer.verifier().check(in_time, **FITTING)
+    clock.advance_ms(1)
+    assert rejected(issuer, late) == "denied.token-expired"
+    assert rejected(issuer, in_time) == "denied.token-expired"
+
+
+class JumpingClock(ManualClock):
+    """A clock whose wall time is set to something else each time it is read."""
+
+    def now(self) -> datetime:
+        return datetime(1970 + self.random_bytes(1)[0], 1, 1, tzinfo=UTC)
+
+
+def test_a_wall_clock_that_jumps_neither_ends_nor_extends_a_token() -> None:
+    clock = JumpingClock()
+    issuer = TokenIssuer(b"k" * 32, clock)
+    token, late = issue(issuer), issue(issuer)
+    assert clock.now() != clock.now()
+    issuer.verifier().check(token, **FITTING)
+    clock.advance_ms(TOKEN_LIFETIME_MS)
+    assert rejected(issuer, late) == "denied.token-expired"
+
+
+def test_used_tokens_are_remembered_until_they_end_and_no_longer() -> None:
+    used = UsedTokens(2)
+    used.use("a", 10, 1)
+    used.use("b", 20, 1)
+    with pytest.raises(TokenRejected) as caught:
+        used.use("c", 30, 9)
+    assert caught.value.code == "denied.token-memory"
+    used.use("c", 30, 10)
+    for known in ("b", "c"):
+        with pytest.raises(TokenRejected) as caught:
+            used.use(known, 30, 10)
+        assert caught.value.code == "denied.token-replayed"
+    assert repr(used) == "UsedTokens(2 of 2)"
+
+
+def test_of_many_threads_with_one_token_one_is_accepted() -> None:
+    token, start, accepted = issue(), threading.Barrier(8), []
+
+    def present() -> None:
+        start.wait()
+        try:
+            ISSUER.verifier().check(token, **FITTING)
+        except TokenRejected:
+            return
+        accepted.append(1)
+
+    threads = [threading.Thread(target=present) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert accepted == [1]
+
+
+@pytest.mark.parametrize("lifetime_ms", [0, -1])
+def test_a_token_lives_for_some_time(lifetime_ms: int) -> None:
+    with pytest.raises(InternalError):
+        TokenIssuer(b"k" * 32, ManualClock(), lifetime_ms=lifetime_ms)
+
+
+def test_what_is_no_plain_text_gets_into_no_token() -> None:
+    with pytest.raises(InternalError):
+        ISSUER.issue(decision(), execution_id=LyingText("run/1"))

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from cloister.errors import AuditError, CapabilityDenied, DeniedError, GuestError, LimitExceeded, WireError
+from cloister.errors import (
+    ApprovalRequired,
+    AuditError,
+    BudgetExhausted,
+    CapabilityDenied,
+    DeniedError,
+    GuestError,
+    LimitExceeded,
+    RunAborted,
+    WireError,
+)
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.provider import GuestOperation, PlanProgram
 from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
@@ -23,7 +33,8 @@ def call(index: int = 0, **other: Any) -> dict[str, Any]:
 
 
 def step(event: str, name: str = "s") -> dict[str, Any]:
-    return {"type": "step", "event": event, "name": name, "error": None}
+    said = {"options": {"place": 0}} if event == "started" else {}
+    return {"type": "step", "event": event, "name": name, "error": None, **said}
 
 
 def error(**other: Any) -> dict[str, Any]:
@@ -96,7 +107,7 @@ def test_a_guest_cannot_claim_a_denial_by_subclass() -> None:
         Dialogue(None, LIMITS).handle(error(type="DeniedError", code="denied.pure"))
 
 
-@pytest.mark.parametrize("fatal", [AuditError("a"), KeyboardInterrupt(), RuntimeError("r")])
+@pytest.mark.parametrize("fatal", [AuditError("a"), ApprovalRequired("p"), KeyboardInterrupt(), RuntimeError("r")])
 def test_what_a_plan_cannot_catch_ends_it(fatal: BaseException) -> None:
     host = RecordingHost()
     dialogue = Dialogue(RecordingHost({"test.call": fatal}), LIMITS)
@@ -104,6 +115,35 @@ def test_what_a_plan_cannot_catch_ends_it(fatal: BaseException) -> None:
         dialogue.handle(call())
     assert caught.value is fatal
     assert host.calls == []
+
+
+@pytest.mark.parametrize(
+    "fatal",
+    [
+        LimitExceeded("l", limit="wall_ms", allowed=1, unit="ms"),
+        BudgetExhausted("b", dimension="calls", policy="hard-stop", allowed=1, used=1, asked=1, unit="count"),
+        RunAborted("a"),
+    ],
+)
+def test_what_ends_a_run_is_told_and_then_nothing_but_the_farewell_is_taken(fatal: Any) -> None:
+    host = RecordingHost({"test.call": fatal})
+    for said_next in (call(1), RESULT, step("started")):
+        dialogue = Dialogue(host, LIMITS)
+        dialogue.handle(step("started"))
+        reply = dialogue.handle(call())
+        assert reply is not None
+        assert checked(reply, HOST_MESSAGES)["error"]["type"] == type(fatal).__name__
+        assert dialogue.fatal is fatal
+        with pytest.raises(type(fatal)) as caught:
+            dialogue.handle(said_next)
+        assert caught.value is fatal
+    dialogue = Dialogue(host, LIMITS)
+    dialogue.handle(step("started"))
+    dialogue.handle(call())
+    dialogue.handle(step("ended"))
+    with pytest.raises(type(fatal)) as caught:
+        dialogue.handle(error())  # whatever it says, the host's own error it is
+    assert caught.value is fatal
 
 
 @pytest.mark.parametrize("part", ["arguments", "answer", "result"])
@@ -181,6 +221,12 @@ def test_hints_larger_than_a_value_may_be_are_a_limit() -> None:
 def test_the_options_of_a_step_are_told() -> None:
     host = RecordingHost({})
     dialogue = Dialogue(host, LIMITS)
-    dialogue.handle(step("started") | {"options": {"context_keys": ["k"]}})
+    dialogue.handle(step("started") | {"options": {"place": 7, "context_keys": ["k"]}})
     dialogue.handle(step("started"))
-    assert host.options == [{"context_keys": ["k"]}, {}]
+    assert host.options == [{"place": 7, "context_keys": ["k"]}, {"place": 0}]
+
+
+def test_a_step_that_does_not_say_which_it_is_breaks_the_order() -> None:
+    message = step("started")
+    del message["options"]
+    out_of_order(Dialogue(RecordingHost({}), LIMITS), message)

@@ -82,7 +82,8 @@ def test_a_plan_is_run_and_the_channel_ends(guest: Guest) -> None:
 
 def test_calls_and_steps_are_messages_in_order(guest: Guest) -> None:
     started = guest.ask(plan('(step "s" (call :a.b 1 {:k [nil]}))'))
-    assert started == {"type": "step", "event": "started", "name": "s", "error": None}
+    said = {"place": 0}
+    assert started == {"type": "step", "event": "started", "name": "s", "error": None, "options": said}
     call = guest.host.receive()
     argument = {"~map": [[{"~keyword": "k"}, [None]]]}
     assert call == {"type": "call", "index": 0, "capability": "a.b", "arguments": [1, argument]}
@@ -95,7 +96,7 @@ def test_calls_and_steps_are_messages_in_order(guest: Guest) -> None:
 
 def test_hints_and_options_go_with_their_messages(guest: Guest) -> None:
     started = guest.ask(plan('(step "s" :context-keys ["k"] ^{:runtime.x {:a 1}} (call :a)) (call :b)'))
-    assert started["options"] == {"context_keys": ["k"]}
+    assert started["options"] == {"place": 0, "context_keys": ["k"]}
     call = guest.host.receive()
     assert call is not None
     assert call["hints"] == {"runtime.x": {"~map": [[{"~keyword": "a"}, 1]]}}

@@ -6,6 +6,7 @@ import pytest
 
 from cloister.errors import (
     AuditError,
+    BudgetExhausted,
     CapabilityDenied,
     CloisterError,
     CompileError,
@@ -47,6 +48,35 @@ def test_what_a_host_answers_keeps_its_class_code_kind_and_hint(error: CloisterE
     got = to_exception(reply_error(error), HOST_ERRORS)
     assert type(got) is type(error)
     assert (got.code, got.message, got.kind, got.hint) == (error.code, error.message, error.kind, error.hint)
+
+
+SPENT = BudgetExhausted(
+    "m", dimension="cost", policy="approval", allowed=5, used=None, asked=3, unit="microusd", hint="h"
+)
+
+
+def test_a_budget_that_a_host_tells_of_keeps_its_facts() -> None:
+    got = to_exception(reply_error(SPENT), HOST_ERRORS)
+    assert type(got) is BudgetExhausted
+    assert got.to_dict() == SPENT.to_dict()
+    assert got.code == "budget.cost"
+
+
+def test_a_guest_cannot_report_a_budget_as_its_own() -> None:
+    with pytest.raises(WireError) as caught:
+        received(reply_error(SPENT))
+    assert caught.value.code == "provider.wire-error"
+
+
+@pytest.mark.parametrize(
+    "facts", [{"dimension": "a.b"}, {"policy": 1}, {"unit": None}, {"allowed": -1}, {"allowed": "x"}]
+)
+def test_a_budget_that_cannot_be_is_refused(facts: dict[str, Any]) -> None:
+    data = reply_error(SPENT)
+    to_exception(data, HOST_ERRORS)
+    with pytest.raises(WireError) as caught:
+        to_exception(data | {"details": data["details"] | facts}, HOST_ERRORS)
+    assert caught.value.code == "provider.wire-error"
 
 
 def test_an_answer_tells_a_plan_no_facts_of_the_host() -> None:

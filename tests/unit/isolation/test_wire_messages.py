@@ -12,7 +12,7 @@ ERROR = {"type": "GuestError", "code": "guest.error", "message": "m"}
 FULL_ERROR = ERROR | {
     "kind": "my/own-kind", "hint": "h", "span": SPAN, "details": {"a": 1}, "trace": ["f at a:1:1"], "call_index": 3,
 }  # fmt: skip
-OPTIONS = {"expose_context": True, "context_keys": [], "merge_policy": "overwrite"}
+OPTIONS = {"place": 7, "expose_context": True, "context_keys": [], "merge_policy": "overwrite"}
 PLAN = {"kind": "plan", "source": "1", "name": "n", "inputs": {}}
 
 FROM_GUEST: list[dict[str, Any]] = [
@@ -23,7 +23,7 @@ FROM_GUEST: list[dict[str, Any]] = [
     {"type": "error", "error": ERROR},
     {"type": "error", "error": FULL_ERROR},
     {"type": "call", "index": 0, "capability": "a.b", "arguments": [], "hints": {"runtime.x": 1}},
-    {"type": "step", "event": "started", "name": "s", "error": None, "options": {"context_keys": ["k"]}},
+    {"type": "step", "event": "started", "name": "s", "error": None, "options": {"place": 0, "context_keys": ["k"]}},
     {"type": "step", "event": "started", "name": "s", "error": None, "options": OPTIONS},
 ]
 FROM_HOST: list[dict[str, Any]] = [
@@ -87,11 +87,14 @@ def test_a_message_with_a_field_missing_or_unknown_is_refused(message: dict[str,
         (FROM_GUEST[4], {"error": ERROR | {"call_index": -1}}),
         (FROM_GUEST[4], {"error": ERROR | {"other": 1}}),
         (FROM_GUEST[6], {"hints": []}),
-        (FROM_GUEST[7], {"options": {"context_keys": [1]}}),
-        (FROM_GUEST[7], {"options": {"context_keys": ["k"] * 101}}),
+        (FROM_GUEST[7], {"options": {"place": 0, "context_keys": [1]}}),
+        (FROM_GUEST[7], {"options": {"place": 0, "context_keys": ["k"] * 101}}),
         (FROM_GUEST[8], {"options": OPTIONS | {"expose_context": 1}}),
         (FROM_GUEST[8], {"options": OPTIONS | {"merge_policy": "x" * 41}}),
         (FROM_GUEST[8], {"options": OPTIONS | {"other": 1}}),
+        (FROM_GUEST[8], {"options": OPTIONS | {"place": -1}}),
+        (FROM_GUEST[8], {"options": OPTIONS | {"place": True}}),
+        (FROM_GUEST[8], {"options": {}}),
         (FROM_HOST[0], {"workload": PLAN | {"kind": "script"}}),
         (FROM_HOST[0], {"workload": PLAN | {"inputs": []}}),
         (FROM_HOST[0], {"workload": PLAN | {"other": 1}}),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from cloister.errors import (
+    ApprovalRequired,
     AuditError,
     CapabilityDenied,
     CloisterError,
@@ -15,9 +16,10 @@ from cloister.errors import (
     InternalError,
     LimitExceeded,
     ProviderError,
+    RunAborted,
 )
 from cloister.lang.evaluate import evaluate
-from cloister.lang.host import NO_OPTIONS, StepOptions
+from cloister.lang.host import StepOptions
 from cloister.lang.program import compile_program, run_program
 from cloister.lang.values import Keyword, Map, Value
 from cloister.limits import ResourceLimits
@@ -29,6 +31,7 @@ class NotingHost:
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         self.notes: list[object] = []
+        self.places: list[object] = []
         self.threads: set[int] = set()
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
@@ -42,8 +45,10 @@ class NotingHost:
         self.notes.append(f"hints {dict(hints)}")
 
     def step_started(self, name: str, options: StepOptions) -> None:
-        if options != NO_OPTIONS:
-            self.notes.append(options.to_dict())
+        said = options.to_dict()
+        self.places.append(said.pop("place"))
+        if said:
+            self.notes.append(said)
         self.notes.append(f"start {name}")
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
@@ -85,7 +90,13 @@ def test_a_denial_is_a_security_violation_for_catch() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [AuditError("a"), InternalError("i"), LimitExceeded("l", limit="steps_count", allowed=1, unit="steps")],
+    [
+        AuditError("a"),
+        InternalError("i"),
+        LimitExceeded("l", limit="steps_count", allowed=1, unit="steps"),
+        ApprovalRequired("p"),
+        RunAborted("r"),
+    ],
     ids=lambda e: e.code,
 )
 def test_errors_of_calls_that_programs_cannot_catch(error: CloisterError) -> None:
@@ -194,6 +205,14 @@ def test_a_step_tells_its_options_to_the_host() -> None:
         {"expose_context": False, "context_keys": ["k"]}, "start a", "end a well",
         {"merge_policy": "overwrite"}, "start step-parallel", "end step-parallel well",
     ]  # fmt: skip
+
+
+def test_a_step_tells_where_its_form_begins() -> None:
+    host = NotingHost()
+    text = '(step "a" (step "a" 1)) (step-if 1 2) (step-loop false 1) (step "p" :params {"k" 1} (step-parallel 1))'
+    run(text, host)
+    forms = ('(step "a" (', '(step "a" 1', "(step-if", "(step-loop", '(step "p"', "(step-parallel")
+    assert host.places == [text.index(form) for form in forms]
 
 
 def test_the_parameters_of_a_step_are_evaluated_before_it_starts() -> None:

@@ -101,8 +101,7 @@ class LinkHost:
         self._steps_open_count += 1
         self._steps_begun_count += 1
         message = {"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR}
-        said = options.to_dict()
-        self._send(message | ({"options": said} if said else {}))
+        self._send(message | {"options": options.to_dict()})
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Tell the host that the innermost open step ended."""

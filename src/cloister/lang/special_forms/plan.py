@@ -12,7 +12,7 @@ from cloister.errors import quoted
 from cloister.lang import core
 from cloister.lang.core import Operation
 from cloister.lang.forms import Form, ListForm, LiteralForm, MapForm, SymbolForm, VectorForm
-from cloister.lang.host import NO_OPTIONS, StepOptions
+from cloister.lang.host import StepOptions
 from cloister.lang.special_forms.form import Family, misshapen, nothing, require_count
 from cloister.lang.values import Keyword
 
@@ -72,12 +72,11 @@ def _split_options(parts: Sequence[Form], known: frozenset[str]) -> tuple[dict[s
     return found, parts
 
 
-def _options(resolver: Resolver, found: dict[str, Form], shape: str) -> StepOptions:
+def _options(resolver: Resolver, place: int, found: dict[str, Form], shape: str) -> StepOptions:
     said = {name: _option(resolver, name, form, shape) for name, form in found.items() if name != "params"}
-    if not said:
-        return NO_OPTIONS
     exposes, keys, policy = (said.get(name) for name in ("expose-context", "context-keys", "merge-policy"))
     return StepOptions(
+        place=place,
         expose_context=exposes if isinstance(exposes, bool) else None,
         context_keys=keys if isinstance(keys, tuple) else None,
         merge_policy=policy if isinstance(policy, str) else None,
@@ -129,7 +128,7 @@ def resolve_step(resolver: Resolver, form: ListForm) -> core.Node:
     place = form.start, form.end
     name = resolver.value(label)
     found, body = _split_options(form.items[2:], _STEP_OPTIONS)
-    options = _options(resolver, found, STEP)
+    options = _options(resolver, form.start, found, STEP)
     resolver.tail = False
     if "params" not in found:
         with resolver.block(form):
@@ -168,7 +167,7 @@ def _has_content(resolver: Resolver, form: Form) -> core.Node:
 def resolve_step_if(resolver: Resolver, form: ListForm) -> core.Node:
     """Choose as a step; 0 and empty values count as false too."""
     found, parts = _split_options(form.items[1:], _EXPOSURE)
-    options = _options(resolver, found, STEP_IF)
+    options = _options(resolver, form.start, found, STEP_IF)
     if not 2 <= len(parts) <= 3:
         raise misshapen(resolver, form, "compile.arity", f"`step-if` takes 2 to 3 forms, not {len(parts)}", STEP_IF)
     with resolver.block(form):
@@ -183,7 +182,7 @@ def resolve_step_if(resolver: Resolver, form: ListForm) -> core.Node:
 def resolve_step_loop(resolver: Resolver, form: ListForm) -> core.Node:
     """Repeat as a step while the condition holds; the value is the last turn's."""
     found, parts = _split_options(form.items[1:], _EXPOSURE)
-    options = _options(resolver, found, STEP_LOOP)
+    options = _options(resolver, form.start, found, STEP_LOOP)
     if len(parts) != 2:
         raise misshapen(resolver, form, "compile.arity", f"`step-loop` takes 2 forms, not {len(parts)}", STEP_LOOP)
     place = form.start, form.end
@@ -203,7 +202,7 @@ def resolve_step_loop(resolver: Resolver, form: ListForm) -> core.Node:
 def resolve_step_parallel(resolver: Resolver, form: ListForm) -> core.Node:
     """Evaluate independent parts as a step, in order; the value is the vector of theirs."""
     found, parts = _split_options(form.items[1:], _PARALLEL_OPTIONS)
-    options = _options(resolver, found, PARALLEL)
+    options = _options(resolver, form.start, found, PARALLEL)
     if not parts:
         raise misshapen(resolver, form, "compile.arity", "`step-parallel` takes at least 1 form", PARALLEL)
     with resolver.block(form):

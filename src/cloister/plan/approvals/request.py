@@ -56,6 +56,10 @@ class ApprovalNeed:
     reason: str
     terms: Mapping[str, Plain]
 
+    def is_same(self, other: ApprovalNeed) -> bool:
+        """Return whether the same is asked; how it is put in words may differ."""
+        return (self.kind, self.rule, dict(self.terms)) == (other.kind, other.rule, dict(other.terms))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest:

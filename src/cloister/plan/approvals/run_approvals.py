@@ -117,7 +117,7 @@ class RunApprovals:
             CapabilityDenied: `denied.approval`: it was denied. `denied.approval-expired`: nobody decided in time.
         """
         for request in self._recorded.requests.values():
-            if request.need == need and request.is_for(call.number, capability_id, call.arguments_sha256, step):
+            if request.need.is_same(need) and request.is_for(call.number, capability_id, call.arguments_sha256, step):
                 return self._decided(request)
         request = self._new(call, capability_id, step, arguments, need)
         self._ask(request)

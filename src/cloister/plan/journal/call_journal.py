@@ -27,11 +27,13 @@ class PendingCall:
         number: Position among the calls of the run, from 0.
         capability_id: As the plan wrote it.
         arguments_sha256: Digest of its arguments.
+        within: The call in whose place it is made, as its fallback; None for one that the plan makes.
     """
 
     number: int
     capability_id: str
     arguments_sha256: str
+    within: int | None = None
 
 
 class CallJournal:
@@ -76,11 +78,11 @@ class CallJournal:
         """Give the next call this number, or a later one."""
         self._calls_count = max(self._calls_count, number)
 
-    def numbered(self, capability_id: str, arguments_sha256: str) -> PendingCall:
+    def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
         """Give a call its number."""
         number = self._calls_count
         self._calls_count += 1
-        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256)
+        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within)
 
     def known(self, call: PendingCall) -> CallEntry | None:
         """Return what the journal has of a call; None when it was never made.
@@ -101,11 +103,33 @@ class CallJournal:
             )
         return entry
 
+    def fallbacks(self, number: int) -> list[CallEntry]:
+        """Return the calls that were made in the place of one, and those in the place of these, in order."""
+        found: list[CallEntry] = []
+        following = self._known.get(number + 1)
+        while following is not None and following.within is not None and following.within >= number:
+            found.append(following)
+            following = self._known.get(following.number + 1)
+        return found
+
+    def skip_known(self) -> None:
+        """Give the next call a number that no call had before."""
+        self.skip_to(max(self._known, default=-1) + 1)
+
     def intended(self, call: PendingCall, intent: int, *, durable: bool) -> None:
         """Note that a call is about to be made; its intent is in the chain."""
-        self._store.intend(
-            self._run_id, call.number, call.capability_id, call.arguments_sha256, intent, durable=durable
+        entry = CallEntry(
+            number=call.number,
+            capability_id=call.capability_id,
+            arguments_sha256=call.arguments_sha256,
+            intent=intent,
+            state=CallState.INTENDED,
+            outcome=None,
+            answer=None,
+            memo=None,
+            within=call.within,
         )
+        self._store.intend(self._run_id, entry, durable=durable)
 
     def answered(
         self,

@@ -36,7 +36,7 @@ _SCHEMA: Final = {
     "calls": (
         "CREATE TABLE calls (run_id TEXT NOT NULL, number INTEGER NOT NULL, capability_id TEXT NOT NULL, "
         "arguments_sha256 TEXT NOT NULL, intent INTEGER NOT NULL, state TEXT NOT NULL, outcome INTEGER, "
-        "answer_json BLOB, memo_json BLOB, PRIMARY KEY (run_id, number)) WITHOUT ROWID"
+        "answer_json BLOB, memo_json BLOB, within INTEGER, PRIMARY KEY (run_id, number)) WITHOUT ROWID"
     ),
     "approvals": (
         "CREATE TABLE approvals (approval_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, number INTEGER NOT NULL, "

@@ -110,6 +110,7 @@ class CallEntry:
         outcome: Sequence of its outcome record; None when that was not written any more.
         answer: The value it returned, or the error as plain data.
         memo: What the capability needs to know of it in a resumed run, or None.
+        within: Number of the call in whose place it was made, as its fallback; None for one that the plan made.
     """
 
     number: int
@@ -120,6 +121,7 @@ class CallEntry:
     outcome: int | None
     answer: WireValue
     memo: WireValue
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from cloister.lang.modules import GivenModules
 from cloister.lang.program import Program, compile_program
 from cloister.lang.source import ModuleText, Source
 from cloister.plan.journal.store import packed
+from cloister.plan.terms import RunTerms
 
 SALT_BYTES: Final = 16
 
@@ -36,7 +37,8 @@ class RunOrder:
         context: What it may do.
         provider: Name of the provider.
         expected: Digests that its provider must have measured, by part.
-        policies: Digests of what else decided, by what it is: the constitution, the budget, the mode.
+        policies: Digests of what else decides, by what it is: the constitution.
+        terms: How far it may go by itself, and what it may spend.
         salt: Goes into the digest of the variables.
     """
 
@@ -46,6 +48,7 @@ class RunOrder:
     provider: str
     expected: Mapping[str, str | None] = field(default_factory=dict)
     policies: Mapping[str, Any] = field(default_factory=dict)
+    terms: RunTerms = field(default_factory=RunTerms)
     salt: bytes
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class RunOrder:
             "provider": self.provider,
             "expected": dict(self.expected),
             "policies": dict(self.policies),
+            "terms": self.terms.to_dict(),
         }
 
     @property

@@ -16,7 +16,8 @@ from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
-from cloister.plan.recorder import ERROR_CHARS_MAX, wire_digest
+from cloister.plan.record_facts import wire_digest
+from cloister.plan.recorder import ERROR_CHARS_MAX
 
 _NOT_OF_A_CALL: Final = frozenset({"run.not-made", "run.not-known", "provider.outcome-unknown"})
 """Codes of outcomes that were added when a run went on: for attempts that were never made or are not the last one."""
@@ -32,6 +33,7 @@ class RecordedCalls:
         intents: Capability and digest of the arguments, by sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
+        budget: What the budget was charged, and how it was extended, in order.
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
     """
@@ -41,6 +43,7 @@ class RecordedCalls:
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
+    budget: list[dict[str, Any]] = field(default_factory=list)
     is_refused: bool = False
     is_aborted: bool = False
 
@@ -50,6 +53,7 @@ class RecordedCalls:
         found = cls()
         for record in records:
             body: dict[str, Any] = dict(record.event.body)
+            found.budget += [body["charged"]] if "charged" in body else []
             match record.event.event_type:
                 case EventType.RUN_STARTED:
                     found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
@@ -58,6 +62,8 @@ class RecordedCalls:
                     found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
+                case EventType.BUDGET_EXTENDED:
+                    found.budget.append(body)
                 case EventType.RUN_REFUSED:
                     found.is_refused = True
                 case EventType.RUN_ABORTED:

@@ -21,7 +21,7 @@ _RUN: Final = (
     "waits_for, aborts_at, undoes_from FROM runs "
 )
 _CALL: Final = (
-    "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json FROM calls "
+    "SELECT number, capability_id, arguments_sha256, intent, state, outcome, answer_json, memo_json, within FROM calls "
 )
 
 _RUN_STATES: Final = frozenset(RunState)
@@ -141,13 +141,14 @@ class RunStore:
         found = self._file.read(f"{_RUN}ORDER BY created_at DESC, started DESC{limit}")
         return [self._run(row) for row in reversed(found)]
 
-    def intend(self, run_id: str, number: int, capability_id: str, digest: str, intent: int, *, durable: bool) -> None:
+    def intend(self, run_id: str, entry: CallEntry, *, durable: bool) -> None:
         """Note that a call is about to be made; one that was noted before gets its new intent record."""
         statement = (
-            "INSERT INTO calls (run_id, number, capability_id, arguments_sha256, intent, state) "
-            "VALUES (?, ?, ?, ?, ?, 'intended') ON CONFLICT DO UPDATE SET intent = excluded.intent"
+            "INSERT INTO calls (run_id, number, capability_id, arguments_sha256, intent, state, within) "
+            "VALUES (?, ?, ?, ?, ?, 'intended', ?) ON CONFLICT DO UPDATE SET intent = excluded.intent"
         )
-        self._file.write(statement, (run_id, number, capability_id, digest, intent), durable=durable)
+        values = (run_id, entry.number, entry.capability_id, entry.arguments_sha256, entry.intent, entry.within)
+        self._file.write(statement, values, durable=durable)
 
     def conclude(
         self, run_id: str, number: int, state: CallState, answer: WireValue, memo: WireValue, *, durable: bool
@@ -201,10 +202,10 @@ class RunStore:
         )
 
     def _call(self, row: tuple[Any, ...]) -> CallEntry:
-        number, capability_id, digest, intent, state, outcome, answer, memo = row
+        number, capability_id, digest, intent, state, outcome, answer, memo, within = row
         texts = isinstance(capability_id, str) and isinstance(digest, str)
         if not (
-            texts and state in _CALL_STATES and _is_count(number) and _is_count(intent) and _is_count(outcome, True)
+            texts and state in _CALL_STATES and _is_count(number) and _is_count(intent) and _are_counts(outcome, within)
         ):
             raise self._damaged("a call has another shape")
         return CallEntry(
@@ -216,6 +217,7 @@ class RunStore:
             outcome=outcome,
             answer=self._unpacked(answer),
             memo=self._unpacked(memo),
+            within=within,
         )
 
     def _unpacked(self, data: object) -> Any:
@@ -235,6 +237,10 @@ class RunStore:
             code="journal.damaged",
             hint="restore it from a copy; the chain, which is signed, still says what was done",
         )
+
+
+def _are_counts(*values: object) -> bool:
+    return all(_is_count(value, True) for value in values)
 
 
 def _is_count(value: object, optional: bool = False) -> bool:

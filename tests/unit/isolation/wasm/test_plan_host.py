@@ -10,6 +10,7 @@ from tests.unit.isolation.wasm.running import error_of, python_error_of, python_
 
 from cloister.errors import (
     AppendFailed,
+    ApprovalRequired,
     CapabilityDenied,
     CloisterError,
     DeniedError,
@@ -17,6 +18,7 @@ from cloister.errors import (
     InternalError,
     LimitExceeded,
     ProviderError,
+    RunAborted,
 )
 from cloister.lang.host import Host, PureHost, StepOptions
 from cloister.lang.values import Value
@@ -140,6 +142,8 @@ def test_errors_that_a_plan_may_see_are_caught(error: CloisterError) -> None:
         LimitExceeded("too many", limit="open_files_count", allowed=1, unit="count"),
         AppendFailed("the chain could not be written"),
         InternalError("a defect"),
+        ApprovalRequired("somebody must approve"),
+        RunAborted("no more"),
     ],
 )
 def test_errors_that_end_a_plan_are_not_caught(error: CloisterError) -> None:

@@ -48,7 +48,7 @@ def opened(path: Path) -> Iterator[RunStore]:
 
 def keep(store: RunStore, entry: CallEntry, run_id: str = RUN.run_id) -> None:
     """Write a call as a run does."""
-    store.intend(run_id, entry.number, entry.capability_id, entry.arguments_sha256, entry.intent, durable=False)
+    store.intend(run_id, entry, durable=False)
     if entry.state is not CallState.INTENDED:
         store.conclude(run_id, entry.number, entry.state, entry.answer, entry.memo, durable=False)
     if entry.outcome is not None:

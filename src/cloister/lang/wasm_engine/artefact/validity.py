@@ -219,10 +219,13 @@ class _Walk:
         self._then(*[self._later(each) for each in core.children(node)])
 
     def step(self, node: core.Step, _: core.Loop | None) -> None:
-        exposes, keys, policy = node.options.expose_context, node.options.context_keys, node.options.merge_policy
+        options = node.options
+        exposes, keys, policy = options.expose_context, options.context_keys, options.merge_policy
         is_keys = keys is None or (type(keys) is tuple and all(type(each) is str for each in keys))
         if not isinstance(exposes, bool | None) or not is_keys or not isinstance(policy, str | None):
             raise damaged("a step has options that no step has")
+        if type(options.place) is not int or options.place != node.start:
+            raise damaged("a step says that it stands where it does not")
         self._then(self._later(node.name), self._later(node.body))
 
     def builtin(self, node: core.Global, _: core.Loop | None) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cloister.errors import CompileError, InputError
 from cloister.lang import core
 from cloister.lang.core import Operation
-from cloister.lang.host import NO_OPTIONS, StepOptions
+from cloister.lang.host import StepOptions
 from cloister.lang.types import expression
 from cloister.lang.types.expression import PRIMITIVES, Declaration, Entry, Exactly, Kind, Predicate
 from cloister.lang.values import Keyword
@@ -132,7 +132,8 @@ PAIRS: dict[str, tuple[core.Node, core.Node, str]] = {
     "recur out of try": (
         loop(core.Try(recur(), (), ONE, *P)), loop(do(core.Try(ONE, (), ONE, *P), recur())), "end of a loop"),
     "recur out of a step": (
-        loop(core.Step(const("s"), NO_OPTIONS, recur(), *P)), loop(do(step(NO_OPTIONS), recur())), "end of a loop"),
+        loop(core.Step(const("s"), StepOptions(), recur(), *P)),
+        loop(do(step(StepOptions()), recur())), "end of a loop"),
     "recur out of dotimes": (
         loop(core.Dotimes(A, ONE, recur(), *P)), loop(do(core.Dotimes(A, ONE, ONE, *P), recur())), "end of a loop"),
     "a loop with too few values": (
@@ -154,6 +155,7 @@ PAIRS: dict[str, tuple[core.Node, core.Node, str]] = {
         step(StepOptions(context_keys=(1,))), step(StepOptions(context_keys=("a",))), "no step has"),  # type: ignore[arg-type]
     "an exposure that is no truth value": (
         step(StepOptions(expose_context=1)), step(StepOptions(expose_context=True)), "no step has"),  # type: ignore[arg-type]
+    "a step that stands elsewhere": (step(StepOptions(place=P[0] + 1)), step(StepOptions(place=P[0])), "stands"),
     "an operation with too few operands": (
         operation(Operation.SAME, ONE), operation(Operation.SAME, ONE, ONE), "operands"),
     "an index below zero": (

@@ -1,0 +1,91 @@
+"""What an act is expected to use, and what it did use.
+
+Owns one record for both. A figure is a whole number, or None when nobody knows it; None is never taken for zero. Must
+not decide what an unknown figure means: `meter` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, Self
+
+from cloister.authority.budgets.dimension import Dimension
+from cloister.errors import InternalError
+
+AMOUNT_MAX: Final = 2**63 - 1
+"""The largest number a record can hold. Counting stops there, which no bound can be above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumption:
+    """Figures of one act, one for each dimension. A figure that is left out is unknown; zero must be said.
+
+    Attributes:
+        steps_count: `step` forms.
+        wall_us: Microseconds.
+        calls_count: Capability calls.
+        egress_bytes: Bytes sent to other machines.
+        storage_bytes: Bytes written to storage.
+        cpu_us: Processor microseconds.
+        model_tokens_count: Tokens of language models.
+        cost_microusd: Millionths of a US dollar.
+
+    Raises:
+        InternalError: A figure is negative, no whole number, or larger than a record can hold.
+    """
+
+    steps_count: int | None = None
+    wall_us: int | None = None
+    calls_count: int | None = None
+    egress_bytes: int | None = None
+    storage_bytes: int | None = None
+    cpu_us: int | None = None
+    model_tokens_count: int | None = None
+    cost_microusd: int | None = None
+
+    def __post_init__(self) -> None:
+        for figure in _figures(self):
+            if figure is not None and (type(figure) is not int or not 0 <= figure <= AMOUNT_MAX):
+                raise InternalError(f"a figure of a consumption is {figure!r}; it is a whole number from 0, or None")
+
+    @classmethod
+    def exactly(
+        cls,
+        *,
+        steps_count: int | None = 0,
+        wall_us: int | None = 0,
+        calls_count: int | None = 0,
+        egress_bytes: int | None = 0,
+        storage_bytes: int | None = 0,
+        cpu_us: int | None = 0,
+        model_tokens_count: int | None = 0,
+        cost_microusd: int | None = 0,
+    ) -> Self:
+        """Return the figures of an act that is known to use nothing else."""
+        return cls(
+            steps_count=steps_count,
+            wall_us=wall_us,
+            calls_count=calls_count,
+            egress_bytes=egress_bytes,
+            storage_bytes=storage_bytes,
+            cpu_us=cpu_us,
+            model_tokens_count=model_tokens_count,
+            cost_microusd=cost_microusd,
+        )
+
+    def figure(self, dimension: Dimension) -> int | None:
+        """Return how much of one dimension it is, in the counted unit; None when that is not known."""
+        figure: int | None = getattr(self, dimension.used_field)
+        return figure
+
+    def figures(self) -> tuple[int | None, ...]:
+        """Return all of them, in the order of `Dimension`."""
+        return _figures(self)
+
+
+_figures: Final[Callable[[Consumption], tuple[int | None, ...]]] = attrgetter(*(each.used_field for each in Dimension))
+
+NOTHING: Final = Consumption.exactly()
+"""An act that is known to use nothing."""

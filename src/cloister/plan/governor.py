@@ -1,0 +1,135 @@
+"""What governs the calls of one run beside its grants: step profiles, the constitution, the mode, and approvals.
+
+Owns the order of these checks and what each makes of a call that the grants allow: it is made, it is simulated, it is
+refused, or it waits for a person. All of them only take away. Their rules live in `authority`; nothing here decides by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from cloister.authority.decision import Decision, Reason
+from cloister.authority.governance import Governance, GovernanceRuling
+from cloister.authority.mode import Verdict
+from cloister.errors import CapabilityDenied
+from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
+from cloister.plan.approvals.run_approvals import RunApprovals
+from cloister.plan.journal.call_journal import PendingCall
+
+
+class ProfileInForce(Protocol):
+    """The profile of the innermost step."""
+
+    def refusal(self, decision: Decision) -> Decision | None:
+        """Return the denial of a call that lies outside it; None when it covers the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What governs one call.
+
+    Attributes:
+        decision: The grants' decision, or a denial in its place.
+        is_simulated: Whether the plan gets a stand-in, and nothing is done.
+        rule_id: The rule of the constitution that applies, or None.
+        approval_ids: The approvals it rests on.
+    """
+
+    decision: Decision
+    is_simulated: bool = False
+    rule_id: str | None = None
+    approval_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """Where a call stands.
+
+    Attributes:
+        call: The call with its number.
+        step: Name of the innermost open step, or None.
+        profile: The profile in force.
+        shown: Its arguments as text, made when somebody has to see them.
+    """
+
+    call: PendingCall
+    step: str | None
+    profile: ProfileInForce
+    shown: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governor:
+    """Rules on the calls of one run.
+
+    Attributes:
+        governance: Constitution and mode.
+        approvals: Knows what people decided.
+    """
+
+    governance: Governance
+    approvals: RunApprovals
+
+    def rule(self, decision: Decision, occasion: Occasion, extra: Iterable[ApprovalNeed] = ()) -> Ruling:
+        """Rule on a call that the grants allow.
+
+        Args:
+            decision: The grants' decision.
+            occasion: Where the call stands.
+            extra: What else somebody has to agree to before it is made.
+
+        Raises:
+            ApprovalRequired: Somebody has to decide, and nobody did.
+        """
+        refused = occasion.profile.refusal(decision)
+        if refused is not None:
+            return Ruling(decision=refused)
+        ruled = self.governance.decide(decision)
+        rule_id = ruled.ruling.rule_id
+        if ruled.verdict is Verdict.SIMULATE:
+            return Ruling(decision=decision, is_simulated=True, rule_id=rule_id)
+        try:
+            ruled.require()
+            needs = [*_needs(ruled), *extra]
+            approved = tuple(self.approved(decision, occasion, need) for need in needs)
+        except CapabilityDenied as error:
+            return Ruling(decision=denied_by_error(decision, error), rule_id=rule_id)
+        return Ruling(decision=decision, rule_id=rule_id, approval_ids=approved)
+
+    def approved(self, decision: Decision, occasion: Occasion, need: ApprovalNeed) -> str:
+        """Return the approval that a call has; see `RunApprovals.require`."""
+        return self.approvals.require(occasion.call, decision.capability_id, occasion.step, occasion.shown(), need)
+
+
+def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
+    """Return the denial that an error tells of."""
+    return replace(
+        decision,
+        allowed=False,
+        reason=Reason(error.code),
+        permissions=frozenset(),
+        read_paths=(),
+        write_paths=(),
+        environment=(),
+        hosts=(),
+        message=error.message,
+        hint=error.hint,
+    )
+
+
+class NoProfile:
+    """Stands where there is no step profile: the grants alone decide."""
+
+    def refusal(self, decision: Decision) -> Decision | None:
+        """Return that nothing is refused."""
+        del decision
+        return None
+
+
+def _needs(ruled: GovernanceRuling) -> list[ApprovalNeed]:
+    kinds = {Verdict.ASK_HUMAN: ApprovalKind.HUMAN, Verdict.ASK_GUARDIAN: ApprovalKind.GUARDIAN}
+    kind = kinds.get(ruled.verdict)
+    return [] if kind is None else [ApprovalNeed(kind=kind, rule=ruled.rule, reason=ruled.question(), terms={})]

@@ -1,0 +1,89 @@
+"""Calls of which it is not known whether they were made, because their process ended in the middle of them.
+
+Owns what becomes of one when its run goes on: its contract says whether it is made again, a person decides, or it
+fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cloister.authority.contract import Idempotency
+from cloister.authority.decision import Decision
+from cloister.authority.registry import CapabilityRegistry
+from cloister.errors import ProviderError
+from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
+from cloister.plan.journal.call_journal import CallJournal
+from cloister.plan.journal.entries import CallEntry, CallState
+from cloister.plan.recorder import RunRecorder
+
+_STRICTNESS: Final = (Idempotency.RETRY, Idempotency.KEYED, Idempotency.ASK, Idempotency.FAIL)
+
+
+def unknown_outcome(capability_id: str) -> ProviderError:
+    """Return the error of a call of which it is not known whether it was made."""
+    return ProviderError(
+        f"whether {capability_id} was done is not known: its process ended in the middle of it",
+        code="provider.outcome-unknown",
+        hint="find out whether it was done; its contract says whether it may be done again",
+    )
+
+
+def idempotency_of(decision: Decision, registry: CapabilityRegistry) -> Idempotency:
+    """Return what may be done about a call, by its contract and by what it was allowed.
+
+    A capability that changes the world through files alone changes nothing when it was allowed to write none.
+    """
+    spec = registry.require(decision.capability_id)
+    contract = spec.contract
+    only_files = contract.resources.egress_bytes == 0 and contract.resources.cost_microusd == 0
+    writes_by_access = any(access.kind.value == "write" for access in spec.access)
+    if contract.idempotency is Idempotency.ASK and only_files and writes_by_access and not decision.write_paths:
+        return Idempotency.RETRY
+    return contract.idempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """What becomes of such calls of one run.
+
+    Attributes:
+        journal: Knows what was made in their place.
+        recorder: Writes the causal chain.
+        registry: The contracts.
+    """
+
+    journal: CallJournal
+    recorder: RunRecorder
+    registry: CapabilityRegistry
+
+    def answered_by_fallback(self, known: CallEntry) -> CallEntry | None:
+        """Return the fallback that was made in the place of a call and succeeded; None when there is none."""
+        answers = [each for each in self.journal.fallbacks(known.number) if each.within == known.number]
+        return next((each for each in answers if each.state is CallState.SUCCEEDED), None)
+
+    def terms(self, known: CallEntry, decision: Decision) -> tuple[ProviderError | None, tuple[ApprovalNeed, ...]]:
+        """Return why a call is not made again, or what somebody has to agree to before it is."""
+        strictest = idempotency_of(decision, self.registry)
+        for each in self.journal.fallbacks(known.number):
+            spec = self.registry.find(each.capability_id)
+            contracted = Idempotency.FAIL if spec is None else spec.contract.idempotency
+            strictest = max(strictest, contracted, key=_STRICTNESS.index)
+        if strictest is Idempotency.FAIL:
+            return unknown_outcome(decision.capability_id), ()
+        if strictest is not Idempotency.ASK:
+            return None, ()
+        need = ApprovalNeed(
+            kind=ApprovalKind.REPEAT,
+            rule=f"contract:{decision.capability_id}",
+            reason="it may have been done already, when its process ended in the middle of it; do it again?",
+            terms={"intent": known.intent},
+        )
+        return None, (need,)
+
+    def note_unknown(self, known: CallEntry) -> None:
+        """Record that it is not known what became of the first attempt, and give the next one numbers of its own."""
+        self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
+        if self.journal.fallbacks(known.number):
+            self.journal.skip_known()

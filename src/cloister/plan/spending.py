@@ -1,0 +1,198 @@
+"""What one run spends of its budget, call by call.
+
+Owns when something is held, charged and recorded, and what follows when a bound does not cover a call: the run stops,
+or a person is asked whether the budget is extended. Charges of calls stand in the records of their outcomes, so that a
+resumed run goes on with what it spent before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cloister.audit.event import EventType
+from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
+from cloister.authority.budgets.dimension import dimension_of
+from cloister.canonical import Plain
+from cloister.errors import BudgetExhausted
+from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
+from cloister.plan.budget_records import BudgetRecords
+from cloister.plan.metering import call_consumption, call_estimate
+
+if TYPE_CHECKING:
+    from cloister.authority.budget import Reservation
+    from cloister.authority.capability import CapabilitySpec
+    from cloister.authority.decision import Decision
+    from cloister.clock import Clock
+    from cloister.isolation.provider import Usage
+    from cloister.plan.recorder import RunRecorder
+
+ONE_STEP = Consumption.exactly(steps_count=1)
+_RECORDS = BudgetRecords()
+
+
+@dataclass(slots=True)
+class Charge:
+    """What was charged for one call.
+
+    Attributes:
+        amounts: By figure; those that are zero are left out.
+        unmeasured: Figures that nobody knows.
+    """
+
+    amounts: dict[str, Plain]
+    unmeasured: list[Plain]
+
+    def to_body(self) -> dict[str, Plain]:
+        """Return it as it stands in the record of an outcome."""
+        return {"amounts": self.amounts, "unmeasured": self.unmeasured}
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending:
+    """The budget of the run that goes on.
+
+    Attributes:
+        budget: Counts.
+        recorder: Writes what happens to it.
+        clock: Measures how long the run takes.
+        extended: How often each dimension was extended.
+    """
+
+    budget: Budget
+    recorder: RunRecorder
+    clock: Clock
+    extended: dict[Dimension, int] = field(default_factory=dict)
+    _marked_ns: int = 0
+    _cpu_us: int = 0
+
+    def begin(self) -> None:
+        """Count time from now on."""
+        self._marked_ns = self.clock.monotonic_ns()
+
+    def hold(
+        self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str], parent: int
+    ) -> Reservation:
+        """Hold what a call uses at most.
+
+        Args:
+            decision: The call.
+            spec: Its capability.
+            approve: Returns the approval of an extension, or raises.
+            parent: The record around the call.
+
+        Raises:
+            BudgetExhausted: A bound does not cover it, and nobody is asked.
+            ApprovalRequired, CapabilityDenied: Somebody has to extend it, or would not.
+        """
+        resources = spec.contract.estimate(decision.arguments)
+        estimate = call_estimate(
+            may_write=bool(decision.write_paths),
+            storage_bytes=resources.storage_bytes,
+            egress_bytes=resources.egress_bytes,
+            model_tokens_count=resources.model_tokens_count,
+            cost_microusd=resources.cost_microusd,
+        )
+        while True:
+            try:
+                return self.budget.reserve(estimate)
+            except BudgetExhausted as error:
+                if error.policy != "approval":
+                    raise
+                self._extend(error, approve, parent)
+
+    def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
+        dimension = dimension_of(error.dimension)
+        amount = max(self.budget.limits.amount(dimension) or 0, error.asked or 0, 1)
+        times = self.extended.get(dimension, 0)
+        need = ApprovalNeed(
+            kind=ApprovalKind.BUDGET,
+            rule=f"budget:{dimension.value}",
+            reason=error.message,
+            terms={"dimension": dimension.value, "amount": amount, "unit": error.unit, "extension": times + 1},
+        )
+        approval_id = approve(need)
+        self.extended[dimension] = times + 1
+        self._record([self.budget.extend(dimension, amount, approval_id=approval_id)], parent)
+
+    def settle(
+        self, reservation: Reservation, decision: Decision, spec: CapabilitySpec, usage: Usage | None
+    ) -> tuple[Charge, list[BudgetEvent]]:
+        """Charge what a call used, and return that with what else there is to record."""
+        resources = spec.contract.resources
+        measured = call_consumption(
+            usage,
+            may_write=bool(decision.write_paths),
+            wall_us=self._elapsed_us(),
+            egress_bytes=resources.egress_bytes if resources.egress_bytes == 0 else None,
+            model_tokens_count=0 if resources.model_tokens_count == 0 else None,
+            cost_microusd=0 if resources.cost_microusd == 0 else None,
+        )
+        self._cpu_us += measured.cpu_us or 0
+        return _split(reservation.settle(measured))
+
+    def step(self, parent: int) -> None:
+        """Charge one step.
+
+        Raises:
+            BudgetExhausted: There are no more steps.
+        """
+        self.budget.require(ONE_STEP)
+        _, others = _split(self.budget.consume(ONE_STEP))
+        self._record(others, parent)
+
+    def end(self, usage: Usage | None, parent: int) -> dict[str, Plain]:
+        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end."""
+        cpu_us = None
+        if usage is not None and usage.cpu_user_us is not None and usage.cpu_system_us is not None:
+            cpu_us = usage.cpu_user_us + usage.cpu_system_us
+        charge, others = _split(self.budget.consume(Consumption.exactly(wall_us=self._elapsed_us(), cpu_us=cpu_us)))
+        self._record(others, parent)
+        totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
+        return {"charged": charge.to_body(), "spent": totals}
+
+    def note(self, events: Iterable[BudgetEvent], parent: int) -> None:
+        """Record what followed from a charge."""
+        self._record(events, parent)
+
+    def _elapsed_us(self) -> int:
+        now = self.clock.monotonic_ns()
+        elapsed_ns, self._marked_ns = now - self._marked_ns, now
+        return max(0, elapsed_ns // 1000)
+
+    def _record(self, events: Iterable[BudgetEvent], parent: int) -> None:
+        for each in _RECORDS.of(events):
+            self.recorder.append(EventType(each.event_type), each.body, parent=parent, durable=False)
+
+
+def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
+    """Return what was charged, and the other events."""
+    charge = Charge({}, [])
+    others: list[BudgetEvent] = []
+    for event in events:
+        if isinstance(event, BudgetConsumed):
+            charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
+            charge.unmeasured += [each.used_field for each in event.unmeasured]
+        else:
+            others.append(event)
+    return charge, others
+
+
+def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
+    """Bring a budget to where a run left it.
+
+    Args:
+        spending: With the budget as it was allocated.
+        events: From the chain, in its order: what was charged, as `Charge.to_body` gave it, and bodies of
+            `budget.extended` records. The order counts: an extension makes up for what was not measured before it.
+    """
+    for body in events:
+        if "approval_id" in body:
+            dimension = dimension_of(body["dimension"])
+            spending.budget.extend(dimension, body["amount"], approval_id=body["approval_id"])
+            spending.extended[dimension] = spending.extended.get(dimension, 0) + 1
+            continue
+        figures = dict.fromkeys(NOTHING.__slots__, 0) | dict(body["amounts"]) | dict.fromkeys(body["unmeasured"])
+        figures["steps_count"] = 0  # steps are counted as the plan goes through them again
+        spending.budget.consume(Consumption(**figures))
