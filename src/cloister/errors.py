@@ -172,6 +172,12 @@ class IsolationUnavailable(DeniedError):
     default_code = "denied.isolation"
 
 
+class ProfileDenied(DeniedError):
+    """The profile of the step does not cover the call, or what a plan declares for a part of it does not fit."""
+
+    default_code = "denied.profile"
+
+
 class ApprovalRequired(CloisterError):
     """The run goes on only when somebody approves; it pauses. Guest code cannot catch it, and nothing is undone."""
 

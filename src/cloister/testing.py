@@ -259,7 +259,7 @@ class PlanConformance(ProviderHarness):
             program = f"(do {CATCH_ALL} (call :test.after))"
             error = require_error(type(fatal), partial(self.run, program, host))
             require(error is fatal, f"the fatal {fatal!r} is the host's own object")
-            if not isinstance(fatal, AuditError):
+            if not isinstance(fatal, (AuditError, ApprovalRequired)):
                 place = error.span and (error.span.line, error.span.column)
                 require_equal(place, (1, 10), f"the place of the fatal {fatal!r}")
             require_equal([name for name, _ in host.calls], ["test.call"], "the calls before the end")
@@ -275,6 +275,28 @@ class PlanConformance(ProviderHarness):
         failing = RecordingHost()
         error = require_error(GuestError, lambda: self.run('(step "bad" (/ 1 0))', failing))
         require_equal(failing.steps[-1], ("ended", "bad", error.code), "the end of a failed step")
+
+    def test_finished_steps_are_undone_when_the_plan_fails(self) -> None:
+        """The last step is undone first, a failing undo stops no other, and the original error comes out with it."""
+        undo = '(step "{0}" :undo (fn [result] (call :test.{0} result)) (call :test.echo "{0}"))'
+        program = f'(do (try {undo.format("a")} (catch e 1)) {undo.format("b")} (step "c" {undo.format("d")}) {{}})'
+        answers = {"test.echo": lambda given: given[0], "test.a": None, "test.b": GuestError("no"), "test.d": None}
+        limit = LimitExceeded("enough", limit="steps_count", allowed=1, unit="steps")
+        for ending in (GuestError("it failed"), limit, RunAborted("no more")):
+            host = RecordingHost(answers | {"test.end": ending})
+            error = require_error(type(ending), partial(self.run, program.format("(call :test.end)"), host))
+            require(error is ending, "the error is the host's own object")
+            undone = [(name, arguments) for name, arguments in host.calls if name not in {"test.echo", "test.end"}]
+            require_equal(undone, [("test.d", ["d"]), ("test.b", ["b"]), ("test.a", ["a"])], "the undos")
+            require_equal([each["step"] for each in error.details["undo_failed"]], ["b"], "the undos that failed")
+            require_equal(host.undone, [program.index(f'(step "{name}" :u') for name in "dba"], "the steps undone")
+        for fatal in (AuditError("cannot record"), ApprovalRequired("wait")):
+            host = RecordingHost(answers | {"test.end": fatal})
+            require_error(type(fatal), partial(self.run, program.format("(call :test.end)"), host))
+            require_equal(host.undone, [], f"the steps undone after {fatal!r}")
+        host = RecordingHost(answers)
+        require_equal(self.run(program.format("7"), host).value, 7, "the value of the plan that does not fail")
+        require_equal(host.undone, [], "the steps undone after success")
 
     def test_step_limit_ends_a_loop(self) -> None:
         """A loop without end is ended by its limit, and cannot catch that."""

@@ -52,7 +52,9 @@ class RecordingHost:
 
     Attributes:
         calls: Capability id and arguments of each call, in order.
-        steps: For each step event `started` or `ended`, the name, and the error code or None, in order.
+        steps: For each event `started` or `ended` of a step, `undoing` or `undone` of an undo, the name, and the error
+            code or None, in order.
+        undone: The places of the steps that were undone, in order.
     """
 
     def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
@@ -60,6 +62,7 @@ class RecordingHost:
         self.calls: list[tuple[str, list[WireValue]]] = []
         self.steps: list[tuple[str, str, str | None]] = []
         self.options: list[dict[str, OptionData]] = []
+        self.undone: list[int] = []
         self.hints: list[dict[str, WireValue]] = []
 
     def __repr__(self) -> str:
@@ -92,6 +95,15 @@ class RecordingHost:
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Record that a step ended."""
         self.steps.append(("ended", name, error_code))
+
+    def undo_started(self, name: str, place: int) -> None:
+        """Record that a step is being undone."""
+        self.steps.append(("undoing", name, None))
+        self.undone.append(place)
+
+    def undo_ended(self, name: str, error_code: str | None) -> None:
+        """Record that it was undone, or not."""
+        self.steps.append(("undone", name, error_code))
 
 
 def require(condition: bool, what: str) -> None:

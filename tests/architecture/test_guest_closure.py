@@ -11,7 +11,7 @@ import sys
 import pytest
 
 ALLOWED = re.compile(
-    r"cloister(\.(errors|version|clock|limits|lang(\..+)?|isolation(\.(wire|wire_messages|wire_errors|guest(\..+)?))?))?"
+    r"cloister(\.(errors|spans|version|clock|limits|lang(\..+)?|isolation(\.(wire|wire_messages|wire_errors|guest(\..+)?))?))?"
 )
 
 PROGRAM = r"""

@@ -12,7 +12,7 @@ from cloister.audit.home import AuditHome, open_chain
 from cloister.clock import ManualClock
 
 ALLOWED = re.compile(
-    r"cloister(\.(audit(\.\w+)?|canonical|errors|version))?|cryptography(\..+)?|_cffi_backend|_openssl(\..+)?"
+    r"cloister(\.(audit(\.\w+)?|canonical|errors|spans|version))?|cryptography(\..+)?|_cffi_backend|_openssl(\..+)?"
 )
 SCRIPT = """
 import runpy, sys

@@ -77,6 +77,26 @@ def write_asked_each(writer: Writer, kind: Kind, scope: Scope) -> str:
     )[int(writer.rng.random() * 8)]
 
 
+@form(2)
+def write_undone_step(writer: Writer, kind: Kind, scope: Scope) -> str:
+    """Say how a step is undone: with its value or without, with what is around it, well or not."""
+    value = writer.name()
+    inner = scope | {value: kind}
+    undo = writer.one((
+        f"(fn [{value}] (call :echo {value}))",
+        f"(fn [{value}] (call :echo {writer.write('any', inner)}))",
+        f"(fn [{value}] {writer.write('any', inner)})",
+        f"(fn [] (call :count {writer.write('any', scope)}))",
+        f"(fn [& {value}] (call :echo {value}))",
+        f'(fn [{value}] (step "undo" :undo (fn [] (call :deny)) (call :echo {value})))',
+        f"(fn [{value}] (try (call :fail {value}) (catch e (call :echo {value}))))",
+        "(fn [x] (call :fail x))", "#(call :echo %)", "(partial call :echo)", "call", "identity",
+        writer.one(("7", "nil", ":a", "(let [f (fn [a b] a)] f)", "assoc", "range")),
+    ))  # fmt: skip
+    params = f':params {{"p" {writer.write("any", scope)}}} ' if writer.chance(0.2) else ""
+    return f'(step "u" :undo {undo} {params}{writer.some("any", scope, 0, 1)} {writer.write(kind, scope)})'
+
+
 @form(4)
 def write_step(writer: Writer, kind: Kind, scope: Scope) -> str:
     chosen = writer.rng.random()
@@ -90,6 +110,11 @@ def write_step(writer: Writer, kind: Kind, scope: Scope) -> str:
         params = f'{{"p" {writer.write(held, scope)} "q" {writer.write(held, scope)}}}'
         return f"(step {name} {options}:params {params} {writer.some('any', inner, 0, 1)} {writer.write(kind, inner)})"
     if chosen < 0.5:
+        if writer.chance(0.2):
+            profile = writer.one(
+                ("{}", '{:capabilities [:echo] :read ["/a"]}', "{:limits {:wall-ms 5} :isolation :wasm}")
+            )
+            return f"(with-security-profile {profile} {writer.some('any', scope, 0, 1)} {writer.write(kind, scope)})"
         return f"(step-if {writer.write('any', scope)} {writer.write(kind, scope)} {writer.write(kind, scope)})"
     return f"(step {name} {options}{writer.some('any', scope, 0, 1)} {writer.write(kind, scope)})"
 

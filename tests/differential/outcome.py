@@ -186,8 +186,12 @@ def _told_otherwise(left: Record, right: Record) -> bool:
 
 
 def _told(record: Record) -> list[tuple[object, ...]]:
-    """Return what the host was told, without how steps ended badly, which a limit brings about too."""
-    return [note for note in record.notes if note[0] != "step ended" or note[-1] == "well"]
+    """Return what the host was told, without how steps ended badly, and the undos that a limit brings about too."""
+    notes = record.notes
+    if record.ran_out_of_work:
+        undone = next((at for at, note in enumerate(notes) if note[0] == "undo started"), len(notes))
+        notes = notes[:undone]
+    return [note for note in notes if note[0] != "step ended" or note[-1] == "well"]
 
 
 def _notes_contradict(left: Record, right: Record) -> bool:

@@ -52,6 +52,12 @@ class _Forgetful:
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         self.host.step_ended(name, error)
 
+    def undo_started(self, name: str, place: int) -> None:
+        self.host.undo_started(name, place)
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        self.host.undo_ended(name, error)
+
 
 def _no_hints(program: Program, host: Host, limits: ResourceLimits, inputs: Mapping[str, Value], /) -> Outcome:
     return run_program(program, _Forgetful(host), limits, inputs)

@@ -62,5 +62,50 @@ PROGRAMS: Final[tuple[tuple[str, str], ...]] = (
     ('(compare [1 (repeat 90 (apply str (repeat 7000 "abcdefgh")))] [2])', "a long text that is there many times"),
     ("(call :echo (loop [i 0 x [1]] (if (< i 40) (recur (inc i) [x x]) x)))", "parts that leave count one by one"),
     ("(loop [i 0 x {:k 1}] (if (< i 12) (recur (inc i) {:a x :b x}) x))", "parts that leave count one by one"),
+    (
+        '(step "a" :undo (fn [r] (call :echo r)) (call :count)) (step "b" :undo (fn [] (call :log 1)) 2) (throw "end")',
+        "undos run last in first out",
+    ),
+    (
+        '(let [k [1 {:a 2}]] (step "a" :undo (fn [r] (call :echo [k r])) [k])) (reduce + 0 (range 5000)) (call :deny)',
+        "an undo keeps what it captured, and the value",
+    ),
+    (
+        '(step "a" :undo (fn [r] (call :fail r)) 1) (step "b" :undo (fn [r] (nth [] r)) 2) (step "c" :undo call :echo) '
+        "(nth [] 1)",
+        "undos that fail do not stop the others",
+    ),
+    (
+        '(step "a" :undo (fn [r] (step "u" :undo (fn [] (call :log 9)) (call :echo r)) (call :fail)) 1) (nth [] 1)',
+        "steps of an undo are not undone",
+    ),
+    ('(step "a" :undo (fn [r] (r 3)) (fn [x] (call :echo x))) (nth [] 1)', "a step's value may be a function"),
+    ('(step "a" :undo (fn [r] (call :echo r)) 1) (call :limit)', "a limit of the host undoes"),
+    (
+        '(step "a" :undo (fn [r] (call :limit r)) 1) (step "b" :undo (fn [] (call :log)) 1) (nth [] 1)',
+        "limits in undos",
+    ),
+    ('(step "a" :undo (fn [r] (call :echo r)) 1) (call :audit)', "a record that cannot be written undoes nothing"),
+    (
+        '(step "a" :undo (fn [r] (call :audit r)) 1) (step "b" :undo (fn [] (call :audit)) 1) (nth [] 1)',
+        "no record of undo",
+    ),
+    ('(defn f [n] (+ 1 (f n))) (step "a" :undo (fn [r] (call :echo (f 1))) 1) (f 1)', "depth in an undo"),
+    (
+        '(defn f [n] (+ 1 (f n))) (step "a" :undo (fn [r] (map (fn [x] (call :echo x)) [r])) 1) (f 1)',
+        "undo after depth",
+    ),
+    ('(try (step "a" :undo (fn [r] (call :echo r)) (call :fail)) (catch e (nth [] 1)))', "a failed step is not undone"),
+    (
+        '(step "a" :undo (comp (partial call :echo) inc) 1) (step "b" :undo (fn [& r] (call :echo r)) 2) (nth [] 1)',
+        "made",
+    ),
+    ('(for [i [1 2 3]] (step "a" :undo (fn [r] (call :echo [i r])) (* i i))) (nth [] 1)', "undos of turns"),
+    ('^{:runtime.x 1} (do (step "a" :undo (fn [r] (call :echo r)) (call :echo 1)) (nth [] 1))', "undos have no hints"),
+    (
+        '(step "a" :undo (fn [r] (try (nth [] 1) (catch e (call :echo (error-message e))))) 1) '
+        "(map (fn [x] (throw x)) [1])",
+        "an undo may catch, also when a builtin was open",
+    ),
 )
 """Programs, and why each is here."""

@@ -114,6 +114,14 @@ class World:
         """Note how the step ended."""
         self.notes.append(("step ended", name, error.code if error else "well"))
 
+    def undo_started(self, name: str, place: int) -> None:
+        """Note that a step is being undone."""
+        self._note(("undo started", name, str(place)))
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        """Note how that ended."""
+        self.notes.append(("undo ended", name, error.code if error else "well"))
+
     def _note(self, note: Note) -> None:
         if len(self.notes) >= NOTES_MAX:
             raise LimitExceeded("the host was told enough", limit="steps_count", allowed=NOTES_MAX, unit="count")

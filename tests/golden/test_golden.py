@@ -33,6 +33,10 @@ class EchoHost:
 
     def step_ended(self, name: str, error: CloisterError | None) -> None: ...
 
+    def undo_started(self, name: str, place: int) -> None: ...
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None: ...
+
 
 def _lines() -> list[object]:
     found: list[object] = []

@@ -36,3 +36,9 @@ class RecordingHost:
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         self.notes.append(("step ended", name, error.code if error else "well"))
+
+    def undo_started(self, name: str, place: int) -> None:
+        self.notes.append(("undo started", name, str(place)))
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        self.notes.append(("undo ended", name, error.code if error else "well"))

@@ -7,15 +7,16 @@ primitive operations with it, and nothing of what they do between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from cloister.errors import CloisterError, DeniedError, GuestError, InputError, ProviderError, Span
+from cloister.errors import CloisterError, DeniedError, GuestError, InputError, LimitExceeded, ProviderError, Span
 from cloister.lang import core
 from cloister.lang.bounds import check_crossing
 from cloister.lang.host import Host, PureHost
 from cloister.lang.python_engine import operations
 from cloister.lang.stdlib.budget import Budget, install, uninstall
-from cloister.lang.stdlib.builtin import arity_error, as_callable, keyword_get, type_error
+from cloister.lang.stdlib.builtin import Builtin, arity_error, as_callable, keyword_get, type_error
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.types.check import accepts
 from cloister.lang.values import Function, Keyword, Map, Symbol, Value
@@ -24,6 +25,7 @@ from cloister.limits import ResourceLimits
 Cells = dict[core.Variable, Value]
 UNSET = object()
 CATCHABLE = (GuestError, DeniedError, ProviderError, InputError)
+SURVIVED = (*CATCHABLE, LimitExceeded)
 NOWHERE = Span(source="<reference>", line=1, column=1, end_line=1, end_column=1, text="")
 
 
@@ -87,15 +89,38 @@ class ReferenceEngine:
         self.limits, self.host, self.inputs = limits, host or PureHost(), inputs or {}
         self.budget = Budget(limits)
         self.call_function = CallFunction(self)
-        self.hints: dict[str, Value] = {}
-        self.hints_told = self.hints
+        self.undos: list[tuple[str, int, Any, tuple[Value, ...]]] = []
+        self.ways_to_undo: list[list[Any]] = []
+        self.is_undoing = False
+        self.no_hints: dict[str, Value] = {}
+        self.hints = self.hints_told = self.no_hints
 
     def run(self, program: core.Node) -> Value:
         token = install(self.budget)
         try:
             return check_crossing(self.value(program, Scope(None)), self.limits)
+        except SURVIVED as error:
+            self.undo(error)
+            raise
         finally:
             uninstall(token)
+
+    def undo(self, error: CloisterError) -> None:
+        """Undo what was done, last in first out; what fails is told in the details of the error."""
+        self.is_undoing = True
+        for name, place, function, arguments in reversed(self.undos):
+            self.hints = self.no_hints
+            self.outside(partial(self.host.undo_started, name, place))
+            failure: CloisterError | None = None
+            try:
+                function(*arguments)
+            except SURVIVED as caught:
+                failure = caught
+                error.details.setdefault("undo_failed", []).append(
+                    {"step": name, "place": place, "code": caught.code, "message": caught.message}
+                )
+                error.details["undo_failed_count"] = len(error.details["undo_failed"])
+            self.outside(partial(self.host.undo_ended, name, failure))
 
     def call(self, closure: Closure, arguments: tuple[Value, ...]) -> Value:
         node, count = closure.node, len(arguments)
@@ -213,12 +238,33 @@ class ReferenceEngine:
 
     def Intrinsic(self, node: core.Intrinsic, scope: Scope) -> Value:  # noqa: N802
         arguments = self.values(node.arguments, scope)
+        if node.operation in (core.Operation.UNDO_WITH, core.Operation.UNDO_FOR):
+            return self.note_undo(node.operation, arguments[0])
         if node.operation is not core.Operation.CONTEXT_GET:
             return operations.OPERATIONS[node.operation](*arguments)
         name = arguments[0].name if isinstance(arguments[0], (Keyword, Symbol)) else arguments[0]
         if not isinstance(name, str):
             raise type_error("context/get", "keyword or string", arguments[0])
         return self.input(name, required=False)
+
+    def note_undo(self, operation: core.Operation, value: Value) -> None:
+        if operation is core.Operation.UNDO_FOR:
+            self.ways_to_undo[-1].append(value)
+            return
+        if isinstance(value, Keyword) or not callable(value):
+            raise type_error("step", "function", value)
+        least, takes_more = 1, True
+        if isinstance(value, Closure):
+            least, takes_more = len(value.node.parameters), value.node.rest is not None
+        elif isinstance(value, Builtin):
+            least, takes_more = value.arity_min, value.arity_max is None or value.arity_max > 0
+        if least > 1:
+            raise GuestError(
+                f"Type error in step: :undo expected a function of at most one parameter, got one of at least {least}",
+                kind="TypeError",
+                code="guest.type",
+            )
+        self.ways_to_undo[-1] += [value, least == 1 or takes_more]
 
     def HostCall(self, node: core.HostCall, scope: Scope) -> Value:  # noqa: N802
         capability, *arguments = self.values((node.capability, *node.arguments), scope)
@@ -232,6 +278,7 @@ class ReferenceEngine:
         if not isinstance(name, str):
             raise type_error("step", "string", name)
         self.outside(lambda: self.host.step_started(name, node.options))
+        self.ways_to_undo.append([])
         failure: CloisterError | None = None
         try:
             return self.value(node.body, scope)
@@ -239,7 +286,11 @@ class ReferenceEngine:
             failure = error
             raise
         finally:
+            undo = self.ways_to_undo.pop()
             self.outside(lambda: self.host.step_ended(name, failure))
+            if failure is None and undo and not self.is_undoing:
+                function, takes_value, value = undo
+                self.undos.append((name, node.options.place, function, (value,) if takes_value else ()))
 
     def Hinted(self, node: core.Hinted, scope: Scope) -> Value:  # noqa: N802
         outer = self.hints

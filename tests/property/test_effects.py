@@ -20,6 +20,7 @@ from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Known, LiteralArg
 from cloister.lang.host import StepOptions
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program, compile_program, run_program
+from cloister.lang.step_effects import step_effects
 from cloister.lang.values import Keyword, Map, Value
 from cloister.limits import ResourceLimits
 
@@ -33,18 +34,30 @@ class RecordingHost:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Value, ...]]] = []
+        self.steps: list[tuple[int, ...]] = []
+        self._open: list[int] = []
 
     def call(self, capability_id: str, arguments: tuple[Value, ...]) -> Value:
         self.calls.append((capability_id, arguments))
+        self.steps.append(tuple(self._open))
         if len(self.calls) % 5 == 0:
             raise GuestError("the call failed", kind="NetworkError")
         return arguments[0] if arguments else Keyword("d2")
 
     def hints_changed(self, hints: Mapping[str, Value]) -> None: ...
 
-    def step_started(self, name: str, options: StepOptions) -> None: ...
+    def step_started(self, name: str, options: StepOptions) -> None:
+        self._open.append(options.place)
 
-    def step_ended(self, name: str, error: CloisterError | None) -> None: ...
+    def step_ended(self, name: str, error: CloisterError | None) -> None:
+        self._open.pop()
+
+    def undo_started(self, name: str, place: int) -> None:
+        assert not self._open
+        self._open.append(place)
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        self._open.pop()
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,9 @@ class Writer:
         inner = self.value(names.value(name), depth)
         return self.pick(
             f"(try {a} (catch {name} {inner}))", f"(try {a} (catch :NetworkError {name} {inner}) (finally {b}))",
-            f'(step "s" {a})', f'(step "s" :params {{"p" {a}}} {b})', f"(step-if {a} {b})", f"(step-parallel {a} {b})",
+            f'(step "s" {a})', f'(step "s" :params {{"p" {a}}} {b})',
+            f'(step "u" :undo {self.function(names, depth)} {b})', f'(step "u" :undo (fn [{name}] {inner}) {b})',
+            f"(step-if {a} {b})", f"(step-parallel {a} {b})",
             f"(step-loop (call :c0 false) {a})", f"^{{:runtime.t {a}}} {b}", f"(throw {a})",
             f"(try (throw {a}) (catch e {b}))",
         )  # fmt: skip
@@ -190,9 +205,26 @@ class Writer:
         )  # fmt: skip
 
 
+class StepWriter(Writer):
+    """Draws programs that mostly are steps, and calls of functions that were made elsewhere."""
+
+    def value(self, names: Names, depth: int) -> str:
+        if depth <= 0:
+            return super().value(names, 0)
+        which = self.pick("call", "call", "step", "step", "apply", "name", "any")
+        if which == "step":
+            a, f = self.value(names, depth - 1), self.function(names, depth - 1)
+            return self.pick(f'(step "s" {a})', f'(step "u" :undo {f} {a})', f"(step-parallel {a} ({f} 1))")
+        if which == "name" and names.functions:
+            return f"({self.pick(*names.functions)} {self.value(names, depth - 1)})"
+        if which == "any":
+            return super().value(names, depth - 1)
+        return self.apply(names, depth - 1) if which == "apply" else self.call(names, depth - 1)
+
+
 @st.composite
-def programs(draw: st.DrawFn) -> str:
-    writer = Writer(draw)
+def programs(draw: st.DrawFn, make: type[Writer] = Writer) -> str:
+    writer = make(draw)
     names, parts = Names(), []
     for number in range(draw(st.integers(0, 3))):
         name = f"f{number}"
@@ -263,3 +295,29 @@ def test_every_call_is_covered_by_the_reported_effects(text: str) -> None:
             continue
         assert not name.startswith(WRITTEN), f"{name} {to_text(arguments)} is not reported:\n{text}"
         assert None in reported, f"{name} was computed, and no effect says so:\n{text}"
+
+
+def is_reported(name: str, arguments: tuple[Value, ...], effects: tuple[Effect, ...]) -> bool:
+    """Say whether effects cover a call; only a call whose id is written nowhere may be covered by a computed one."""
+    if any(effect.capability_id == name and is_covered(effect, arguments) for effect in effects):
+        return True
+    return not name.startswith(WRITTEN) and any(effect.capability_id is None for effect in effects)
+
+
+@examples(400, suppress=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(programs(StepWriter))
+def test_every_call_is_covered_by_the_effects_of_each_step_that_is_open(text: str) -> None:
+    try:
+        program = compile_program(text, inputs=INPUTS)
+    except CompileError:
+        assume(False)
+        return
+    found = step_effects(program.core)
+    of_place = {step.place: step.effects for step in found.steps}
+    host = run(program)
+    event(f"{min(3, sum(1 for steps in host.steps if steps))} calls in steps")
+    for (name, arguments), steps in zip(host.calls, host.steps, strict=True):
+        for effects in [of_place[place] for place in steps] or [found.outside]:
+            assert is_reported(name, arguments, effects), f"{name} {to_text(arguments)} in {steps}:\n{text}"
+    for effects in (found.outside, *of_place.values()):
+        assert all(effect in program.effects for effect in effects)

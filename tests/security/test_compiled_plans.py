@@ -176,9 +176,9 @@ def test_two_sections_are_refused() -> None:
 
 def test_another_format_is_refused_and_named() -> None:
     content, module = plan_section(DATA)
-    error = refusal(with_plan_section(module, b"\x02" + content[1:]))
+    error = refusal(with_plan_section(module, b"\x01" + content[1:]))
     assert error.code == "input.artefact-format"
-    assert "format 2; this version of cloister reads format 1" in error.message
+    assert "format 1; this version of cloister reads format 2" in error.message
 
 
 def test_sections_elsewhere_or_beside_are_refused() -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloister.errors import CloisterError, DeniedError, WireError, quoted
+from cloister.errors import CloisterError, DeniedError, quoted
 from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
+from cloister.isolation.steps_told import StepsTold, out_of_order
 from cloister.isolation.wire import check_value_size
 from cloister.isolation.wire_errors import (
     FATAL_CLASSES,
@@ -20,7 +21,7 @@ from cloister.isolation.wire_errors import (
     reply_error,
     to_exception,
 )
-from cloister.isolation.wire_messages import STEPS_MAX, STEPS_OPEN_MAX, Message
+from cloister.isolation.wire_messages import Message
 from cloister.limits import ResourceLimits
 
 _NO_HOST: Final = "this execution has no host to call; it was started for pure code only"
@@ -76,8 +77,7 @@ class Dialogue:
         self._limits = limits
         self._calls_count = 0
         self._hints: dict[str, WireValue] = {}
-        self._steps_open_count = 0
-        self._steps_begun_count = 0
+        self._steps = StepsTold()
         self._answered_errors: dict[int, CloisterError] = {}
         self.fatal: CloisterError | None = None
         self.is_ended = False
@@ -86,7 +86,7 @@ class Dialogue:
 
     def __repr__(self) -> str:
         state = "ended" if self.is_ended else "open"
-        return f"Dialogue({state}, calls={self._calls_count}, open steps={self._steps_open_count})"
+        return f"Dialogue({state}, calls={self._calls_count}, open steps={self._steps.open_count})"
 
     def handle(self, message: Message) -> Message | None:
         """Act on one message of the guest.
@@ -102,14 +102,18 @@ class Dialogue:
             Exception: Whatever `host` raised that a plan cannot catch. The sandbox must be ended.
         """
         if self.is_ended:
-            raise _out_of_order("it went on after its result")
-        if self.fatal is not None and not _is_farewell(message):
+            raise out_of_order("it went on after its result")
+        if self.fatal is not None and not self._is_farewell(message):
             raise self.fatal
+        if self._steps.has_undone and not self._steps.is_undoing and message["type"] in ("call", "result"):
+            raise out_of_order("it went on after it had begun to undo")
         match message["type"]:
             case "call":
                 return self._reply(message)
             case "step":
                 self._note_step(message)
+            case "undo":
+                self._note_undo(message)
             case "error":
                 self.is_ended = True
                 raise self._reported(message["error"])
@@ -122,7 +126,7 @@ class Dialogue:
     def _reply(self, message: Message) -> Message:
         index = message["index"]
         if index != self._calls_count:
-            raise _out_of_order(f"call {index} came where call {self._calls_count} was due")
+            raise out_of_order(f"call {index} came where call {self._calls_count} was due")
         self._calls_count += 1
         # A guest checks this before it sends; one that did not has been taken over and gets no answer
         require_value_size(message["arguments"], self._limits, f"the arguments of {quoted(message['capability'])}")
@@ -131,7 +135,8 @@ class Dialogue:
             value = self._call(message["capability"], message["arguments"], message.get("hints", {}))
         except (*REPLY_CLASSES, *FATAL_CLASSES) as error:
             self._answered_errors[index] = error
-            self.fatal = error if isinstance(error, FATAL_CLASSES) else None
+            if isinstance(error, FATAL_CLASSES) and not self._steps.is_undoing:
+                self.fatal = error  # inside an undo, it is what that undo fails with
             return {"type": "reply", "index": index, "error": reply_error(error)}
         require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}
@@ -145,24 +150,22 @@ class Dialogue:
         return self._host.call(capability_id, arguments)
 
     def _note_step(self, message: Message) -> None:
-        if message["event"] == "started":
-            # A guest refuses these itself, as errors of the plan; one that did not has been taken over
-            self._steps_open_count += 1
-            self._steps_begun_count += 1
-            if self._steps_open_count > STEPS_OPEN_MAX:
-                raise _out_of_order(f"more than {STEPS_OPEN_MAX} steps are inside one another")
-            if self._steps_begun_count > STEPS_MAX:
-                raise _out_of_order(f"it began more than {STEPS_MAX} steps")
-            if "options" not in message:
-                raise _out_of_order("a step began without saying which it is")
-            if self._host is not None:
-                self._host.step_started(message["name"], message["options"])
+        self._steps.step(message)
+        if self._host is None:
             return
-        if self._steps_open_count == 0:
-            raise _out_of_order("a step ended that had not started")
-        self._steps_open_count -= 1
-        if self._host is not None:
+        if message["event"] == "started":
+            self._host.step_started(message["name"], message["options"])
+        else:
             self._host.step_ended(message["name"], message["error"])
+
+    def _note_undo(self, message: Message) -> None:
+        self._steps.undo(message)
+        if self._host is None:
+            return
+        if message["event"] == "started":
+            self._host.undo_started(message["name"], message["place"])
+        else:
+            self._host.undo_ended(message["name"], message["error"])
 
     def _reported(self, data: Message) -> CloisterError:
         if self.fatal is not None:
@@ -173,15 +176,15 @@ class Dialogue:
             return to_exception(data, GUEST_ERRORS)
         error = self._answered_errors.get(index)
         if error is None:
-            return _out_of_order(f"it failed with the error of call {index}, which had none")
+            return out_of_order(f"it failed with the error of call {index}, which had none")
         add_place(error, data)
         return error
 
+    def _is_farewell(self, message: Message) -> bool:
+        """Return whether a guest may say this after it was told that the run ends.
 
-def _is_farewell(message: Message) -> bool:
-    """Return whether a guest may say this after it was told that the run ends: that steps ended, and that it failed."""
-    return message["type"] == "error" or (message["type"], message.get("event")) == ("step", "ended")
-
-
-def _out_of_order(what: str) -> WireError:
-    return WireError(f"the guest broke the protocol: {what}", code="provider.wire-order")
+        That is that steps ended, that it undoes them with all that belongs to an undo, and that it failed.
+        """
+        if message["type"] in ("error", "undo") or self._steps.is_undoing:
+            return True
+        return (message["type"], message.get("event")) == ("step", "ended")

@@ -271,6 +271,12 @@ class HostCalls(Protocol):
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Note that the innermost open step ended; `error_code` is None when it succeeded."""
 
+    def undo_started(self, name: str, place: int) -> None:
+        """Note that a step that succeeded and has an undo is being undone, the last one first; no step is open."""
+
+    def undo_ended(self, name: str, error_code: str | None) -> None:
+        """Note that the undo that was started ended; `error_code` is None when it succeeded."""
+
 
 OutputObserver: TypeAlias = Callable[[str, bytes], None]
 """Called with `stdout` or `stderr` and each piece of output as it comes, in the calling thread."""
@@ -376,8 +382,8 @@ class IsolationProvider(Protocol):
         A guest-visible error that `host.call` raises (DeniedError, GuestError, InputError, ProviderError) is given to
         the plan, which may catch it; when it does not, the very same exception object is raised here, with the place in
         the plan where the call stands. A `LimitExceeded`, `BudgetExhausted` or `RunAborted` the plan cannot catch: it
-        may only report the place. Any other exception from `host`, `AuditError` and `ApprovalRequired` among them, ends
-        the sandbox at once and is raised here.
+        may only undo its steps and report the place. Any other exception from `host`, `AuditError` and
+        `ApprovalRequired` among them, ends the sandbox at once and is raised here.
 
         Args:
             context: What to run. Its token is checked before anything else happens.

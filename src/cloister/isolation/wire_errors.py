@@ -43,6 +43,7 @@ from cloister.errors import (
     quoted,
 )
 from cloister.isolation.wire_messages import KIND_CHARS_MAX
+from cloister.lang.undoing import FAILED, FAILED_COUNT
 from cloister.limits import ResourceLimits
 
 ErrorClasses = Mapping[str, type[CloisterError]]
@@ -177,7 +178,7 @@ def _limit_exceeded(data: Mapping[str, Any], *, from_guest: bool) -> LimitExceed
     limit, allowed, used, unit = facts.get("limit"), facts.get("allowed"), facts.get("used"), facts.get("unit")
     if not isinstance(limit, str) or limit not in _LIMITS or not _is_count(allowed):
         raise _refused("it reports a limit that does not exist")
-    return LimitExceeded(
+    error = LimitExceeded(
         _clean(data["message"], MESSAGE_CHARS_MAX),
         limit=limit,
         allowed=allowed,
@@ -187,6 +188,8 @@ def _limit_exceeded(data: Mapping[str, Any], *, from_guest: bool) -> LimitExceed
         hint=_hint(data, from_guest=from_guest),
         trace=_trace(data),
     )
+    error.details.update(_failed_undos(data))
+    return error
 
 
 def _budget_exhausted(data: Mapping[str, Any]) -> BudgetExhausted:
@@ -256,10 +259,15 @@ def _is_small(value: object) -> bool:
 
 
 def add_place(error: CloisterError, data: Mapping[str, Any]) -> None:
-    """Give an error of a call the place and the call stack that a guest reports for it, when it has none yet."""
+    """Give an error of a call what a guest reports of it: place and call stack when it has none, and failed undos."""
     if error.span is None:
         error.span = _span(data)
     error.trace = error.trace or _trace(data)
+    error.details.update(_failed_undos(data))
+
+
+def _failed_undos(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in _details(data).items() if name in (FAILED, FAILED_COUNT)}
 
 
 def _span(data: Mapping[str, Any]) -> Span | None:

@@ -35,6 +35,9 @@ STEPS_OPEN_MAX: Final = 256
 STEPS_MAX: Final = 100_000
 """Steps of one execution. Each is a record of the host that stays."""
 
+UNDOS_MAX: Final = 10_000
+"""Finished steps of one execution that may be waiting to be undone; as `lang.undoing.UNDOS_MAX`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -105,6 +108,7 @@ OPTIONS_SHAPE: Final = Shape(
             "a list of texts", lambda value: _is_texts(value) and len(value) <= CONTEXT_KEYS_MAX, required=False
         ),
         "merge_policy": _optional(_WORD_WITH_DASH),
+        "has_undo": Field("true", lambda value: value is True, required=False),
     }
 )
 """Which step it is and what it says beside its name; see `cloister.lang.host.StepOptions`."""
@@ -161,6 +165,14 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
             "options": Field(
                 "options of a step", lambda value: first_fault(OPTIONS_SHAPE, value) is None, required=False
             ),
+        }
+    ),
+    "undo": Shape(
+        fields={
+            "event": Field("started or ended", lambda value: value in ("started", "ended")),
+            "name": Field(f"text of at most {STEP_NAME_CHARS_MAX}", _is_short_text(STEP_NAME_CHARS_MAX)),
+            "place": _COUNT,
+            "error": _or_null(_CODE),
         }
     ),
     "result": Shape(fields={"value": _ANY, "steps": _or_null(_COUNT)}),

@@ -55,6 +55,8 @@ class Operation(StrEnum):
     JOIN_MAP = "join-map"  # keys and values in turn -> the map
     JOIN_CODE_MAP = "join-code-map"  # the same for code, whose maps may have names as keys
     CONTEXT_GET = "context-get"  # name -> the input of the run, nil when there is none
+    UNDO_WITH = "undo-with"  # function -> nil; what undoes the innermost open step, once it has ended well
+    UNDO_FOR = "undo-for"  # value -> nil; the value that the innermost open step is about to end with
 
 
 @dataclass(frozen=True, slots=True, eq=False)

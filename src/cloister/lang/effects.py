@@ -8,7 +8,7 @@ and delegation, `llm-execute` and `context/set` are calls. Part of the guest set
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -81,6 +81,28 @@ class Effect:
     end: int
 
 
+def outline_of(effect: Effect, inputs: Mapping[str, Value]) -> tuple[Value, ...]:
+    """Return the arguments of an effect, with `UNKNOWN` for what only a run can tell.
+
+    Args:
+        effect: The effect.
+        inputs: Values of the program's inputs, as far as they are known.
+    """
+    values = (UNKNOWN if isinstance(argument, Unknown) else argument.value for argument in effect.arguments)
+    return tuple(with_inputs(value, lambda name: inputs.get(name, UNKNOWN)) for value in values)
+
+
+def with_inputs(value: Value, value_of: Callable[[str], Value]) -> Value:
+    """Return an outline with something in the place of each input."""
+    if isinstance(value, InputNamed):
+        return value_of(value.name)
+    if type(value) is tuple:
+        return tuple(with_inputs(item, value_of) for item in value)
+    if isinstance(value, Map):
+        return Map((key, with_inputs(item, value_of)) for key, item in value.items())
+    return value
+
+
 EFFECTFUL: Final[frozenset[type[core.Node]]] = frozenset({core.HostCall, core.HostFunction})
 """Classes of nodes that ask the host for something; a program without any has no effects."""
 
@@ -91,8 +113,13 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
     Cost:
         Linear in the size of the program.
     """
+    return tuple(effect for _, effect in placed_effects(program))
+
+
+def placed_effects(program: core.Node) -> tuple[tuple[core.Node, Effect], ...]:
+    """Return every effect of a program in source order, with the node of core that it is of. See `find_effects`."""
     constants: dict[core.Variable, _Sized] = {}
-    found = []
+    found: list[tuple[core.Node, Effect]] = []
     left = TOTAL_ELEMENTS_MAX
     for node in core.walk(program):
         match node:
@@ -105,14 +132,12 @@ def find_effects(program: core.Node) -> tuple[Effect, ...]:
                 sized = [_known(argument, constants) for argument in node.arguments]
                 left -= sum(size for _, size in sized)
                 arguments = tuple(argument if left >= 0 else UNKNOWN for argument, _ in sized)
-                found.append(
-                    Effect(
-                        capability_id=_literal_id(node.capability), arguments=arguments, start=node.start, end=node.end
-                    )
-                )
+                wanted = _literal_id(node.capability)
+                effect = Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)
+                found.append((node, effect))
             case core.HostFunction():
-                found.append(Effect(capability_id=None, arguments=(), start=node.start, end=node.end))
-    return tuple(sorted(found, key=lambda effect: (effect.start, effect.end)))
+                found.append((node, Effect(capability_id=None, arguments=(), start=node.start, end=node.end)))
+    return tuple(sorted(found, key=lambda each: (each[1].start, each[1].end)))
 
 
 def step_names(program: core.Node) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from cloister.errors import CloisterError, DeniedError, quoted
-from cloister.lang.values import Value
+from cloister.lang.values import Map, Value
 
 OptionData: TypeAlias = bool | int | str | list[str]
 """One option of a step as plain JSON data."""
@@ -27,21 +27,29 @@ class StepOptions:
         expose_context: Whether calls of the step may see the context of the run.
         context_keys: Which values of the context they may see.
         merge_policy: What becomes of context values that parallel parts set.
+        has_undo: Whether it says how it is undone.
+        profile: What `with-security-profile` declares, as `lang.special_forms.profile` reads it. A host takes it from
+            the program it compiled itself, so it is not told.
     """
 
     place: int = 0
     expose_context: bool | None = None
     context_keys: tuple[str, ...] | None = None
     merge_policy: str | None = None
+    has_undo: bool = False
+    profile: Map | None = None
 
     def to_dict(self) -> dict[str, OptionData]:
         """Return the place and what was said, as plain JSON data."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {name: getattr(self, name) for name in _TOLD}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in said.items()
-            if value is not None
+            if value is not None and not (name == "has_undo" and not value)
         }
+
+
+_TOLD: Final = tuple(field.name for field in fields(StepOptions) if field.name != "profile")
 
 
 class Host(Protocol):
@@ -71,6 +79,17 @@ class Host(Protocol):
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Take note that a step ended: well when `error` is None."""
 
+    def undo_started(self, name: str, place: int) -> None:
+        """Take note that a step that ended well is being undone, the last one first; no step is open then.
+
+        Args:
+            name: Of the step.
+            place: Its `StepOptions.place`.
+        """
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        """Take note that the undo that was started ended: well when `error` is None."""
+
 
 class PureHost:
     """The host of a program that may only compute."""
@@ -95,4 +114,10 @@ class PureHost:
         """Take note of nothing."""
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
+        """Take note of nothing."""
+
+    def undo_started(self, name: str, place: int) -> None:
+        """Take note of nothing."""
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
         """Take note of nothing."""

@@ -7,7 +7,7 @@ recording and raising are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from cloister.authority.grants import host_grant, place_grant
 from cloister.authority.hosts import granting_rule
 from cloister.authority.policy import covering_root
 from cloister.errors import CloisterError, GuestError, Span, quoted
-from cloister.lang.effects import UNKNOWN, Effect, InputNamed, Unknown
+from cloister.lang.effects import UNKNOWN, Effect, Unknown, outline_of, with_inputs
 from cloister.lang.printer import to_text
 from cloister.lang.program import Program
 from cloister.lang.values import Map, Symbol, Value
@@ -92,7 +92,7 @@ def _requirement(
     authorizer: SecurityAuthorizer,
     inputs: Mapping[str, Value],
 ) -> Requirement:
-    outline = tuple(_filled(argument, lambda name: inputs.get(name, UNKNOWN)) for argument in _outline(effect))
+    outline = outline_of(effect, inputs)
     problem: GuestError | None = None
     needed: tuple[str, ...] = ()
     capability_id = effect.capability_id
@@ -123,17 +123,6 @@ def _outline(effect: Effect) -> tuple[Value, ...]:
     return tuple(UNKNOWN if isinstance(argument, Unknown) else argument.value for argument in effect.arguments)
 
 
-def _filled(value: Value, name_to_value: Callable[[str], Value]) -> Value:
-    """Return an outline with the inputs replaced."""
-    if isinstance(value, InputNamed):
-        return name_to_value(value.name)
-    if type(value) is tuple:
-        return tuple(_filled(item, name_to_value) for item in value)
-    if isinstance(value, Map):
-        return Map((key, _filled(item, name_to_value)) for key, item in value.items())
-    return value
-
-
 def _is_known(value: Value) -> bool:
     if isinstance(value, (tuple, Map)):
         return all(_is_known(item) for item in (value.values() if isinstance(value, Map) else value))
@@ -158,7 +147,7 @@ def _needed_places(asked: Decision, context: RuntimeContext) -> tuple[str, ...]:
 
 def argument_texts(effect: Effect) -> tuple[str, ...]:
     """Return each argument as RTFS text, shortened; inputs by name, and `…` for what only the run will know."""
-    shown = (_filled(argument, Symbol) for argument in _outline(effect))
+    shown = (with_inputs(argument, Symbol) for argument in _outline(effect))
     return tuple(
         quoted(to_text(_with_gaps(argument), ARGUMENT_CHARS_SHOWN), ARGUMENT_CHARS_SHOWN) for argument in shown
     )

@@ -174,6 +174,16 @@ class PlanRun:
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
         self.observer.step_ended(name, len(self._open_steps), error_code, elapsed_us)
 
+    @held()
+    def undo_started(self, name: str, place: int) -> None:
+        """Record and show that a finished step is being undone; until it is, calls belong to that."""
+        self.step_started(name, {"place": place, "is_undo": True})
+
+    @held()
+    def undo_ended(self, name: str, error_code: str | None) -> None:
+        """Record and show that it was undone, or not."""
+        self.step_ended(name, error_code)
+
     def leave_steps(self, error_code: str) -> None:
         """End the steps that a run left open, from the innermost."""
         while self._open_steps:

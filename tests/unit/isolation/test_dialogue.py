@@ -18,7 +18,7 @@ from cloister.errors import (
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.provider import GuestOperation, PlanProgram
 from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
-from cloister.isolation.wire_messages import HOST_MESSAGES, MODULES_MAX, checked
+from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, MODULES_MAX, checked
 from cloister.lang import modules as language_modules
 from cloister.lang.modules import TEXTS_CHARS_MAX
 from cloister.lang.source import ModuleText, Source
@@ -144,6 +144,83 @@ def test_what_ends_a_run_is_told_and_then_nothing_but_the_farewell_is_taken(fata
     with pytest.raises(type(fatal)) as caught:
         dialogue.handle(error())  # whatever it says, the host's own error it is
     assert caught.value is fatal
+
+
+def begun(place: int) -> dict[str, Any]:
+    return step("started", f"s{place}") | {"options": {"place": place, "has_undo": True}}
+
+
+def ended(place: int, code: str | None = None) -> dict[str, Any]:
+    return step("ended", f"s{place}") | {"error": code}
+
+
+def undo(event: str, place: int, code: str | None = None) -> dict[str, Any]:
+    return {"type": "undo", "event": event, "name": f"s{place}", "place": place, "error": code}
+
+
+def test_undos_are_told_last_in_first_out_with_what_they_do() -> None:
+    host = RecordingHost({"test.call": 1})
+    dialogue = Dialogue(host, LIMITS)
+    for message in (
+        begun(0), ended(0), begun(5), ended(5), begun(9), ended(9, "guest.error"), undo("started", 5), call(0),
+        step("started"), step("ended"), undo("ended", 5, "guest.error"), undo("started", 0), undo("ended", 0),
+    ):  # fmt: skip
+        dialogue.handle(checked(message, GUEST_MESSAGES))
+    assert host.steps[6:] == [
+        ("undoing", "s5", None), ("started", "s", None), ("ended", "s", None), ("undone", "s5", "guest.error"),
+        ("undoing", "s0", None), ("undone", "s0", None),
+    ]  # fmt: skip
+    with pytest.raises(GuestError, match="m"):
+        dialogue.handle(error())
+
+
+OUT_OF_ORDER = {
+    "an undo of no step": ([], undo("started", 0)),
+    "an undo of a step that is open": ([begun(0)], undo("started", 0)),
+    "an undo of a step that failed": ([begun(0), ended(0, "guest.error")], undo("started", 0)),
+    "an undo of a step without one": (
+        [begun(0) | {"options": {"place": 0}}, ended(0)], undo("started", 0)),
+    "an undo of another place": ([begun(0), ended(0)], undo("started", 1)),
+    "an undo that is not the last": ([begun(0), ended(0), begun(1), ended(1)], undo("started", 0)),
+    "the same undo again": ([begun(0), ended(0), undo("started", 0), undo("ended", 0)], undo("started", 0)),
+    "an undo in an undo": ([begun(0), ended(0), begun(1), ended(1), undo("started", 1)], undo("started", 0)),
+    "an undo while a step is open": ([begun(0), ended(0), begun(1)], undo("started", 0)),
+    "the end of an undo that did not begin": ([begun(0), ended(0)], undo("ended", 0)),
+    "the end of an undo around an open step": (
+        [begun(0), ended(0), undo("started", 0), begun(1)], undo("ended", 0)),
+    "a call after an undo": ([begun(0), ended(0), undo("started", 0), undo("ended", 0)], call()),
+    "a step after an undo": ([begun(0), ended(0), undo("started", 0), undo("ended", 0)], begun(1)),
+    "a result after an undo": ([begun(0), ended(0), undo("started", 0), undo("ended", 0)], RESULT),
+    "an undo of a step of an undo": (
+        [begun(0), ended(0), undo("started", 0), begun(1), ended(1), undo("ended", 0)], undo("started", 1)),
+}  # fmt: skip
+"""What a guest said, and what it may not say then."""
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_undos_out_of_order_break_the_protocol(name: str) -> None:
+    before, wrong = OUT_OF_ORDER[name]
+    dialogue = Dialogue(RecordingHost({"test.call": 1}), LIMITS)
+    for message in before:
+        dialogue.handle(checked(message, GUEST_MESSAGES))
+    out_of_order(dialogue, wrong)
+
+
+def test_a_run_that_was_aborted_may_undo_and_an_abort_of_an_undo_is_only_its_failure() -> None:
+    aborted, again = RunAborted("enough"), RunAborted("again")
+    dialogue = Dialogue(RecordingHost({"test.call": aborted, "test.undo": again}), LIMITS)
+    for message in (begun(0), ended(0), call(), undo("started", 0), call(1, capability="test.undo")):
+        reply = dialogue.handle(message)
+    assert reply is not None
+    assert reply["error"]["message"] == "again"
+    dialogue.handle(undo("ended", 0, "run.aborted"))
+    with pytest.raises(RunAborted):
+        dialogue.handle(call(2))
+    failed = [{"step": "s0", "place": 0, "code": "run.aborted", "message": "again"}]
+    with pytest.raises(RunAborted) as caught:
+        dialogue.handle(error(details={"undo_failed": failed, "undo_failed_count": 1, "more": [1]}))
+    assert caught.value is aborted
+    assert caught.value.details == {"undo_failed": failed, "undo_failed_count": 1}
 
 
 @pytest.mark.parametrize("part", ["arguments", "answer", "result"])

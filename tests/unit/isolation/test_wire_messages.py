@@ -12,7 +12,7 @@ ERROR = {"type": "GuestError", "code": "guest.error", "message": "m"}
 FULL_ERROR = ERROR | {
     "kind": "my/own-kind", "hint": "h", "span": SPAN, "details": {"a": 1}, "trace": ["f at a:1:1"], "call_index": 3,
 }  # fmt: skip
-OPTIONS = {"place": 7, "expose_context": True, "context_keys": [], "merge_policy": "overwrite"}
+OPTIONS = {"place": 7, "expose_context": True, "context_keys": [], "merge_policy": "overwrite", "has_undo": True}
 PLAN = {"kind": "plan", "source": "1", "name": "n", "inputs": {}}
 
 FROM_GUEST: list[dict[str, Any]] = [
@@ -25,6 +25,8 @@ FROM_GUEST: list[dict[str, Any]] = [
     {"type": "call", "index": 0, "capability": "a.b", "arguments": [], "hints": {"runtime.x": 1}},
     {"type": "step", "event": "started", "name": "s", "error": None, "options": {"place": 0, "context_keys": ["k"]}},
     {"type": "step", "event": "started", "name": "s", "error": None, "options": OPTIONS},
+    {"type": "undo", "event": "started", "name": "s", "place": 7, "error": None},
+    {"type": "undo", "event": "ended", "name": "s", "place": 7, "error": "guest.error"},
 ]
 FROM_HOST: list[dict[str, Any]] = [
     {"type": "start", "workload": PLAN},
@@ -95,6 +97,11 @@ def test_a_message_with_a_field_missing_or_unknown_is_refused(message: dict[str,
         (FROM_GUEST[8], {"options": OPTIONS | {"place": -1}}),
         (FROM_GUEST[8], {"options": OPTIONS | {"place": True}}),
         (FROM_GUEST[8], {"options": {}}),
+        (FROM_GUEST[8], {"options": OPTIONS | {"has_undo": False}}),
+        (FROM_GUEST[9], {"event": "begun"}),
+        (FROM_GUEST[9], {"name": "x" * 201}),
+        (FROM_GUEST[9], {"place": -1}),
+        (FROM_GUEST[10], {"error": "Guest.Error"}),
         (FROM_HOST[0], {"workload": PLAN | {"kind": "script"}}),
         (FROM_HOST[0], {"workload": PLAN | {"inputs": []}}),
         (FROM_HOST[0], {"workload": PLAN | {"other": 1}}),
@@ -114,5 +121,5 @@ def test_a_message_with_a_wrong_field_is_refused(base: dict[str, Any], wrong: di
 
 @pytest.mark.parametrize("kind", [None, 1, [], {}, "Call", ""])
 def test_an_unknown_type_is_refused(kind: object) -> None:
-    with pytest.raises(WireError, match="type is none of call, step, result, error"):
+    with pytest.raises(WireError, match="type is none of call, step, undo, result, error"):
         checked({"type": kind}, GUEST_MESSAGES)

@@ -54,6 +54,12 @@ class NotingHost:
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         self.notes.append(f"end {name} {error.code if error else 'well'}")
 
+    def undo_started(self, name: str, place: int) -> None:
+        self.notes.append(f"undo {name} at {place}")
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        self.notes.append(f"undone {name} {error.code if error else 'well'}")
+
 
 def run(text: str, host: NotingHost, **inputs: Value) -> Value:
     return run_program(compile_program(text, inputs=inputs), host, ResourceLimits(), inputs).value

@@ -46,6 +46,7 @@ class LinkHost:
         self._calls_count = 0
         self._steps_open_count = 0
         self._steps_begun_count = 0
+        self._undoing = 0
         self._hints: dict[str, Any] = {}
         self._call_of_error: WeakKeyDictionary[CloisterError, int] | None = None
 
@@ -108,6 +109,19 @@ class LinkHost:
         self._steps_open_count -= 1
         code = error.code if error is not None else _NO_ERROR
         self._send({"type": "step", "event": "ended", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": code})
+
+    def undo_started(self, name: str, place: int) -> None:
+        """Tell the host that the step that ended last is being undone."""
+        self._undoing = place
+        self._send_undo("started", name, _NO_ERROR)
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        """Tell the host that the undo ended."""
+        self._send_undo("ended", name, error.code if error is not None else _NO_ERROR)
+
+    def _send_undo(self, event: str, name: str, code: str | None) -> None:
+        shown = quoted(name, STEP_NAME_CHARS_MAX)
+        self._send({"type": "undo", "event": event, "name": shown, "place": self._undoing, "error": code})
 
     def call_index_of(self, error: CloisterError) -> int | None:
         """Return which call answered with this very error, or None when it is not from a call."""

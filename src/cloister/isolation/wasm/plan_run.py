@@ -42,6 +42,11 @@ _INT32_MAX: Final = 2**31 - 1
 SEED_BYTES: Final = 8
 _UINT32_MAX: Final = 2**32 - 1
 
+_CODE_AT: Final = 8
+_PARAMETERS_AT: Final = 12
+_ANY_MORE: Final = 1 << 16
+"""In a closure; see `layout.CLOSURE`."""
+
 BYTES_PER_PART: Final = 4
 """Of `value_bytes`, for each part of what crosses at once: two collections as large as one may be fit."""
 PARTS_MIN: Final = 1_000
@@ -118,7 +123,7 @@ class PlanRun:
         self._budget = AnswerBudget(limits, deadline)
         self._deadline = deadline
         self._thread: DeepThread[PlanOutcome] | None = None
-        self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller)
+        self._passage = Passage(host, limits, inputs, self._budget.look, self._on_caller, arity_of=self._arity_of)
         self._kept = Kept(limits.memory_bytes)
         self._answers = Answers(plan.compiled, self._passage, self._kept)
         self._answering = 0
@@ -166,6 +171,7 @@ class PlanRun:
         except CloisterError as error:
             self._explain_end(error)
             self._answers.fail_steps(error)
+            self._passage.undo_steps(error, self._call_undo)
             raise
         return PlanOutcome(value, store.fuel_used, store.memory_peak_bytes or 0)
 
@@ -209,7 +215,7 @@ class PlanRun:
     def _hold(self, more: int) -> None:
         """Say whether anything may be collected: not while a builtin, or a function it made, has words."""
         self._answering += more
-        held = bool(self._answering or self._crossing.held)
+        held = bool(self._answering or self._crossing.held or self._answers.holds_words)
         if more or held:
             self._memory.write_int(layout.HELD, held, _INT32)
 
@@ -246,6 +252,36 @@ class PlanRun:
         if not isinstance(error, ErrorValue):
             raise WireError("the program threw what is no error", code="provider.wire-shape")
         raise error.error
+
+    # Undoing
+
+    def _arity_of(self, function: Value) -> tuple[int, int | None] | None:
+        """Return how many arguments a function of the program takes; None for one that a builtin made."""
+        if not isinstance(function, GuestFunction):
+            return None
+        address = function.word & _UINT32_MAX
+        if self._memory.read_int(address + _CODE_AT, _INT32) < layout.CODE_START:
+            return None
+        parameters = self._memory.read_int(address + _PARAMETERS_AT, _INT32)
+        least = parameters & (_ANY_MORE - 1)
+        return least, None if parameters & _ANY_MORE else least
+
+    def _call_undo(self, function: Any, arguments: tuple[Value, ...]) -> None:
+        """Call a function of the program when no function of it is open any more, however the last ones ended."""
+        for cell, value in (
+            (layout.SP, layout.STACK_START),
+            (layout.DEPTH, min(self._limits.depth_count, _INT32_MAX)),
+            (layout.CATCHERS, 0),
+            (layout.WORK_TOP, 0),
+        ):
+            self._memory.write_int(cell, value, _INT32)
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001 - explained and raised again, whatever it is
+            translated = _translated(error, self._limits)
+            self._explain_end(translated)
+            self._answers.fail_steps(translated)
+            raise translated from error.__cause__
 
     # Errors
 

@@ -18,7 +18,7 @@ BODIES: Final = {
     "def": 1, "defn": 2, "defmacro": 2, "defstruct": 1, "deftype": 1, "fn": 1, "λ": 1, "lambda": 1, "let": 1, "loop": 1,
     "for": 1, "dotimes": 1, "do": 0, "if": 1, "if-let": 1, "if-not": 1, "when": 1, "when-not": 1, "when-let": 1,
     "case": 1, "match": 1, "try": 0, "catch": 2, "finally": 0, "step": 1, "step-if": 1, "step-loop": 1,
-    "step-parallel": 0, "module": 1, "plan": 1, "capability": 1, "resource": 1, "intent": 1,
+    "step-parallel": 0, "with-security-profile": 1, "module": 1, "plan": 1, "capability": 1, "resource": 1, "intent": 1,
 }  # fmt: skip
 """Forms with a body, which is two columns in, with how many operands stay on the first line when it is broken."""
 

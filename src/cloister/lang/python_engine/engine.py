@@ -76,7 +76,7 @@ class Run:
         self._budget = budget
         self._blame = Blame(code, source, limits)
         self._thread: DeepThread[Value] | None = None
-        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller)
+        self._passage = Passage(host, limits, inputs, budget.look, self._on_caller, arity_of=self._arity_of)
 
     def execute(self) -> Outcome:
         """Run the program to its end: where the caller stands when calls cannot nest, else on a thread with room.
@@ -100,7 +100,9 @@ class Run:
             value = FunctionType(entry, self._globals(), ENTRY, None, counts)()
             value = check_crossing(value, self._limits)
         except Exception as error:  # noqa: BLE001 - explained and raised again, whatever it is
-            raise self._blame.explain(error) from None
+            explained = self._blame.explain(error)
+            self._passage.undo_steps(explained, self._call_undo)
+            raise explained from None
         finally:
             uninstall(outer)
         return value
@@ -128,6 +130,22 @@ class Run:
             names[name] = _SHARED[name]
         self._code.template.update(names)
         return names
+
+    # Undoing
+
+    def _arity_of(self, function: Any) -> tuple[int, int | None] | None:
+        known = self._code.generated.arities.get(function.__name__) if isinstance(function, FunctionType) else None
+        if known is None:
+            return None
+        least = int(known.removeprefix("at least "))
+        return least, None if known.startswith("at least ") else least
+
+    def _call_undo(self, function: Any, arguments: tuple[Value, ...]) -> None:
+        self._budget.depth_count = 0
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001 - explained and raised again, whatever it is
+            raise self._blame.explain(error) from None
 
     # Called by compiled code
 
@@ -169,6 +187,8 @@ class Run:
         "r_too_long": lambda self: self._too_long,
         "r_caught": lambda self: self._caught,
         "r_context_get": lambda self: self._passage.context_get,
+        "r_undo_for": lambda self: self._passage.undo_for,
+        "r_undo_with": lambda self: self._passage.undo_with,
         "r_hinted": lambda self: self._passage.hinted,
         "r_unhinted": lambda self: self._passage.unhinted,
         "r_unhinted_failed": lambda self: self._unhinted_failed,

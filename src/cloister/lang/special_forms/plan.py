@@ -5,7 +5,7 @@ Owns what reaches the host by the program's own wish. Part of the guest set: sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cloister.errors import quoted
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAMILY = Family()
 
 CALL: Final = "(call :capability.id argument ...)"
-STEP: Final = '(step "name" :params {"key" value}? body ...)'
+STEP: Final = '(step "name" :params {"key" value}? :undo (fn [result] ...)? body ...)'
 LOG: Final = "(step :level value ...)"
 STEP_IF: Final = "(step-if condition then else?)"
 STEP_LOOP: Final = "(step-loop condition body)"
@@ -40,8 +40,10 @@ LOG_ID: Final = "ccos.io.log"
 LLM_ID: Final = "ccos.ai.llm-execute"
 
 _EXPOSURE: Final = frozenset({"expose-context", "context-keys"})
-_STEP_OPTIONS: Final = _EXPOSURE | {"params"}
+_STEP_OPTIONS: Final = _EXPOSURE | {"params", "undo"}
 _PARALLEL_OPTIONS: Final = _EXPOSURE | {"merge-policy"}
+_SAID: Final = _EXPOSURE | {"merge-policy"}
+"""Options that are the same in every run."""
 _MERGE_POLICIES: Final = frozenset({"keep-existing", "parent-wins", "overwrite", "child-wins", "merge"})
 _LLM_OPTIONS: Final = ("model", "prompt", "system")
 
@@ -73,13 +75,14 @@ def _split_options(parts: Sequence[Form], known: frozenset[str]) -> tuple[dict[s
 
 
 def _options(resolver: Resolver, place: int, found: dict[str, Form], shape: str) -> StepOptions:
-    said = {name: _option(resolver, name, form, shape) for name, form in found.items() if name != "params"}
+    said = {name: _option(resolver, name, form, shape) for name, form in found.items() if name in _SAID}
     exposes, keys, policy = (said.get(name) for name in ("expose-context", "context-keys", "merge-policy"))
     return StepOptions(
         place=place,
         expose_context=exposes if isinstance(exposes, bool) else None,
         context_keys=keys if isinstance(keys, tuple) else None,
         merge_policy=policy if isinstance(policy, str) else None,
+        has_undo="undo" in found,
     )
 
 
@@ -132,13 +135,30 @@ def resolve_step(resolver: Resolver, form: ListForm) -> core.Node:
     resolver.tail = False
     if "params" not in found:
         with resolver.block(form):
-            return core.Step(name, options, resolver.body(body, *place), *place)
+            inner = _undoable(resolver, form, found, lambda: resolver.body(body, *place))
+        return core.Step(name, options, inner, *place)
     held, params = resolver.variable("_", label.start), _params(resolver, found["params"])
     with resolver.new_scope(), resolver.block(form):
         variable = resolver.bind("%params", found["params"].start)
-        inner = resolver.scope_body(body, *place)
+        inner = _undoable(resolver, form, found, lambda: resolver.scope_body(body, *place))
     step = core.Step(core.Local(held, False, name.start, name.end), options, inner, *place)
     return core.Let(((held, name), (variable, params)), step, *place)
+
+
+def _undoable(resolver: Resolver, form: ListForm, found: dict[str, Form], body: Callable[[], core.Node]) -> core.Node:
+    """Return the body of a step, between the evaluation of its `:undo` and the note of its value, when it has one."""
+    if "undo" not in found:
+        return body()
+    place = form.start, form.end
+    function = resolver.value(found["undo"])
+    if isinstance(function, core.Lambda) and len(function.parameters) > 1:
+        problem = f":undo is a function of at most one parameter, not {len(function.parameters)}"
+        raise misshapen(resolver, found["undo"], "compile.step-option", problem, STEP)
+    begun = core.Intrinsic(Operation.UNDO_WITH, (function,), function.start, function.end)
+    value = resolver.variable("_", form.start)
+    held = core.Local(value, False, *place)
+    done = core.Sequence((core.Intrinsic(Operation.UNDO_FOR, (held,), *place), held), (), *place)
+    return core.Sequence((begun, core.Let(((value, body()),), done, *place)), (), *place)
 
 
 def _params(resolver: Resolver, form: Form) -> core.Node:

@@ -20,6 +20,7 @@ from cloister.lang.special_forms import (
     objects,
     pipelines,
     plan,
+    profile,
     types,
 )
 from cloister.lang.special_forms.form import SpecialForm
@@ -33,6 +34,7 @@ SPECIAL_FORMS: Final[Mapping[str, SpecialForm]] = MappingProxyType(
     | pipelines.FAMILY.forms
     | match.FAMILY.forms
     | plan.FAMILY.forms
+    | profile.FAMILY.forms
     | context.FAMILY.forms
     | metadata.FAMILY.forms
     | objects.FAMILY.forms

@@ -22,6 +22,7 @@ from cloister.lang.types.problem import validation_error
 from cloister.lang.values import ErrorValue, Keyword, Map, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
+from cloister.lang.wasm_engine.guest_values import has_words
 from cloister.lang.wasm_engine.kept import ENTRY_BYTES, Kept, size_of
 from cloister.lang.wasm_engine.questions import check_question, misasked
 
@@ -55,6 +56,7 @@ class Answers:
 
     Attributes:
         host_function: The function `call` as a value.
+        holds_words: Whether words of the program are kept here until the end of the run, to undo steps with.
     """
 
     def __init__(self, plan: CompiledPlan, passage: Passage, kept: Kept) -> None:
@@ -62,6 +64,7 @@ class Answers:
         self._passage = passage
         self._kept = kept
         self.host_function = HostFunctionValue(passage)
+        self.holds_words = False
         self._steps: list[str] = []
         self._hints: list[tuple[Map, int]] = []
         self._hinted_bytes = 0
@@ -156,6 +159,24 @@ class Answers:
         self._kept.give_back(size_of(name) + SLOT_BYTES)
         return name
 
+    def _undo_with(self, function: Value) -> Value:
+        if not self._passage.has_open_step:
+            raise misasked()
+        self._passage.undo_with(function)
+        self._keep_for_undo(function)
+        return None
+
+    def _undo_for(self, value: Value) -> Value:
+        if not self._passage.has_open_step:
+            raise misasked()
+        self._keep_for_undo(value)
+        self._passage.undo_for(value)
+        return None
+
+    def _keep_for_undo(self, value: Value) -> None:
+        self._kept.add(size_of(value) + SLOT_BYTES)
+        self.holds_words = self.holds_words or has_words(value)
+
     def _hinted(self, *parts: Value) -> Value:
         # A new map each time, with all that were in force before
         size = self._hinted_bytes + sum(map(size_of, parts)) + ENTRY_BYTES * len(parts)
@@ -222,6 +243,8 @@ class Answers:
         layout.ASK_STEP_STARTED: _step_started,
         layout.ASK_STEP_ENDED: _step_ended,
         layout.ASK_STEP_FAILED: _step_failed,
+        layout.ASK_UNDO_WITH: _undo_with,
+        layout.ASK_UNDO_FOR: _undo_for,
         layout.ASK_HINTED: _hinted,
         layout.ASK_UNHINTED: _unhinted,
         layout.ASK_HAS_TYPE: _has_type,

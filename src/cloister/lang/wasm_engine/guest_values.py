@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from cloister.errors import CloisterError
-from cloister.lang.values import Function, Value
+from cloister.lang.values import ErrorValue, Function, Map, Value, settled
 from cloister.lang.wasm_engine.kept import size_of
 from cloister.limits import MIB
 
@@ -50,6 +50,24 @@ class GuestFunction(Function):
 
     def __hash__(self) -> int:
         return hash(("guest function", self.word))
+
+
+def has_words(value: Value) -> bool:
+    """Return whether a value is or holds a function that lives in the memory of a program.
+
+    Cost:
+        Linear in its parts.
+    """
+    seen, pending = set(), [value]
+    while pending:
+        part = settled(pending.pop())
+        if isinstance(part, GuestFunction):
+            return True
+        if isinstance(part, (tuple, Map, ErrorValue)) and id(part) not in seen:
+            seen.add(id(part))
+            held = (part.data,) if isinstance(part, ErrorValue) else part
+            pending.extend(held.values() if isinstance(held, Map) else held)
+    return False
 
 
 class ErrorTable:

@@ -277,3 +277,7 @@ ASK_NO_MATCH: Final = -53
 """[value]: raise that no clause took it."""
 ASK_NEXT_TURN: Final = -54
 """[integer]: the number of the next turn of `step-loop`."""
+ASK_UNDO_WITH: Final = -55
+"""[function]: note what undoes the innermost step."""
+ASK_UNDO_FOR: Final = -56
+"""[value]: note the value that the innermost step is about to end with."""

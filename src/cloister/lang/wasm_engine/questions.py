@@ -57,6 +57,8 @@ _SHAPES: Final = {
     layout.ASK_TURNS: "v",
     layout.ASK_NO_MATCH: "v",
     layout.ASK_NEXT_TURN: "n",
+    layout.ASK_UNDO_WITH: "v",
+    layout.ASK_UNDO_FOR: "v",
 }
 """Arguments of each question; what stands behind `*` may be there any number of times."""
 

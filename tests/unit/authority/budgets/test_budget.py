@@ -39,7 +39,7 @@ def refused(act: Any) -> BudgetExhausted:
 
 def test_the_defaults_are_those_of_the_reference() -> None:
     assert BudgetLimits().to_dict() == {
-        "steps_count": 50,
+        "steps_count": 1_000,
         "wall_ms": 60_000,
         "calls_count": None,
         "egress_bytes": 10 * 1024 * 1024,

@@ -26,7 +26,7 @@ PACKAGES: Final = (
 )  # fmt: skip
 """Packages that belong to the guest with all that is in them."""
 MODULES: Final = frozenset({
-    "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
+    "spans", "errors", "version", "clock", "limits", "isolation", "isolation.wire", "isolation.wire_messages",
     "isolation.wire_errors", "isolation.wire_values", "isolation.microvm", "isolation.process",
     *(f"isolation.process.{name}" for name in (
         "calls", "cgroup", "cgroup.files", "mechanisms", "privileges", "reports", "steps", "syscalls", "terminals",

@@ -36,7 +36,7 @@ from cloister.lang.wasm_engine.artefact.verification import (
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
 from cloister.lang.wasm_engine.compiler.plan_module import compile_plan
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the section; another one is refused."""
 _UNNAMED: Final = "<plan>"
 

@@ -17,6 +17,7 @@ from cloister.lang.core import Operation
 from cloister.lang.program_size import check_size
 from cloister.lang.special_forms.errors import ERROR_KINDS
 from cloister.lang.special_forms.metadata import HINT_PREFIX
+from cloister.lang.special_forms.profile import is_checked_profile
 from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import Keyword, Value
 from cloister.lang.wasm_engine.artefact.octets import NUMBER_MAX, damaged
@@ -222,8 +223,11 @@ class _Walk:
         options = node.options
         exposes, keys, policy = options.expose_context, options.context_keys, options.merge_policy
         is_keys = keys is None or (type(keys) is tuple and all(type(each) is str for each in keys))
-        if not isinstance(exposes, bool | None) or not is_keys or not isinstance(policy, str | None):
+        is_plain = isinstance(exposes, bool | None) and is_keys and isinstance(policy, str | None)
+        if not is_plain or type(options.has_undo) is not bool:
             raise damaged("a step has options that no step has")
+        if options.profile is not None and not is_checked_profile(options.profile):
+            raise damaged("a step declares a security profile that is none")
         if type(options.place) is not int or options.place != node.start:
             raise damaged("a step says that it stands where it does not")
         self._then(self._later(node.name), self._later(node.body))
@@ -338,4 +342,6 @@ _OPERANDS: Final[dict[Operation, Callable[[Sequence[core.Node]], bool]]] = {
     Operation.JOIN_MAP: _pairs,
     Operation.JOIN_CODE_MAP: _pairs,
     Operation.CONTEXT_GET: _exactly(_any),
+    Operation.UNDO_WITH: _exactly(_any),
+    Operation.UNDO_FOR: _exactly(_any),
 }

@@ -21,6 +21,8 @@ from cloister.lang.wasm_engine.layout import (
     ASK_NO_MATCH,
     ASK_REFUSE,
     ASK_THROW,
+    ASK_UNDO_FOR,
+    ASK_UNDO_WITH,
     TRUE,
     VECTOR,
 )
@@ -46,6 +48,8 @@ _ASKED: Final = {
     Operation.NO_MATCH: ASK_NO_MATCH,
     Operation.CONTEXT_GET: ASK_CONTEXT_GET,
     Operation.NEXT_TURN: ASK_NEXT_TURN,
+    Operation.UNDO_WITH: ASK_UNDO_WITH,
+    Operation.UNDO_FOR: ASK_UNDO_FOR,
 }
 _JOINED: Final = {
     Operation.JOIN_LIST: "op_join_list", Operation.JOIN_VECTOR: "op_join_vector", Operation.JOIN_MAP: "op_join_map",
