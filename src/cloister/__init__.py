@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from cloister.lang.program import Program
     from cloister.lang.values import Keyword, Symbol
     from cloister.limits import ResourceLimits
+    from cloister.plan.approvals.approver import ApprovalAnswer, Approver
+    from cloister.plan.approvals.desk import Approval
     from cloister.plan.observer import RunObserver
     from cloister.plan.result import RunResult, ScriptResult
     from cloister.plan.session import Session
@@ -77,6 +79,8 @@ _HOMES: Final = {
     "cloister.lang.program": ("Program",),
     "cloister.lang.values": ("Keyword", "Symbol"),
     "cloister.limits": ("ResourceLimits",),
+    "cloister.plan.approvals.approver": ("ApprovalAnswer", "Approver"),
+    "cloister.plan.approvals.desk": ("Approval",),
     "cloister.plan.observer": ("RunObserver",),
     "cloister.plan.result": ("RunResult", "ScriptResult"),
     "cloister.plan.session": ("Session",),
@@ -93,7 +97,10 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Approval",
+    "ApprovalAnswer",
     "ApprovalRequired",
+    "Approver",
     "AttestationError",
     "AuditError",
     "Binary",

@@ -21,10 +21,12 @@ ATTEST = ("attest", "attest show", "attest verify", "attest quote")
 CONSTITUTION = ("constitution", "constitution sign", "constitution verify", "constitution show")
 IMAGE = ("image", "image build", "image list", "image show", "image verify", "image rm")
 SNAPSHOT = ("snapshot", "snapshot create", "snapshot list", "snapshot rm")
+RUNS = ("runs", "runs list", "runs show", "runs resume", "runs abort")
+APPROVALS = ("approvals", "approvals list", "approvals show", "approvals approve", "approvals deny")
 SESSION = ("session", "session new", "session list", "session exec", "session cp", "session rm")
 COMMANDS = (
     "", "run", "explain", "check", "compile", "fmt", "eval", "repl", "doc", "lsp", "exec", "capabilities", "doctor",
-    *AUDIT, *ATTEST, *CONSTITUTION, *SESSION, *IMAGE, *SNAPSHOT,
+    *RUNS, *APPROVALS, *AUDIT, *ATTEST, *CONSTITUTION, *SESSION, *IMAGE, *SNAPSHOT,
 )  # fmt: skip
 
 

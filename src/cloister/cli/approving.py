@@ -62,7 +62,7 @@ def approval_lines(approval: Approval, plan: str | None) -> Iterator[str]:
         "run": quoted(request.run_id),
         "rule": quoted(request.need.rule),
         "reason": quoted(request.need.reason, ARGUMENTS_CHARS_MAX),
-        "asked of": request.need.kind.value,
+        "kind": request.need.kind.value,
         "until": quoted(request.expires_at),
     }
     if request.need.terms:

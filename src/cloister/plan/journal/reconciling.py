@@ -142,7 +142,8 @@ def reconcile(
         entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
     )
     for entry in unrecorded:
-        if entry is not calls[-1]:  # the next call is made only when the outcome of this one is in the chain
+        # The next call is made only when the outcome of this one is in the chain; its own fallbacks came before
+        if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
             raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
 

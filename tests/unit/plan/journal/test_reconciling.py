@@ -160,6 +160,17 @@ def test_the_last_answer_may_be_without_its_record() -> None:
     assert agreed(CALLS, chain).unrecorded == (CALLS[2],)
 
 
+def _without(chain: RecordedCalls, entry: CallEntry) -> RecordedCalls:
+    del chain.outcomes[entry.intent]
+    return chain
+
+
+def test_a_call_answered_by_its_fallback_may_too() -> None:
+    made = (*CALLS, call(3), call(4, within=3), call(5, within=4))
+    assert agreed(made, _without(recorded(*made), made[3])).unrecorded == (made[3],)
+    assert refused((*made, call(6)), _without(recorded(*made, call(6)), made[3])) == "journal.altered"
+
+
 def test_an_earlier_answer_may_not() -> None:
     chain = recorded(*CALLS)
     del chain.outcomes[CALLS[0].intent]
