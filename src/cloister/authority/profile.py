@@ -113,7 +113,6 @@ class StepProfile:
         minimum_isolation: The weakest isolation that its calls may have.
         clock: What it sees of the time of day and of chance.
         features: What else is open to it.
-        profile_id: Digest of all of it.
     """
 
     step_name: str | None
@@ -130,11 +129,14 @@ class StepProfile:
     minimum_isolation: IsolationLevel = IsolationLevel.NONE
     clock: ClockUse = ClockUse.NONE
     features: frozenset[Feature] = frozenset()
-    profile_id: str = field(init=False, default="")
+    _digest: list[str] = field(init=False, repr=False, compare=False, default_factory=list)
 
-    def __post_init__(self) -> None:
-        """Compute the digest."""
-        object.__setattr__(self, "profile_id", sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data())))
+    @property
+    def profile_id(self) -> str:
+        """Digest of all of it, as 64 hexadecimal digits; the second time it costs nothing."""
+        if not self._digest:
+            self._digest.append(sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data())))
+        return self._digest[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data for the record."""
