@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import language, load, machines, peers, sandboxes, wasm, wasm_plans
+from benchmarks import chain, language, load, machines, peers, sandboxes, wasm, wasm_plans
 from benchmarks.direct import Prepared
 from benchmarks.rows import Row, median_of, p95_of
 
@@ -80,6 +80,37 @@ BARS = (
         limit=20,
         unit="µs",
         measured=_median("authorize ccos.io.read-file (one path)", 1000),
+    ),
+    Bar(
+        text="a record appended in a group, p50 at most 40 µs",
+        limit=40,
+        unit="µs",
+        measured=_median(chain.GROUPED, 1000),
+    ),
+    Bar(
+        text="a record appended and on the disk, p50 at most 1 ms",
+        limit=1,
+        unit="ms",
+        measured=_median(chain.DURABLE),
+    ),
+    Bar(
+        text="at least 50,000 records verified a second",
+        limit=50_000,
+        unit="1/s",
+        measured=_median(chain.VERIFIED),
+        is_floor=True,
+    ),
+    Bar(
+        text="a proof of inclusion in a log of a million records in at most 1 ms",
+        limit=1,
+        unit="ms",
+        measured=_median(chain.PROOF_MADE),
+    ),
+    Bar(
+        text="such a proof of at most 1 KB",
+        limit=1_024,
+        unit="B",
+        measured=_p95(chain.PROOF_BYTES),
     ),
     Bar(
         text="cold sandbox running /bin/true, p50 at most 1.2x bwrap --unshare-all",

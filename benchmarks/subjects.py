@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crowd, language, load, machines, sandboxes, wasm, wasm_metering, wasm_plans
+from benchmarks import chain, crowd, language, load, machines, sandboxes, wasm, wasm_metering, wasm_plans
 from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Subject, interleaved
@@ -103,6 +103,7 @@ def _timed(group: str, measure: Callable[[], language.Timings]) -> list[Row]:
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     START_UP: start_up,
     AUTHORIZATION: authorization,
+    chain.CHAIN: chain.chain,
     sandboxes.PROGRAM: sandboxes.programs,
     sandboxes.PYTHON: sandboxes.python_scripts,
     sandboxes.PLAN: sandboxes.plans,

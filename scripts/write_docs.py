@@ -32,7 +32,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = ("cli.md", "language.md", "system-calls.md", "threat-model.md", "providers/process.md")
 COLUMNS = "100"
 SECTION = re.compile(
-    r"(?P<begin><!-- begin (?P<kind>[a-z]+)(?: (?P<words>[a-z]+(?:[ -][a-z]+)*))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL
+    r"(?P<begin><!-- begin (?P<kind>[a-z]+)(?: (?P<words>[a-z]+(?:[ -][a-z]+)*))? -->\n).*?(?P<end><!-- end -->)",
+    re.DOTALL,
 )
 
 

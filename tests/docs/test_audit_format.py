@@ -18,8 +18,8 @@ import pytest
 from cloister.audit.event import PROVENANCE_NAMES, EventType
 from cloister.audit.home import AuditHome, open_chain
 from cloister.audit.rotation import rotate_key
+from cloister.audit.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 from cloister.audit.signer import Signer
-from cloister.audit.store import _SCHEMA, APPLICATION_ID, SCHEMA_VERSION
 from cloister.authority.context import RuntimeContext
 from cloister.clock import SystemClock
 from cloister.errors import DeniedError, DigestMismatch, GuestError
@@ -273,7 +273,7 @@ def test_fields_of_an_attestation_are_described(tmp_path: Path) -> None:
 
 def test_schema_is_the_described_one() -> None:
     (block,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
-    assert block.splitlines() == list(_SCHEMA.values())
+    assert block.splitlines() == list(SCHEMA.values())
     assert f"`0x{APPLICATION_ID:X}`" in PAGE
     assert f"`PRAGMA user_version` is {SCHEMA_VERSION}." in PAGE
 

@@ -344,7 +344,7 @@ def test_verify_looks_at_the_whole_chain_and_show_at_records(bench: Bench) -> No
     bench.run("1", bench.provider())
     database = sqlite3.connect(bench.home / "chain.sqlite3")
     with database:
-        database.execute("DELETE FROM records WHERE sequence = 2")
+        database.execute("UPDATE records SET event = x'7b7d' WHERE sequence = 2")
     database.close()
     assert bench.cli("show").exit_code == 0
     assert bench.json("verify")["error"]["code"] == "audit.broken"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cloister
-from cloister.capabilities.catalog import builtin_catalog
+from cloister.authority.capability import CapabilitySpec
+from cloister.authority.contract import Idempotency, Impact
+from cloister.authority.registry import CapabilityRegistry
+from cloister.capabilities.capability import Capability, Invocation
+from cloister.capabilities.catalog import Catalog, builtin_catalog
+from cloister.capabilities.contracts import COMPUTES
 from cloister.errors import CapabilityDenied, GuestError
 
 ALL = sorted(builtin_catalog().capabilities)
@@ -114,6 +120,39 @@ def test_what_was_read_is_kept_until_something_changes(run: Run, records: Record
         [first again (read)])"""
     assert run(plan) == ["one", "one", "two"]
     assert [body["cache"]["hit"] for body in hints(records())] == [False, True, False]
+
+
+def test_all_attempts_of_a_call_have_one_key_and_no_other_call_has_it(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    def fail(call: Invocation) -> Any:
+        keys.append(call.idempotency_key)
+        raise GuestError("busy", kind="NetworkError")
+
+    def note(call: Invocation) -> Any:
+        keys.append(call.idempotency_key)
+
+    pay, log = (
+        Capability(
+            spec=CapabilitySpec(
+                id=name, summary="A test.", returns="nothing", effects=frozenset({":compute"}),
+                contract=replace(COMPUTES, idempotency=Idempotency.KEYED, impact=Impact.CHANGES),
+            ),
+            run=run,
+        )
+        for name, run in (("t.pay", fail), ("t.log", note))
+    )  # fmt: skip
+    catalog = Catalog(capabilities={"t.pay": pay, "t.log": log}, registry=CapabilityRegistry([pay.spec, log.spec]))
+    plan = """
+      (let [_ (do ^{:runtime.learning.retry {:max-retries 1 :backoff-ms 0}
+                    :runtime.learning.fallback {:capability :t.log :args []}} (call :t.pay))]
+        (call :t.log))"""
+    with cloister.Runtime.open(tmp_path / "other", catalog=catalog) as runtime:
+        context = cloister.RuntimeContext.controlled(capabilities=["t.pay", "t.log"])
+        runtime.run(plan, context=context, provider="mock")
+    first, second, fallback, later = keys
+    assert first == second
+    assert len({first, fallback, later}) == 3
 
 
 def test_hints_that_are_out_of_bounds_fail_the_call_and_nothing_is_done(run: Run, records: Records) -> None:

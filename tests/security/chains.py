@@ -44,7 +44,8 @@ class Tampered:
         self.count = count
         with open_chain(directory, ManualClock()) as chain:
             for start in range(0, count, 5):
-                chain.append_all([draft(number) for number in range(start, min(start + 5, count))], durable=False)
+                drafts = [draft(number) for number in range(start, min(start + 5, count))]
+                chain.append_all(drafts, durable=start + 5 >= count)
 
     @property
     def key(self) -> PublicKey:

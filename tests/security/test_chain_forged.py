@@ -45,6 +45,20 @@ def test_every_byte_of_the_head_counts(chain: Tampered) -> None:
     assert chain.verify() == COUNT
 
 
+def test_a_note_has_one_spelling(chain: Tampered) -> None:
+    """The last character of base64 before its `=` has bits that stand for nothing."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    note = note_of_head(chain).decode()
+    for place in (note.index("=\n") - 1, note.rindex("=\n") - 1):
+        stray = alphabet[alphabet.index(note[place]) + 1]
+        chain.execute("UPDATE head SET note = ?", values=((note[:place] + stray + note[place + 1 :]).encode(),))
+        error = chain.broken()
+        assert error.details["reason"] == "head invalid"
+        assert "stray" in error.message
+    chain.execute("UPDATE head SET note = ?", values=(note.encode(),))
+    assert chain.verify() == COUNT
+
+
 def test_every_byte_of_a_kept_checkpoint_counts(chain: Tampered) -> None:
     ((size, note),) = chain.query("SELECT size, note FROM checkpoints")
     assert size == INTERVAL_COUNT
@@ -165,7 +179,8 @@ def test_a_damaged_anchor_is_a_typed_error(tmp_path: Path, content: bytes) -> No
         open_chain(home.directory, ManualClock())
     assert caught.value.code == "audit.anchor"
     home.anchor_path.unlink()
-    open_chain(home.directory, ManualClock()).close()
+    with open_chain(home.directory, ManualClock()) as chain:
+        chain.append(EventType.RUN_STARTED, run_id="r")
     assert home.anchor_path.exists()
 
 

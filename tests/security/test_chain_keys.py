@@ -16,8 +16,8 @@ from cloister.audit.event import Draft, Event, EventType, Head
 from cloister.audit.home import open_chain
 from cloister.audit.merkle import Frontier, leaf_hash
 from cloister.audit.rotation import rotate_key
+from cloister.audit.row import columns_of
 from cloister.audit.signer import PublicKey, Signer
-from cloister.audit.store import columns_of
 from cloister.audit.verify import verify_chain
 from cloister.canonical import Plain
 from cloister.clock import ManualClock

@@ -64,8 +64,13 @@ def require_contained(noted: Head, tree: Tree, path: Path) -> None:
 
 
 def save(path: Path, note: bytes) -> None:
-    """Replace what was noted. When that fails, the older head stays, which holds as well."""
+    """Replace what was noted, unless another process noted a later head.
+
+    When it cannot be replaced, the older head stays, which holds as well.
+    """
     with contextlib.suppress(OSError):
+        if _size(path) >= read_checkpoint(note).head.count:
+            return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
@@ -73,6 +78,15 @@ def save(path: Path, note: bytes) -> None:
             os.replace(temporary, path)  # noqa: PTH105 - a text path
         except OSError:
             os.unlink(temporary)  # noqa: PTH108 - a text path
+
+
+def _size(path: Path) -> int:
+    """Return the size that is noted, believed of nobody; -1 when there is none."""
+    try:
+        with path.open("rb") as file:
+            return read_checkpoint(file.read(NOTE_BYTES_MAX + 1)).head.count
+    except (FileNotFoundError, ValueError):
+        return -1
 
 
 def _unusable(path: Path, why: str) -> AuditError:

@@ -13,7 +13,7 @@ from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.event import Event
 from cloister.audit.merkle import HASH_BYTES, Frontier, leaf_hash
 from cloister.audit.reader import fields_of
-from cloister.audit.store import StoredRow
+from cloister.audit.row import StoredRow
 from cloister.errors import ChainBroken
 
 

@@ -99,17 +99,21 @@ class CausalChain:
         self._reload = reload
         self._anchor_path = anchor_path
         self._anchored_count = -1
+        self._durable: _Seen | None = None
         self._lock = threading.Lock()
         self._waiting: list[Request] = []
         self._waiting_lock = threading.Lock()
         self._seen: _Seen | None = None
         with store.transaction():
-            if store.head() is None and store.last() is None:
+            is_fresh = store.head() is None and store.last() is None
+            if is_fresh:
                 # Even an empty chain has a signed head, so that taking all records away shows
                 origin = origin_of(signer.public_key)
                 store.put_head(sign_checkpoint(GENESIS, CheckpointKind.HEAD, origin, signer))
             self._seen = self._checked_end()
             self._check_anchor()
+        if is_fresh:
+            self._durable = self._seen
 
     def __repr__(self) -> str:
         return f"CausalChain({str(self._store.path)!r}, key {self._signer.key_id})"
@@ -188,17 +192,25 @@ class CausalChain:
             request = Request(drafts, durable=durable)
         except CloisterError as error:
             raise _failed(drafts, error) from error
-        with self._waiting_lock:
-            self._waiting.append(request)
-        with self._lock:
-            # Whoever held the lock before may have committed this one together with its own
-            if not request.is_done:
-                with self._waiting_lock:
-                    batch, self._waiting = self._waiting, []
-                self._commit(batch)
+        self._commit_with_others(request)
         if request.error is not None:
             raise _failed(drafts, request.error) from request.error
         return request.records
+
+    def _commit_with_others(self, request: Request) -> None:
+        with self._waiting_lock:
+            self._waiting.append(request)
+        try:
+            with self._lock:
+                # Whoever held the lock before may have committed this one together with its own
+                if not request.is_done:
+                    with self._waiting_lock:
+                        batch, self._waiting = self._waiting, []
+                    self._commit(batch)
+        finally:
+            if not request.is_done:  # interrupted while it waited: nobody is to commit it later
+                with self._waiting_lock:
+                    self._waiting = [each for each in self._waiting if each is not request]
 
     def head(self) -> Head:
         """Return where the chain ends now, whoever appended last.
@@ -257,19 +269,20 @@ class CausalChain:
         return request.records[0]
 
     def close(self) -> None:
-        """Note the newest head and close the chain's file. Idempotent.
+        """Note the newest head that is on the disk, and close the chain's file. Idempotent.
 
         A head that cannot be noted leaves the older one, which holds as well.
         """
         with self._lock:
-            if self._seen is not None and not self._store.is_closed:
-                self._note_anchor(self._seen)
+            if not self._store.is_closed:
+                self._note_anchor()
             self._store.close()
 
     def _commit(self, requests: list[Request], successor: Signer | None = None) -> None:
         """Commit what waited, in one transaction; every request gets its records or its error."""
+        durable = any(request.durable for request in requests)
         try:
-            with self._store.transaction(durable=any(request.durable for request in requests)):
+            with self._store.transaction(durable=durable):
                 end = self._checked_end()
                 batch = Batch(end.frontier, end.origin, self._signer, timestamp(self._clock.now()), successor)
                 for request in requests:
@@ -287,8 +300,10 @@ class CausalChain:
         for request in requests:
             request.succeed()
         self._seen = _Seen(note=note, head=head, frontier=batch.frontier, last_leaf=batch.last_leaf, origin=end.origin)
-        if head.count - self._anchored_count >= ANCHOR_EVERY_COUNT:
-            self._note_anchor(self._seen)
+        if durable:
+            self._durable = self._seen
+            if head.count - self._anchored_count >= ANCHOR_EVERY_COUNT:
+                self._note_anchor()
 
     def _checked_end(self) -> _Seen:
         """Return the end of the chain after proving that it may be extended."""
@@ -341,10 +356,12 @@ class CausalChain:
         anchor.require_contained(noted, tree, self._anchor_path)
         self._anchored_count = noted.count
 
-    def _note_anchor(self, seen: _Seen) -> None:
-        if self._anchor_path is not None and seen.head.count > self._anchored_count:
-            anchor.save(self._anchor_path, seen.note)
-            self._anchored_count = seen.head.count
+    def _note_anchor(self) -> None:
+        """Note the newest head that is on the disk: after a loss of power the chain must contain what was noted."""
+        end = self._durable
+        if self._anchor_path is not None and end is not None and end.head.count > self._anchored_count:
+            anchor.save(self._anchor_path, end.note)
+            self._anchored_count = end.head.count
 
 
 def _failed(drafts: Sequence[Draft], error: CloisterError) -> AppendFailed:

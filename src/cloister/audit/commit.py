@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from cloister.audit.checkpoint import INTERVAL_COUNT, CheckpointKind, sign_checkpoint
 from cloister.audit.event import EVENT_BYTES_MAX, Draft, Event, EventType, Head, Record, complete, encode_rest
 from cloister.audit.merkle import Frontier, leaf_hash
+from cloister.audit.row import columns_of
 from cloister.audit.signer import Signer
-from cloister.audit.store import ChainStore, columns_of
+from cloister.audit.store import ChainStore
 from cloister.audit.tree import is_stored
 from cloister.errors import AppendFailed, CloisterError
 

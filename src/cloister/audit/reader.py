@@ -15,8 +15,9 @@ from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.event import Event, Head, Record, read_fields
 from cloister.audit.merkle import leaf_hash
 from cloister.audit.query import EVERYTHING, RecordQuery
+from cloister.audit.row import COLUMNS_COUNT, StoredRow, columns_in
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import COLUMNS_COUNT, ChainStore, StoredRow, columns_in
+from cloister.audit.store import ChainStore
 from cloister.audit.tree import Tree
 from cloister.audit.trust import KeyLine, trusted_tree
 from cloister.errors import AuditError

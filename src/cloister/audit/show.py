@@ -60,14 +60,23 @@ def shown(records: Iterable[Record]) -> Iterator[ShownRecord]:
 
 def _outcome(event: Event) -> str | None:
     match event.event_type:
-        case EventType.CALL_INTENT | EventType.SESSION_STARTED:
+        case EventType.CALL_INTENT | EventType.SESSION_STARTED | EventType.GOVERNANCE_DECIDED:
             decision = event.body.get("decision")
             return quoted(decision) if isinstance(decision, str) else None
         case EventType.RUN_COMPLETED | EventType.ATTESTATION_MEASURED:
             return "ok"
-        case EventType.RUN_FAILED:
+        case EventType.RUN_FAILED | EventType.RUN_ABORTED | EventType.COMPENSATION_FAILED:
             return "error"
-        case EventType.RUN_REFUSED | EventType.ATTESTATION_REFUSED:
+        case EventType.PLAN_APPROVED | EventType.APPROVAL_GRANTED | EventType.DELEGATION_APPROVED:
+            return "allow"
+        case (
+            EventType.RUN_REFUSED
+            | EventType.ATTESTATION_REFUSED
+            | EventType.APPROVAL_DENIED
+            | EventType.APPROVAL_EXPIRED
+            | EventType.BUDGET_EXHAUSTED
+            | EventType.DELEGATION_REJECTED
+        ):
             return "deny"
         case _:
             ok = event.body.get("ok")

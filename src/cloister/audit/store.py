@@ -14,98 +14,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
-from cloister.audit.event import EVENT_BYTES_MAX, Event
+from cloister.audit.event import EVENT_BYTES_MAX
 from cloister.audit.query import EVERYTHING, RecordQuery
+from cloister.audit.row import StoredRow
+from cloister.audit.schema import check_schema, create
 from cloister.errors import AuditError
 
-APPLICATION_ID: Final = 0x436C6F69
-"""`Cloi`; tells the file from other SQLite files (SQLite file format, offset 68)."""
-SCHEMA_VERSION: Final = 2
 LOCK_WAIT_MS: Final = 10_000
-
-_SCHEMA: Final = {
-    "records": (
-        "CREATE TABLE records (sequence INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event_type TEXT NOT NULL, "
-        "at TEXT NOT NULL, capability_id TEXT, parent INTEGER, plan_id TEXT, intent_id TEXT, session_id TEXT, "
-        "leaf BLOB NOT NULL, event BLOB NOT NULL)"
-    ),
-    "records_by_run": "CREATE INDEX records_by_run ON records (run_id)",
-    "records_by_type": "CREATE INDEX records_by_type ON records (event_type)",
-    "records_by_capability": (
-        "CREATE INDEX records_by_capability ON records (capability_id) WHERE capability_id IS NOT NULL"
-    ),
-    "records_by_parent": "CREATE INDEX records_by_parent ON records (parent) WHERE parent IS NOT NULL",
-    "records_by_plan": "CREATE INDEX records_by_plan ON records (plan_id) WHERE plan_id IS NOT NULL",
-    "records_by_intent": "CREATE INDEX records_by_intent ON records (intent_id) WHERE intent_id IS NOT NULL",
-    "records_by_session": "CREATE INDEX records_by_session ON records (session_id) WHERE session_id IS NOT NULL",
-    "nodes": (
-        "CREATE TABLE nodes (level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, "
-        "PRIMARY KEY (level, position)) WITHOUT ROWID"
-    ),
-    "checkpoints": "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL)",
-    "head": "CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL)",
-}
+VALUE_BYTES_MAX: Final = 4 * EVENT_BYTES_MAX
+"""Largest value or row that SQLite gives out."""
 _COLUMNS: Final = "sequence, run_id, event_type, at, capability_id, parent, plan_id, intent_id, session_id, leaf"
 # The size is limited here as well, so that a huge value that was planted is never loaded
 _ROWS: Final = f"SELECT {_COLUMNS}, CASE WHEN length(event) <= :bytes_max THEN event END FROM records "  # noqa: S608
-
-
-class StoredRow(NamedTuple):
-    """A row of the table of records as it was found; any field may be of any type SQLite knows."""
-
-    sequence: Any
-    run_id: Any
-    event_type: Any
-    at: Any
-    capability_id: Any
-    parent: Any
-    plan_id: Any
-    intent_id: Any
-    session_id: Any
-    leaf: Any
-    event: Any
-
-
-COLUMNS_COUNT: Final = 9
-"""How many columns are copies of fields of the event."""
-
-
-def columns_in(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the same as `columns_of` from the plain fields of an event."""
-    of = fields["provenance"].get
-    return (
-        fields["sequence"],
-        fields["run_id"],
-        fields["event_type"],
-        fields["at"],
-        fields["capability_id"],
-        fields["parent"],
-        of("plan_id"),
-        of("intent_id"),
-        of("session_id"),
-    )
-
-
-def columns_of(event: Event) -> tuple[int, str, str, str, str | None, int | None, str | None, str | None, str | None]:
-    """Return the fields of an event that are copied into columns, in their order."""
-    of = event.provenance
-    return (
-        event.sequence,
-        event.run_id,
-        event.event_type.value,
-        event.at,
-        event.capability_id,
-        event.parent,
-        of.plan_id,
-        of.intent_id,
-        of.session_id,
-    )
 
 
 class ChainStore:
@@ -137,7 +62,7 @@ class ChainStore:
         """
         with _errors(path, "open"):
             if not path.exists():
-                _create(path)
+                create(path)
             connection = _connect(f"{path.absolute().as_uri()}?mode=rw", lock_wait_ms)
             return cls._checked(path, connection, writing=True)
 
@@ -166,7 +91,7 @@ class ChainStore:
     @classmethod
     def _checked(cls, path: Path, connection: sqlite3.Connection, *, writing: bool) -> Self:
         try:
-            _check_schema(path, connection)
+            check_schema(path, connection)
             if writing:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -363,53 +288,6 @@ def _connect(uri: str, lock_wait_ms: int) -> sqlite3.Connection:
         uri, uri=True, isolation_level=None, timeout=lock_wait_ms / 1000, check_same_thread=False
     )
     connection.execute("PRAGMA trusted_schema = OFF")
+    # No value of ours is larger than an event; a larger one that was planted is an error, not memory
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
     return connection
-
-
-def _create(path: Path) -> None:
-    """Make a complete empty chain beside the place and link it there, so that nobody ever sees half of one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            for statement in _SCHEMA.values():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("PRAGMA journal_mode = WAL")
-        finally:
-            connection.close()
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return  # another process was first
-    finally:
-        os.unlink(temporary)  # noqa: PTH108 - a text path
-
-
-_OTHER_FORMAT: Final = {
-    1: "keep it and verify it with the version of Cloister that wrote it; to go on, choose another home with --home"
-}
-
-
-def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application_id != APPLICATION_ID:
-        raise AuditError(
-            f"{path} is not a chain but some other database", code="audit.store", hint="name the file chain.sqlite3"
-        )
-    if version != SCHEMA_VERSION:
-        raise AuditError(
-            f"the chain {path} has format {version}; this version of Cloister reads format {SCHEMA_VERSION}",
-            code="audit.format",
-            hint=_OTHER_FORMAT.get(version, "use the version of Cloister that wrote it"),
-        )
-    if dict(connection.execute("SELECT name, sql FROM sqlite_master")) != _SCHEMA:
-        raise AuditError(
-            f"the tables of the chain {path} are not the ones Cloister makes",
-            code="audit.store",
-            hint="something was added to or taken from the file; restore it from a copy",
-        )

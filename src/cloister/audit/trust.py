@@ -16,8 +16,9 @@ from cloister.audit.checkpoint import Checkpoint, checked_head, checked_interior
 from cloister.audit.event import Event, EventType
 from cloister.audit.merkle import leaf_hash
 from cloister.audit.query import RecordQuery
+from cloister.audit.row import StoredRow
 from cloister.audit.signer import PublicKey
-from cloister.audit.store import ChainStore, StoredRow
+from cloister.audit.store import ChainStore
 from cloister.audit.tree import Tree
 from cloister.errors import KeyUnavailable
 

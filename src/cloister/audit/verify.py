@@ -100,9 +100,9 @@ def verify_chain(
     try:
         with store.snapshot():
             line = key_line(store, public_key)
-            noted = [*expected]
+            noted = [(head, "the noted head") for head in expected]
             if anchor_path is not None and (seen := anchor.load(anchor_path, line)) is not None:
-                noted.append(seen)
+                noted.append((seen, f"the head noted in {anchor_path}"))
             report = _Verification(store, line, noted).run()
             if with_indexes:
                 store.check_indexes()
@@ -114,11 +114,10 @@ def verify_chain(
 class _Verification:
     """One pass over one state of a chain."""
 
-    def __init__(self, store: ChainStore, line: KeyLine, noted: Sequence[Head]) -> None:
+    def __init__(self, store: ChainStore, line: KeyLine, noted: Sequence[tuple[Head, str]]) -> None:
         self._store = store
         self._line = line
-        self._noted = {head.count: head for head in noted}
-        self._all_noted = noted
+        self._noted = noted
         self._rotations = {rotation.size: rotation for rotation in line.rotations}
         self._head = self._read_head()
         self._frontier = Frontier()
@@ -148,9 +147,9 @@ class _Verification:
             Block.require_place(row, self._head.count, self._head.count)
             raise broken(self._head.count, BreakReason.BEYOND_HEAD, f"the head counts {self._head.count} records")
         self._check_counts()
-        for head in self._all_noted:
+        for head, name in self._noted:
             if head.count > self._head.count:
-                wrong = f"the noted head counts {head.count} records"
+                wrong = f"{name} counts {head.count} records"
                 raise broken(self._head.count, BreakReason.ROLLED_BACK, wrong)
         return VerifyReport(
             head=self._head,
@@ -186,8 +185,7 @@ class _Verification:
         if stop == self._head.count and signed.root != self._head.root:
             raise broken(block.start, BreakReason.HEAD_INVALID, "head and last checkpoint differ", proven_count=stop)
         self._check_nodes(block)
-        wanted = [count for count in self._noted if block.start < count <= stop] if self._noted else ()
-        for count in wanted:
+        for count in {head.count for head, _ in self._noted if block.start < head.count <= stop}:
             self._require_noted(count, block.root_at(count))
         self._frontier = block.end
         for event in block.events():
@@ -231,9 +229,9 @@ class _Verification:
             raise broken(self._head.count, BreakReason.CHECKPOINT_INVALID, "there is a checkpoint of no place")
 
     def _require_noted(self, count: int, root: bytes) -> None:
-        for head in self._all_noted:
+        for head, name in self._noted:
             if head.count == count and head.root != root:
-                raise broken(max(count - 1, 0), BreakReason.ROLLED_BACK, "the noted head ends in another record here")
+                raise broken(max(count - 1, 0), BreakReason.ROLLED_BACK, f"{name} ends in another record here")
 
     def _count(self, event: dict[str, Any]) -> None:
         at = event["at"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloister.authority.cedar import CedarQuestion, cedar_refusal
 from cloister.authority.context import RuntimeContext
@@ -155,8 +155,8 @@ class SecurityAuthorizer:
             kind: `cloister.plan`, the pure code of a plan, which is always allowed and sees nothing; or
                 `cloister.exec`, a command or script, which needs a grant of that name and sees every granted path and
                 variable; or `cloister.UnsafeNative`, a function of the embedding program, which needs a grant of that
-                name and sees whatever the process sees. The last two have the effect `:process`. Rules over arguments
-                and policies in Cedar are not asked: a workload has no arguments.
+                name and sees whatever the process sees. The last two have the effect `:process`, and for rules and
+                policies no arguments: what a rule about such an id asks of one counts against it.
             act: What is executed under `cloister.exec`. One grant covers both acts, since a script can start any
                 program that a command could be; the permission that comes out of it covers the one asked for.
 
@@ -170,6 +170,9 @@ class SecurityAuthorizer:
         verdict = context.verdict(_WORKLOADS[kind])
         if not verdict.is_allowed:
             return denied_verdict(context, kind, verdict)
+        refusal = _refused(_Judged(context, _WORKLOADS[kind], verdict, {}, Moment.CALL), _NOWHERE)
+        if refusal is not None:
+            return refusal
         if kind == NATIVE_WORKLOAD:
             return _workload(context, kind, Permission.EXECUTE_NATIVE, _allowing(context))
         denial = self._places.protected_in(context, kind)
@@ -192,7 +195,9 @@ class SecurityAuthorizer:
         if isinstance(places, Decision):
             return places
         if verdict.rules or context.cedar_policies:
-            denial = _refused(call, subject, verdict, places)
+            # A rule about a path is about the place it leads to, however the plan wrote it
+            facts = _followed(call.arguments, places) if places.resolved else call.arguments
+            denial = _refused(_Judged(context, subject, verdict, facts, call.moment), places)
             if denial is not None:
                 return denial
         return Decision(
@@ -210,23 +215,32 @@ class SecurityAuthorizer:
         )
 
 
+class _Judged(NamedTuple):
+    """A call or workload that grants allow, as rules and policies see it."""
+
+    context: RuntimeContext
+    subject: Subject
+    verdict: Verdict
+    facts: Mapping[str, Value]
+    moment: Moment
+
+
 _NOWHERE: Final = Places()
 """What a call names that names no places; nothing is ever added to it."""
 
 
-def _refused(call: BoundCall, subject: Subject, verdict: Verdict, places: Places) -> Decision | None:
+def _refused(call: _Judged, places: Places) -> Decision | None:
     """Return the denial by rules or policies over arguments, or None."""
-    # A rule about a path is about the place it leads to, however the plan wrote it
-    facts = _followed(call.arguments, places) if places.resolved else call.arguments
-    for layer in verdict.rules:
-        refusing = layer.refusal(facts, call.moment)
+    context, subject = call.context, call.subject
+    for layer in call.verdict.rules:
+        refusing = layer.refusal(call.facts, call.moment)
         if refusing:
-            return denied_rule(call.context, subject.capability_id, refusing)
-    policies = call.context.cedar_policies
-    if policies and (call.moment is Moment.CALL or _is_known(tuple(facts.values()))):
-        why = cedar_refusal(policies, CedarQuestion(subject=subject, arguments=facts, hosts=places.hosts))
+            return denied_rule(context, subject.capability_id, refusing)
+    if context.cedar_policies and (call.moment is Moment.CALL or _is_known(tuple(call.facts.values()))):
+        question = CedarQuestion(subject=subject, arguments=call.facts, hosts=places.hosts)
+        why = cedar_refusal(context.cedar_policies, question)
         if why is not None:
-            return denied_cedar(call.context, subject.capability_id, why)
+            return denied_cedar(context, subject.capability_id, why)
     return None
 
 

@@ -184,9 +184,7 @@ class RuntimeContext:
             more: The rest, by name; see `MoreGrants`.
 
         Raises:
-            ConfigError: `config.path`, `config.capability`, `config.pattern`, `config.effect`, `config.host`,
-                `config.rule`, `config.environment`, `config.parameters` for what cannot be meant;
-                `config.contradiction` for the very same thing granted and denied.
+            ConfigError: `config.` and the part for what cannot be meant; `config.contradiction`.
         """
         return cls(
             level=SecurityLevel.CONTROLLED,

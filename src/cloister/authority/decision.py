@@ -13,7 +13,7 @@ from typing import Any
 from cloister.authority.context import RuntimeContext
 from cloister.authority.destination import Destination
 from cloister.authority.policy import ResolvedPath
-from cloister.errors import CapabilityDenied, DeniedError, EgressDenied, PathDenied
+from cloister.errors import CapabilityDenied, DeniedError, EgressDenied, PathDenied, ProfileDenied
 from cloister.lang.values import Value
 
 
@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """The step may not be isolated in the way it asks for."""
     PROFILE = "denied.profile"
     """The call lies outside the profile of its step."""
+    PROFILE_ISOLATION = "denied.profile-isolation"
+    """The step demands more isolation than there is."""
     CONSTITUTION = "denied.constitution"
     """A rule of the constitution forbids it."""
     MODE = "denied.mode"
@@ -75,6 +77,7 @@ class Reason(StrEnum):
 _PATH_REASONS = frozenset(
     {Reason.PATH, Reason.PATH_PROTECTED, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED}
 )
+_PROFILE_REASONS = frozenset({Reason.PROFILE, Reason.PROFILE_ISOLATION})
 _HOST_REASONS = frozenset({Reason.HOST, Reason.HOST_DENIED, Reason.HOST_FORM})
 
 
@@ -150,6 +153,8 @@ class Decision:
         family: type[DeniedError] = PathDenied if self.reason in _PATH_REASONS else CapabilityDenied
         if self.reason in _HOST_REASONS:
             family = EgressDenied
+        elif self.reason in _PROFILE_REASONS:
+            family = ProfileDenied
         message = self.message or f'capability "{self.capability_id}" was refused'
         return family(message, code=self.reason.value, kind=kind, hint=self.hint, details=details)
 

@@ -17,6 +17,7 @@ from cloister.authority.constitution import Action, Constitution, Ruling
 from cloister.authority.decision import Decision
 from cloister.authority.mode import ExecutionMode, Verdict, mode_verdict
 from cloister.authority.registry import CapabilityRegistry
+from cloister.authority.workload import WORKLOADS
 from cloister.canonical import Plain
 from cloister.errors import CapabilityDenied, quoted
 from cloister.lang.effects import UNKNOWN
@@ -119,7 +120,8 @@ class Governance:
         """Rule on a call that the authorizer allows.
 
         Args:
-            decision: An allowing decision; its arguments and resolved paths are what the rules are asked about.
+            decision: An allowing decision, about a capability or a workload; its arguments and resolved paths are what
+                the rules are asked about.
         """
         return self._decide(decision.capability_id, settled_arguments(decision), certainly=False)
 
@@ -140,7 +142,7 @@ class Governance:
         return self._decide(spec.id, arguments, certainly=True)
 
     def _decide(self, capability_id: str, arguments: Mapping[str, Value], *, certainly: bool) -> GovernanceRuling:
-        spec = self._registry.require(capability_id)
+        spec = WORKLOADS.get(capability_id) or self._registry.require(capability_id)
         ruling = self.constitution.decide(spec.id, arguments, names=self._registry.names(spec.id), certainly=certainly)
         verdict = _joined(ruling.action, mode_verdict(self.mode, spec.contract))
         return GovernanceRuling(verdict=verdict, capability=spec, mode=self.mode, ruling=ruling)

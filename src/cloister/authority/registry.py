@@ -137,16 +137,23 @@ class CapabilityRegistry:
         self.check_grants(context.capabilities)
         for pattern in map(CapabilityPattern, sorted(context.patterns)):
             if not any(map(pattern.matches, self._specs)):
-                raise self._unknown("pattern", pattern.text)
+                raise self._unknown("pattern", pattern.text, self._alias_hint(pattern))
         rules = (rule.pattern for layer in context.rules for rule in layer)
         for pattern in (*map(CapabilityPattern, sorted(context.denied)), *rules):
             known = pattern.text in self._by_name or pattern.text.startswith(RESERVED_PREFIX)
             if pattern.is_exact and not known:
                 raise self._unknown("denial or rule", pattern.text)
 
-    def _unknown(self, what: str, name: str) -> ConfigError:
+    def _alias_hint(self, pattern: CapabilityPattern) -> str | None:
+        """Return what the first alias stands for that a pattern matches, since it grants by canonical ids alone."""
+        alias = next(filter(pattern.matches, sorted(self._by_name)), None)
+        return None if alias is None else f"it matches aliases only; {alias} stands for {self._by_name[alias].id}"
+
+    def _unknown(self, what: str, name: str, hint: str | None = None) -> ConfigError:
         return ConfigError(
-            f'{what} "{quoted(name)}" names no capability', code="config.capability", hint=self.nearest_hint(name)
+            f'{what} "{quoted(name)}" names no capability',
+            code="config.capability",
+            hint=hint or self.nearest_hint(name),
         )
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloister.authority.context import RuntimeContext
 from cloister.authority.level import IsolationLevel
 from cloister.cli.complete import capabilities, levels, limits, machine_words, parts, providers
 from cloister.errors import ConfigError, InputError, quoted
 from cloister.limits import ResourceLimits
 from cloister.plan.working_directory import working_directory_gone
+
+if TYPE_CHECKING:
+    from cloister.authority.context import RuntimeContext
 
 HomeOption = Annotated[
     Path | None,
@@ -295,6 +297,7 @@ def build_context(
     Raises:
         ConfigError: A grant that cannot be meant, or single grants beside `--unsafe-everything`.
     """
+    from cloister.authority.context import RuntimeContext  # noqa: PLC0415 - takes longer than showing a help text
     from cloister.cli.policy_file import combined_context, read_policy  # noqa: PLC0415
 
     document = read_policy(policy)

@@ -263,10 +263,7 @@ class HostCalls(Protocol):
         """Note the execution hints of the calls from here on; empty when there are none. They permit nothing."""
 
     def step_started(self, name: str, options: dict[str, OptionData]) -> None:
-        """Note that a step form was entered; `options` are its `cloister.lang.host.StepOptions`.
-
-        `place` is always among them. A guest that was taken over may name another step than the one it is in.
-        """
+        """Note that a step was entered, which and how by its `lang.host.StepOptions`, as the guest says."""
 
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Note that the innermost open step ended; `error_code` is None when it succeeded."""
@@ -380,10 +377,9 @@ class IsolationProvider(Protocol):
         """Run one workload and wait for its end.
 
         A guest-visible error that `host.call` raises (DeniedError, GuestError, InputError, ProviderError) is given to
-        the plan, which may catch it; when it does not, the very same exception object is raised here, with the place in
-        the plan where the call stands. A `LimitExceeded`, `BudgetExhausted` or `RunAborted` the plan cannot catch: it
-        may only undo its steps and report the place. Any other exception from `host`, `AuditError` and
-        `ApprovalRequired` among them, ends the sandbox at once and is raised here.
+        the plan, which may catch it; when it does not, the very same exception object is raised here, with the place of
+        the call in the plan. A `LimitExceeded`, `BudgetExhausted` or `RunAborted` the plan cannot catch: it may only
+        undo its steps and report the place. Any other exception from `host` ends the sandbox and is raised here.
 
         Args:
             context: What to run. Its token is checked before anything else happens.

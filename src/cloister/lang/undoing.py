@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from cloister.errors import CloisterError, DeniedError, GuestError, InputError, LimitExceeded, ProviderError, RunAborted
+from cloister.errors import (
+    BudgetExhausted,
+    CloisterError,
+    DeniedError,
+    GuestError,
+    InputError,
+    LimitExceeded,
+    ProviderError,
+    RunAborted,
+)
 from cloister.lang.stdlib.builtin import Builtin, type_error
 from cloister.lang.values import Keyword, Value, type_name
 
@@ -24,7 +33,7 @@ FAILED: Final = "undo_failed"
 """Where the details of an error list the undos that failed."""
 FAILED_COUNT: Final = "undo_failed_count"
 
-SURVIVED: Final = (GuestError, DeniedError, ProviderError, InputError, LimitExceeded, RunAborted)
+SURVIVED: Final = (GuestError, DeniedError, ProviderError, InputError, LimitExceeded, BudgetExhausted, RunAborted)
 """The errors of a run after which its undos run, and the errors of an undo after which the next one runs. Any other is
 no matter of the program: the host cannot record, somebody must approve first, or it is a defect of ours."""
 

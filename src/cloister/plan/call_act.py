@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from cloister.authority.authorizer import Decision, SecurityAuthorizer
     from cloister.authority.capability import CapabilitySpec
     from cloister.authority.context import RuntimeContext
+    from cloister.authority.level import IsolationLevel
     from cloister.canonical import Plain
     from cloister.capabilities.catalog import Catalog
     from cloister.clock import Clock
     from cloister.isolation.provider import WireValue
     from cloister.lang.values import Value
+    from cloister.limits import ResourceLimits
     from cloister.plan.journal.call_journal import PendingCall
     from cloister.plan.journal.entries import CallEntry
 
@@ -91,9 +93,13 @@ class CallAct:
         """Return a made-up result of the right type."""
         return encode(stand_in(self.spec(decision)), self.context.limits)
 
-    def sandbox(self, decision: Decision, call: PendingCall, step_id: str | None) -> DecidedSandbox:
-        """Return the way into sandboxes for one call."""
-        return DecidedSandbox(self.port, decision, step_id=step_id, arguments_sha256=call.arguments_sha256)
+    def sandbox(
+        self, decision: Decision, call: PendingCall, step_id: str | None, bounds: tuple[ResourceLimits, IsolationLevel]
+    ) -> DecidedSandbox:
+        """Return the way into sandboxes for one call, within the bounds of its step."""
+        return DecidedSandbox(
+            self.port, decision, step_id=step_id, arguments_sha256=call.arguments_sha256, bounds=bounds
+        )
 
     def perform(
         self,

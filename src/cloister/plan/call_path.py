@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from cloister.capabilities.capability import RunState
     from cloister.isolation.provider import Usage, WireValue
     from cloister.plan.approvals.request import ApprovalNeed
-    from cloister.plan.governor import Governor, ProfileInForce
+    from cloister.plan.governor import Governor
     from cloister.plan.journal.call_journal import CallJournal, PendingCall
     from cloister.plan.journal.entries import CallEntry
     from cloister.plan.observer import RunObserver
+    from cloister.plan.profiling import ProfilesInForce
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import DecidedSandbox
     from cloister.plan.spending import Spending
@@ -58,8 +59,12 @@ class Around(Protocol):
         """The identifier of the innermost open step."""
 
     @property
-    def profile(self) -> ProfileInForce:
-        """What the innermost open step may do."""
+    def profile(self) -> ProfilesInForce:
+        """What the open steps may do."""
+
+    @property
+    def is_undoing(self) -> bool:
+        """Whether a step is being undone."""
 
     @property
     def state(self) -> RunState:
@@ -182,13 +187,13 @@ class CallPath:
             return self.governor.approved(decision, self._occasion(call, arguments), need)
 
         try:
-            held = self.spending.hold(decision, spec, approve, self.around.around)
+            held = self.spending.hold(decision, spec, None if self.around.is_undoing else approve, self.around.around)
         except CapabilityDenied as error:
             return self._refuse(call, Ruling(decision=denied_by_error(decision, error)), arguments)
         with held:
             intent = self._intent(ruling, arguments)
             self.journal.intended(call, intent, durable=not self.act.is_repeatable(decision))
-            sandbox = self.act.sandbox(decision, call, self.around.step_id)
+            sandbox = self.act.sandbox(decision, call, self.around.step_id, self.around.profile.bounds())
             made = _Made(call=call, ruling=ruling, intent=intent, held=held, sandbox=sandbox)
             return self._make(made, arguments)
 

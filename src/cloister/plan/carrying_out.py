@@ -49,6 +49,7 @@ from cloister.plan.journal.order import RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
 from cloister.plan.parts import RunParts
+from cloister.plan.profiling import DerivedProfiles
 from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
@@ -69,6 +70,7 @@ class Undertaking:
         journal: Numbers its calls, and knows those that were made before.
         approvals: What was asked and decided before.
         spending: Its budget.
+        profiles: What its steps may do.
         observer: Watches.
         started: Its first record.
         attestation: What the provider measured; None when it does not attest.
@@ -82,6 +84,7 @@ class Undertaking:
     journal: CallJournal
     approvals: RecordedApprovals
     spending: Spending
+    profiles: DerivedProfiles
     observer: RunObserver
     started: int
     attestation: Attestation | None
@@ -132,6 +135,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         observer=undertaking.observer,
         started=undertaking.started,
         spending=undertaking.spending,
+        profiles=undertaking.profiles.stack(),
         abort=undertaking.abort,
     )
     terms, desk = undertaking.order.terms, parts.desk()
@@ -228,12 +232,12 @@ def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: Cloiste
 def _state_after(error: CloisterError, run: PlanRun) -> RunState:
     """Return how it stands with a run that ended with an error.
 
-    What the plan was told as the answer of a call it would be told again, so it failed by itself. The same class from
-    anywhere else came from around the plan, and another time may go well.
+    What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
+    is over. The same class from anywhere else came from around the plan, and another time may go well.
     """
     if isinstance(error, RunAborted):
         return RunState.ABORTED
-    if run.was_told(error) or isinstance(error, GuestError):
+    if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED
     if isinstance(error, (LimitExceeded, BudgetExhausted, ProviderError, InternalError, AuditError)):
         return RunState.STOPPED

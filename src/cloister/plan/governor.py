@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.governance import Governance, GovernanceRuling
@@ -18,13 +17,7 @@ from cloister.errors import CapabilityDenied
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
 from cloister.plan.approvals.run_approvals import RunApprovals
 from cloister.plan.journal.call_journal import PendingCall
-
-
-class ProfileInForce(Protocol):
-    """The profile of the innermost step."""
-
-    def refusal(self, decision: Decision) -> Decision | None:
-        """Return the denial of a call that lies outside it; None when it covers the call."""
+from cloister.plan.profiling import ProfilesInForce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +50,7 @@ class Occasion:
 
     call: PendingCall
     step: str | None
-    profile: ProfileInForce
+    profile: ProfilesInForce
     shown: Callable[[], str]
 
 
@@ -118,15 +111,6 @@ def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
         message=error.message,
         hint=error.hint,
     )
-
-
-class NoProfile:
-    """Stands where there is no step profile: the grants alone decide."""
-
-    def refusal(self, decision: Decision) -> Decision | None:
-        """Return that nothing is refused."""
-        del decision
-        return None
 
 
 def _needs(ruled: GovernanceRuling) -> list[ApprovalNeed]:

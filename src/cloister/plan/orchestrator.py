@@ -6,6 +6,7 @@ Owns the steps that are open, the console, and where a run that somebody aborted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
 from cloister.plan.call_path import CallPath
 from cloister.plan.call_records import CallRecord
-from cloister.plan.governor import NoProfile, ProfileInForce
+from cloister.plan.profiling import ProfilesInForce
 
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
+    from cloister.authority.profile_stack import ProfileStack
     from cloister.clock import Clock
     from cloister.isolation.provider import WireValue
     from cloister.lang.host import OptionData
@@ -51,12 +53,15 @@ class PlanRun:
         observer: Watches.
         started: Sequence number of the run's first record.
         spending: The budget, which steps are charged to.
+        profiles: What each step may do.
         abort: Where the run is ended; None when nobody aborted it.
         handles: Open files of the run.
         memo: What the capability that is called wants to be told when the run is resumed.
         hints: The execution hints in force.
         steps_count: How many steps were entered.
         printed_bytes: How much the plan printed.
+        is_undoing: Whether a step is being undone.
+        has_undone: Whether a step was, or should have been.
     """
 
     context: RuntimeContext
@@ -67,6 +72,7 @@ class PlanRun:
     observer: RunObserver
     started: int
     spending: Spending
+    profiles: ProfileStack
     abort: Abort | None = None
     handles: dict[int, object] = field(default_factory=dict)
     memo: WireValue = None
@@ -74,6 +80,8 @@ class PlanRun:
     steps_count: int = 0
     printed_bytes: int = 0
     _path: CallPath | None = None
+    is_undoing: bool = False
+    has_undone: bool = False
     _is_aborted: bool = False
     _open_steps: list[_OpenStep] = field(default_factory=list)
 
@@ -106,9 +114,9 @@ class PlanRun:
         return f"{self.port.run_id}/step-{self._open_steps[-1].number}" if self._open_steps else None
 
     @property
-    def profile(self) -> ProfileInForce:
-        """What the innermost open step may do."""
-        return NoProfile()
+    def profile(self) -> ProfilesInForce:
+        """What the open steps may do."""
+        return ProfilesInForce(self.profiles)
 
     @property
     def state(self) -> PlanRun:
@@ -157,7 +165,9 @@ class PlanRun:
     def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
-        self.spending.step(parent)
+        self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)
+        if not self.is_undoing:
+            self.spending.step(parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))
@@ -169,6 +179,7 @@ class PlanRun:
         if not self._open_steps or self._open_steps[-1].name != name:
             raise GuestError(f"the guest ended step {name!r}, which is not the innermost open one", code="guest.step")
         step = self._open_steps.pop()
+        self.profiles.step_ended(is_well=error_code is None)
         if not self.journal.has_ended(step.number):
             self.recorder.step_ended(name, step.sequence, error_code)
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
@@ -177,14 +188,31 @@ class PlanRun:
     @held()
     def undo_started(self, name: str, place: int) -> None:
         """Record and show that a finished step is being undone; until it is, calls belong to that."""
-        self.step_started(name, {"place": place, "is_undo": True})
+        self.profiles.undo_started()
+        self.is_undoing = self.has_undone = True
+        parent = self.started
+        sequence = self.journal.began_step(name, lambda: self.recorder.undo_started(name, place, parent))
+        self.observer.step_started(f"undo {name}", len(self._open_steps))
+        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))
 
     @held()
     def undo_ended(self, name: str, error_code: str | None) -> None:
         """Record and show that it was undone, or not."""
-        self.step_ended(name, error_code)
+        step = self._open_steps.pop()
+        self.profiles.undo_ended()
+        self.is_undoing = False
+        if not self.journal.has_ended(step.number):
+            self.recorder.undo_ended(name, step.sequence, error_code)
+        elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000
+        self.observer.step_ended(f"undo {name}", len(self._open_steps), error_code, elapsed_us)
 
     def leave_steps(self, error_code: str) -> None:
         """End the steps that a run left open, from the innermost."""
         while self._open_steps:
             self.step_ended(self._open_steps[-1].name, error_code)
+
+
+def _place(options: Mapping[str, OptionData]) -> int:
+    """Return which step it is; the shape of the message was checked."""
+    place = options.get("place")
+    return place if isinstance(place, int) else -1

@@ -228,6 +228,16 @@ class RunRecorder:
             body["options"] = {option: _bounded(value) for option, value in options.items()}
         return self.append(EventType.STEP_STARTED, body, parent=parent, durable=False).event.sequence
 
+    def undo_started(self, name: str, place: int, parent: int) -> int:
+        """Record that a step is being undone."""
+        body: dict[str, Plain] = {"name": quoted(name), "place": place}
+        return self.append(EventType.COMPENSATION_STARTED, body, parent=parent).event.sequence
+
+    def undo_ended(self, name: str, parent: int, error_code: str | None) -> Record:
+        """Record that it was undone, or that it was not and somebody has to look."""
+        kind = EventType.COMPENSATION_ENDED if error_code is None else EventType.COMPENSATION_FAILED
+        return self.append(kind, {"name": quoted(name), "error": error_code}, parent=parent)
+
     def step_ended(self, name: str, parent: int, error_code: str | None) -> Record:
         """Record that a step ended; `error_code` is None when it succeeded."""
         body: dict[str, Plain] = {"name": quoted(name), "ok": error_code is None, "error": error_code}

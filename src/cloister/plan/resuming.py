@@ -38,7 +38,7 @@ from cloister.plan.parts import RunParts
 from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
-from cloister.plan.run import admit, require_level
+from cloister.plan.run import admit, derive_profiles, require_level
 from cloister.plan.spending import Spending, restore
 from cloister.plan.terms import RunTerms
 
@@ -93,16 +93,23 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         require_level(provider, order.context)
         expected = Expectations(digests=dict(order.expected))
         attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
+        values = {name: decode(value) for name, value in order.inputs.items()}
+        profiles = derive_profiles(parts, order.program, order.context, values)
         if resumption.abort:
             _abort(parts, run, calls, recorder)
         elif run.abort is None:
-            _admit(parts, run, order, recorder)
+            # Its process may have ended before it was admitted, and nothing runs that was not
+            refused = partial(recorder.call_refused, parent=run.started)
+            admit(parts, order, provider, values, profiles, record=refused)
+        if not recorded.has_profiles:
+            profiles.record(recorder, run.started)
         undertaking = Undertaking(
             order=order,
             provider=provider,
             recorder=recorder,
             journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
             approvals=RecordedApprovals.read(records),
+            profiles=profiles,
             spending=_spending(parts, order, recorder, recorded),
             observer=resumption.observer,
             started=run.started,
@@ -142,13 +149,6 @@ def _ended(run_id: str, state: RunState) -> InputError:
         code="input.run-ended",
         hint=f"`cloister runs show {run_id}` says how it ended; run the plan again for a new run",
     )
-
-
-def _admit(parts: RunParts, run: RunEntry, order: RunOrder, recorder: RunRecorder) -> None:
-    """Admit a plan again: its process may have ended before it was, and nothing runs that was not admitted."""
-    values = {name: decode(value) for name, value in order.inputs.items()}
-    refused = partial(recorder.call_refused, parent=run.started)
-    admit(order.program, order.context, parts.authorizer, values, refused)
 
 
 def _may_repeat(parts: RunParts) -> Callable[[str], bool]:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from cloister.authority.authorizer import Decision, SecurityAuthorizer
+from cloister.authority.authorizer import Decision
 from cloister.authority.budget import Budget
 from cloister.authority.context import RuntimeContext
+from cloister.authority.governance import Governance
 from cloister.clock import timestamp
 from cloister.errors import (
     ALSO_REFUSED,
+    CapabilityDenied,
     CloisterError,
     InputError,
     IsolationUnavailable,
@@ -27,7 +29,7 @@ from cloister.isolation.provider import IsolationProvider
 from cloister.lang.program import Program
 from cloister.lang.transport import encode, from_python
 from cloister.lang.values import Value
-from cloister.plan.admission import argument_texts, refusals, requirements
+from cloister.plan.admission import Requirement, argument_texts, refusals, requirements
 from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.attesting import require_attestation
 from cloister.plan.carrying_out import Undertaking, carry_out
@@ -36,6 +38,7 @@ from cloister.plan.journal.entries import RunEntry, RunState
 from cloister.plan.journal.order import SALT_BYTES, RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
+from cloister.plan.profiling import DerivedProfiles
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.spending import Spending
@@ -105,13 +108,17 @@ def run_plan(
         with recorded(lambda error: _refuse(parts, recorder, started, error)):
             require_level(provider, context)
             attestation = require_attestation(provider, context.limits, expected, recorder, started)
-            admit(program, context, parts.authorizer, values, partial(recorder.call_refused, parent=started))
+            profiles = derive_profiles(parts, program, context, values)
+            refused = partial(recorder.call_refused, parent=started)
+            admit(parts, order, provider, values, profiles, record=refused)
+            profiles.record(recorder, started)
         undertaking = Undertaking(
             order=order,
             provider=provider,
             recorder=recorder,
             journal=CallJournal(parts.journal.store, run_id),
             approvals=RecordedApprovals(),
+            profiles=profiles,
             spending=Spending(budget=budget, recorder=recorder, clock=parts.clock),
             observer=observer,
             started=started,
@@ -167,24 +174,54 @@ def _input(name: str, value: Any) -> Value:
         raise InputError(f"input {name}: {error.message}", code="input.value", hint=error.hint) from error
 
 
+def derive_profiles(
+    parts: RunParts, program: Program, context: RuntimeContext, inputs: Mapping[str, Value]
+) -> DerivedProfiles:
+    """Return what each step of a plan may do."""
+    return DerivedProfiles.of(program, context, parts.authorizer, parts.catalog.registry, inputs)
+
+
 def admit(
-    program: Program,
-    context: RuntimeContext,
-    authorizer: SecurityAuthorizer,
+    parts: RunParts,
+    order: RunOrder,
+    provider: IsolationProvider,
     inputs: Mapping[str, Value],
+    profiles: DerivedProfiles,
+    *,
     record: Callable[[Decision, Sequence[str], CloisterError], None],
 ) -> None:
-    """Refuse a program that the context does not cover, before anything of it runs; every refusal is recorded.
+    """Refuse a plan that does not fit its context, its own profiles or what governs it, before anything of it runs.
+
+    Every refusal of a call is recorded.
 
     Raises:
         CloisterError: The first refusal, which carries the others.
     """
     errors: list[CloisterError] = []
-    for refused in refusals(requirements(program, context, authorizer, inputs)):
+    found = requirements(order.program, order.context, parts.authorizer, inputs)
+    for refused in refusals(found):
         error = refused.error()
         record(refused.decision, argument_texts(refused.effect), error)
         errors.append(error)
+    governance = Governance(parts.constitution.constitution, order.terms.mode, parts.catalog.registry)
+    for item in found:
+        if item.is_admissible and item.effect.capability_id is not None:
+            errors += _ruled_out(item, governance, record)
+    errors += profiles.refusals(order.program, provider.level)
     if errors:
         first, *others = errors
         first.carry(others, ALSO_REFUSED)
         raise first
+
+
+def _ruled_out(
+    item: Requirement, governance: Governance, record: Callable[[Decision, Sequence[str], CloisterError], None]
+) -> list[CloisterError]:
+    """Return that constitution or mode refuse a call whatever the run will know of it; nothing when they do not."""
+    try:
+        governance.foresee(item.decision, item.outline).require()
+    except CapabilityDenied as error:
+        error.span = item.span
+        record(item.decision, argument_texts(item.effect), error)
+        return [error]
+    return []

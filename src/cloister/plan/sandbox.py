@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from cloister.authority.authorizer import Decision
 from cloister.authority.context import RuntimeContext
+from cloister.authority.level import IsolationLevel
 from cloister.authority.token import NO_ARGUMENTS_SHA256, TokenIssuer
 from cloister.errors import GuestError, LimitExceeded
 from cloister.isolation.provider import (
@@ -84,6 +85,7 @@ class DecidedSandbox:
         usages: Measured usage of each execution so far.
         step_id: The step the call stands in; None outside all steps. Its tokens hold for no other.
         arguments_sha256: Digest of the call's arguments, as in its intent record. Its tokens hold for no others.
+        bounds: Limits and weakest isolation of the step it stands in; None for those of the run.
     """
 
     port: SandboxPort
@@ -91,10 +93,11 @@ class DecidedSandbox:
     usages: list[Usage] = field(default_factory=list)
     step_id: str | None = None
     arguments_sha256: str = NO_ARGUMENTS_SHA256
+    bounds: tuple[ResourceLimits, IsolationLevel] | None = None
 
     def under(self, decision: Decision) -> DecidedSandbox:
         """Return a sandbox for an earlier decision of the run that serves this call and adds to the same usage."""
-        return DecidedSandbox(self.port, decision, self.usages, self.step_id, self.arguments_sha256)
+        return replace(self, decision=decision)
 
     def execute(
         self,
@@ -114,7 +117,7 @@ class DecidedSandbox:
             step_id=self.step_id,
             arguments_sha256=self.arguments_sha256,
             limits=limits,
-            minimum_isolation=self.port.context.minimum_isolation,
+            minimum_isolation=self.bounds[1] if self.bounds else self.port.context.minimum_isolation,
             write_paths=tuple(mount.source for mount in mounts if mount.mode is MountMode.READ_WRITE),
         )
         context = ExecutionContext(
@@ -133,7 +136,7 @@ class DecidedSandbox:
         return result
 
     def _limits(self, wall_ms: int | None, memory_bytes: int | None) -> ResourceLimits:
-        granted = self.port.context.limits
+        granted = self.bounds[0] if self.bounds else self.port.context.limits
         for name, asked in (("timeout-ms", wall_ms), ("memory-mib", memory_bytes)):
             if asked is not None and asked < 1:
                 raise GuestError(f"{name} must be at least 1", kind="InvalidArgument", code="guest.argument")

@@ -72,20 +72,23 @@ class Spending:
         self._marked_ns = self.clock.monotonic_ns()
 
     def hold(
-        self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str], parent: int
+        self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str] | None, parent: int
     ) -> Reservation:
         """Hold what a call uses at most.
 
         Args:
             decision: The call.
             spec: Its capability.
-            approve: Returns the approval of an extension, or raises.
+            approve: Returns the approval of an extension, or raises; None for a call that undoes something, which is
+                charged and never refused for want of budget.
             parent: The record around the call.
 
         Raises:
             BudgetExhausted: A bound does not cover it, and nobody is asked.
             ApprovalRequired, CapabilityDenied: Somebody has to extend it, or would not.
         """
+        if approve is None:
+            return self.budget.reserve(NOTHING)
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
             may_write=bool(decision.write_paths),

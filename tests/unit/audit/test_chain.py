@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cloister.audit.chain import CausalChain
+from cloister.audit.checkpoint import read_checkpoint
 from cloister.audit.event import EVENT_BYTES_MAX, GENESIS, EventType
 from cloister.audit.home import AuditHome, open_chain
 from cloister.audit.merkle import node_hash
@@ -311,3 +312,22 @@ def test_event_bytes_are_canonical_json_over_all_fields(home: AuditHome) -> None
     )
     assert json.loads(record.event_bytes)["body"] == record.event.body
     assert record.event.to_bytes() == record.event_bytes
+
+
+def test_only_a_head_that_is_on_the_disk_is_noted(home: AuditHome) -> None:
+    """After a loss of power the chain may lack what was not; it must contain what was noted."""
+
+    def noted_count() -> int:
+        return read_checkpoint(home.anchor_path.read_bytes()).head.count
+
+    with open_chain(home.directory, ManualClock()) as chain:
+        chain.append(EventType.RUN_STARTED, run_id="r")
+        chain.append(EventType.STEP_STARTED, run_id="r", durable=False)
+    assert noted_count() == 1
+    with open_chain(home.directory, ManualClock()) as first, open_chain(home.directory, ManualClock()) as second:
+        first.append(EventType.STEP_ENDED, run_id="r")
+        second.append(EventType.RUN_COMPLETED, run_id="r")
+        second.close()
+        assert noted_count() == 4
+    assert noted_count() == 4, "the first closes later, but knows an older head"
+    assert verified(home).count == 4

@@ -73,6 +73,9 @@ def test_a_change_of_any_member_is_refused(home: AuditHome, key: PublicKey) -> N
     other = record_proof(home, key, 201)
     for name in ("index", "path", "leaf", "event"):
         assert refused(document | {name: other[name]}, key) == "audit.proof", name
+    told = document["event"].replace('"n":200', '"n":201')
+    assert told != document["event"]
+    assert refused(document | {"event": told}, key) == "audit.proof"
     path = bytearray(b64decode(document["path"]))
     for position in range(len(path)):
         path[position] ^= 1

@@ -28,6 +28,9 @@ def test_each_record_becomes_one_line(tmp_path: Path) -> None:
         chain.append(EventType.ATTESTATION_MEASURED, run_id="r", body=quoted)
         refused = {"error": {"code": "attestation.digest", "message": "no"}}
         chain.append(EventType.ATTESTATION_REFUSED, run_id="r", body=quoted | refused)
+        chain.append(EventType.APPROVAL_GRANTED, run_id="r", body={"reason": "it is needed"})
+        chain.append(EventType.APPROVAL_DENIED, run_id="r", body={"reason": "it is not"})
+        chain.append(EventType.GOVERNANCE_DECIDED, run_id="r", body={"decision": "deny"})
         lines = list(shown(chain.records()))
     assert [(line.outcome, line.summary) for line in lines] == [
         (None, "report.rtfs"),
@@ -42,6 +45,9 @@ def test_each_record_becomes_one_line(tmp_path: Path) -> None:
         ("ok", "qemu 7.2 (tcg), image sha256:ab"),
         ("ok", "qemu 7.2 (tcg), image sha256:ab, quoted by its TPM"),
         ("deny", "attestation.digest: no"),
+        ("allow", "it is needed"),
+        ("deny", "it is not"),
+        ("deny", ""),
     ]
     assert lines[2].to_dict()["capability_id"] == "c.a"
-    assert [line.sequence for line in lines] == list(range(12))
+    assert [line.sequence for line in lines] == list(range(15))

@@ -131,3 +131,14 @@ def test_a_specification_that_contradicts_itself_is_refused(changes: dict[str, A
     with pytest.raises(ConfigError) as caught:
         spec(**changes)
     assert caught.value.code == code
+
+
+def test_the_method_of_a_url_comes_from_a_parameter_that_is_there() -> None:
+    url = Parameter(name="url", type=ParameterType.TEXT)
+    fields: dict[str, Any] = {"parameters": (url,), "permission": "ccos.network.outbound"}
+    access = Access(parameter="url", kind=AccessKind.NETWORK, method_parameter="verb")
+    with pytest.raises(ConfigError) as caught:
+        spec(access=(access,), **fields)
+    assert caught.value.code == "config.capability"
+    verb = Parameter(name="verb", type=ParameterType.TEXT)
+    assert spec(access=(access,), **fields | {"parameters": (url, verb)}).access == (access,)

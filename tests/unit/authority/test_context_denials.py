@@ -80,6 +80,31 @@ def test_a_workload_is_denied_by_its_name_or_its_effect() -> None:
     assert authorizer().authorize_workload(everything.narrow(deny_effects=[":process"]), "cloister.plan").allowed
 
 
+@pytest.mark.parametrize("when", [[], [{"argument": "path", "equals": "/srv"}]])
+def test_a_rule_about_a_workload_is_asked_without_arguments(when: list[dict[str, Any]]) -> None:
+    def decided(pattern: str, action: str) -> Decision:
+        rule = {"id": "r", "capability": pattern, "action": action, "when": when}
+        return authorizer().authorize_workload(
+            RuntimeContext.controlled(capabilities=["cloister.exec"], **rules(rule)), "cloister.exec"
+        )
+
+    assert decided("cloister.exec", "deny").rule_ids == ("r",)
+    assert decided("cloister.exec", "allow").allowed is (not when)
+    assert decided("*", "deny").allowed
+    assert decided("cloister.UnsafeNative", "deny").allowed
+
+
+def test_a_policy_in_cedar_is_asked_about_a_workload() -> None:
+    context = RuntimeContext.controlled(capabilities=["cloister.exec"])
+    permit = 'permit(principal, action, resource == Capability::"{}");'
+    assert (
+        authorizer().authorize_workload(context.narrow(cedar=permit.format("cloister.exec")), "cloister.exec").allowed
+    )
+    other = context.narrow(cedar=permit.format(READ))
+    assert authorizer().authorize_workload(other, "cloister.exec").reason is Reason.CEDAR
+    assert authorizer().authorize_workload(other, "cloister.plan").allowed
+
+
 # --- effects --------------------------------------------------------------------------------------------------------
 
 

@@ -140,6 +140,17 @@ def test_before_the_run_a_certain_denial_is_seen_and_an_open_one_is_not() -> Non
     assert foreseen("t.pack", ("/etc/a",)) is Verdict.REFUSE
 
 
+@pytest.mark.parametrize(("kind", "risk"), [("cloister.exec", "high"), ("cloister.UnsafeNative", "critical")])
+def test_workloads_are_governed_too_and_rules_name_them_whole(kind: str, risk: str) -> None:
+    context = RuntimeContext.controlled(capabilities=[kind])
+    decision = AUTHORIZER.authorize_workload(context, kind).require()
+    assert governance().decide(decision).verdict is Verdict.PERFORM
+    assert governance(mode=ExecutionMode.SAFE_ONLY).decide(decision).verdict is Verdict.REFUSE
+    assert governance(rules(("*", "deny", []))).decide(decision).verdict is Verdict.PERFORM
+    named = governance(rules((kind, "deny", []))).decide(decision)
+    assert (named.verdict, named.to_dict()["risk"]) == (Verdict.REFUSE, risk)
+
+
 def test_a_ruling_is_plain_data_that_says_what_decided() -> None:
     decision = AUTHORIZER.require(CONTEXT, "t.remove", ["/srv/a"])
     asked = governance(rules(("t.*", "require-human-approval", [])), ExecutionMode.REQUIRE_APPROVAL).decide(decision)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from cloister.authority.context import RuntimeContext
 from cloister.authority.registry import CapabilityRegistry
+from cloister.authority.rules import parse_rules
 from cloister.errors import CapabilityDenied, ConfigError
 
 from .specs import ADD, READ_FILE, REGISTRY, spec
@@ -52,3 +56,35 @@ def test_a_very_long_foreign_id_is_quoted_short() -> None:
     with pytest.raises(CapabilityDenied) as caught:
         REGISTRY.require("x" * 100_000)
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        {"capabilities": ["ccos.io.red-file"]},
+        {"capabilities": ["cccos.*"]},
+        {"deny": ["ccos.io.red-file"]},
+        {"rules": parse_rules([{"id": "r", "capability": "ccos.io.red-file", "action": "deny"}])},
+    ],
+)
+def test_a_context_that_names_what_is_not_there_is_refused(grants: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        REGISTRY.check_context(RuntimeContext.controlled(**grants))
+    assert caught.value.code == "config.capability"
+
+
+def test_a_denial_may_be_about_more_than_is_here() -> None:
+    rules = parse_rules([{"id": "r", "capability": "aws.*", "action": "deny"}])
+    REGISTRY.check_context(
+        RuntimeContext.controlled(
+            capabilities=["ccos.io.*", "ccos.fs.read", "cloister.exec"],
+            deny=["aws.s3.*", "ccos.fs.write", "cloister.UnsafeNative"],
+            rules=rules,
+        )
+    )
+
+
+def test_a_family_of_aliases_is_told_what_they_stand_for() -> None:
+    with pytest.raises(ConfigError) as caught:
+        REGISTRY.check_context(RuntimeContext.controlled(capabilities=["ccos.fs.*"]))
+    assert caught.value.hint == "it matches aliases only; ccos.fs.read stands for ccos.io.read-file"

@@ -48,8 +48,8 @@ class BudgetLimits:
     Raises:
         ConfigError: `config.budget`: a bound is no whole number from 0.
 
-    Source: `reference/ccos-system.md`, section 6.6, for the defaults; for steps it has 50, but there a step is a turn of
-        an agent, and here one of a loop.
+    Source: `reference/ccos-system.md`, section 6.6, for the defaults; it has 50 steps, which there are
+        turns of an agent, and here may be turns of a loop.
     """
 
     steps_count: int | None = 1_000

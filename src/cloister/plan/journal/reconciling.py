@@ -34,6 +34,7 @@ class RecordedCalls:
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
         budget: What the budget was charged, and how it was extended, in order.
+        has_profiles: Whether the profiles of its steps are recorded.
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
     """
@@ -44,6 +45,7 @@ class RecordedCalls:
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
     budget: list[dict[str, Any]] = field(default_factory=list)
+    has_profiles: bool = False
     is_refused: bool = False
     is_aborted: bool = False
 
@@ -64,13 +66,17 @@ class RecordedCalls:
                     found.outcomes[record.event.parent] = body
                 case EventType.BUDGET_EXTENDED:
                     found.budget.append(body)
+                case EventType.STEP_PROFILE_DERIVED:
+                    found.has_profiles = True
                 case EventType.RUN_REFUSED:
                     found.is_refused = True
                 case EventType.RUN_ABORTED:
                     found.is_aborted = True
-                case EventType.STEP_STARTED:
+                case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
                     found._begin_step(record.event.sequence, str(body.get("name")))
-                case EventType.STEP_ENDED if record.event.parent in found.steps:
+                case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
+                    record.event.parent in found.steps
+                ):
                     begun = found.steps[record.event.parent]
                     found.steps[record.event.parent] = replace(begun, has_ended=True)
         return found
