@@ -75,11 +75,13 @@ class _Body:
 
     Attributes:
         effects: Indexes of what it asks the host for itself.
+        fallbacks: A bit for each effect that may be asked for in the place of calls made in it.
         calls: Bodies of the functions it calls.
         steps: Bodies of the steps it goes through.
     """
 
     effects: set[int] = field(default_factory=set)
+    fallbacks: int = 0
     calls: set[int] = field(default_factory=set)
     steps: set[int] = field(default_factory=set)
 
@@ -98,6 +100,7 @@ def step_effects(program: core.Node) -> PlanEffects:
     placed = placed_effects(program)
     effects = [effect for _, effect in placed]
     walk = _Walk(program, {id(node): index for index, (node, _) in enumerate(placed)})
+    _spread(walk.bodies)
     inside = reached(_graph(walk.bodies, with_steps=True))
     outside = reached(_graph(walk.bodies, with_steps=False))[_ROOT]
     found: dict[int, list[tuple[core.Step, int]]] = {}
@@ -111,9 +114,20 @@ def step_effects(program: core.Node) -> PlanEffects:
 
 def _graph(bodies: list[_Body], *, with_steps: bool) -> Graph:
     return [
-        (sum(1 << index for index in body.effects), sorted(body.calls | body.steps if with_steps else body.calls))
+        (sum(1 << index for index in body.effects) | body.fallbacks, sorted(body.calls | body.steps if with_steps else body.calls))
         for body in bodies
     ]
+
+
+def _spread(bodies: list[_Body]) -> None:
+    """Give each fallback to everything reached from the form it is in force in: any call there may end in it."""
+    callers: list[list[int]] = [[] for _ in bodies]
+    for number, body in enumerate(bodies):
+        for called in sorted(body.calls | body.steps):
+            callers[called].append(number)
+    graph: Graph = [(body.fallbacks, around) for body, around in zip(bodies, callers, strict=True)]
+    for body, bits in zip(bodies, reached(graph), strict=True):
+        body.fallbacks = bits
 
 
 def _merged(steps: list[tuple[core.Step, int]], effects: list[Effect]) -> StepEffects:
@@ -177,6 +191,8 @@ class _Walk:
                 self._later(core.children(node), around)
             case core.Step():
                 self._step(node, around)
+            case core.Hinted() if id(node) in self._effects:
+                self._hinted(node, around)
             case core.Let(bindings=bindings, body=body):
                 for _, value in bindings:
                     self._bound(value, around)
@@ -214,6 +230,14 @@ class _Walk:
         if not is_known:
             self.steps.append((node, body))
             self._pending.append((node.body, body))
+
+    def _hinted(self, node: core.Hinted, around: int) -> None:
+        """Take a form with a fallback: a body of its own, since the fallback is in force in it alone."""
+        self._later((value for _, value in node.hints), around)
+        body = self._numbered(node)
+        self.bodies[body].fallbacks |= 1 << self._effects[id(node)]
+        self.bodies[around].calls.add(body)
+        self._pending.append((node.body, body))
 
     def _numbered(self, node: core.Node) -> int:
         number = self._numbers.get(id(node))
