@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.integration.crashing import attempt, effects
+from tests.integration.crashing import FAILING, RETURNING, Outcome, attempt, catalog, effects
 
-from cloister.audit.event import EventType
+from cloister.audit.event import Event, EventType
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import PublicKey
 from cloister.audit.verify import verify_chain
@@ -40,35 +43,115 @@ def require_whole(home: Path, world: Path, run_id: str) -> None:
     assert len(ended) == len(set(ended)) == 5
 
 
-def points(tmp_path: Path) -> int:
-    """Return how many points the journal of the plan has: the first at which no process is killed."""
-    low, high = 0, POINTS_MAX
-    while low < high:
-        middle = (low + high) // 2
-        killed = attempt(tmp_path / f"count-{middle}", tmp_path / f"counted-{middle}", middle) is None
-        low, high = (middle + 1, high) if killed else (low, middle)
-    return low
-
-
-def test_every_point_of_the_journal(tmp_path: Path) -> None:
-    count = points(tmp_path)
-    assert 60 < count < POINTS_MAX
-    for point in range(count - 1):  # at the last one the run is over
-        home, world = tmp_path / f"home-{point}", tmp_path / f"world-{point}"
+def test_every_point_of_the_journal(ram: Path) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1)
+    assert whole is not None
+    assert 60 < whole.points_count < POINTS_MAX
+    for point in range(whole.points_count):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
         assert attempt(home, world, point) is None
         found = attempt(home, world, -1)
         assert found is not None
-        assert found[0] == "charged"
-        require_whole(home, world, found[1])
+        assert (found.value, found.code) in [("charged", None), (None, "input.run-ended")]  # that at the last one
+        require_whole(home, world, found.run_id)
 
 
 @pytest.mark.parametrize("provider", ["mock", "process"])
-def test_killed_again_and_again(tmp_path: Path, provider: str) -> None:
-    home, world = tmp_path / "home", tmp_path / "world"
+def test_killed_again_and_again(ram: Path, provider: str) -> None:
+    home, world = ram / "home", ram / "world"
     found, attempts_count = None, 0
     while found is None:
         found = attempt(home, world, 8, provider)
         attempts_count += 1
         assert attempts_count < 100
     assert attempts_count > 5
-    require_whole(home, world, found[1])
+    require_whole(home, world, found.run_id)
+
+
+TRIP = [["room", 1], ["contract", 2], ["taxi", 3], ["meal", 4]]
+UNDONE = [["walk back", 0], ["cancel room", 0]]
+COUNTED = (EventType.COMPENSATION_ENDED, EventType.BUDGET_EXTENDED, EventType.APPROVAL_REQUESTED)
+"""What is recorded once, however often a process ended."""
+
+
+def events(home: Path, world: Path, run_id: str) -> list[Event]:
+    """Return the records of a run, after the chain was verified and each intent was found to have its outcomes."""
+    place = AuditHome(home)
+    verify_chain(place.chain_path, PublicKey.load(place.public_key_path))
+    with Runtime.open(home, catalog=catalog(world)) as runtime:
+        found = [record.event for record in runtime.records(run_id)]
+    intents = {event.sequence for event in found if event.event_type is EventType.CALL_INTENT}
+    assert intents == {event.parent for event in found if event.event_type is EventType.CALL_OUTCOME}
+    return found
+
+
+def require_undone(home: Path, world: Path, run_id: str) -> None:
+    """Demand that the trip was made once and undone once, the last step first, and that it was paid for once."""
+    assert [entry[1:3] for entry in effects(world)] == TRIP + UNDONE
+    found = events(home, world, run_id)
+    for kind, count in zip(COUNTED, (2, 1, 2), strict=True):
+        assert sum(event.event_type is kind for event in found) == count, kind
+    assert found[-1].event_type is EventType.RUN_FAILED
+    assert found[-1].body["spent"]["calls_count"] == len(TRIP) + len(UNDONE) + 2  # and the two that fail
+
+
+def test_every_point_of_a_run_that_is_governed_and_undone(ram: Path) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1, story=FAILING)
+    assert whole is not None
+    require_undone(ram / "counted", ram / "counted-world", whole.run_id)
+    for point in range(whole.points_count):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=FAILING) is None
+        found = attempt(home, world, -1, story=FAILING)
+        assert found is not None
+        assert found.code in {"guest.world", "input.run-ended"}, point
+        require_undone(home, world, found.run_id)
+
+
+def require_aborted(home: Path, world: Path, found: Outcome | None, before: list[list[Any]]) -> None:
+    """Demand that an aborted run did nothing more than to undo each step that it had done, once."""
+    assert found is not None
+    done = [entry[1:3] for entry in effects(world)]
+    undone = done[len(before) :]
+    assert done[: len(before)] == before
+    recorded = events(home, world, found.run_id)
+    ended = [e.parent for e in recorded if e.event_type is EventType.STEP_ENDED and e.body["error"] is None]
+    names = [e.body["name"] for e in recorded if e.event_type is EventType.STEP_STARTED and e.sequence in ended]
+    could = {"room": UNDONE[1], "travel": UNDONE[0]}
+    assert undone == [could[name] for name in reversed(names) if name in could]
+    assert recorded[-1].event_type is EventType.RUN_ABORTED
+
+
+def test_every_point_of_a_run_that_is_aborted_then(ram: Path) -> None:
+    points = attempt(ram / "counted", ram / "counted-world", -1, story=RETURNING)
+    assert points is not None
+    for point in range(1, points.points_count - 2):  # after the first write, and before the one that says it is over
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=RETURNING) is None
+        before = [entry[1:3] for entry in effects(world)]
+        found = attempt(home, world, -1, story=replace(RETURNING, aborts=True))
+        require_aborted(home, world, found, before)
+
+
+def test_every_point_of_an_abort(ram: Path) -> None:
+    begun, began = ram / "begun", ram / "begun-world"
+    waits = attempt(begun, began, -1, story=replace(RETURNING, answers=False))
+    assert waits is not None
+    assert waits.code == "approval.required"
+    with Runtime.open(begun, catalog=catalog(began)) as runtime:
+        (asked,) = runtime.approvals()
+        runtime.decide(asked.request.approval_id, granted=True, by="ada")
+    assert attempt(begun, began, -1, story=replace(RETURNING, answers=False)) is not None  # until the budget is over
+    before = [entry[1:3] for entry in effects(began)]
+    assert before == TRIP[:3]
+    aborts, point = replace(RETURNING, aborts=True), 0
+    while True:
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        shutil.copytree(begun, home)
+        shutil.copy(began, world)
+        killed = attempt(home, world, point, story=aborts) is None
+        require_aborted(home, world, attempt(home, world, -1, story=aborts), before)
+        if not killed:
+            break
+        point += 1
+    assert point > 15

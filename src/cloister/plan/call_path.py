@@ -239,9 +239,10 @@ class CallPath:
     def _adopt(self, call: PendingCall, known: CallEntry, answer: CallEntry) -> WireValue:
         """Answer a call with what its fallback came to, before the process ended that was about to."""
         self.journal.skip_to(answer.number + 1)
+        charge = self.spending.charge_unmeasured(self.act.catalog.registry.require(known.capability_id))
 
         def record() -> int:
-            facts = OutcomeFacts(memo=answer.memo)
+            facts = OutcomeFacts(memo=answer.memo, charged=charge.to_body())
             done = self.recorder.call_succeeded(known.intent, known.capability_id, answer.answer, None, facts)
             return done.event.sequence
 

@@ -39,7 +39,7 @@ from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
 from cloister.plan.run import admit, derive_profiles, require_level
-from cloister.plan.spending import Spending, restore
+from cloister.plan.spending import Spending, restore, unmeasured_charge
 from cloister.plan.terms import RunTerms
 
 NOT_MADE: Final = CloisterError(
@@ -89,7 +89,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         provider = resumption.provider(order.provider)
         recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
         recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
-        _complete(store_outcome=store.outcome_recorded, recorder=recorder, reconciled=reconciled)
+        recorded.budget += _complete(parts, recorder, reconciled, recorded)
         require_level(provider, order.context)
         expected = Expectations(digests=dict(order.expected))
         attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
@@ -244,15 +244,22 @@ def _resumed_body(
     }
 
 
-def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRecorder, reconciled: Reconciled) -> None:
-    """Add to the chain what it lacks because a process was killed between two writes."""
+def _complete(
+    parts: RunParts, recorder: RunRecorder, reconciled: Reconciled, recorded: RecordedCalls
+) -> list[dict[str, Any]]:
+    """Add to the chain what it lacks because a process was killed between two writes; return what that charges."""
+    charged: list[dict[str, Any]] = []
     for sequence, capability_id in reconciled.not_made:
         recorder.call_failed(sequence, capability_id, NOT_MADE)
     for entry in reconciled.unrecorded:
+        spec = parts.catalog.registry.find(entry.capability_id)
+        was_let_through = recorded.intents[entry.intent][2]
+        charge = unmeasured_charge(spec).to_body() if spec is not None and was_let_through else None
+        facts = OutcomeFacts(memo=entry.memo, charged=charge)
         if entry.state is CallState.FAILED:
-            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
+            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry), facts)
         else:
-            record = recorder.call_succeeded(
-                entry.intent, entry.capability_id, entry.answer, None, OutcomeFacts(memo=entry.memo)
-            )
-        store_outcome(recorder.run_id, entry.number, record.event.sequence)
+            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, facts)
+        charged += [] if charge is None else [charge]
+        parts.journal.store.outcome_recorded(recorder.run_id, entry.number, record.event.sequence)
+    return charged

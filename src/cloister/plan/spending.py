@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cloister.audit.event import EventType
 from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
 from cloister.authority.budgets.dimension import dimension_of
+from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
@@ -135,6 +136,12 @@ class Spending:
         self._cpu_us += measured.cpu_us or 0
         return _split(reservation.settle(measured))
 
+    def charge_unmeasured(self, spec: CapabilitySpec) -> Charge:
+        """Charge a call that was made in a process that ended before it was recorded; see `unmeasured_charge`."""
+        charge = unmeasured_charge(spec)
+        restore(self, [charge.to_body()])
+        return charge
+
     def step(self, parent: int) -> None:
         """Charge one step.
 
@@ -180,6 +187,30 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
         else:
             others.append(event)
     return charge, others
+
+
+def unmeasured_charge(spec: CapabilitySpec) -> Charge:
+    """Return what is charged for a call that was made and whose process ended before it was recorded.
+
+    What its contract expects stands in for what was measured, and what that leaves open is not known. The time that an
+    ended process took since its last record is charged to nobody.
+
+    Args:
+        spec: What was called.
+    """
+    resources = spec.contract.resources
+    may_write = any(access.kind is AccessKind.WRITE for access in spec.access)
+    expected = Consumption.exactly(
+        calls_count=1,
+        cpu_us=0 if spec.permission is None else None,
+        storage_bytes=resources.storage_bytes if may_write else 0,
+        egress_bytes=resources.egress_bytes,
+        model_tokens_count=resources.model_tokens_count,
+        cost_microusd=resources.cost_microusd,
+    )
+    figures = {each.used_field: expected.figure(each) for each in Dimension}
+    unmeasured: list[Plain] = [name for name, figure in figures.items() if figure is None]
+    return Charge({name: figure for name, figure in figures.items() if figure}, unmeasured)
 
 
 def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
