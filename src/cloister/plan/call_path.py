@@ -122,7 +122,24 @@ class CallPath:
         if known is not None and known.state is not CallState.INTENDED:
             return self._recall(known, arguments)
         self.act.port.require_time_ms()
-        return self._decide(call, known, arguments)
+        return self._decide(call, None, arguments) if known is None else self._again(call, known, arguments)
+
+    def _again(self, call: PendingCall, known: CallEntry, arguments: list[WireValue]) -> WireValue:
+        """Decide a call of which it is not known whether it was made, and leave the numbers of its fallbacks alone."""
+        is_answered = True
+        try:
+            return self._decide(call, known, arguments)
+        except CloisterError as error:
+            is_answered = isinstance(error, REPLY_CLASSES)
+            raise
+        finally:
+            if is_answered:
+                self._repetition.leave_fallbacks(call.number)
+            self.journal.skip_fallbacks(call.number)
+
+    @property
+    def _repetition(self) -> Repetition:
+        return Repetition(self.journal, self.recorder, self.act.catalog.registry)
 
     def _decide(self, call: PendingCall, known: CallEntry | None, arguments: list[WireValue]) -> WireValue:
         try:
@@ -134,7 +151,7 @@ class CallPath:
             raise
         if not decision.allowed:
             return self._refuse(call, Ruling(decision=decision), arguments)
-        repetition = Repetition(self.journal, self.recorder, self.act.catalog.registry)
+        repetition = self._repetition
         needs: tuple[ApprovalNeed, ...] = ()
         if known is not None:
             answer = repetition.answered_by_fallback(known)
@@ -223,7 +240,11 @@ class CallPath:
         return self.act.perform(
             made.call,
             made.sandbox,
-            HintsInForce(arguments=arguments, hints=self.around.hints),
+            HintsInForce(
+                arguments=arguments,
+                hints=self.around.hints,
+                has_failed=bool(self.journal.fallbacks(made.call.number)),
+            ),
             lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
             lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),
         )
@@ -252,9 +273,7 @@ class CallPath:
 
     def _recall(self, known: CallEntry, arguments: list[WireValue]) -> WireValue:
         """Answer a call as it was answered before; what was called in its place has been made, too."""
-        fallbacks = self.journal.fallbacks(known.number)
-        if fallbacks:
-            self.journal.skip_to(fallbacks[-1].number + 1)
+        self.journal.skip_fallbacks(known.number)
         failed = recalled_error(known) if known.state is CallState.FAILED else None
         self.act.restore(known, arguments, self.around.state)
         self.records.append(recalled_record(known, failed))

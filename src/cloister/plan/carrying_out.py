@@ -144,6 +144,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         clock,
         undertaking.approvals,
         ask=lambda request: desk.ask(request, run.around),
+        relist=desk.relist,
         expire=desk.expire,
         verify=parts.verify_guardian,
         expires_after_ms=terms.approvals_expire_ms,

@@ -220,11 +220,23 @@ def _other_environment(names: Sequence[str]) -> PlanError:
 
 def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:
     """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
-    at = len(calls)
-    if run.abort is None and calls and calls[-1].state is CallState.INTENDED:
-        at -= 1
-        recorder.call_failed(calls[at].intent, calls[at].capability_id, NOT_KNOWN)
+    if run.abort is not None:
+        return
+    at = _unanswered(calls)
+    for entry in calls[at:]:
+        if entry.state is CallState.INTENDED:
+            recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
     parts.journal.store.abort(run.run_id, Abort(at=at, undoes_from=len(calls)))
+
+
+def _unanswered(calls: tuple[CallEntry, ...]) -> int:
+    """Return the number of the first call of the plan that was not answered, also by none of its fallbacks."""
+    for entry in calls:
+        if entry.within is None and entry.state is CallState.INTENDED:
+            answers = (each for each in calls if each.within == entry.number)
+            if all(each.state is not CallState.SUCCEEDED for each in answers):
+                return entry.number
+    return len(calls)
 
 
 def _completed(records: Sequence[Record]) -> Record | None:

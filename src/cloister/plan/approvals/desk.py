@@ -74,10 +74,20 @@ class ApprovalDesk:
             parent=parent,
             body=request.to_body(),
         )
+        self.relist(request, record.event.sequence)
+
+    def relist(self, request: ApprovalRequest, requested: int) -> None:
+        """List a request that is recorded, unless it is listed.
+
+        Args:
+            request: What is asked.
+            requested: Sequence of its record.
+        """
         statement = (
-            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?)"
+            "INSERT OR IGNORE INTO approvals (approval_id, run_id, number, state, requested) "
+            "VALUES (?, ?, ?, 'pending', ?)"
         )
-        values = (request.approval_id, request.run_id, request.number, record.event.sequence)
+        values = (request.approval_id, request.run_id, request.number, requested)
         self._store.file.write(statement, values, durable=True)
 
     def expire(self, request: ApprovalRequest) -> None:

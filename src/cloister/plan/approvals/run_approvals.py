@@ -29,6 +29,7 @@ class RecordedApprovals:
     """Requests and decisions of one run, from its records; the first decision about a request counts."""
 
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
+    requested: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
     newest_at: str = ""
@@ -49,6 +50,7 @@ class RecordedApprovals:
             case EventType.APPROVAL_REQUESTED:
                 request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
                 self.requests[request.approval_id] = request
+                self.requested[request.approval_id] = event.sequence
             case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
                 granted = event.event_type is EventType.APPROVAL_GRANTED
                 decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
@@ -76,6 +78,8 @@ class RunApprovals:
         clock: Says when a request expires, and makes identifiers.
         recorded: What was asked and decided before.
         ask: Records a request, and lists it.
+        relist: Lists a request that was recorded under that number, should it not be listed: its process may have ended
+            in between.
         expire: Records that one expired.
         verify: Says whether a guardian's signature over these bytes is genuine.
         expires_after_ms: How long new requests stand.
@@ -88,6 +92,7 @@ class RunApprovals:
         recorded: RecordedApprovals,
         *,
         ask: Callable[[ApprovalRequest], None],
+        relist: Callable[[ApprovalRequest, int], None],
         expire: Callable[[ApprovalRequest], None],
         verify: Callable[[bytes, bytes], bool],
         expires_after_ms: int = EXPIRES_AFTER_MS,
@@ -96,6 +101,7 @@ class RunApprovals:
         self._clock = clock
         self._recorded = recorded
         self._ask = ask
+        self._relist = relist
         self._expire = expire
         self._verify = verify
         self._expires_after_ms = expires_after_ms
@@ -140,6 +146,7 @@ class RunApprovals:
                 hint="run the plan again and approve it in time",
             )
         if decision is None:
+            self._relist(request, self._recorded.requested[request.approval_id])
             raise _required(request)
         if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
             raise CapabilityDenied(

@@ -112,9 +112,11 @@ class CallJournal:
             following = self._known.get(following.number + 1)
         return found
 
-    def skip_known(self) -> None:
-        """Give the next call a number that no call had before."""
-        self.skip_to(max(self._known, default=-1) + 1)
+    def skip_fallbacks(self, number: int) -> None:
+        """Give the next call a number after those that were made in the place of one."""
+        fallbacks = self.fallbacks(number)
+        if fallbacks:
+            self.skip_to(fallbacks[-1].number + 1)
 
     def intended(self, call: PendingCall, intent: int, *, durable: bool) -> None:
         """Note that a call is about to be made; its intent is in the chain."""

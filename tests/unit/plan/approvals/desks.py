@@ -45,6 +45,7 @@ class Office:
             self.clock,
             self.recorded(),
             ask=lambda request: self.desk.ask(request, 0),
+            relist=self.desk.relist,
             expire=self.desk.expire,
             verify=lambda signature, message: verify,
         )
