@@ -6,17 +6,16 @@ Owns that part of `Runtime`; how it is done is `plan.resuming`'s and `plan.appro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
-from cloister.errors import RunAborted
+from cloister.errors import CloisterError
 from cloister.lang.program import Program
 from cloister.plan.approvals.approver import Approver, run_with
 from cloister.plan.approvals.desk import Approval
-from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
+from cloister.plan.journal.entries import CallEntry, RunEntry, RunState, StepEntry
 from cloister.plan.journal.reconciling import RecordedCalls
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
@@ -141,7 +140,8 @@ class RuntimeRuns(RuntimeLife):
             observer: As in `resume`.
 
         Returns:
-            How it stands with the run; its error says which undos failed.
+            How it stands with the run; its error says which undos failed. A run that had no call left to make and only
+            its value to return is `completed`, and one that was failing already is `failed`.
 
         Raises:
             CloisterError: As `resume`, when it could not be ended.
@@ -154,8 +154,12 @@ class RuntimeRuns(RuntimeLife):
             environment=environment or {},
             abort=True,
         )
-        with suppress(RunAborted):
+        try:
             resume_run(self._parts, resumption)
+        except CloisterError as error:
+            state = self._parts.journal.store.run(run_id).state
+            if error.code == "input.run-ended" or state.can_resume or state is RunState.RUNNING:
+                raise  # it was over, or it is not over now
         return self._parts.journal.store.run(run_id)
 
     def approvals(self, *, run_id: str | None = None) -> tuple[Approval, ...]:

@@ -130,7 +130,10 @@ def test_every_point_of_a_run_that_is_aborted_then(ram: Path) -> None:
         assert attempt(home, world, point, story=RETURNING) is None
         before = [entry[1:3] for entry in effects(world)]
         found = attempt(home, world, -1, story=replace(RETURNING, aborts=True))
-        require_aborted(home, world, found, before)
+        if point >= points.points_count - 5:  # its last call was answered, and only its value was left
+            assert (found and found.value, before) == ("completed", TRIP)
+        else:
+            require_aborted(home, world, found, before)
 
 
 def test_every_point_of_an_abort(ram: Path) -> None:

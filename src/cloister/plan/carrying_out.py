@@ -220,7 +220,7 @@ def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: Cloiste
         recorder.run_paused(started, error, spent)
         _note(parts, recorder, RunState.PAUSED, error, waits_for=error.details.get("approval_id"))
         return
-    state = _state_after(error, run)
+    state = _state_after(error, run, undertaking.abort)
     if state is not RunState.STOPPED:
         run.leave_steps(error.code)
     if state is RunState.ABORTED:
@@ -230,13 +230,14 @@ def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: Cloiste
     _note(parts, recorder, state, error)
 
 
-def _state_after(error: CloisterError, run: PlanRun) -> RunState:
+def _state_after(error: CloisterError, run: PlanRun, abort: Abort | None) -> RunState:
     """Return how it stands with a run that ended with an error.
 
     What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
-    is over. The same class from anywhere else came from around the plan, and another time may go well.
+    is over. The same class from anywhere else came from around the plan, and another time may go well. A run that is
+    aborted and has no call left ends at its limits.
     """
-    if isinstance(error, RunAborted):
+    if isinstance(error, RunAborted) or (abort is not None and isinstance(error, (LimitExceeded, BudgetExhausted))):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED
