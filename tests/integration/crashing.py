@@ -103,6 +103,8 @@ STOCK = Story()
 FOUR_CALLS = RunTerms(budget=BudgetLimits(calls_count=4), exhaustion=BudgetRules(calls=Exhaustion.APPROVAL))
 FAILING = Story(plan=TRIP, inputs=(("fails", True),), rules=RULES, terms=FOUR_CALLS, answers=True)
 RETURNING = replace(FAILING, inputs=(("fails", False),))
+SPENDING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(calls_count=4)))
+"""Here the budget is over for good before the meal, and the trip is undone."""
 
 
 class DyingFile(JournalFile):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.crashing import FAILING, RETURNING, Outcome, attempt, catalog, effects
+from tests.integration.crashing import FAILING, RETURNING, SPENDING, Outcome, Story, attempt, catalog, effects
 
 from cloister.audit.event import Event, EventType
 from cloister.audit.home import AuditHome
@@ -70,9 +71,6 @@ def test_killed_again_and_again(ram: Path, provider: str) -> None:
 
 TRIP = [["room", 1], ["contract", 2], ["taxi", 3], ["meal", 4]]
 UNDONE = [["walk back", 0], ["cancel room", 0]]
-COUNTED = (EventType.COMPENSATION_ENDED, EventType.BUDGET_EXTENDED, EventType.APPROVAL_REQUESTED)
-"""What is recorded once, however often a process ended."""
-
 
 def events(home: Path, world: Path, run_id: str) -> list[Event]:
     """Return the records of a run, after the chain was verified and each intent was found to have its outcomes."""
@@ -85,27 +83,61 @@ def events(home: Path, world: Path, run_id: str) -> list[Event]:
     return found
 
 
-def require_undone(home: Path, world: Path, run_id: str) -> None:
-    """Demand that the trip was made once and undone once, the last step first, and that it was paid for once."""
-    assert [entry[1:3] for entry in effects(world)] == TRIP + UNDONE
-    found = events(home, world, run_id)
-    for kind, count in zip(COUNTED, (2, 1, 2), strict=True):
-        assert sum(event.event_type is kind for event in found) == count, kind
-    assert found[-1].event_type is EventType.RUN_FAILED
-    assert found[-1].body["spent"]["calls_count"] == len(TRIP) + len(UNDONE) + 2  # and the two that fail
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a trip ends.
+
+    Attributes:
+        story: The trip.
+        codes: The error codes it may end with; the first one when no process was killed.
+        done: What was done.
+        requests_count: How many approvals were asked for.
+        extensions_count: How often the budget was extended.
+        calls_count: How many calls were charged.
+    """
+
+    story: Story
+    codes: tuple[str, ...]
+    done: list[list[Any]]
+    requests_count: int
+    extensions_count: int
+    calls_count: int
+
+    def require(self, home: Path, world: Path, found: Outcome | None) -> None:
+        """Demand that the trip was made once and undone once, the last step first, and that it was paid for once."""
+        assert found is not None
+        assert found.code in {*self.codes, "input.run-ended"}  # that when its last write was the last point
+        assert [entry[1:3] for entry in effects(world)] == self.done + UNDONE
+        recorded = events(home, world, found.run_id)
+        counts = Counter(event.event_type for event in recorded)
+        assert counts[EventType.COMPENSATION_ENDED] == counts[EventType.COMPENSATION_STARTED] == len(UNDONE)
+        assert counts[EventType.APPROVAL_REQUESTED] == self.requests_count
+        assert counts[EventType.BUDGET_EXTENDED] == self.extensions_count
+        assert recorded[-1].event_type is EventType.RUN_FAILED
+        assert recorded[-1].body["spent"]["calls_count"] == self.calls_count
 
 
-def test_every_point_of_a_run_that_is_governed_and_undone(ram: Path) -> None:
-    whole = attempt(ram / "counted", ram / "counted-world", -1, story=FAILING)
+ENDINGS = [
+    Ending(
+        story=FAILING, codes=("guest.world",), done=TRIP, requests_count=2, extensions_count=1, calls_count=8
+    ),  # with the two calls that fail
+    Ending(
+        story=SPENDING, codes=("budget.calls", "run.aborted"), done=TRIP[:3], requests_count=1, extensions_count=0,
+        calls_count=6,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.codes[0]))
+def test_every_point_of_a_run_that_is_governed_and_undone(ram: Path, ending: Ending) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1, story=ending.story)
+    ending.require(ram / "counted", ram / "counted-world", whole)
     assert whole is not None
-    require_undone(ram / "counted", ram / "counted-world", whole.run_id)
+    assert whole.code == ending.codes[0]
     for point in range(whole.points_count):
         home, world = ram / f"home-{point}", ram / f"world-{point}"
-        assert attempt(home, world, point, story=FAILING) is None
-        found = attempt(home, world, -1, story=FAILING)
-        assert found is not None
-        assert found.code in {"guest.world", "input.run-ended"}, point
-        require_undone(home, world, found.run_id)
+        assert attempt(home, world, point, story=ending.story) is None
+        ending.require(home, world, attempt(home, world, -1, story=ending.story))
 
 
 def require_aborted(home: Path, world: Path, found: Outcome | None, before: list[list[Any]]) -> None:

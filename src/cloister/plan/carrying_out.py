@@ -75,6 +75,7 @@ class Undertaking:
         started: Its first record.
         attestation: What the provider measured; None when it does not attest.
         abort: Where it is ended; None when nobody aborted it.
+        ended_at: Where it ended by itself, when its process was killed while it was undone; None otherwise.
         completed: The record of its end, when its process was killed after that; None otherwise.
     """
 
@@ -89,6 +90,7 @@ class Undertaking:
     started: int
     attestation: Attestation | None
     abort: Abort | None = None
+    ended_at: Abort | None = None
     completed: Record | None = None
 
 
@@ -136,7 +138,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         started=undertaking.started,
         spending=undertaking.spending,
         profiles=undertaking.profiles.stack(),
-        abort=undertaking.abort,
+        abort=undertaking.abort or undertaking.ended_at,
     )
     terms, desk = undertaking.order.terms, parts.desk()
     approvals = RunApprovals(
@@ -237,7 +239,7 @@ def _state_after(error: CloisterError, run: PlanRun, abort: Abort | None) -> Run
     is over. The same class from anywhere else came from around the plan, and another time may go well. A run that is
     aborted and has no call left ends at its limits.
     """
-    if isinstance(error, RunAborted) or (abort is not None and isinstance(error, (LimitExceeded, BudgetExhausted))):
+    if abort is not None and isinstance(error, (RunAborted, LimitExceeded, BudgetExhausted)):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED

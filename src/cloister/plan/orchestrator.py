@@ -54,7 +54,7 @@ class PlanRun:
         started: Sequence number of the run's first record.
         spending: The budget, which steps are charged to.
         profiles: What each step may do.
-        abort: Where the run is ended; None when nobody aborted it.
+        abort: Where the run is ended, because somebody aborted it or it had ended there before; None otherwise.
         handles: Open files of the run.
         memo: What the capability that is called wants to be told when the run is resumed.
         hints: The execution hints in force.
@@ -151,10 +151,11 @@ class PlanRun:
         """
         if self._path is None:
             raise GuestError("a call came before the run began", code="guest.error")
-        if self.abort is not None and self.abort.at == self.journal.next_number and not self._is_aborted:
+        abort = self.abort
+        if abort is not None and abort.at == self.journal.next_number and not (self._is_aborted or self.has_undone):
             self._is_aborted = True
-            self.journal.skip_to(self.abort.undoes_from)
-            raise RunAborted(f"the run was aborted before its call {self.abort.at}")
+            self.journal.skip_to(abort.undoes_from)
+            raise RunAborted(f"the run was ended before its call {abort.at}, to be undone")
         return self._path.take(capability_id, arguments)
 
     def hints_changed(self, hints: dict[str, WireValue]) -> None:

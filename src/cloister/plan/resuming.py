@@ -32,7 +32,7 @@ from cloister.plan.carrying_out import Undertaking, carry_out
 from cloister.plan.journal.call_journal import CallJournal, recalled_error
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
 from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
-from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_unanswered, reconcile
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
 from cloister.plan.record_facts import OutcomeFacts
@@ -96,7 +96,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         values = {name: decode(value) for name, value in order.inputs.items()}
         profiles = derive_profiles(parts, order.program, order.context, values)
         if resumption.abort:
-            _abort(parts, run, calls, recorder)
+            _abort(parts, run, calls, recorder, recorded)
         elif run.abort is None:
             # Its process may have ended before it was admitted, and nothing runs that was not
             refused = partial(recorder.call_refused, parent=run.started)
@@ -115,6 +115,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             started=run.started,
             attestation=attestation,
             abort=store.run(run.run_id).abort,
+            ended_at=recorded.ended_at(calls),
             completed=_completed(records),
         )
         store.set_state(run.run_id, RunState.RUNNING, timestamp(parts.clock.now()), durable=False)
@@ -218,25 +219,18 @@ def _other_environment(names: Sequence[str]) -> PlanError:
     )
 
 
-def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:
+def _abort(
+    parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder, recorded: RecordedCalls
+) -> None:
     """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
     if run.abort is not None:
         return
-    at = _unanswered(calls)
-    for entry in calls[at:]:
+    at = next((entry.number for entry in calls if is_unanswered(entry, calls)), len(calls))
+    abort = recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
+    for entry in calls[abort.at : abort.undoes_from]:
         if entry.state is CallState.INTENDED:
             recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
-    parts.journal.store.abort(run.run_id, Abort(at=at, undoes_from=len(calls)))
-
-
-def _unanswered(calls: tuple[CallEntry, ...]) -> int:
-    """Return the number of the first call of the plan that was not answered, also by none of its fallbacks."""
-    for entry in calls:
-        if entry.within is None and entry.state is CallState.INTENDED:
-            answers = (each for each in calls if each.within == entry.number)
-            if all(each.state is not CallState.SUCCEEDED for each in answers):
-                return entry.number
-    return len(calls)
+    parts.journal.store.abort(run.run_id, abort)
 
 
 def _completed(records: Sequence[Record]) -> Record | None:

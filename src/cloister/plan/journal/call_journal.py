@@ -79,10 +79,13 @@ class CallJournal:
         self._calls_count = max(self._calls_count, number)
 
     def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
-        """Give a call its number."""
-        number = self._calls_count
-        self._calls_count += 1
-        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within)
+        """Give a call its number, which is the next one's as well until it is known or intended.
+
+        So one that is ended before its intent, by a limit for example, leaves no gap.
+        """
+        return PendingCall(
+            number=self._calls_count, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within
+        )
 
     def known(self, call: PendingCall) -> CallEntry | None:
         """Return what the journal has of a call; None when it was never made.
@@ -101,6 +104,7 @@ class CallJournal:
                 code="journal.diverged",
                 hint=f"`cloister runs show {self._run_id}` lists its calls; begin a new run",
             )
+        self.skip_to(call.number + 1)
         return entry
 
     def fallbacks(self, number: int) -> list[CallEntry]:
@@ -132,6 +136,7 @@ class CallJournal:
             within=call.within,
         )
         self._store.intend(self._run_id, entry, durable=durable)
+        self.skip_to(call.number + 1)
 
     def answered(
         self,
