@@ -9,7 +9,7 @@ from a guest and are hostile.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cloister.errors import CapabilityDenied, CloisterError, GuestError
 from cloister.isolation.wire_errors import REPLY_CLASSES
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import DecidedSandbox
     from cloister.plan.spending import Spending
+
+
+STEP: Final = "cloister.step"
+"""What approvals name in the place of a capability when more steps are asked for."""
 
 
 class Around(Protocol):
@@ -123,6 +127,12 @@ class CallPath:
             return self._recall(known, arguments)
         self.act.port.require_time_ms()
         return self._decide(call, None, arguments) if known is None else self._again(call, known, arguments)
+
+    def step_approved(self, name: str, need: ApprovalNeed) -> str:
+        """Return the approval that the beginning of a step has: as that of a call which stands in its place."""
+        digest, _ = wire_digest([name])
+        place = self.journal.numbered(STEP, digest)
+        return self.governor.approvals.require(place, STEP, self.around.step, shown_arguments([name]), need)
 
     def _again(self, call: PendingCall, known: CallEntry, arguments: list[WireValue]) -> WireValue:
         """Decide a call of which it is not known whether it was made, and leave the numbers of its fallbacks alone."""

@@ -149,14 +149,18 @@ class PlanRun:
         Raises:
             RunAborted: The run is ended in the place of this call; once, so that what is undone can be called.
         """
-        if self._path is None:
-            raise GuestError("a call came before the run began", code="guest.error")
+        path = self._live()
         abort = self.abort
         if abort is not None and abort.at == self.journal.next_number and not (self._is_aborted or self.has_undone):
             self._is_aborted = True
             self.journal.skip_to(abort.undoes_from)
             raise RunAborted(f"the run was ended before its call {abort.at}, to be undone")
-        return self._path.take(capability_id, arguments)
+        return path.take(capability_id, arguments)
+
+    def _live(self) -> CallPath:
+        if self._path is None:
+            raise GuestError("a call came before the run began", code="guest.error")
+        return self._path
 
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
         """Record these hints with the calls from here on."""
@@ -168,7 +172,8 @@ class PlanRun:
         parent = self.around
         self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)
         if not self.is_undoing:
-            self.spending.step(parent)
+            approve = None if self.abort else lambda need: self._live().step_approved(name, need)
+            self.spending.step(approve, parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))

@@ -8,7 +8,7 @@ resumed run goes on with what it spent before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
@@ -65,12 +65,13 @@ class Spending:
     recorder: RunRecorder
     clock: Clock
     extended: dict[Dimension, int] = field(default_factory=dict)
+    _begun_ns: int = 0
     _marked_ns: int = 0
     _cpu_us: int = 0
 
     def begin(self) -> None:
         """Count time from now on."""
-        self._marked_ns = self.clock.monotonic_ns()
+        self._begun_ns = self._marked_ns = self.clock.monotonic_ns()
 
     def hold(
         self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str] | None, parent: int
@@ -92,7 +93,7 @@ class Spending:
             return self.budget.reserve(NOTHING)
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
-            may_write=bool(decision.write_paths),
+            may_write=bool(decision.write_paths) or spec.permission is None,
             storage_bytes=resources.storage_bytes,
             egress_bytes=resources.egress_bytes,
             model_tokens_count=resources.model_tokens_count,
@@ -133,6 +134,8 @@ class Spending:
             model_tokens_count=0 if resources.model_tokens_count == 0 else None,
             cost_microusd=0 if resources.cost_microusd == 0 else None,
         )
+        if spec.permission is None and resources.storage_bytes != 0:
+            measured = replace(measured, storage_bytes=None)  # the host stored it, where nothing measures
         self._cpu_us += measured.cpu_us or 0
         return _split(reservation.settle(measured))
 
@@ -142,22 +145,39 @@ class Spending:
         restore(self, [charge.to_body()])
         return charge
 
-    def step(self, parent: int) -> None:
+    def step(self, approve: Callable[[ApprovalNeed], str] | None, parent: int) -> None:
         """Charge one step.
 
+        Args:
+            approve: As in `hold`; None in a run that is ended, so that it comes to where it is.
+            parent: The record around the step.
+
         Raises:
-            BudgetExhausted: There are no more steps.
+            BudgetExhausted, ApprovalRequired, CapabilityDenied: There are no more steps; as `hold`.
         """
-        self.budget.require(ONE_STEP)
+        while approve is not None:
+            try:
+                self.budget.require(ONE_STEP)
+                break
+            except BudgetExhausted as error:
+                if error.policy != "approval":
+                    raise
+                self._extend(error, approve, parent)
         _, others = _split(self.budget.consume(ONE_STEP))
         self._record(others, parent)
 
     def end(self, usage: Usage | None, parent: int) -> dict[str, Plain]:
-        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end."""
-        cpu_us = None
+        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end.
+
+        A plan is evaluated by one thread. So where nothing measured its processor time, because it came to no value,
+        the time that passed stands in for it, which is no less.
+        """
+        cpu_us, elapsed_us = None, self._elapsed_us()
         if usage is not None and usage.cpu_user_us is not None and usage.cpu_system_us is not None:
             cpu_us = usage.cpu_user_us + usage.cpu_system_us
-        charge, others = _split(self.budget.consume(Consumption.exactly(wall_us=self._elapsed_us(), cpu_us=cpu_us)))
+        passed_us = max(0, (self.clock.monotonic_ns() - self._begun_ns) // 1000)
+        measured = Consumption.exactly(wall_us=elapsed_us, cpu_us=cpu_us)
+        charge, others = _split(self.budget.consume(measured, Consumption.exactly(cpu_us=passed_us)))
         self._record(others, parent)
         totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
         return {"charged": charge.to_body(), "spent": totals}
@@ -199,7 +219,7 @@ def unmeasured_charge(spec: CapabilitySpec) -> Charge:
         spec: What was called.
     """
     resources = spec.contract.resources
-    may_write = any(access.kind is AccessKind.WRITE for access in spec.access)
+    may_write = spec.permission is None or any(access.kind is AccessKind.WRITE for access in spec.access)
     expected = Consumption.exactly(
         calls_count=1,
         cpu_us=0 if spec.permission is None else None,
