@@ -19,7 +19,7 @@ from cloister.audit.home import open_chain
 from cloister.authority.budget import BudgetLimits, BudgetRules, Exhaustion
 from cloister.authority.capability import CapabilitySpec, Parameter, ParameterType
 from cloister.authority.context import RuntimeContext
-from cloister.authority.contract import Idempotency
+from cloister.authority.contract import CONSUMES_NOTHING, Idempotency
 from cloister.authority.registry import CapabilityRegistry
 from cloister.capabilities.capability import Capability, Invocation
 from cloister.capabilities.catalog import Catalog, builtin_catalog
@@ -151,7 +151,7 @@ def capability(name: str, run: Callable[[Invocation], Value], contract: Any, par
         parameters=tuple(Parameter(name=each, type=ParameterType.ANY) for each in names),
         returns="any",
         effects=frozenset({":state"}),
-        contract=replace(contract, storage_parameter=None),
+        contract=replace(contract, storage_parameter=None, resources=CONSUMES_NOTHING),
     )
     return Capability(spec=spec, run=run)
 
@@ -252,10 +252,22 @@ def _went(runtime: Runtime, provider: str, story: Story) -> Any:
     return runtime.resume(runs[-1].run_id, approver=story).value
 
 
+def _attempted(home: Path, world: Path, point: int, provider: str, story: Story) -> Outcome:
+    try:
+        return go(home, world, point, provider, story)
+    except CloisterError as error:  # before it could run, or while it was closed
+        return Outcome(value=None, code=error.code, run_id="", points_count=0)
+
+
 def attempt(
-    home: Path, world: Path, point: int, provider: str = "mock", story: Story = STOCK
+    home: Path,
+    world: Path,
+    point: int,
+    provider: str = "mock",
+    story: Story = STOCK,
+    before: Callable[[], None] = lambda: None,
 ) -> Outcome | None:
-    """Do that in a process of its own; None when it was killed.
+    """Do that in a process of its own, after something else there; None when it was killed.
 
     Raises:
         ChildProcessError: It ended in another way.
@@ -270,7 +282,8 @@ def attempt(
     if child == 0:
         status = 1
         with suppress(BaseException):
-            outcome = go(home, world, point, provider, story)
+            before()
+            outcome = _attempted(home, world, point, provider, story)
             answer.write_text(json.dumps([outcome.value, outcome.code, outcome.run_id, outcome.points_count]))
             status = 0
         os._exit(status)
