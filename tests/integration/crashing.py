@@ -238,7 +238,8 @@ def go(home: Path, world: Path, point: int, provider: str, story: Story) -> Outc
             value = _went(runtime, provider, story)
         except CloisterError as error:
             code = error.code
-        return Outcome(value=value, code=code, run_id=runtime.runs()[-1].run_id, points_count=file.points_count)
+        begun = [run.run_id for run in runtime.runs()]
+        return Outcome(value=value, code=code, run_id=(begun or [""])[-1], points_count=file.points_count)
 
 
 def _went(runtime: Runtime, provider: str, story: Story) -> Any:
