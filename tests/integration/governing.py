@@ -31,9 +31,7 @@ from cloister.plan.constitution_file import sign_constitution
 from cloister.plan.journal.entries import RunState
 from cloister.runtime import Runtime
 
-CHANGES: Contract = replace(
-    APPENDS, storage_parameter=None, resources=CONSUMES_NOTHING, idempotency=Idempotency.KEYED
-)
+CHANGES: Contract = replace(APPENDS, storage_parameter=None, resources=CONSUMES_NOTHING, idempotency=Idempotency.KEYED)
 SPENDS: Contract = replace(
     CHANGES,
     resources=Resources(egress_bytes=60, storage_bytes=0, model_tokens_count=60, cost_microusd=60),
@@ -191,9 +189,7 @@ class Home:
             (found,) = [each for each in runtime.approvals() if each.decision is None]
         return found
 
-    def decide(
-        self, *, granted: bool = True, guardian: Signer | None = None, clock: ManualClock | None = None
-    ) -> None:
+    def decide(self, *, granted: bool = True, guardian: Signer | None = None, clock: ManualClock | None = None) -> None:
         """Answer it."""
         found = self.pending()
         with self.open(clock) as runtime:

@@ -72,6 +72,7 @@ def test_killed_again_and_again(ram: Path, provider: str) -> None:
 TRIP = [["room", 1], ["contract", 2], ["taxi", 3], ["meal", 4]]
 UNDONE = [["walk back", 0], ["cancel room", 0]]
 
+
 def events(home: Path, world: Path, run_id: str) -> list[Event]:
     """Return the records of a run, after the chain was verified and each intent was found to have its outcomes."""
     place = AuditHome(home)

@@ -193,7 +193,9 @@ def test_a_database_that_vanishes_while_the_run_goes_on_stops_it(ram: Path, name
         Runtime.open(home.directory, clock=home.clock, catalog=taking) as runtime,
         pytest.raises((JournalError, AuditError)),
     ):
-        runtime.run("(do (call :world.put 1) (call :world.look 1) (call :world.put 2))", context=context, provider="mock")
+        runtime.run(
+            "(do (call :world.put 1) (call :world.look 1) (call :world.put 2))", context=context, provider="mock"
+        )
     assert home.world.done == [("put", 1)]
     for left in home.directory.glob(f"{name}*"):
         left.unlink()

@@ -73,7 +73,12 @@ def test_a_person_agrees_to_exactly_this_call_and_the_run_goes_on(ram: Path) -> 
     assert outcome(waits) == (ApprovalRequired, "approval.required")
     assert (waits.state, home.world.done) == (RunState.PAUSED, [("put", 1)])
     asked = home.pending().request
-    assert (asked.capability_id, asked.step, asked.arguments, asked.need.rule) == ("world.send", "send", '"x"', "signing")
+    assert (asked.capability_id, asked.step, asked.arguments, asked.need.rule) == (
+        "world.send",
+        "send",
+        '"x"',
+        "signing",
+    )
     home.decide()
     went = home.resume(waits.run_id)
     assert (went.value, home.world.done) == ("x", [("put", 1), ("send", "x")])
@@ -239,7 +244,9 @@ def test_an_aborted_run_is_undone_last_first(ram: Path) -> None:
 
 def test_a_failed_undo_does_not_stop_the_others_and_is_shown(ram: Path, cloister: Callable[..., Outcome]) -> None:
     home = Home(ram / "home")
-    plan = BOOKED.replace('(call :world.delete r)) (call :world.put "b")', '(call :world.fail r)) (call :world.put "b")')
+    plan = BOOKED.replace(
+        '(call :world.delete r)) (call :world.put "b")', '(call :world.fail r)) (call :world.put "b")'
+    )
     failed = home.run(plan.format(last="(call :world.fail 1)"))
     assert failed.error is not None
     assert failed.error.details["undo_failed"][0]["step"] == "b"
@@ -287,7 +294,9 @@ FALLS = '(step "s" ^{{:runtime.learning.fallback {{:capability :world.{other} :a
 
 
 def test_a_fallback_is_governed_like_any_call(ram: Path) -> None:
-    home = Home(ram / "home", rule("no-sending", "deny", "world.send") + rule("ask", "require-human-approval", "world.put"))
+    home = Home(
+        ram / "home", rule("no-sending", "deny", "world.send") + rule("ask", "require-human-approval", "world.put")
+    )
     assert home.run(FALLS.format(other="send")).code == "denied.constitution"
     assert home.world.done == []
     waits = home.run(FALLS.format(other="put"))

@@ -114,7 +114,10 @@ def step_effects(program: core.Node) -> PlanEffects:
 
 def _graph(bodies: list[_Body], *, with_steps: bool) -> Graph:
     return [
-        (sum(1 << index for index in body.effects) | body.fallbacks, sorted(body.calls | body.steps if with_steps else body.calls))
+        (
+            sum(1 << index for index in body.effects) | body.fallbacks,
+            sorted(body.calls | body.steps if with_steps else body.calls),
+        )
         for body in bodies
     ]
 
