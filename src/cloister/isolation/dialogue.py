@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from cloister.errors import CloisterError, DeniedError, quoted
-from cloister.isolation.provider import GuestOperation, HostCalls, PlanProgram, WireValue
+from cloister.isolation.host_calls import HostCalls
+from cloister.isolation.provider import GuestOperation, PlanProgram, WireValue
 from cloister.isolation.steps_told import StepsTold, out_of_order
 from cloister.isolation.wire import check_value_size
 from cloister.isolation.wire_errors import (

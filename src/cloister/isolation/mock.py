@@ -19,6 +19,7 @@ from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
 from cloister.isolation.guest.link import require_size
 from cloister.isolation.guest.operations import checked_operation
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.mock_files import FILE_OPERATIONS, MemoryTree, MemoryView, run_file_operation
 from cloister.isolation.permit import require_common, require_permit
 from cloister.isolation.provider import (
@@ -27,7 +28,6 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     GuestOperation,
-    HostCalls,
     OutputObserver,
     PlanProgram,
     ProbeReport,

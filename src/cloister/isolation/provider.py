@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import NO_ARGUMENTS_SHA256, PermissionToken
-from cloister.lang.host import OptionData
+from cloister.isolation.host_calls import HostCalls
 from cloister.lang.program import Program
 from cloister.lang.source import ModuleText
 from cloister.limits import ResourceLimits
@@ -251,28 +251,6 @@ class ExecutionResult:
     stderr: bytes = b""
     exit_status: int | None = None
     usage: Usage = field(default_factory=Usage)
-
-
-class HostCalls(Protocol):
-    """The host's side of a running plan. Every method may raise; see `IsolationProvider.execute`."""
-
-    def call(self, capability_id: str, arguments: list[WireValue]) -> WireValue:
-        """Authorize, record and execute one capability call; return its result."""
-
-    def hints_changed(self, hints: dict[str, WireValue]) -> None:
-        """Note the execution hints of the calls from here on; empty when there are none. They permit nothing."""
-
-    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
-        """Note that a step was entered, which and how by its `lang.host.StepOptions`, as the guest says."""
-
-    def step_ended(self, name: str, error_code: str | None) -> None:
-        """Note that the innermost open step ended; `error_code` is None when it succeeded."""
-
-    def undo_started(self, name: str, place: int) -> None:
-        """Note that a step that succeeded and has an undo is being undone, the last one first; no step is open."""
-
-    def undo_ended(self, name: str, error_code: str | None) -> None:
-        """Note that the undo that was started ended; `error_code` is None when it succeeded."""
 
 
 OutputObserver: TypeAlias = Callable[[str, bytes], None]

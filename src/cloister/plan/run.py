@@ -84,7 +84,7 @@ def run_plan(
     terms: RunTerms,
 ) -> RunResult:
     """Run a compiled plan; see `Runtime.run` for what is raised."""
-    parts.catalog.registry.check_grants(context.capabilities)
+    parts.catalog.registry.check_context(context)
     terms = terms.bounded(context)
     values = {name: _input(name, value) for name, value in inputs.items()}
     order = RunOrder(

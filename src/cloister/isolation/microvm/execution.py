@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from cloister.errors import WireError
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.given import checked_environment, standard_input
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.microvm import interpreting
 from cloister.isolation.microvm.granting import Granting
 from cloister.isolation.microvm.running import RunningInMachine, begin, begin_guest
@@ -30,7 +31,6 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     GuestOperation,
-    HostCalls,
     Mount,
     OutputObserver,
     PlanProgram,

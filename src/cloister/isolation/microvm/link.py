@@ -12,6 +12,7 @@ import time
 from typing import Any, Final
 
 from cloister.errors import WireError
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.microvm import greeting
 from cloister.isolation.microvm.execution import Execution, Work
 from cloister.isolation.microvm.greeting import GuestFacts
@@ -23,7 +24,6 @@ from cloister.isolation.microvm.running import RunningInMachine, begin_ahead
 from cloister.isolation.microvm.statuses import MachineLost, hung_up
 from cloister.isolation.provider import (
     ExecutionResult,
-    HostCalls,
     OutputObserver,
     PlanProgram,
 )

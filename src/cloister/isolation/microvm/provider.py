@@ -22,6 +22,7 @@ from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock, SystemClock
 from cloister.errors import CloisterError, ConfigError
 from cloister.isolation.attestation import Attestation
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.microvm import measuring, selftest
 from cloister.isolation.microvm.choice import Choice, choose
 from cloister.isolation.microvm.config import MachineConfig
@@ -44,7 +45,6 @@ from cloister.isolation.permit import require_common, require_permit, require_se
 from cloister.isolation.provider import (
     ExecutionContext,
     ExecutionResult,
-    HostCalls,
     OutputObserver,
     ProbeReport,
     ScriptLanguage,

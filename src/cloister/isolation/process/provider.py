@@ -16,6 +16,7 @@ from cloister.authority.token import TokenVerifier
 from cloister.errors import ProviderUnavailable
 from cloister.isolation.dialogue import Dialogue, bare_start_message
 from cloister.isolation.given import checked_environment, require_program, require_words, standard_input
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.permit import require_common, require_permit, require_session_permit
 from cloister.isolation.process import outcome, results, shortfalls
 from cloister.isolation.process.conversation import Conversation, LauncherLost
@@ -36,7 +37,6 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     GuestOperation,
-    HostCalls,
     OutputObserver,
     PlanProgram,
     ProbeReport,

@@ -15,7 +15,8 @@ from typing import Final
 from cloister.isolation.bridge import Bridge
 from cloister.isolation.dialogue import Dialogue, start_message
 from cloister.isolation.guest import main
-from cloister.isolation.provider import HostCalls, PlanBytecode, PlanProgram, WireValue
+from cloister.isolation.host_calls import HostCalls
+from cloister.isolation.provider import PlanBytecode, PlanProgram, WireValue
 from cloister.isolation.wasm.cache import CodeCache
 from cloister.isolation.wasm.compiling import compiled_apart
 from cloister.isolation.wasm.deadline import Deadline

@@ -16,6 +16,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
 from cloister.clock import Clock
 from cloister.errors import ProviderError, ProviderUnavailable
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.permit import require_permit
 from cloister.isolation.provider import (
     Evidence,
@@ -23,7 +24,6 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     GuestOperation,
-    HostCalls,
     OutputObserver,
     PlanBytecode,
     PlanProgram,
