@@ -140,8 +140,8 @@ class RuntimeRuns(RuntimeLife):
             observer: As in `resume`.
 
         Returns:
-            How it stands with the run; its error says which undos failed. A run that had no call left to make and only
-            its value to return is `completed`, and one that was failing already is `failed`.
+            How it stands with the run; its error says which undos failed. One that makes no further call completes, and
+            one that was failing already is `failed`.
 
         Raises:
             CloisterError: As `resume`, when it could not be ended.

@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Story:
     plan: str = PLAN
     inputs: tuple[tuple[str, Any], ...] = ()
     rules: str = ""
-    terms: RunTerms = RunTerms()
+    terms: RunTerms = field(default_factory=RunTerms)
     answers: bool = False
     aborts: bool = False
 

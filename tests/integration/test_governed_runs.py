@@ -192,7 +192,7 @@ def test_a_step_inside_a_narrowed_part_has_no_more_than_it(ram: Path) -> None:
 @pytest.mark.parametrize(
     ("plan", "code", "place"),
     [
-        ('(do 1\n (with-security-profile {:capabilities [:world.look]} (call :world.put 1)))', "denied.profile-needs", 2),
+        ('(do\n (with-security-profile {:capabilities [:world.look]} (call :world.put 1)))', "denied.profile-needs", 2),
         ('(do 1\n 2\n (with-security-profile {:read ["/etc"]} 1))', "denied.profile-wider", 3),
     ],
 )  # fmt: skip

@@ -103,8 +103,8 @@ def with_inputs(value: Value, value_of: Callable[[str], Value]) -> Value:
     return value
 
 
-FALLBACK: Final = "runtime.learning.fallback"
-"""The execution hint that names what the host calls in the place of a call that failed."""
+FALLBACK_HINT: Final = "runtime.learning.fallback"
+"""The hint that names another call."""
 
 EFFECTFUL: Final[frozenset[type[core.Node]]] = frozenset({core.HostCall, core.HostFunction})
 """Classes of nodes that ask the host for something; a program without any has no effects."""
@@ -138,11 +138,24 @@ def placed_effects(program: core.Node) -> tuple[tuple[core.Node, Effect], ...]:
                 wanted = _literal_id(node.capability)
                 effect = Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)
                 found.append((node, effect))
-            case core.Hinted():
-                found += [(node, effect) for effect in _fallbacks(node, constants)]
             case core.HostFunction():
                 found.append((node, Effect(capability_id=None, arguments=(), start=node.start, end=node.end)))
+            case core.Hinted(hints=hints):
+                found += [(node, _fallback(node, value, constants)) for name, value in hints if name == FALLBACK_HINT]
     return tuple(sorted(found, key=lambda each: (each[1].start, each[1].end)))
+
+
+def _fallback(node: core.Hinted, value: core.Node, constants: Mapping[core.Variable, _Sized]) -> Effect:
+    """Return the call that a hint has made in the place of one that failed; with its arguments when it has none."""
+    literal, _ = _known(value, constants)
+    hint = Map() if isinstance(literal, Unknown) else literal.value
+    named = hint.get(Keyword("capability")) if isinstance(hint, Map) else None
+    given = hint.get(Keyword("args")) if isinstance(hint, Map) else None
+    arguments: tuple[LiteralArgument, ...] = (UNKNOWN,)
+    if isinstance(given, tuple):
+        arguments = tuple(UNKNOWN if item is UNKNOWN else Outline(item) for item in given)
+    wanted = named.name if isinstance(named, Keyword) else named if isinstance(named, str) else None
+    return Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)
 
 
 def step_names(program: core.Node) -> tuple[str, ...]:
@@ -153,28 +166,6 @@ def step_names(program: core.Node) -> tuple[str, ...]:
         if isinstance(node, core.Step) and isinstance(node.name, core.Const)
     ]
     return tuple(name for _, name in sorted(found, key=lambda pair: pair[0]))
-
-
-def _fallbacks(node: core.Hinted, constants: Mapping[core.Variable, _Sized]) -> list[Effect]:
-    """Return the effect of a fallback that is written out; the host calls it in the place of calls in the body.
-
-    One that the plan computes is none: the host denies it in every step that does not call it itself.
-    """
-    hint, _ = next((_known(value, constants) for name, value in node.hints if name == FALLBACK), _NOTHING)
-    if isinstance(hint, Unknown) or not isinstance(hint.value, Map):
-        return []
-    table = {key.name if isinstance(key, Keyword) else key: value for key, value in hint.value.items()}
-    named, given = table.get("capability"), table.get("args", UNKNOWN)
-    wanted = named.name if isinstance(named, Keyword) else named
-    if not isinstance(wanted, str):
-        return []
-    # Without :args it gets those of the call, whose number is not known either
-    arguments = tuple(map(_outlined, given)) if isinstance(given, tuple) else (UNKNOWN,)
-    return [Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)]
-
-
-def _outlined(value: Value) -> LiteralArgument:
-    return UNKNOWN if value is UNKNOWN else Outline(value)
 
 
 def _literal_id(node: core.Node) -> str | None:

@@ -79,7 +79,8 @@ class Repetition:
 
     def note_unknown(self, known: CallEntry) -> None:
         """Record that it is not known what became of an attempt."""
-        self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
+        if not self.journal.has_outcome(known):
+            self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
 
     def leave_fallbacks(self, number: int) -> None:
         """Record that calls which were begun in the place of one do not go on, now that it is answered."""

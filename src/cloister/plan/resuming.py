@@ -107,7 +107,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             order=order,
             provider=provider,
             recorder=recorder,
-            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
+            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values()), recorded.outcomes),
             approvals=RecordedApprovals.read(records),
             profiles=profiles,
             spending=_spending(parts, order, recorder, recorded),
@@ -228,7 +228,7 @@ def _abort(
     at = next((entry.number for entry in calls if is_unanswered(entry, calls)), len(calls))
     abort = recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
     for entry in calls[abort.at : abort.undoes_from]:
-        if entry.state is CallState.INTENDED:
+        if entry.state is CallState.INTENDED and entry.intent not in recorded.outcomes:
             recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
     parts.journal.store.abort(run.run_id, abort)
 

@@ -16,7 +16,7 @@ from cloister.audit.event import EventType, Record
 from cloister.canonical import encode
 from cloister.clock import Clock, timestamp
 from cloister.errors import ApprovalRequired, CapabilityDenied, quoted
-from cloister.plan.approvals.request import ApprovalDecision, ApprovalNeed, ApprovalRequest
+from cloister.plan.approvals.request import ApprovalDecision, ApprovalKind, ApprovalNeed, ApprovalRequest
 from cloister.plan.journal.call_journal import PendingCall
 
 APPROVAL_ID_BYTES: Final = 8
@@ -29,9 +29,9 @@ class RecordedApprovals:
     """Requests and decisions of one run, from its records; the first decision about a request counts."""
 
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
-    requested: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
+    sequences: dict[str, int] = field(default_factory=dict)
     newest_at: str = ""
 
     @classmethod
@@ -50,7 +50,7 @@ class RecordedApprovals:
             case EventType.APPROVAL_REQUESTED:
                 request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
                 self.requests[request.approval_id] = request
-                self.requested[request.approval_id] = event.sequence
+                self.sequences[request.approval_id] = event.sequence
             case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
                 granted = event.event_type is EventType.APPROVAL_GRANTED
                 decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
@@ -77,9 +77,7 @@ class RunApprovals:
         run_id: The run.
         clock: Says when a request expires, and makes identifiers.
         recorded: What was asked and decided before.
-        ask: Records a request, and lists it.
-        relist: Lists a request that was recorded under that number, should it not be listed: its process may have ended
-            in between.
+        ask: Records a request, and lists it; what of it was done before is not done again.
         expire: Records that one expired.
         verify: Says whether a guardian's signature over these bytes is genuine.
         expires_after_ms: How long new requests stand.
@@ -92,7 +90,6 @@ class RunApprovals:
         recorded: RecordedApprovals,
         *,
         ask: Callable[[ApprovalRequest], None],
-        relist: Callable[[ApprovalRequest, int], None],
         expire: Callable[[ApprovalRequest], None],
         verify: Callable[[bytes, bytes], bool],
         expires_after_ms: int = EXPIRES_AFTER_MS,
@@ -101,7 +98,6 @@ class RunApprovals:
         self._clock = clock
         self._recorded = recorded
         self._ask = ask
-        self._relist = relist
         self._expire = expire
         self._verify = verify
         self._expires_after_ms = expires_after_ms
@@ -146,9 +142,9 @@ class RunApprovals:
                 hint="run the plan again and approve it in time",
             )
         if decision is None:
-            self._relist(request, self._recorded.requested[request.approval_id])
+            self._ask(request)  # its process may have ended before it was listed
             raise _required(request)
-        if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
+        if request.need.kind is ApprovalKind.GUARDIAN and not self._is_signed(request, decision):
             raise CapabilityDenied(
                 f"the approval {request.approval_id} is not signed with the guardian's key",
                 code="denied.approval",
@@ -182,8 +178,9 @@ class RunApprovals:
 
 
 def _required(request: ApprovalRequest) -> ApprovalRequired:
+    key = " --key FILE" if request.need.kind is ApprovalKind.GUARDIAN else ""
     return ApprovalRequired(
         f"{request.capability_id} needs an approval: {request.need.reason}",
-        hint=f"`cloister approvals approve {request.approval_id}` lets {request.run_id} go on",
+        hint=f"`cloister approvals approve {request.approval_id}{key}` lets {request.run_id} go on",
         details={"approval_id": request.approval_id, "run_id": request.run_id, "expires_at": request.expires_at},
     )

@@ -45,7 +45,6 @@ class Office:
             self.clock,
             self.recorded(),
             ask=lambda request: self.desk.ask(request, 0),
-            relist=self.desk.relist,
             expire=self.desk.expire,
             verify=lambda signature, message: verify,
         )
