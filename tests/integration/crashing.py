@@ -25,7 +25,7 @@ from cloister.capabilities.capability import Capability, Invocation
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.capabilities.contracts import APPENDS, TELLS_TIME
 from cloister.clock import SystemClock
-from cloister.errors import CloisterError, GuestError
+from cloister.errors import CloisterError, GuestError, LimitExceeded
 from cloister.lang.values import Value
 from cloister.plan.approvals.approver import ApprovalAnswer
 from cloister.plan.approvals.desk import Approval
@@ -62,6 +62,14 @@ TRIP = """
 """
 """A plan with all that governs one: undo, an approval, a fallback, and a budget that has to be extended for the meal.
 When it fails, what it did is undone."""
+
+OVERRUN = """
+(do
+  (step "room" :undo (fn [] (call :world.charge "cancel room" 0)) (call :world.charge "room" 1))
+  (step "travel" :undo (fn [] (call :world.charge "walk back" 0)) 1)
+  (call :world.overrun "more" 2))
+"""
+"""A plan that reaches a limit in the middle of a call: of that it is not known whether it was made, and all is undone."""
 
 RULES = """
 version = 1
@@ -103,6 +111,7 @@ STOCK = Story()
 FOUR_CALLS = RunTerms(budget=BudgetLimits(calls_count=4), exhaustion=BudgetRules(calls=Exhaustion.APPROVAL))
 FAILING = Story(plan=TRIP, inputs=(("fails", True),), rules=RULES, terms=FOUR_CALLS, answers=True)
 RETURNING = replace(FAILING, inputs=(("fails", False),))
+OVERRUNNING = Story(plan=OVERRUN)
 SPENDING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(calls_count=4)))
 """Here the budget is over for good before the meal, and the trip is undone."""
 
@@ -175,7 +184,13 @@ def catalog(world: Path) -> Catalog:
     def board(call: Invocation) -> Value:
         raise GuestError(f"the {call.arguments['name']} is late", code="guest.world")
 
+    def overrun(call: Invocation) -> Value:
+        if len(effects(world)) == 1:  # in another process there would be time again
+            raise LimitExceeded("it took too long", limit="wall_ms", allowed=1, used=2, unit="ms")
+        return charge(call)
+
     own = (
+        capability("overrun", overrun, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("board", board, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("sign", charge, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("put", put, replace(APPENDS, idempotency=Idempotency.RETRY), 2),
@@ -226,7 +241,16 @@ class Outcome:
     points_count: int
 
 
-GRANTS = ["world.put", "world.charge", "world.draw", "world.refuse", "world.board", "world.sign", "ccos.io.println"]
+GRANTS = [
+    "world.put",
+    "world.charge",
+    "world.draw",
+    "world.refuse",
+    "world.board",
+    "world.sign",
+    "world.overrun",
+    "ccos.io.println",
+]
 
 
 def go(home: Path, world: Path, point: int, provider: str, story: Story) -> Outcome:

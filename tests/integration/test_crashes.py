@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.crashing import FAILING, RETURNING, SPENDING, Outcome, Story, attempt, catalog, effects
+from tests.integration.crashing import (
+    FAILING,
+    OVERRUNNING,
+    RETURNING,
+    SPENDING,
+    Outcome,
+    Story,
+    attempt,
+    catalog,
+    effects,
+)
 
 from cloister.audit.event import Event, EventType
 from cloister.audit.home import AuditHome
@@ -122,6 +132,10 @@ ENDINGS = [
     Ending(
         story=FAILING, codes=("guest.world",), done=TRIP, requests_count=2, extensions_count=1, calls_count=8
     ),  # with the two calls that fail
+    Ending(
+        story=OVERRUNNING, codes=("limit.wall", "run.aborted"), done=TRIP[:1], requests_count=0, extensions_count=0,
+        calls_count=4,
+    ),
     Ending(
         story=SPENDING, codes=("budget.calls", "run.aborted"), done=TRIP[:3], requests_count=1, extensions_count=0,
         calls_count=6,
