@@ -71,6 +71,12 @@ OVERRUN = """
 """
 """A plan that reaches a limit in the middle of a call: of that it is not known whether it was made, and all is undone."""
 
+TRAVEL = """
+(step "travel"
+  ^{:runtime.learning.fallback {:capability :world.charge :args ["taxi" 3]}} (call :world.catch "train" 3))
+"""
+"""A plan whose call fails the first time, and would succeed the next one."""
+
 RULES = """
 version = 1
 
@@ -112,6 +118,7 @@ FOUR_CALLS = RunTerms(budget=BudgetLimits(calls_count=4), exhaustion=BudgetRules
 FAILING = Story(plan=TRIP, inputs=(("fails", True),), rules=RULES, terms=FOUR_CALLS, answers=True)
 RETURNING = replace(FAILING, inputs=(("fails", False),))
 OVERRUNNING = Story(plan=OVERRUN)
+TRAVELLING = Story(plan=TRAVEL)
 SPENDING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(calls_count=4)))
 """Here the budget is over for good before the meal, and the trip is undone."""
 
@@ -189,7 +196,15 @@ def catalog(world: Path) -> Catalog:
             raise LimitExceeded("it took too long", limit="wall_ms", allowed=1, used=2, unit="ms")
         return charge(call)
 
+    def catch(call: Invocation) -> Value:
+        missed = world.with_suffix(".missed")
+        if missed.exists():
+            return charge(call)
+        missed.touch()
+        raise GuestError("it has left", code="guest.world")
+
     own = (
+        capability("catch", catch, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("overrun", overrun, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("board", board, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("sign", charge, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
@@ -249,6 +264,7 @@ GRANTS = [
     "world.board",
     "world.sign",
     "world.overrun",
+    "world.catch",
     "ccos.io.println",
 ]
 

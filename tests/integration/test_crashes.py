@@ -14,6 +14,7 @@ from tests.integration.crashing import (
     OVERRUNNING,
     RETURNING,
     SPENDING,
+    TRAVELLING,
     Outcome,
     Story,
     attempt,
@@ -153,6 +154,23 @@ def test_every_point_of_a_run_that_is_governed_and_undone(ram: Path, ending: End
         home, world = ram / f"home-{point}", ram / f"world-{point}"
         assert attempt(home, world, point, story=ending.story) is None
         ending.require(home, world, attempt(home, world, -1, story=ending.story))
+
+
+def test_a_call_whose_fallback_was_begun_is_not_made_any_more(ram: Path) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1, story=TRAVELLING)
+    assert whole is not None
+    ways = []
+    for point in range(whole.points_count - 1):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=TRAVELLING) is None
+        found = attempt(home, world, -1, story=TRAVELLING)
+        assert found is not None
+        assert found.code is None
+        (done,) = effects(world)
+        ways.append(done[1])
+        events(home, world, found.run_id)
+    assert set(ways[-6:]) == {"taxi"}
+    assert "train" in ways  # its fallback had not been begun
 
 
 def require_aborted(home: Path, world: Path, found: Outcome | None, before: list[list[Any]]) -> None:
