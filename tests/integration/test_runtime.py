@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.governed import run_governed, sign_rule
 from typer.testing import CliRunner
 
 import cloister
@@ -221,7 +222,10 @@ def test_run_that_cannot_be_recorded_stops(runtime: cloister.Runtime, tmp_path: 
     assert (work / "after").exists() is not broken
 
 
-def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
+def test_every_event_type_is_used_by_some_run(tmp_path: Path) -> None:
+    sign_rule(tmp_path / "home")
+    runtime = cloister.Runtime.open(tmp_path / "home")
+    run_governed(runtime)
     runtime.run('(step "s" ^{:runtime.learning.metrics true} (call :ccos.math.add 1 2))', context=ADD)
     for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
         with pytest.raises(cloister.CloisterError):

@@ -29,6 +29,7 @@ class RecordedApprovals:
     """Requests and decisions of one run, from its records; the first decision about a request counts."""
 
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
+    asked_in: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
     newest_at: str = ""
@@ -49,6 +50,7 @@ class RecordedApprovals:
             case EventType.APPROVAL_REQUESTED:
                 request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
                 self.requests[request.approval_id] = request
+                self.asked_in[request.approval_id] = event.sequence
             case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
                 granted = event.event_type is EventType.APPROVAL_GRANTED
                 decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
