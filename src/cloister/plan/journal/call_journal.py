@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from cloister.errors import CloisterError, JournalError, quoted
+from cloister.errors import CloisterError, JournalError, LimitExceeded, quoted
 from cloister.isolation.provider import WireValue
 from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exception
 from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
 from cloister.plan.journal.store import RunStore
+
+KEPT_BYTES_MAX: Final = 256 * 1024 * 1024
+"""What the journal keeps of one run; a plan that reads a large file again and again must not fill the disk."""
+CALL_BYTES: Final = 2_048
+"""What a call is counted as beside its answer: its row, and its two records in the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,7 @@ class CallJournal:
         self._steps: Mapping[int, StepEntry] = {entry.number: entry for entry in steps}
         self._calls_count = 0
         self._steps_count = 0
+        self._kept_bytes = store.kept_bytes(run_id) + CALL_BYTES * len(calls) if calls else 0
 
     def __repr__(self) -> str:
         return f"CallJournal({self._run_id}, {self._calls_count} calls, {len(self._known)} known)"
@@ -77,6 +83,26 @@ class CallJournal:
     def skip_to(self, number: int) -> None:
         """Give the next call this number, or a later one."""
         self._calls_count = max(self._calls_count, number)
+
+    def require_room(self, *, is_undoing: bool) -> None:
+        """Refuse the next call when the journal keeps too much of this run already.
+
+        Args:
+            is_undoing: Whether a step is being undone, for which there is as much again.
+
+        Raises:
+            LimitExceeded: `limit.journal`.
+        """
+        allowed = 2 * KEPT_BYTES_MAX if is_undoing else KEPT_BYTES_MAX
+        if self._kept_bytes >= allowed:
+            raise LimitExceeded(
+                f"the calls of {self._run_id} and their results take {self._kept_bytes} bytes of the journal",
+                limit="journal_bytes",
+                allowed=allowed,
+                used=self._kept_bytes,
+                unit="bytes",
+                hint="make fewer calls in one run, or calls with smaller results",
+            )
 
     def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
         """Give a call its number."""
@@ -152,7 +178,8 @@ class CallJournal:
         state, plain = CallState.SUCCEEDED, answer
         if isinstance(answer, CloisterError):
             state, plain = CallState.FAILED, reply_error(answer)
-        self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
+        self._kept_bytes += CALL_BYTES
+        self._kept_bytes += self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
         self._store.outcome_recorded(self._run_id, call.number, record())
 
     def began_step(self, name: str, record: Callable[[], int]) -> int:
