@@ -117,7 +117,7 @@ class Spending:
                 self._extend(error, approve, parent)
 
     def _overdraft(self) -> Budget:
-        """Return what undoing may use: twice each bound, less what is used; a plan must not do all it likes in undos."""
+        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes."""
         bounds = {each: self.budget.allowed(each) for each in Dimension}
         twice = {each.limit_field: None if of is None else 2 * of // each.scale for each, of in bounds.items()}
         rules = {each.value: self.budget.rules.of(each) for each in Dimension}

@@ -73,16 +73,21 @@ class RecordedCalls:
                 case EventType.RUN_ABORTED:
                     found.is_aborted = True
                 case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
-                    found._begin_step(record.event.sequence, str(body.get("name")))
+                    is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
+                    found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
                 case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
                     record.event.parent in found.steps
                 ):
                     begun = found.steps[record.event.parent]
-                    found.steps[record.event.parent] = replace(begun, has_ended=True)
+                    code = body.get("error")
+                    ended = replace(begun, has_ended=True, error_code=None if code is None else str(code))
+                    found.steps[record.event.parent] = ended
         return found
 
-    def _begin_step(self, sequence: int, name: str) -> None:
-        self.steps[sequence] = StepEntry(number=len(self.steps), name=name, started=sequence, has_ended=False)
+    def _begin_step(self, sequence: int, name: str, is_undo: bool) -> None:
+        self.steps[sequence] = StepEntry(
+            number=len(self.steps), name=name, started=sequence, has_ended=False, is_undo=is_undo
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

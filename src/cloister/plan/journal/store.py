@@ -63,6 +63,22 @@ class RunStore:
         """The file, for what else is kept in it."""
         return self._file
 
+    def require_not_ahead(self, records_count: int) -> None:
+        """Refuse a journal that knows of runs the chain does not have.
+
+        A run is in the chain, on the disk, before it is in the journal. So the chain is an older copy.
+
+        Raises:
+            JournalError: `journal.ahead`.
+        """
+        newest = self._file.read("SELECT max(started) FROM runs")[0][0]
+        if isinstance(newest, int) and newest >= records_count:
+            raise JournalError(
+                f"the journal {self.path} has a run that began with record {newest}, and the chain ends before it",
+                code="journal.ahead",
+                hint="the chain is an older copy; restore the newest one, or the journal that belongs to it",
+            )
+
     def begin_run(self, entry: RunEntry) -> None:
         """Add a run. It becomes durable with the first call that changes the world."""
         values = (
