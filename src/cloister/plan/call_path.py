@@ -9,9 +9,9 @@ from a guest and are hostile.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cloister.errors import CapabilityDenied, CloisterError, GuestError, LimitExceeded
+from cloister.errors import CapabilityDenied, CloisterError, GuestError
 from cloister.isolation.wire_errors import REPLY_CLASSES
 from cloister.lang.transport import decode
 from cloister.plan.call_act import CallAct, HintsInForce
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import DecidedSandbox
     from cloister.plan.spending import Spending
-
-REFUSALS_MAX: Final = 10_000
-"""Refused calls of one run in one process."""
-
 
 class Around(Protocol):
     """What stands around a call: the steps and the state of its run."""
@@ -98,7 +94,6 @@ class CallPath:
         observer: Watches.
         around: What stands around the calls.
         records: What was called so far.
-        refusals_count: How many calls were refused, since this process runs the plan.
         last_error: What the last call that failed was answered with.
     """
 
@@ -110,7 +105,6 @@ class CallPath:
     observer: RunObserver
     around: Around
     records: list[CallRecord] = field(default_factory=list)
-    refusals_count: int = 0
     last_error: CloisterError | None = None
 
     def take(self, capability_id: str, arguments: list[WireValue], within: int | None = None) -> WireValue:
@@ -134,7 +128,6 @@ class CallPath:
         try:
             decision = self.act.authorize(call.capability_id, [decode(argument) for argument in arguments])
         except GuestError as error:
-            self._count_refusal()
             intent = self.recorder.malformed_intent(call.capability_id, arguments, self.around.around)
             self.journal.intended(call, intent, durable=False)
             self._note_failure(call, call.capability_id, intent, error)
@@ -168,7 +161,6 @@ class CallPath:
 
     def _refuse(self, call: PendingCall, ruling: Ruling, arguments: list[WireValue]) -> WireValue:
         """Record a denial, answer with it, and raise it."""
-        self._count_refusal()
         decision = ruling.decision
         error = decision.error()
         intent = self._intent(ruling, arguments)
@@ -176,19 +168,6 @@ class CallPath:
         self._note_failure(call, decision.capability_id, intent, error)
         self._note(decision, intent, error.code, None)
         raise error
-
-    def _count_refusal(self) -> None:
-        """End a run that does nothing but what it may not do: no budget is charged for that, and each is recorded."""
-        self.refusals_count += 1
-        if self.refusals_count > REFUSALS_MAX:
-            raise LimitExceeded(
-                f"more than {REFUSALS_MAX} calls of the run were refused",
-                limit="refusals_count",
-                allowed=REFUSALS_MAX,
-                used=self.refusals_count,
-                unit="count",
-                hint="see `cloister audit show` for what it tries to do",
-            )
 
     def _intent(self, ruling: Ruling, arguments: list[WireValue]) -> int:
         facts = IntentFacts(

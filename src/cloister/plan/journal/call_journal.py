@@ -18,10 +18,10 @@ from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exceptio
 from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
 from cloister.plan.journal.store import RunStore
 
-KEPT_BYTES_MAX: Final = 256 * 1024 * 1024
+KEPT_BYTES_MAX: Final = 512 * 1024 * 1024
 """What the journal keeps of one run; a plan that reads a large file again and again must not fill the disk."""
-CALL_BYTES: Final = 2_048
-"""What a call is counted as beside its answer: its row, and its two records in the chain."""
+CALL_BYTES: Final = 4_096
+"""What a call is counted as beside its answer, refused ones too: its row, and its two records in the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,17 @@ class CallJournal:
         run_id: The run.
         calls: What it did before, when it is resumed; checked against the chain already.
         steps: The steps that began before.
+        kept_bytes_max: How much is kept of the run; as much again for what undoes it.
     """
 
     def __init__(
-        self, store: RunStore, run_id: str, calls: Sequence[CallEntry] = (), steps: Sequence[StepEntry] = ()
+        self,
+        store: RunStore,
+        run_id: str,
+        calls: Sequence[CallEntry] = (),
+        steps: Sequence[StepEntry] = (),
+        *,
+        kept_bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
         self._store = store
         self._run_id = run_id
@@ -60,6 +67,7 @@ class CallJournal:
         self._steps: Mapping[int, StepEntry] = {entry.number: entry for entry in steps}
         self._calls_count = 0
         self._steps_count = 0
+        self._kept_bytes_max = kept_bytes_max
         self._kept_bytes = store.kept_bytes(run_id) + CALL_BYTES * len(calls) if calls else 0
 
     def __repr__(self) -> str:
@@ -93,7 +101,7 @@ class CallJournal:
         Raises:
             LimitExceeded: `limit.journal`.
         """
-        allowed = 2 * KEPT_BYTES_MAX if is_undoing else KEPT_BYTES_MAX
+        allowed = 2 * self._kept_bytes_max if is_undoing else self._kept_bytes_max
         if self._kept_bytes >= allowed:
             raise LimitExceeded(
                 f"the calls of {self._run_id} and their results take {self._kept_bytes} bytes of the journal",
