@@ -134,7 +134,12 @@ def _merged(steps: list[tuple[core.Step, int]], effects: list[Effect]) -> StepEf
 
 
 def _chosen(effects: list[Effect], bits: int) -> tuple[Effect, ...]:
-    return tuple(effect for index, effect in enumerate(effects) if bits >> index & 1)
+    found = []
+    while bits:  # most steps have few of many
+        last = bits & -bits
+        found.append(effects[last.bit_length() - 1])
+        bits ^= last
+    return tuple(found)
 
 
 class _Walk:

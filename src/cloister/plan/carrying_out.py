@@ -57,6 +57,9 @@ from cloister.plan.sandbox import SandboxPort
 from cloister.plan.spending import Spending
 
 PLAN_CAPABILITY: Final = "cloister.plan"
+_COUNTED_BY_ENGINES: Final = frozenset({"steps_count", "depth_count", "value_bytes", "value_elements_count"})
+"""Limits that end a plan in order, undos and all, and at the same place each time. A run that is aborted and meets one
+before its next call would never come to that call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +238,8 @@ def _state_after(error: CloisterError, run: PlanRun) -> RunState:
     What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
     is over. The same class from anywhere else came from around the plan, and another time may go well.
     """
-    if isinstance(error, RunAborted):
+    is_at_its_end = isinstance(error, LimitExceeded) and error.limit in _COUNTED_BY_ENGINES
+    if isinstance(error, RunAborted) or (run.abort is not None and is_at_its_end):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED

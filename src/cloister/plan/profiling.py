@@ -76,8 +76,8 @@ class DerivedProfiles:
         return found
 
     def record(self, recorder: RunRecorder, parent: int) -> None:
-        """Record each profile that allows something."""
-        for derivation in self.derivations:
+        """Record each profile of a plan that has steps; else there is no least privilege but that of the run."""
+        for derivation in self.derivations if len(self.derivations) > 1 else ():
             profile = derivation.profile
             if profile.place is not None or profile.capabilities or profile.allows_computed:
                 recorder.append(EventType.STEP_PROFILE_DERIVED, profile.to_dict(), parent=parent, durable=False)

@@ -61,35 +61,39 @@ class ApprovalDesk:
         self._clock = clock
 
     def ask(self, request: ApprovalRequest, parent: int) -> None:
-        """Record a request, then list it.
+        """Record a request, then list it; one that is recorded already is listed again if it is not.
 
         Args:
             request: What is asked.
             parent: The record of the step or run that asks.
         """
-        record = self._chain.append(
-            EventType.APPROVAL_REQUESTED,
-            run_id=request.run_id,
-            capability_id=request.capability_id,
-            parent=parent,
-            body=request.to_body(),
-        )
+        recorded = RecordedApprovals.read(self._chain.records(request.run_id))
+        sequence = recorded.sequences.get(request.approval_id)
+        if sequence is None:
+            record = self._chain.append(
+                EventType.APPROVAL_REQUESTED,
+                run_id=request.run_id,
+                capability_id=request.capability_id,
+                parent=parent,
+                body=request.to_body(),
+            )
+            sequence = record.event.sequence
         statement = (
-            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?)"
+            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?) "
+            "ON CONFLICT DO NOTHING"
         )
-        values = (request.approval_id, request.run_id, request.number, record.event.sequence)
+        values = (request.approval_id, request.run_id, request.number, sequence)
         self._store.file.write(statement, values, durable=True)
 
     def expire(self, request: ApprovalRequest) -> None:
         """Record that nobody decided in time."""
-        body: dict[str, Plain] = {"approval_id": request.approval_id}
         recorded = RecordedApprovals.read(self._chain.records(request.run_id))
         record = self._chain.append(
             EventType.APPROVAL_EXPIRED,
             run_id=request.run_id,
             capability_id=request.capability_id,
-            parent=recorded.asked_in.get(request.approval_id),
-            body=body,
+            parent=recorded.sequences.get(request.approval_id),
+            body={"approval_id": request.approval_id},
         )
         self._note(request.approval_id, ApprovalState.EXPIRED, record.event.sequence)
 
@@ -187,7 +191,7 @@ class ApprovalDesk:
             state = ApprovalState.EXPIRED
         else:
             state = ApprovalState.PENDING
-        return Approval(request=request, state=state, decision=decision, requested=recorded.asked_in[approval_id])
+        return Approval(request=request, state=state, decision=decision, requested=recorded.sequences[approval_id])
 
     def _note(self, approval_id: str, state: ApprovalState, decided: int) -> None:
         statement = "UPDATE approvals SET state = ?, decided = ? WHERE approval_id = ?"

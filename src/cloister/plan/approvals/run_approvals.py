@@ -29,9 +29,9 @@ class RecordedApprovals:
     """Requests and decisions of one run, from its records; the first decision about a request counts."""
 
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
-    asked_in: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
+    sequences: dict[str, int] = field(default_factory=dict)
     newest_at: str = ""
 
     @classmethod
@@ -50,7 +50,7 @@ class RecordedApprovals:
             case EventType.APPROVAL_REQUESTED:
                 request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
                 self.requests[request.approval_id] = request
-                self.asked_in[request.approval_id] = event.sequence
+                self.sequences[request.approval_id] = event.sequence
             case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
                 granted = event.event_type is EventType.APPROVAL_GRANTED
                 decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
@@ -77,7 +77,7 @@ class RunApprovals:
         run_id: The run.
         clock: Says when a request expires, and makes identifiers.
         recorded: What was asked and decided before.
-        ask: Records a request, and lists it.
+        ask: Records a request, and lists it; what of it was done before is not done again.
         expire: Records that one expired.
         verify: Says whether a guardian's signature over these bytes is genuine.
         expires_after_ms: How long new requests stand.
@@ -142,6 +142,7 @@ class RunApprovals:
                 hint="run the plan again and approve it in time",
             )
         if decision is None:
+            self._ask(request)  # its process may have ended before it was listed
             raise _required(request)
         if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
             raise CapabilityDenied(
