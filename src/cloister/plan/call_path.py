@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cloister.plan.sandbox import DecidedSandbox
     from cloister.plan.spending import Spending
 
+
 class Around(Protocol):
     """What stands around a call: the steps and the state of its run."""
 
