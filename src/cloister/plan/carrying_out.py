@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cloister.audit.event import Record
 from cloister.authority.governance import Governance
@@ -121,6 +121,7 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
         usage=result.usage,
         calls=run.calls,
         steps_count=run.steps_count,
+        parameters=dict(run.parameters),
         chain_sequence=last.event.sequence,
         chain_sha256=last.record_sha256,
         attestation=undertaking.attestation,
@@ -160,6 +161,8 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
                 port=run.port,
                 state=run,
                 clock=clock,
+                facts=_facts(undertaking),
+                exposes=run.exposes,
             ),
             governor=Governor(
                 governance=Governance(parts.constitution.constitution, terms.mode, parts.catalog.registry),
@@ -173,6 +176,17 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         )
     )
     return run
+
+
+def _facts(undertaking: Undertaking) -> dict[str, Any]:
+    """Return what there is to know of a run, for the capabilities it is exposed to."""
+    of = undertaking.order.terms.provenance
+    return {
+        "run_id": undertaking.recorder.run_id,
+        "plan_id": of.plan_id or undertaking.order.program.sha256,
+        "intent_id": of.intent_id,
+        "inputs_sha256": wire_digest(dict(undertaking.order.inputs))[0],
+    }
 
 
 def _port(parts: RunParts, undertaking: Undertaking) -> SandboxPort:
