@@ -131,6 +131,7 @@ _SPECIAL: Mapping[EventType, Callable[[Mapping[str, Plain]], str]] = {
     EventType.BUDGET_EXHAUSTED: _of_budget,
     EventType.BUDGET_EXTENDED: _of_budget,
     EventType.RUN_RESUMED: _resumed,
+    EventType.HINT_APPLIED: lambda body: ", ".join(sorted(body)),
     EventType.STEP_PROFILE_DERIVED: _profile,
     EventType.POLICY_LOADED: lambda body: f"{body.get('policy')} {body.get('path')}, version {body.get('version')}",
 }
