@@ -380,8 +380,10 @@ def test_records_say_the_hints_of_a_call_and_the_options_of_a_step(runtime: cloi
 
 def test_records_say_in_which_step_a_call_was_made(runtime: cloister.Runtime) -> None:
     runtime.run('(step "outer" (step "inner" (call :ccos.math.add 1 2)))', context=ADD)
-    parents = [(record.event.event_type.value, record.event.parent) for record in runtime.records()]
-    assert parents[:4] == [("run.started", None), ("step.started", 0), ("step.started", 1), ("call.intent", 2)]
+    started, *profiles, outer, inner, intent, _, _, _, _ = [record.event for record in runtime.records()]
+    assert {each.event_type for each in profiles} == {EventType.STEP_PROFILE_DERIVED}
+    assert [each.event_type.value for each in (outer, inner, intent)] == ["step.started", "step.started", "call.intent"]
+    assert [each.parent for each in (outer, inner, intent)] == [started.sequence, outer.sequence, inner.sequence]
 
 
 def test_exit_status_of_a_command_is_on_record(runtime: cloister.Runtime) -> None:
