@@ -16,7 +16,7 @@ from cloister.audit.event import EventType, Record
 from cloister.canonical import encode
 from cloister.clock import Clock, timestamp
 from cloister.errors import ApprovalRequired, CapabilityDenied, quoted
-from cloister.plan.approvals.request import ApprovalDecision, ApprovalNeed, ApprovalRequest
+from cloister.plan.approvals.request import ApprovalDecision, ApprovalKind, ApprovalNeed, ApprovalRequest
 from cloister.plan.journal.call_journal import PendingCall
 
 APPROVAL_ID_BYTES: Final = 8
@@ -144,7 +144,7 @@ class RunApprovals:
         if decision is None:
             self._ask(request)  # its process may have ended before it was listed
             raise _required(request)
-        if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
+        if request.need.kind is ApprovalKind.GUARDIAN and not self._is_signed(request, decision):
             raise CapabilityDenied(
                 f"the approval {request.approval_id} is not signed with the guardian's key",
                 code="denied.approval",
@@ -178,8 +178,9 @@ class RunApprovals:
 
 
 def _required(request: ApprovalRequest) -> ApprovalRequired:
+    key = " --key FILE" if request.need.kind is ApprovalKind.GUARDIAN else ""
     return ApprovalRequired(
         f"{request.capability_id} needs an approval: {request.need.reason}",
-        hint=f"`cloister approvals approve {request.approval_id}` lets {request.run_id} go on",
+        hint=f"`cloister approvals approve {request.approval_id}{key}` lets {request.run_id} go on",
         details={"approval_id": request.approval_id, "run_id": request.run_id, "expires_at": request.expires_at},
     )
