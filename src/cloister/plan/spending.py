@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
-from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
+from cloister.authority.budget import (
+    NOTHING,
+    Budget,
+    BudgetConsumed,
+    BudgetEvent,
+    BudgetLimits,
+    BudgetRules,
+    Consumption,
+    Dimension,
+    Exhaustion,
+)
 from cloister.authority.budgets.dimension import dimension_of
 from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
@@ -81,16 +91,14 @@ class Spending:
         Args:
             decision: The call.
             spec: Its capability.
-            approve: Returns the approval of an extension, or raises; None for a call that undoes something, which is
-                charged and never refused for want of budget.
+            approve: Returns the approval of an extension, or raises; None for a call that undoes something, for which
+                there is as much again of everything, and nobody is asked.
             parent: The record around the call.
 
         Raises:
             BudgetExhausted: A bound does not cover it, and nobody is asked.
             ApprovalRequired, CapabilityDenied: Somebody has to extend it, or would not.
         """
-        if approve is None:
-            return self.budget.reserve(NOTHING)
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
             may_write=bool(decision.write_paths) or spec.permission is None,
@@ -99,6 +107,9 @@ class Spending:
             model_tokens_count=resources.model_tokens_count,
             cost_microusd=resources.cost_microusd,
         )
+        if approve is None:
+            self._overdraft().require(estimate)
+            return self.budget.reserve(NOTHING)
         while True:
             try:
                 return self.budget.reserve(estimate)
@@ -106,6 +117,16 @@ class Spending:
                 if error.policy != "approval":
                     raise
                 self._extend(error, approve, parent)
+
+    def _overdraft(self) -> Budget:
+        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes."""
+        bounds = {each: self.budget.allowed(each) for each in Dimension}
+        twice = {each.limit_field: None if of is None else 2 * of // each.scale for each, of in bounds.items()}
+        rules = {each.value: self.budget.rules.of(each) for each in Dimension}
+        stops = {word: rule if rule is Exhaustion.WARN else Exhaustion.HARD_STOP for word, rule in rules.items()}
+        found = Budget(BudgetLimits(**twice), BudgetRules(**stops), budget_id=self.budget.budget_id)
+        found.consume(Consumption(**{each.used_field: used for each, used in self.budget.used.items()}))
+        return found
 
     def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
         dimension = dimension_of(error.dimension)
