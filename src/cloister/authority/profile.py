@@ -117,7 +117,6 @@ class StepProfile:
         minimum_isolation: The weakest isolation that its calls may have.
         clock: What it sees of the time of day and of chance.
         features: What else is open to it.
-        profile_id: Digest of all of it.
     """
 
     step_name: str | None
@@ -134,11 +133,15 @@ class StepProfile:
     minimum_isolation: IsolationLevel = IsolationLevel.NONE
     clock: ClockUse = ClockUse.NONE
     features: frozenset[Feature] = frozenset()
-    profile_id: str = field(init=False, default="")
+    _profile_id: str = field(init=False, default="", repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Compute the digest."""
-        object.__setattr__(self, "profile_id", sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data())))
+    @property
+    def profile_id(self) -> str:
+        """Digest of the rest; computed when it is first asked for, since many profiles only are steps to another."""
+        if not self._profile_id:
+            digest = sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data()))
+            object.__setattr__(self, "_profile_id", digest)
+        return self._profile_id
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data for the record."""
