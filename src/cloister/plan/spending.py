@@ -178,7 +178,8 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
-            charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
+            for each, amount in event.amounts.items():
+                charge.amounts[each.used_field] = amount
             charge.unmeasured += [each.used_field for each in event.unmeasured]
         else:
             others.append(event)
