@@ -64,6 +64,7 @@ class _OnlyChecking(MockProvider):
         self, context: ExecutionContext, *, host: HostCalls | None = None, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Check the token."""
+        del host, on_output
         require_permit(self._presented, context, _LEVEL)
         return _RESULT
 
@@ -175,7 +176,7 @@ def _no_approvals(clock: SystemClock) -> RunApprovals:
         RecordedApprovals(),
         ask=_nobody_approves,
         expire=_nobody_approves,
-        verify=lambda signature, message: False,
+        verify=lambda *_: False,
     )
 
 

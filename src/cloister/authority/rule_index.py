@@ -50,10 +50,8 @@ class RuleIndex(Generic[RuleT]):
 
         Cost: a look-up for each value; of a path, for each length that a root has.
         """
-        if isinstance(found.value, tuple):
-            places = self._of_several(found.value)
-        else:
-            places = self._places(found)
+        value = found.value
+        places = self._of_several(value) if isinstance(value, tuple) else self._places(found)
         if places is None:
             return self._rules
         return [self._rules[place] for place in places]

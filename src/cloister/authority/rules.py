@@ -98,19 +98,19 @@ class RuleGroup(NamedTuple):
     Attributes:
         gate: When it fails, no rule of the group holds; None when nothing can be said of all of them.
         rules: The rules.
-        path: Of the argument that `index` asks about; empty without one.
-        index: Knows which of the rules may hold, in place of a gate; None where their values cannot be looked up.
+        path: Of the argument that `by_value` asks about; empty without that.
+        by_value: Knows which of the rules may hold, in place of a gate; None where their values cannot be looked up.
     """
 
     gate: Condition | None
     rules: tuple[AccessRule, ...]
     path: tuple[str, ...] = ()
-    index: RuleIndex[AccessRule] | None = None
+    by_value: RuleIndex[AccessRule] | None = None
 
     def candidates(self, facts: Facts) -> Sequence[AccessRule]:
         """Return the rules that may hold, in their order."""
-        if self.index is not None:
-            return self.index.candidates(facts.find(self.path))
+        if self.by_value is not None:
+            return self.by_value.candidates(facts.find(self.path))
         return () if self.gate is not None and self.gate.judge(facts) is FAILS else self.rules
 
 
