@@ -155,10 +155,11 @@ def read_fields(data: bytes) -> dict[str, Any]:
         ValueError: When the bytes are not the encoding of an event.
     """
     try:
-        plain: Any = _DECODER.decode(data.decode("ascii"))
+        text = data.decode("ascii")
+        plain, end = _DECODER.raw_decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
+    if end != len(text) or not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
         raise ValueError("not the fields of an event")
     for name, types in _SHAPE.items():
         if type(plain[name]) not in types:

@@ -228,12 +228,15 @@ class RunStore:
         if data is None:
             return None
         try:
-            return _DECODER.decode(data.decode()) if isinstance(data, bytes) else self._refuse_data()
+            if not isinstance(data, bytes):
+                raise self._damaged("what it keeps of a run is not bytes")
+            text = data.decode()
+            value, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError) as error:
             raise self._damaged("what it keeps of a run is not JSON") from error
-
-    def _refuse_data(self) -> None:
-        raise self._damaged("what it keeps of a run is not bytes")
+        if end != len(text):
+            raise self._damaged("what it keeps of a run is more than JSON")
+        return value
 
     def _damaged(self, how: str) -> JournalError:
         return JournalError(
