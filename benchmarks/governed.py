@@ -8,7 +8,7 @@ provider that the token is presented to checks it and does nothing else.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,6 @@ from cloister.isolation.host_paths import HostPathResolver
 from cloister.isolation.mock import MockProvider
 from cloister.isolation.permit import require_permit
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, GuestOperation, OutputObserver, Usage
-from cloister.lang.transport import decode
 from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
 from cloister.plan.governor import Governor, Occasion
 from cloister.plan.journal.call_journal import PendingCall
@@ -83,7 +82,7 @@ def decisions() -> list[Row]:
 
 
 def governed_rows() -> list[Row]:
-    """Measure what is decided about a call, from its arguments as the guest sent them to a checked token and back.
+    """Measure what is decided about a call, from its arguments to a checked token and a settled budget.
 
     Raises:
         WrongAnswer: When it is not allowed.
@@ -116,13 +115,14 @@ def _governed(context: RuntimeContext, path: Path, chain: CausalChain) -> Callab
     governance = Governance(_constitution(path.parent), ExecutionMode.FULL, catalog.registry)
     governor = Governor(governance=governance, approvals=_no_approvals(clock))
     profile = _profile(context, authorizer, path)
-    sent = [str(path)]
+    arguments = [str(path)]
+    digest, _ = wire_digest(arguments)
     spec = catalog.registry.require(READ)
     spending.begin()
 
     def decide() -> None:
-        call = PendingCall(number=next(numbers), capability_id=READ, arguments_sha256=wire_digest(sent)[0])
-        decision = authorizer.authorize(context, READ, [decode(each) for each in sent])
+        call = PendingCall(number=next(numbers), capability_id=READ, arguments_sha256=digest)
+        decision = authorizer.authorize(context, READ, arguments)
         ruling = governor.rule(decision, Occasion(call=call, step="read it", profile=profile, shown=str))
         if not ruling.decision.allowed or ruling.rule_id != "only-data":
             raise WrongAnswer(f"the call was not decided as it should be: {ruling.decision.message}")
@@ -149,24 +149,14 @@ def _profile(context: RuntimeContext, authorizer: SecurityAuthorizer, path: Path
 
 
 def _constitution(directory: Path) -> Constitution:
-    """Return one with twenty rules, of which two are about the call and one applies."""
-    rules = [
-        {
-            "id": f"rule-{number}",
-            "pattern": f"other.family{number}.*",
-            "action": "deny",
-            "reason": "it is not for plans",
-        }
-        for number in range(18)
+    """Return the built-in rules and twenty more, of which one is about the call, with a condition, and applies."""
+    others = [
+        {"id": f"rule-{number}", "pattern": f"other.family{number}.*", "action": "deny", "reason": "not for plans"}
+        for number in range(19)
     ]
-    below = {"id": "only-data", "pattern": READ, "action": "allow", "reason": "it is data"}
-    secret = {"id": "no-secrets", "pattern": "ccos.io.*", "action": "deny", "reason": "it is secret"}
-    conditions: dict[str, list[Mapping[str, object]]] = {
-        "only-data": [{"argument": "path", "under": [str(directory)]}],
-        "no-secrets": [{"argument": "path", "matches": ["*.key"]}],
-    }
-    ruled = [each | {"when": conditions[each["id"]]} for each in (below, secret)]
-    return parse_constitution({"version": 1, "rule": [*rules, *ruled]})
+    below = {"argument": "path", "under": [str(directory)]}
+    about = {"id": "only-data", "pattern": READ, "action": "allow", "reason": "it is data", "when": [below]}
+    return parse_constitution({"version": 1, "rule": [*others, about]})
 
 
 def _no_approvals(clock: SystemClock) -> RunApprovals:
