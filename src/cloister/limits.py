@@ -83,11 +83,11 @@ class ResourceLimits:
         if wall_ms >= self.wall_ms and memory_bytes >= self.memory_bytes:
             return self
         # Checked here already, and asked for at every execution
-        smaller = object.__new__(ResourceLimits)
+        smaller, put = object.__new__(ResourceLimits), object.__setattr__
         for name, value in zip(self.__slots__, _values(self), strict=True):
-            object.__setattr__(smaller, name, value)
-        object.__setattr__(smaller, "wall_ms", min(self.wall_ms, wall_ms))
-        object.__setattr__(smaller, "memory_bytes", min(self.memory_bytes, memory_bytes))
+            put(smaller, name, value)
+        put(smaller, "wall_ms", min(self.wall_ms, wall_ms))
+        put(smaller, "memory_bytes", min(self.memory_bytes, memory_bytes))
         return smaller
 
     def values(self) -> tuple[int, ...]:

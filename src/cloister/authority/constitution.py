@@ -55,6 +55,21 @@ _ACTIONS: Final = {action.label: action for action in Action}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What the constitution says of one call.
+
+    Attributes:
+        action: The strictest action of the rules that apply; `ALLOW` when none does.
+        rule_id: The rule that says so, the first of several; None when none applies.
+        reason: That rule's reason; None when none applies.
+    """
+
+    action: Action
+    rule_id: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule.
 
@@ -64,6 +79,7 @@ class Rule:
         conditions: What the arguments must be for it to apply; all of them.
         action: What it says.
         reason: Why, for whoever is denied or asked; at most 500 characters.
+        ruling: What a constitution says when this rule decides.
 
     Raises:
         ConfigError: `config.constitution` for an id or a reason that cannot be shown.
@@ -74,9 +90,11 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
     action: Action
     reason: str
+    ruling: Ruling = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what could not be shown in a message."""
+        """Refuse what could not be shown in a message, and make its ruling once."""
+        object.__setattr__(self, "ruling", Ruling(action=self.action, rule_id=self.id, reason=self.reason))
         if not 0 < len(self.id) <= _ID_CHARS_MAX or not self.id.isprintable() or " " in self.id:
             raise _wrong(f'"{quoted(self.id)}" cannot be the id of a rule', "write a short word such as no-deletes")
         if not 0 < len(self.reason) <= _REASON_CHARS_MAX or not self.reason.isprintable():
@@ -107,21 +125,6 @@ class Rule:
             "action": self.action.label,
             "reason": self.reason,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
-    """What the constitution says of one call.
-
-    Attributes:
-        action: The strictest action of the rules that apply; `ALLOW` when none does.
-        rule_id: The rule that says so, the first of several; None when none applies.
-        reason: That rule's reason; None when none applies.
-    """
-
-    action: Action
-    rule_id: str | None
-    reason: str | None
 
 
 NO_RULE: Final = Ruling(action=Action.ALLOW, rule_id=None, reason=None)
@@ -195,7 +198,7 @@ class Constitution:
         facts = Facts(arguments)
         for rule in rules:
             if rule.applies(facts, certainly=certainly):
-                return Ruling(action=rule.action, rule_id=rule.id, reason=rule.reason)
+                return rule.ruling
         return NO_RULE
 
     def _rules_about(self, capability_id: str, names: Collection[str]) -> tuple[Rule, ...]:

@@ -77,19 +77,20 @@ class Ledger:
 
     def _covers(self, estimate: Consumption) -> bool:
         """Return whether nothing is short; asked before every act, of which nearly all are covered."""
-        figures = estimate.figures()
+        asked = estimate.asked()
         for ledger in self.chain():
-            for account, asked in zip(ledger.accounts.values(), figures, strict=True):
-                if asked != 0 and account.allowed is not None and not account.covers(asked):
+            accounts = ledger.accounts
+            for dimension, figure in asked:
+                if not accounts[dimension].covers(figure):
                     return False
         return True
 
     def hold(self, estimate: Consumption, sign: int) -> None:
         """Hold what is known of an estimate, here and around; with -1 hold it no more."""
         for ledger in self.chain():
-            for account, figure in zip(ledger.accounts.values(), estimate.figures(), strict=True):
-                if figure:
-                    account.held += sign * figure
+            accounts = ledger.accounts
+            for dimension, figure in estimate.known():
+                accounts[dimension].held += sign * figure
 
     def consume(self, measured: Consumption, expected: Consumption | None) -> Iterator[BudgetEvent]:
         """Charge an act here and around, and yield what there is to record; see `Budget.consume`."""
