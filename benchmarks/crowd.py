@@ -18,6 +18,7 @@ from benchmarks.direct import Direct
 from benchmarks.rows import Row, value_row
 from benchmarks.timing import require_equal
 from cloister.isolation.provider import WireValue
+from cloister.lang.host import OptionData
 from cloister.limits import ResourceLimits
 
 CROWD = "sandbox crowd"
@@ -87,11 +88,17 @@ class _Meeting:
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
         """Plans of this kind have none."""
 
-    def step_started(self, name: str, options: dict[str, bool | str | list[str]]) -> None:
+    def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Plans of this kind have none."""
 
     def step_ended(self, name: str, error_code: str | None) -> None:
         """Plans of this kind have none."""
+
+    def undo_started(self, name: str, place: int) -> None:
+        """Plans of this kind undo nothing."""
+
+    def undo_ended(self, name: str, error_code: str | None) -> None:
+        """Plans of this kind undo nothing."""
 
 
 def _plan_in_crowd(direct: Direct, meeting: threading.Barrier, number: int) -> None:

@@ -77,7 +77,8 @@ class Runtime(RuntimeRuns, RuntimeSessions):
             plan: A path, program text, compiled program, or one of the variants that are plans.
             context: What it may do; everything else is refused.
             provider: Name of the isolation provider.
-            inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords.
+            inputs: Values of the plan's inputs by name: None, bool, int, float, str, lists, dicts, keywords; they go
+                before the context's cross-plan parameters of that name.
             observer: Sees steps, calls and printed lines as they happen.
             module_paths: Directories its modules are looked for in, after that of the plan's own file.
             expected: Digests that the provider must have measured before anything is admitted, by part: `sha256:HEX`,
@@ -99,14 +100,15 @@ class Runtime(RuntimeRuns, RuntimeSessions):
             AttestationError: Something else than expected was measured; nothing was run (7).
         """
         self._require_open()
-        program = load_plan(plan, sorted(inputs or {}), module_paths)
+        given = {**context.parameters, **(inputs or {})}
+        program = load_plan(plan, sorted(given), module_paths)
         begin = partial(
             run_plan,
             self._parts,
             program,
             context=context,
             provider=self._providers.create(provider),
-            inputs=inputs or {},
+            inputs=given,
             observer=observer or SilentObserver(),
             expected=Expectations.parse(expected or {}),
             terms=terms or RunTerms(),

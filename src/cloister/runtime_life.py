@@ -111,7 +111,7 @@ class RuntimeLife:
             raise
 
     def records(self, run_id: str | None = None) -> Iterator[Record]:
-        """Yield the records of the causal chain in order, each with its own hash and signature checked.
+        """Yield the records of the causal chain in order, each proven by its signed head.
 
         Args:
             run_id: Only those of one run; None for all.

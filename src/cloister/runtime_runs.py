@@ -6,17 +6,16 @@ Owns that part of `Runtime`; how it is done is `plan.resuming`'s and `plan.appro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
-from cloister.errors import RunAborted
+from cloister.errors import LimitExceeded, RunAborted
 from cloister.lang.program import Program
 from cloister.plan.approvals.approver import Approver, run_with
 from cloister.plan.approvals.desk import Approval
-from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
+from cloister.plan.journal.entries import CallEntry, RunEntry, RunState, StepEntry
 from cloister.plan.journal.reconciling import RecordedCalls
 from cloister.plan.loading import Plan, load_plan
 from cloister.plan.observer import RunObserver, SilentObserver
@@ -141,7 +140,7 @@ class RuntimeRuns(RuntimeLife):
             observer: As in `resume`.
 
         Returns:
-            How it stands with the run; its error says which undos failed.
+            How it stands with the run; its error says which undos failed. One that makes no further call completes.
 
         Raises:
             CloisterError: As `resume`, when it could not be ended.
@@ -154,8 +153,13 @@ class RuntimeRuns(RuntimeLife):
             environment=environment or {},
             abort=True,
         )
-        with suppress(RunAborted):
+        try:
             resume_run(self._parts, resumption)
+        except (RunAborted, LimitExceeded):
+            entry = self._parts.journal.store.run(run_id)
+            if entry.state is not RunState.ABORTED:
+                raise
+            return entry
         return self._parts.journal.store.run(run_id)
 
     def approvals(self, *, run_id: str | None = None) -> tuple[Approval, ...]:

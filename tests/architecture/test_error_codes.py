@@ -22,6 +22,7 @@ from cloister.errors import (
     EgressDenied,
     LimitExceeded,
     PathDenied,
+    ProfileDenied,
     ReadError,
 )
 from cloister.isolation.process.outcome import LIMITS
@@ -30,7 +31,7 @@ from cloister.limits import ResourceLimits
 ROOT = Path(cloister.__file__).parent
 DOC = Path("docs/errors.md")
 TESTING = {"testing.py", "testing_harness.py"}  # they compare codes and raise none that a user could see
-DENIALS = {"denied.path": PathDenied, "denied.host": EgressDenied}
+DENIALS = {"denied.path": PathDenied, "denied.host": EgressDenied, "denied.profile": ProfileDenied}
 """The class a reason becomes, by how its code begins; every other is a `CapabilityDenied`."""
 RESERVED = "Reserved"
 NOT_A_LIMIT = {"input_bytes"}

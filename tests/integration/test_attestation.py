@@ -39,13 +39,17 @@ from cloister.isolation.provider import ExecutionContext, ExecutionResult, Isola
 from cloister.limits import ResourceLimits
 from cloister.plan.attesting import quote_machine
 from cloister.plan.command import Surroundings, run_command
+from cloister.plan.constitution_file import home_constitution
 from cloister.plan.host_authorizer import make_authorizer
+from cloister.plan.journal.store import RunStore
 from cloister.plan.loading import load_plan
 from cloister.plan.observer import SilentObserver
+from cloister.plan.parts import Journal, RunParts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
-from cloister.plan.run import RunParts, run_plan
+from cloister.plan.run import run_plan
 from cloister.plan.session import SessionTerms, open_session
+from cloister.plan.terms import RunTerms
 
 OTHER = "ff" * 32
 MEASURED = replace(attestation(None), tpm=None)
@@ -110,6 +114,7 @@ class Bench:
             inputs={},
             observer=SilentObserver(),
             expected=expected,
+            terms=RunTerms(),
         )
 
     def command(self, provider: IsolationProvider, expected: Expectations) -> ExecutionResult:
@@ -144,6 +149,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             catalog=catalog,
             authorizer=make_authorizer(catalog, protected=()),
             issuer=issuer,
+            journal=Journal(RunStore.open(tmp_path / "home" / "runs.sqlite3")),
+            constitution=home_constitution(tmp_path / "home"),
+            verify_guardian=lambda signature, message: False,
         )
         yield Bench(tmp_path / "home", parts, issuer.verifier())
 

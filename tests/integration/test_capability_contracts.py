@@ -20,6 +20,8 @@ CATALOG = builtin_catalog()
 IDS = sorted(CATALOG.capabilities)
 
 ARGUMENTS: dict[str, tuple[Value, ...]] = {
+    "ccos.context.set": ("name", 1),
+    "ccos.context.snapshot": (),
     "ccos.data.parse-json": ("[1]",),
     "ccos.data.serialize-json": ((1,),),
     "ccos.data.serialize-json-pretty": ((1,),),
@@ -63,6 +65,7 @@ PROMISE_NOTHING = {
 """What they give is up to the data or the script: their result is `:any`."""
 WRONG: dict[str, Value] = {
     ":int": "text",
+    ":map": "text",
     ":nil": 1,
     ":number": "text",
     ":string": 1,

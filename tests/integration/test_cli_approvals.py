@@ -246,3 +246,71 @@ def test_what_a_plan_wrote_cannot_draw_in_the_question(home: Path, place: Path, 
     child.sendcontrol("d")
     finished(child)
     assert not any(text in shown for text in ("\x1b]0;", "\x1b[2J", "\u202e"))
+
+
+TWO = """
+(do
+  (call :ccos.io.println "begun")
+  (step "first" (call :ccos.io.mkdir "{place}/a"))
+  (step "second" (call :ccos.io.mkdir "{place}/b"))
+  "done")
+"""
+
+
+def ordered(plan: Plan, place: Path) -> tuple[str, ...]:
+    """Return the words that run a plan, two calls of which need an approval."""
+    path = str(plan(TWO.format(place=place)))
+    grants = ("--allow", "ccos.io.println", "--allow", "ccos.io.mkdir", "--write", str(place))
+    return ("run", path, *grants, "--mode", "require-approval")
+
+
+def test_a_run_at_the_terminal_asks_about_each_call(home: Path, place: Path, plan: Plan) -> None:
+    child = spawned(home, *ordered(plan, place))
+    for name in ("a", "b"):
+        child.expect_exact(QUESTION)
+        assert f'"{place}/{name}"' in child.before
+        assert not (place / name).exists()
+        child.sendline("y")
+    shown, status = finished(child)
+    assert (status, '"done"' in shown) == (0, True)
+    assert sorted(each.name for each in place.iterdir()) == ["a", "b"]
+
+
+def test_a_call_that_is_denied_at_the_terminal_is_not_made(home: Path, place: Path, plan: Plan) -> None:
+    child = spawned(home, *ordered(plan, place))
+    child.expect_exact(QUESTION)
+    child.sendline("y")
+    child.expect_exact(QUESTION)
+    child.sendline("n")
+    shown, status = finished(child)
+    assert (status, "denied.approval" in shown) == (3, True)
+    assert [each.name for each in place.iterdir()] == ["a"]
+
+
+def test_a_run_without_a_terminal_waits(cloister: Command, place: Path, plan: Plan) -> None:
+    words = ordered(plan, place)
+    waits = cloister(*words)
+    assert (waits.status, waits.out) == (3, "begun\n")
+    assert "cloister approvals approve approval-" in waits.err
+    error = cloister(*words, "--json").data["error"]
+    assert (error["code"], sorted(error["details"])) == ("approval.required", ["approval_id", "expires_at", "run_id"])
+    assert list(place.iterdir()) == []
+
+
+def test_approving_leads_to_the_next_question(cloister: Command, place: Path, plan: Plan) -> None:
+    cloister(*ordered(plan, place))
+    for name in ("a", "b"):
+        (asked,) = cloister("approvals", "list", "--json").data["approvals"]
+        assert asked["arguments"] == f'"{place}/{name}"'
+        last = cloister("approvals", "approve", asked["approval_id"])
+    assert (last.status, last.out) == (0, '"done"\n')
+
+
+def test_keys_from_before_the_question_are_no_answer(home: Path, place: Path, plan: Plan) -> None:
+    child = spawned(home, *ordered(plan, place))
+    child.sendline("y")  # long before the plan has come to its first call
+    child.expect_exact(QUESTION)
+    child.sendline("n")
+    shown, status = finished(child)
+    assert (status, "denied.approval" in shown) == (3, True)
+    assert list(place.iterdir()) == []

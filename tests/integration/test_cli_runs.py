@@ -130,6 +130,16 @@ def test_grants_are_shown_as_the_options_they_were(cloister: Command, home: Path
     assert 'n=[1, "two"]' in shown
 
 
+def test_denials_and_the_mode_are_shown_as_options_too(cloister: Command, plan: Plan) -> None:
+    path = plan('(call :ccos.io.println "x")')
+    given = ("--allow", "ccos.io.*", "--deny", "ccos.io.delete-file", "--deny-effect", ":network")
+    run_id = cloister("run", path, *given, "--mode", "safe-only", "--json").data["run_id"]
+    shown = cloister("runs", "show", run_id).out
+    for text in ("--allow 'ccos.io.*'", "--deny ccos.io.delete-file", "--deny-effect :network", "mode      safe-only"):
+        assert text in shown
+    assert cloister("runs", "show", run_id, "--json").data["run"]["terms"]["mode"] == "safe-only"
+
+
 def test_what_a_plan_wrote_cannot_draw_on_a_terminal(cloister: Command, home: Path, place: Path, plan: Plan) -> None:
     text = f'(step "a\x1b]0;title\x07\nb" (call :ccos.io.mkdir "{place}/\x1b[2Jx"))'
     run_id = killed(home, plan(text), grants(place), provider="process")

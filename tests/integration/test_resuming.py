@@ -25,8 +25,10 @@ from cloister.errors import (
     DeniedError,
     InputError,
     JournalError,
+    LimitExceeded,
     PlanError,
 )
+from cloister.limits import ResourceLimits
 from cloister.plan.approvals.approver import ApprovalAnswer
 from cloister.plan.approvals.desk import Approval
 from cloister.plan.approvals.request import ApprovalState
@@ -375,6 +377,29 @@ def test_an_aborted_one_stays_so_whatever_the_journal_says(begun: Begun) -> None
     run.tamper("UPDATE runs SET state = 'stopped', aborts_at = NULL, undoes_from = NULL")
     error = run.refused()
     assert (type(error), error.code) == (JournalError, "journal.altered")
+
+
+@pytest.mark.parametrize("provider", ["mock", "process"])
+def test_one_that_reaches_its_limit_before_its_next_call_can_be_aborted(tmp_path: Path, provider: str) -> None:
+    context = RuntimeContext.controlled(capabilities=["ccos.io.println"], limits=ResourceLimits(steps_count=10_000))
+    plan = '(do (call :ccos.io.println "once") (loop [n 0] (recur (+ n 1))))'
+    with Runtime.open(tmp_path / "home") as runtime:
+        with pytest.raises(LimitExceeded):
+            runtime.run(plan, context=context, provider=provider)
+        (run,) = runtime.runs()
+        assert run.state is RunState.STOPPED
+        with pytest.raises(LimitExceeded):
+            runtime.resume(run.run_id)
+        assert runtime.run_entry(run.run_id)[0].state is RunState.STOPPED
+        assert runtime.abort(run.run_id).state is RunState.ABORTED
+        kinds = [record.event.event_type for record in runtime.records(run.run_id)]
+    assert kinds[-1] is EventType.RUN_ABORTED
+
+
+def test_the_call_of_which_nobody_knows_is_the_last_when_it_is_aborted(begun: Begun) -> None:
+    run = begun('(do (call :ccos.io.println "a") (+ 1 1))', capability_id="ccos.io.println", acts=True)
+    with Runtime.open(run.home) as runtime:
+        assert runtime.abort(run.run_id).state is RunState.ABORTED  # it is not known whether its call was made
 
 
 def test_a_clock_that_jumps_ahead_ends_what_was_not_decided(begun: Begun) -> None:

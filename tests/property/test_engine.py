@@ -93,6 +93,10 @@ class RecordingHost:
 
     def step_ended(self, name: str, error: CloisterError | None) -> None: ...
 
+    def undo_started(self, name: str, place: int) -> None: ...
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None: ...
+
 
 @examples(200)
 @given(

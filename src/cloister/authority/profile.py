@@ -7,8 +7,8 @@ takes away: whatever it covers has still to be allowed by the context. Pure. How
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -65,10 +65,6 @@ class PlaceSet:
         """Return what is in both."""
         exact = {path for path in self.exact if other.covers(path)} | {p for p in other.exact if self.covers(p)}
         return PlaceSet(exact=frozenset(exact), trees=intersect_roots(self.trees, other.trees))
-
-    def within(self, roots: Collection[str]) -> PlaceSet:
-        """Return what of it lies below some roots."""
-        return self.intersect(PlaceSet(trees=tuple(roots)))
 
     def roots(self) -> tuple[str, ...]:
         """Return everything as roots: more than it covers, when an exact path is a directory."""
@@ -133,15 +129,14 @@ class StepProfile:
     minimum_isolation: IsolationLevel = IsolationLevel.NONE
     clock: ClockUse = ClockUse.NONE
     features: frozenset[Feature] = frozenset()
-    _profile_id: str = field(init=False, default="", repr=False, compare=False)
+    _digest: list[str] = field(init=False, repr=False, compare=False, default_factory=list)
 
     @property
     def profile_id(self) -> str:
-        """Digest of the rest; computed when it is first asked for, since many profiles only are steps to another."""
-        if not self._profile_id:
-            digest = sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data()))
-            object.__setattr__(self, "_profile_id", digest)
-        return self._profile_id
+        """Digest of all of it, as 64 hexadecimal digits; the second time it costs nothing."""
+        if not self._digest:
+            self._digest.append(sha256_hex(b"cloister/step-profile/v1\n" + encode(self._data())))
+        return self._digest[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data for the record."""
@@ -212,9 +207,8 @@ class StepProfile:
         mine = self.capabilities if other.allows_computed else frozenset()
         theirs = other.capabilities if self.allows_computed else frozenset()
         rules = intersect_hosts(self.hosts, other.hosts)
-        exact = {
-            each for each in self.destinations | other.destinations if self._reaches(each) and other._reaches(each)
-        }
+        wanted = {*self._destinations(other), *other._destinations(self)}
+        exact = {place for place in wanted if self._reaches(place) and other._reaches(place)}
         return StepProfile(
             step_name=self.step_name,
             place=self.place,
@@ -253,6 +247,15 @@ class StepProfile:
     def _readable(self) -> PlaceSet:
         trees = tuple(sorted({*self.reads.trees, *self.writes.trees}))
         return PlaceSet(exact=self.reads.exact | self.writes.exact, trees=trees)
+
+    def _destinations(self, other: StepProfile) -> Iterator[Destination]:
+        """Yield the places that are written, those for every method also with each method the other knows."""
+        methods = {place.method for place in other.destinations}
+        methods.update(*(rule.methods for rule in other.hosts if rule.methods is not None))
+        for place in self.destinations:
+            yield place
+            if not place.method:
+                yield from (replace(place, method=method) for method in methods)
 
     def _reaches(self, place: Destination) -> bool:
         alike = (each for each in self.destinations if (each.scheme, each.host, each.port) == _where(place))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from cloister.authority.authorizer import Decision
 from cloister.authority.capability import CapabilitySpec
@@ -52,6 +52,10 @@ class RunState(Protocol):
     """What the capability that is called leaves for `Capability.restore`, as plain data; None for nothing."""
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """Values that the run keeps for the next plan, by name."""
+
+    @property
     def handles(self) -> dict[int, object]:
         """Open handles by number."""
 
@@ -83,6 +87,7 @@ class Invocation:
         clock: Time for capabilities that tell it.
         idempotency_key: The same text for every attempt of one call, also after a crash, and for no other call. A
             capability whose contract is `KEYED` passes it on.
+        exposed: What the capability may know of the run, as plain data; None when that is not exposed to it.
     """
 
     arguments: Mapping[str, Value]
@@ -92,6 +97,7 @@ class Invocation:
     state: RunState
     clock: Clock
     idempotency_key: str
+    exposed: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from cloister.capabilities.capability import Capability
 from cloister.capabilities.files import FILE_CAPABILITIES
 from cloister.capabilities.handles import HANDLE_CAPABILITIES
 from cloister.capabilities.pure import PURE_CAPABILITIES
+from cloister.capabilities.run_context import CONTEXT_CAPABILITIES
 from cloister.capabilities.scripts import SCRIPT_CAPABILITIES
 from cloister.capabilities.system import SYSTEM_CAPABILITIES
 
@@ -35,7 +36,14 @@ class Catalog:
 @cache
 def builtin_catalog() -> Catalog:
     """Return the built-in capabilities."""
-    families = (FILE_CAPABILITIES, HANDLE_CAPABILITIES, PURE_CAPABILITIES, SCRIPT_CAPABILITIES, SYSTEM_CAPABILITIES)
+    families = (
+        CONTEXT_CAPABILITIES,
+        FILE_CAPABILITIES,
+        HANDLE_CAPABILITIES,
+        PURE_CAPABILITIES,
+        SCRIPT_CAPABILITIES,
+        SYSTEM_CAPABILITIES,
+    )
     everything = [capability for family in families for capability in family]
     aliases = {alias: capability.spec.id for capability in everything for alias in capability.aliases}
     registry = CapabilityRegistry([capability.spec for capability in everything], aliases=aliases)

@@ -182,6 +182,7 @@ def _as_data(result: RunResult) -> dict[str, Any]:
             }
             for call in result.calls
         ],
+        "parameters": plain(dict(result.parameters)),
         "chain": {"sequence": result.chain_sequence, "sha256": result.chain_sha256},
     }
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 MESSAGE_CHARS_MAX: Final = 500
 _OPTIONS: Final = {
     "capabilities": "--allow",
+    "patterns": "--allow",
+    "denied": "--deny",
+    "allowed_effects": "--allow-effect",
+    "denied_effects": "--deny-effect",
     "read_paths": "--read",
     "write_paths": "--write",
     "environment": "--env",
@@ -64,6 +68,7 @@ def run_lines(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEnt
     yield f"  plan      {quoted(run.plan)} (sha256 {quoted(str(plan.get('sha256')))})"
     yield f"  provider  {quoted(run.provider)}"
     yield from _row("grants", grant_words(context) or ["nothing"])
+    yield from _terms(_part(run.order, "terms"))
     yield from _row("inputs", [f"{quoted(name)}={_json(value)}" for name, value in sorted(inputs.items())] or ["none"])
     yield f"  began     {quoted(run.created_at)} (record {run.started})"
     yield f"  changed   {quoted(run.updated_at)}"
@@ -79,6 +84,15 @@ def run_lines(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEnt
 def _part(order: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = order.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _terms(terms: Mapping[str, Any]) -> Iterator[str]:
+    if terms.get("mode") is not None:
+        yield f"  mode      {quoted(str(terms['mode']))}"
+    budget = terms.get("budget")
+    if isinstance(budget, dict):
+        bounds = [f"{quoted(str(name))}={_json(value)}" for name, value in budget.items() if value is not None]
+        yield f"  budget    {' '.join(bounds) or 'none'}"
 
 
 def _row(name: str, texts: Sequence[str]) -> Iterator[str]:
@@ -156,6 +170,7 @@ def run_data(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntr
     return summary_data(run) | {
         "grants": grant_words(_part(run.order, "context")),
         "context": run.order.get("context"),
+        "terms": run.order.get("terms"),
         "inputs": run.order.get("inputs"),
         "steps": [
             {"number": step.number, "name": step.name, "ended": step.has_ended, "record": step.started}

@@ -103,6 +103,9 @@ def with_inputs(value: Value, value_of: Callable[[str], Value]) -> Value:
     return value
 
 
+FALLBACK_HINT: Final = "runtime.learning.fallback"
+"""The hint that names another call."""
+
 EFFECTFUL: Final[frozenset[type[core.Node]]] = frozenset({core.HostCall, core.HostFunction})
 """Classes of nodes that ask the host for something; a program without any has no effects."""
 
@@ -137,7 +140,22 @@ def placed_effects(program: core.Node) -> tuple[tuple[core.Node, Effect], ...]:
                 found.append((node, effect))
             case core.HostFunction():
                 found.append((node, Effect(capability_id=None, arguments=(), start=node.start, end=node.end)))
+            case core.Hinted(hints=hints):
+                found += [(node, _fallback(node, value, constants)) for name, value in hints if name == FALLBACK_HINT]
     return tuple(sorted(found, key=lambda each: (each[1].start, each[1].end)))
+
+
+def _fallback(node: core.Hinted, value: core.Node, constants: Mapping[core.Variable, _Sized]) -> Effect:
+    """Return the call that a hint has made in the place of one that failed; with its arguments when it has none."""
+    literal, _ = _known(value, constants)
+    hint = Map() if isinstance(literal, Unknown) else literal.value
+    named = hint.get(Keyword("capability")) if isinstance(hint, Map) else None
+    given = hint.get(Keyword("args")) if isinstance(hint, Map) else None
+    arguments: tuple[LiteralArgument, ...] = (UNKNOWN,)
+    if isinstance(given, tuple):
+        arguments = tuple(UNKNOWN if item is UNKNOWN else Outline(item) for item in given)
+    wanted = named.name if isinstance(named, Keyword) else named if isinstance(named, str) else None
+    return Effect(capability_id=wanted, arguments=arguments, start=node.start, end=node.end)
 
 
 def step_names(program: core.Node) -> tuple[str, ...]:

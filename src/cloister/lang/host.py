@@ -17,6 +17,10 @@ OptionData: TypeAlias = bool | int | str | list[str]
 """One option of a step as plain JSON data."""
 
 
+STEP_ISOLATIONS: Final = ("inherit", "isolated")
+"""How the context of a step can stand to what is around it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOptions:
     """Which step it is and what it asks of the host; None where it does not say (language reference, section 2.9).
@@ -28,6 +32,8 @@ class StepOptions:
         context_keys: Which values of the context they may see.
         merge_policy: What becomes of context values that parallel parts set.
         has_undo: Whether it says how it is undone.
+        isolation: How its context stands to what is around it: `inherit`, or `isolated` for parallel parts. A host
+            takes it from the program it compiled itself, so it is not told.
         profile: What `with-security-profile` declares, as `lang.special_forms.profile` reads it. A host takes it from
             the program it compiled itself, so it is not told.
     """
@@ -37,6 +43,7 @@ class StepOptions:
     context_keys: tuple[str, ...] | None = None
     merge_policy: str | None = None
     has_undo: bool = False
+    isolation: str = "inherit"
     profile: Map | None = None
 
     def to_dict(self) -> dict[str, OptionData]:
@@ -49,7 +56,7 @@ class StepOptions:
         }
 
 
-_TOLD: Final = tuple(field.name for field in fields(StepOptions) if field.name != "profile")
+_TOLD: Final = tuple(field.name for field in fields(StepOptions) if field.name not in {"isolation", "profile"})
 
 
 class Host(Protocol):

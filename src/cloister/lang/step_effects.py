@@ -134,7 +134,12 @@ def _merged(steps: list[tuple[core.Step, int]], effects: list[Effect]) -> StepEf
 
 
 def _chosen(effects: list[Effect], bits: int) -> tuple[Effect, ...]:
-    return tuple(effect for index, effect in enumerate(effects) if bits >> index & 1)
+    found = []
+    while bits:  # most steps have few of many
+        last = bits & -bits
+        found.append(effects[last.bit_length() - 1])
+        bits ^= last
+    return tuple(found)
 
 
 class _Walk:
@@ -147,6 +152,7 @@ class _Walk:
     Attributes:
         bodies: By number; the program is the first, the second stands for any function.
         steps: Each step with its body.
+        hinted: Bodies of what has a fallback.
     """
 
     def __init__(self, program: core.Node, effects: Mapping[int, int]) -> None:
@@ -155,9 +161,12 @@ class _Walk:
         self._numbers: dict[int, int] = {}
         self.bodies = [_Body(), _Body()]
         self.steps: list[tuple[core.Step, int]] = []
+        self.hinted: list[int] = []
+        self._fallbacks: set[int] = set()
         self._pending: list[tuple[core.Node, int]] = [(program, _ROOT)]
         while self._pending:
             self._visit(*self._pending.pop())
+        self._spread_hints()
 
     def _visit(self, node: core.Node, around: int) -> None:
         match node:
@@ -172,6 +181,8 @@ class _Walk:
                 self._later(core.children(node), around)
             case core.Step():
                 self._step(node, around)
+            case core.Hinted() if id(node) in self._effects:
+                self._hinted(node, around)
             case core.Let(bindings=bindings, body=body):
                 for _, value in bindings:
                     self._bound(value, around)
@@ -200,6 +211,27 @@ class _Walk:
 
     def _note_effect(self, node: core.Node, body: int) -> None:
         self.bodies[body].effects.add(self._effects[id(node)])
+
+    def _hinted(self, node: core.Hinted, around: int) -> None:
+        """Take what is hinted as a body of its own: its fallback may be called wherever that leads."""
+        body = self._numbered(node)
+        self.bodies[around].calls.add(body)
+        self.hinted.append(body)
+        self._note_effect(node, body)
+        self._fallbacks.add(self._effects[id(node)])
+        self._later((value for _, value in node.hints), around)
+        self._pending.append((node.body, body))
+
+    def _spread_hints(self) -> None:
+        """Give each fallback to every function and step that is reached from what is hinted."""
+        for start in self.hinted:
+            own, seen, pending = set(self.bodies[start].effects & self._fallbacks), {start}, [start]
+            while pending:
+                body = self.bodies[pending.pop()]
+                body.effects |= own
+                further = (body.calls | body.steps) - seen
+                seen |= further
+                pending.extend(further)
 
     def _step(self, node: core.Step, around: int) -> None:
         self._pending.append((node.name, around))

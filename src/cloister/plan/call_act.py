@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloister.authority.contract import Idempotency
 from cloister.authority.stand_in import stand_in
@@ -61,6 +61,8 @@ class CallAct:
         port: The way into sandboxes.
         state: What lasts from call to call.
         clock: Time.
+        facts: What there is to know of the run.
+        exposes: Returns what of it the open steps let calls know.
     """
 
     context: RuntimeContext
@@ -69,6 +71,8 @@ class CallAct:
     port: SandboxPort
     state: RunState
     clock: Clock
+    facts: Mapping[str, Any]
+    exposes: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
     _hinted: HintedCalls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +146,7 @@ class CallAct:
             state=self.state if deadline is None else TimedState(self.state, deadline),
             clock=self.clock,
             idempotency_key=f"{self.port.run_id}/call-{call.number}",
+            exposed=self._exposed(decision),
         )
         try:
             with admitted():
@@ -150,6 +155,13 @@ class CallAct:
         except InputError as error:
             # What a script printed or a plan passed may not be data RTFS knows; to the plan that is a failed call.
             raise GuestError(error.message, kind="TypeError", code=error.code, hint=error.hint) from error
+
+    def _exposed(self, decision: Decision) -> Mapping[str, Any] | None:
+        """Return what a capability may know of the run: what the context and the open steps let it know."""
+        tags = self.spec(decision).effects
+        if not self.context.is_context_exposure_allowed_for(decision.capability_id, tags):
+            return None
+        return self.exposes(self.facts)
 
     def restore(self, known: CallEntry, arguments: list[WireValue], state: RunState) -> None:
         """Let a capability that keeps state know that it was called; decided anew, for paths may lead elsewhere now.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cloister.audit.event import Record
 from cloister.authority.governance import Governance
@@ -57,6 +57,9 @@ from cloister.plan.sandbox import SandboxPort
 from cloister.plan.spending import Spending
 
 PLAN_CAPABILITY: Final = "cloister.plan"
+_COUNTED_BY_ENGINES: Final = frozenset({"steps_count", "depth_count", "value_bytes", "value_elements_count"})
+"""Limits that end a plan in order, undos and all, and at the same place each time. A run that is aborted and meets one
+before its next call would never come to that call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,7 @@ def carry_out(parts: RunParts, undertaking: Undertaking) -> RunResult:
         usage=result.usage,
         calls=run.calls,
         steps_count=run.steps_count,
+        parameters=dict(run.parameters),
         chain_sequence=last.event.sequence,
         chain_sha256=last.record_sha256,
         attestation=undertaking.attestation,
@@ -157,6 +161,8 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
                 port=run.port,
                 state=run,
                 clock=clock,
+                facts=_facts(undertaking),
+                exposes=run.exposes,
             ),
             governor=Governor(
                 governance=Governance(parts.constitution.constitution, terms.mode, parts.catalog.registry),
@@ -170,6 +176,17 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         )
     )
     return run
+
+
+def _facts(undertaking: Undertaking) -> dict[str, Any]:
+    """Return what there is to know of a run, for the capabilities it is exposed to."""
+    of = undertaking.order.terms.provenance
+    return {
+        "run_id": undertaking.recorder.run_id,
+        "plan_id": of.plan_id or undertaking.order.program.sha256,
+        "intent_id": of.intent_id,
+        "inputs_sha256": wire_digest(dict(undertaking.order.inputs))[0],
+    }
 
 
 def _port(parts: RunParts, undertaking: Undertaking) -> SandboxPort:
@@ -235,7 +252,8 @@ def _state_after(error: CloisterError, run: PlanRun) -> RunState:
     What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
     is over. The same class from anywhere else came from around the plan, and another time may go well.
     """
-    if isinstance(error, RunAborted):
+    is_at_its_end = isinstance(error, LimitExceeded) and error.limit in _COUNTED_BY_ENGINES
+    if isinstance(error, RunAborted) or (run.abort is not None and is_at_its_end):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
@@ -38,6 +38,7 @@ class _OpenStep:
     started_ns: int
     sequence: int
     number: int
+    options: Mapping[str, OptionData] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class PlanRun:
         profiles: What each step may do.
         abort: Where the run is ended; None when nobody aborted it.
         handles: Open files of the run.
+        parameters: Values that the run keeps for the next plan.
         memo: What the capability that is called wants to be told when the run is resumed.
         hints: The execution hints in force.
         steps_count: How many steps were entered.
@@ -75,6 +77,7 @@ class PlanRun:
     profiles: ProfileStack
     abort: Abort | None = None
     handles: dict[int, object] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     memo: WireValue = None
     hints: dict[str, WireValue] = field(default_factory=dict)
     steps_count: int = 0
@@ -117,6 +120,15 @@ class PlanRun:
     def profile(self) -> ProfilesInForce:
         """What the open steps may do."""
         return ProfilesInForce(self.profiles)
+
+    def exposes(self, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what of the facts of the run the innermost step that says so lets calls know; None for nothing."""
+        said = [step.options for step in self._open_steps]
+        if next((each["expose_context"] for each in reversed(said) if "expose_context" in each), True) is False:
+            return None
+        keys = next((each["context_keys"] for each in reversed(said) if "context_keys" in each), None)
+        whole = {**facts, "step": self.step, "parameters": dict(self.parameters)}
+        return whole if not isinstance(keys, list) else {name: whole[name] for name in keys if name in whole}
 
     @property
     def state(self) -> PlanRun:
@@ -170,7 +182,7 @@ class PlanRun:
             self.spending.step(parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
-        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step))
+        self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step, options))
         self.steps_count += 1
 
     @held()

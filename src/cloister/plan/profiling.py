@@ -6,15 +6,17 @@ may have been taken over; it can only ever choose among the profiles of its own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cloister.audit.event import EventType
 from cloister.authority.decision import Decision, Reason
+from cloister.authority.level import StepIsolation
 from cloister.authority.profile_derivation import Derivation, derive_all
 from cloister.authority.profile_stack import ProfileStack
+from cloister.lang import core
 from cloister.lang.step_effects import PlanEffects, step_effects
 
 if TYPE_CHECKING:
@@ -34,6 +36,28 @@ PROGRAMS_CACHED: Final = 64
 @lru_cache(maxsize=PROGRAMS_CACHED)
 def _effects(program: Program) -> PlanEffects:
     return step_effects(program.core)
+
+
+@lru_cache(maxsize=PROGRAMS_CACHED)
+def _ways(program: Program) -> tuple[tuple[StepIsolation, int, int], ...]:
+    """Return each way in which steps of a program are isolated, with the first step that is."""
+    found: dict[StepIsolation, tuple[int, int]] = {}
+    for node in core.walk(program.core):
+        if isinstance(node, core.Step):
+            found.setdefault(StepIsolation(node.options.isolation), (node.start, node.end))
+    return tuple((way, *place) for way, place in found.items())
+
+
+def isolation_refusals(
+    program: Program, context: RuntimeContext, authorizer: SecurityAuthorizer
+) -> Iterator[CloisterError]:
+    """Yield what speaks against the ways in which the steps of a plan are isolated; none is given another way."""
+    for way, start, end in _ways(program):
+        decision = authorizer.authorize_step(context, way)
+        if not decision.allowed:
+            error = decision.error()
+            error.span = program.source.span(start, end)
+            yield error
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +100,8 @@ class DerivedProfiles:
         return found
 
     def record(self, recorder: RunRecorder, parent: int) -> None:
-        """Record each profile that allows something."""
-        for derivation in self.derivations:
+        """Record each profile of a plan that has steps; else there is no least privilege but that of the run."""
+        for derivation in self.derivations if len(self.derivations) > 1 else ():
             profile = derivation.profile
             if profile.place is not None or profile.capabilities or profile.allows_computed:
                 recorder.append(EventType.STEP_PROFILE_DERIVED, profile.to_dict(), parent=parent, durable=False)

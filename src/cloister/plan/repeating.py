@@ -84,6 +84,7 @@ class Repetition:
 
     def note_unknown(self, known: CallEntry) -> None:
         """Record that it is not known what became of the first attempt, and give the next one numbers of its own."""
-        self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
+        if not self.journal.has_outcome(known):
+            self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
         if self.journal.fallbacks(known.number):
             self.journal.skip_known()

@@ -5,7 +5,8 @@ Owns the records of a finished run and of a finished script.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cloister.isolation.attestation import Attestation
@@ -32,6 +33,7 @@ class RunResult:
         chain_sequence: Position of the run's last record in the causal chain.
         chain_sha256: Digest of that record.
         attestation: What the provider measured before the run was admitted; None when it does not attest.
+        parameters: Values that the plan kept for the next one (`context/set`), by name.
     """
 
     value: Any
@@ -45,6 +47,7 @@ class RunResult:
     chain_sequence: int
     chain_sha256: str
     attestation: Attestation | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

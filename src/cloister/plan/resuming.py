@@ -96,7 +96,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         values = {name: decode(value) for name, value in order.inputs.items()}
         profiles = derive_profiles(parts, order.program, order.context, values)
         if resumption.abort:
-            _abort(parts, run, calls, recorder)
+            _abort(parts, run, calls, recorder, recorded)
         elif run.abort is None:
             # Its process may have ended before it was admitted, and nothing runs that was not
             refused = partial(recorder.call_refused, parent=run.started)
@@ -107,7 +107,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             order=order,
             provider=provider,
             recorder=recorder,
-            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values())),
+            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values()), recorded.outcomes),
             approvals=RecordedApprovals.read(records),
             profiles=profiles,
             spending=_spending(parts, order, recorder, recorded),
@@ -218,12 +218,15 @@ def _other_environment(names: Sequence[str]) -> PlanError:
     )
 
 
-def _abort(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder) -> None:
+def _abort(
+    parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder, recorded: RecordedCalls
+) -> None:
     """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
     at = len(calls)
     if run.abort is None and calls and calls[-1].state is CallState.INTENDED:
         at -= 1
-        recorder.call_failed(calls[at].intent, calls[at].capability_id, NOT_KNOWN)
+        if calls[at].intent not in recorded.outcomes:
+            recorder.call_failed(calls[at].intent, calls[at].capability_id, NOT_KNOWN)
     parts.journal.store.abort(run.run_id, Abort(at=at, undoes_from=len(calls)))
 
 

@@ -38,7 +38,7 @@ from cloister.plan.journal.entries import RunEntry, RunState
 from cloister.plan.journal.order import SALT_BYTES, RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
-from cloister.plan.profiling import DerivedProfiles
+from cloister.plan.profiling import DerivedProfiles, isolation_refusals
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.spending import Spending
@@ -207,6 +207,7 @@ def admit(
     for item in found:
         if item.is_admissible and item.effect.capability_id is not None:
             errors += _ruled_out(item, governance, record)
+    errors += isolation_refusals(order.program, order.context, parts.authorizer)
     errors += profiles.refusals(order.program, provider.level)
     if errors:
         first, *others = errors

@@ -35,6 +35,16 @@ def test_calls_are_found_wherever_they_hide() -> None:
     assert ids(text).count(None) == 1
 
 
+def test_a_fallback_is_a_call_too() -> None:
+    assert ids("^{:runtime.learning.fallback {:capability :b}} (call :a)") == ["b", "a"]
+    assert ids('^{:runtime.learning.fallback {:capability (str "b")}} (call :a)') == [None, "a"]
+    assert ids("^{:runtime.learning.retry {:max-retries 1}} (call :a)") == ["a"]
+    (fallback, _) = compile_program(
+        "^{:runtime.learning.fallback {:capability :b :args [1 given]}} (call :a)", inputs=["given"]
+    ).effects
+    assert fallback.arguments == (Outline(1), Outline(InputNamed("given")))
+
+
 def test_computed_ids() -> None:
     assert ids('(call (str "a" "b"))') == [None]
     assert ids("(def id :a) (call id)") == [None]

@@ -96,6 +96,10 @@ class PureRecorder:
 
     def step_ended(self, name: str, error: CloisterError | None) -> None: ...
 
+    def undo_started(self, name: str, place: int) -> None: ...
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None: ...
+
 
 @pytest.mark.parametrize("expression", SAME_FOR_BOTH)
 def test_no_difference(expression: str) -> None:

@@ -32,6 +32,12 @@ PROGRAMS: Final[dict[str, tuple[str, dict[str, str]]]] = {
         '(defn u [r] (call :u r)) (step "a" :undo u 1) (step "b" (map first []))', {"": "", "a": "u", "b": ""}),
     "an undo that is computed": (
         '(step "a" :undo (first [(fn [r] (call :u r))]) 1) (step "b" 1)', {"": "", "a": "u", "b": ""}),
+    "a fallback, wherever what it is hinted at leads": (
+        '(defn f [] (step "in" (call :f))) ^{:runtime.learning.fallback {:capability :b}} (step "a" (f)) (step "c" 1)',
+        {"": "b", "in": "b f", "a": "b f", "c": ""}),
+    "a fallback in a step": (
+        '(step "a" ^{:runtime.learning.fallback {:capability :b :args [1]}} (call :a)) (step "c" (call :c))',
+        {"": "", "a": "a b", "c": "c"}),
     "definitions": (
         '(defn g [] (call :g)) (defn f [] (g)) (step "a" (f)) (step "b" (g)) (step "c" 1)',
         {"": "", "a": "g", "b": "g", "c": ""}),

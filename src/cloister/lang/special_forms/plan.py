@@ -6,6 +6,7 @@ Owns what reaches the host by the program's own wish. Part of the guest set: sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cloister.errors import quoted
@@ -222,7 +223,7 @@ def resolve_step_loop(resolver: Resolver, form: ListForm) -> core.Node:
 def resolve_step_parallel(resolver: Resolver, form: ListForm) -> core.Node:
     """Evaluate independent parts as a step, in order; the value is the vector of theirs."""
     found, parts = _split_options(form.items[1:], _PARALLEL_OPTIONS)
-    options = _options(resolver, form.start, found, PARALLEL)
+    options = replace(_options(resolver, form.start, found, PARALLEL), isolation="isolated")
     if not parts:
         raise misshapen(resolver, form, "compile.arity", "`step-parallel` takes at least 1 form", PARALLEL)
     with resolver.block(form):

@@ -26,7 +26,7 @@ from cloister.plan.approvals.run_approvals import RecordedApprovals, is_expired
 from cloister.plan.journal.lock import RunLock
 from cloister.plan.journal.store import RunStore
 
-_COLUMNS: Final = "SELECT approval_id, run_id, requested FROM approvals "
+_COLUMNS: Final = "SELECT approval_id, run_id FROM approvals "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,30 +61,39 @@ class ApprovalDesk:
         self._clock = clock
 
     def ask(self, request: ApprovalRequest, parent: int) -> None:
-        """Record a request, then list it.
+        """Record a request, then list it; one that is recorded already is listed again if it is not.
 
         Args:
             request: What is asked.
             parent: The record of the step or run that asks.
         """
-        record = self._chain.append(
-            EventType.APPROVAL_REQUESTED,
-            run_id=request.run_id,
-            capability_id=request.capability_id,
-            parent=parent,
-            body=request.to_body(),
-        )
+        recorded = RecordedApprovals.read(self._chain.records(request.run_id))
+        sequence = recorded.sequences.get(request.approval_id)
+        if sequence is None:
+            record = self._chain.append(
+                EventType.APPROVAL_REQUESTED,
+                run_id=request.run_id,
+                capability_id=request.capability_id,
+                parent=parent,
+                body=request.to_body(),
+            )
+            sequence = record.event.sequence
         statement = (
-            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?)"
+            "INSERT INTO approvals (approval_id, run_id, number, state, requested) VALUES (?, ?, ?, 'pending', ?) "
+            "ON CONFLICT DO NOTHING"
         )
-        values = (request.approval_id, request.run_id, request.number, record.event.sequence)
+        values = (request.approval_id, request.run_id, request.number, sequence)
         self._store.file.write(statement, values, durable=True)
 
     def expire(self, request: ApprovalRequest) -> None:
         """Record that nobody decided in time."""
-        body: dict[str, Plain] = {"approval_id": request.approval_id}
+        recorded = RecordedApprovals.read(self._chain.records(request.run_id))
         record = self._chain.append(
-            EventType.APPROVAL_EXPIRED, run_id=request.run_id, capability_id=request.capability_id, body=body
+            EventType.APPROVAL_EXPIRED,
+            run_id=request.run_id,
+            capability_id=request.capability_id,
+            parent=recorded.sequences.get(request.approval_id),
+            body={"approval_id": request.approval_id},
         )
         self._note(request.approval_id, ApprovalState.EXPIRED, record.event.sequence)
 
@@ -93,12 +102,12 @@ class ApprovalDesk:
         where, values = ("", ()) if run_id is None else ("WHERE run_id = ? ", (run_id,))
         rows = self._store.file.read(f"{_COLUMNS}{where}ORDER BY requested", values)
         recorded: dict[str, RecordedApprovals] = {}
-        for _, each, _ in rows:
+        for _, each in rows:
             if each not in recorded:
                 recorded[each] = RecordedApprovals.read(self._chain.records(each))
         return [
-            self._approval(recorded[each], approval_id, requested)
-            for approval_id, each, requested in rows
+            self._approval(recorded[each], approval_id)
+            for approval_id, each in rows
             if approval_id in recorded[each].requests
         ]
 
@@ -110,10 +119,10 @@ class ApprovalDesk:
         """
         rows = self._store.file.read(f"{_COLUMNS}WHERE approval_id = ?", (approval_id,))
         if rows:
-            _, run_id, requested = rows[0]
+            _, run_id = rows[0]
             recorded = RecordedApprovals.read(self._chain.records(run_id))
             if approval_id in recorded.requests:
-                return self._approval(recorded, approval_id, requested)
+                return self._approval(recorded, approval_id)
         raise InputError(
             f"there is no approval {quoted(approval_id)}",
             code="input.approval",
@@ -174,7 +183,7 @@ class ApprovalDesk:
                 hint="sign it with the guardian's key: --key FILE",
             )
 
-    def _approval(self, recorded: RecordedApprovals, approval_id: str, requested: int) -> Approval:
+    def _approval(self, recorded: RecordedApprovals, approval_id: str) -> Approval:
         request, decision = recorded.requests[approval_id], recorded.decisions.get(approval_id)
         if decision is not None:
             state = ApprovalState.GRANTED if decision.granted else ApprovalState.DENIED
@@ -182,7 +191,7 @@ class ApprovalDesk:
             state = ApprovalState.EXPIRED
         else:
             state = ApprovalState.PENDING
-        return Approval(request=request, state=state, decision=decision, requested=requested)
+        return Approval(request=request, state=state, decision=decision, requested=recorded.sequences[approval_id])
 
     def _note(self, approval_id: str, state: ApprovalState, decided: int) -> None:
         statement = "UPDATE approvals SET state = ?, decided = ? WHERE approval_id = ?"

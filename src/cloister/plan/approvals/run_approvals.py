@@ -16,7 +16,7 @@ from cloister.audit.event import EventType, Record
 from cloister.canonical import encode
 from cloister.clock import Clock, timestamp
 from cloister.errors import ApprovalRequired, CapabilityDenied, quoted
-from cloister.plan.approvals.request import ApprovalDecision, ApprovalNeed, ApprovalRequest
+from cloister.plan.approvals.request import ApprovalDecision, ApprovalKind, ApprovalNeed, ApprovalRequest
 from cloister.plan.journal.call_journal import PendingCall
 
 APPROVAL_ID_BYTES: Final = 8
@@ -31,6 +31,7 @@ class RecordedApprovals:
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
     decisions: dict[str, ApprovalDecision] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
+    sequences: dict[str, int] = field(default_factory=dict)
     newest_at: str = ""
 
     @classmethod
@@ -49,6 +50,7 @@ class RecordedApprovals:
             case EventType.APPROVAL_REQUESTED:
                 request = ApprovalRequest.from_body(event.run_id, event.capability_id, event.body)
                 self.requests[request.approval_id] = request
+                self.sequences[request.approval_id] = event.sequence
             case EventType.APPROVAL_GRANTED | EventType.APPROVAL_DENIED:
                 granted = event.event_type is EventType.APPROVAL_GRANTED
                 decision = ApprovalDecision.from_body(event.sequence, granted, event.body)
@@ -75,7 +77,7 @@ class RunApprovals:
         run_id: The run.
         clock: Says when a request expires, and makes identifiers.
         recorded: What was asked and decided before.
-        ask: Records a request, and lists it.
+        ask: Records a request, and lists it; what of it was done before is not done again.
         expire: Records that one expired.
         verify: Says whether a guardian's signature over these bytes is genuine.
         expires_after_ms: How long new requests stand.
@@ -140,8 +142,9 @@ class RunApprovals:
                 hint="run the plan again and approve it in time",
             )
         if decision is None:
+            self._ask(request)  # its process may have ended before it was listed
             raise _required(request)
-        if request.need.kind.value == "guardian" and not self._is_signed(request, decision):
+        if request.need.kind is ApprovalKind.GUARDIAN and not self._is_signed(request, decision):
             raise CapabilityDenied(
                 f"the approval {request.approval_id} is not signed with the guardian's key",
                 code="denied.approval",
@@ -175,8 +178,9 @@ class RunApprovals:
 
 
 def _required(request: ApprovalRequest) -> ApprovalRequired:
+    key = " --key FILE" if request.need.kind is ApprovalKind.GUARDIAN else ""
     return ApprovalRequired(
         f"{request.capability_id} needs an approval: {request.need.reason}",
-        hint=f"`cloister approvals approve {request.approval_id}` lets {request.run_id} go on",
+        hint=f"`cloister approvals approve {request.approval_id}{key}` lets {request.run_id} go on",
         details={"approval_id": request.approval_id, "run_id": request.run_id, "expires_at": request.expires_at},
     )

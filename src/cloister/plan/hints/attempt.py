@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cloister.authority.authorizer import Decision
 from cloister.capabilities.capability import RunState, Sandbox
@@ -122,6 +123,11 @@ class TimedState:
     @memo.setter
     def memo(self, memo: WireValue) -> None:
         self.inner.memo = memo
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Values that the run keeps for the next plan, by name."""
+        return self.inner.parameters
 
     @property
     def handles(self) -> dict[int, object]:

@@ -8,7 +8,7 @@ process is killed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,22 @@ class CallJournal:
         run_id: The run.
         calls: What it did before, when it is resumed; checked against the chain already.
         steps: The steps that began before.
+        ended: Intents whose outcome is in the chain.
     """
 
     def __init__(
-        self, store: RunStore, run_id: str, calls: Sequence[CallEntry] = (), steps: Sequence[StepEntry] = ()
+        self,
+        store: RunStore,
+        run_id: str,
+        calls: Sequence[CallEntry] = (),
+        steps: Sequence[StepEntry] = (),
+        ended: Collection[int] = (),
     ) -> None:
         self._store = store
         self._run_id = run_id
         self._known: Mapping[int, CallEntry] = {entry.number: entry for entry in calls}
         self._steps: Mapping[int, StepEntry] = {entry.number: entry for entry in steps}
+        self._ended = frozenset(ended)
         self._calls_count = 0
         self._steps_count = 0
 
@@ -102,6 +109,10 @@ class CallJournal:
                 hint=f"`cloister runs show {self._run_id}` lists its calls; begin a new run",
             )
         return entry
+
+    def has_outcome(self, entry: CallEntry) -> bool:
+        """Return whether the chain says how the last attempt of a call ended, be it that it was interrupted."""
+        return entry.intent in self._ended
 
     def fallbacks(self, number: int) -> list[CallEntry]:
         """Return the calls that were made in the place of one, and those in the place of these, in order."""

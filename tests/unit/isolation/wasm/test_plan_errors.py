@@ -34,6 +34,10 @@ class Failing:
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Take note of nothing."""
 
+    def undo_started(self, name: str, place: int) -> None: ...
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None: ...
+
 
 TRACES: Final = {
     "(defn f [n] (+ 1 (g n))) (defn g [n] (/ n 0)) (f 3)": (

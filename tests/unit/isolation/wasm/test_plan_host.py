@@ -57,6 +57,14 @@ class Telling:
         """Note how a step ended."""
         self.notes.append(("ended", name, error and error.code))
 
+    def undo_started(self, name: str, place: int) -> None:
+        """Note that a step is being undone."""
+        self.notes.append(("undoing", name, place))
+
+    def undo_ended(self, name: str, error: CloisterError | None) -> None:
+        """Note how that ended."""
+        self.notes.append(("undone", name, error and error.code))
+
 
 def raising(error: CloisterError) -> Callable[..., Value]:
     """Return a capability that fails."""

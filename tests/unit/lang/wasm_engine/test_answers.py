@@ -20,6 +20,7 @@ from cloister.lang.values import ErrorValue, Keyword, Map, Value
 from cloister.lang.wasm_engine import layout
 from cloister.lang.wasm_engine.answers import Answers
 from cloister.lang.wasm_engine.compiler.places import CompiledPlan
+from cloister.lang.wasm_engine.guest_values import GuestFunction
 from cloister.lang.wasm_engine.kept import Kept, size_of
 from cloister.limits import ResourceLimits
 
@@ -70,6 +71,8 @@ def test_every_question_is_answered_or_refused_with_an_error_of_ours(operation: 
         (layout.ASK_STEP_ENDED, []),
         (layout.ASK_STEP_FAILED, [ErrorValue(GuestError("x"), None)]),
         (layout.ASK_STEP_FAILED, ["x"]),
+        (layout.ASK_UNDO_WITH, [BUILTINS["inc"]]),
+        (layout.ASK_UNDO_FOR, [1]),
         (layout.ASK_UNHINTED, []),
         (layout.ASK_HINTED, ["a"]),
         (layout.ASK_HINTED, [Keyword("a"), 1]),
@@ -137,6 +140,18 @@ def test_steps_and_hints_take_memory_until_they_end() -> None:
             ours.answer(operation, arguments)
         assert raised.value.limit == "memory_bytes"
     assert ours.open_steps == ["n" * 8000]
+
+
+def test_what_undoes_a_step_is_kept_and_counted() -> None:
+    ours = answers(10_000)
+    ours.answer(layout.ASK_STEP_STARTED, ["n", 1])
+    assert ours.answer(layout.ASK_UNDO_WITH, [BUILTINS["inc"]]) is None
+    assert not ours.holds_words
+    with pytest.raises(LimitExceeded):
+        ours.answer(layout.ASK_UNDO_FOR, ["v" * 20_000])
+    assert ours.answer(layout.ASK_UNDO_FOR, [(1, GuestFunction(8, lambda _, __: None))]) is None
+    assert ours.holds_words  # nothing that the program made may be collected from here on
+    assert ours.answer(layout.ASK_STEP_ENDED, []) is None
 
 
 def test_what_is_thrown_is_raised_with_its_data() -> None:

@@ -101,6 +101,17 @@ def test_what_only_the_journal_knows_was_not_asked(desk: Office) -> None:
     assert caught.value.code == "input.approval"
 
 
+def test_a_request_that_was_recorded_and_not_listed_is_listed_when_the_run_asks_again(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.store.file.write("DELETE FROM approvals", (), durable=True)  # as if its process had ended before
+    assert desk.desk.approvals() == []
+    assert asked(desk) == approval_id
+    assert desk.desk.decide(approval_id, granted=True, by="ada").state is ApprovalState.GRANTED
+    assert desk.require() == approval_id
+    kinds = [each.event.event_type for each in desk.chain.records(RUN_ID)]
+    assert kinds.count(EventType.APPROVAL_REQUESTED) == 1
+
+
 def test_those_of_one_run_are_listed(desk: Office) -> None:
     asked(desk)
     assert len(desk.desk.approvals(run_id=RUN_ID)) == 1

@@ -109,6 +109,8 @@ def test_nobody_decided_in_time(desk: Office, clock: ManualClock) -> None:
     assert caught.value.code == "denied.approval-expired"
     (approval,) = desk.desk.approvals()
     assert approval.state is ApprovalState.EXPIRED
+    (*_, last) = desk.chain.records(RUN_ID)
+    assert (last.event.event_type, last.event.parent) == (EventType.APPROVAL_EXPIRED, approval.requested)
 
 
 def test_a_grant_is_used_in_time_or_not_at_all(desk: Office, clock: ManualClock) -> None:

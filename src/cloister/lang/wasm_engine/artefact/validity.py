@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from cloister.lang import core
 from cloister.lang.core import Operation
+from cloister.lang.host import STEP_ISOLATIONS
 from cloister.lang.program_size import check_size
 from cloister.lang.special_forms.errors import ERROR_KINDS
 from cloister.lang.special_forms.metadata import HINT_PREFIX
@@ -224,7 +225,7 @@ class _Walk:
         exposes, keys, policy = options.expose_context, options.context_keys, options.merge_policy
         is_keys = keys is None or (type(keys) is tuple and all(type(each) is str for each in keys))
         is_plain = isinstance(exposes, bool | None) and is_keys and isinstance(policy, str | None)
-        if not is_plain or type(options.has_undo) is not bool:
+        if not is_plain or type(options.has_undo) is not bool or options.isolation not in STEP_ISOLATIONS:
             raise damaged("a step has options that no step has")
         if options.profile is not None and not is_checked_profile(options.profile):
             raise damaged("a step declares a security profile that is none")

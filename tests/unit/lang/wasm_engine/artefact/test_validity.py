@@ -12,7 +12,7 @@ from cloister.lang.core import Operation
 from cloister.lang.host import StepOptions
 from cloister.lang.types import expression
 from cloister.lang.types.expression import PRIMITIVES, Declaration, Entry, Exactly, Kind, Predicate
-from cloister.lang.values import Keyword
+from cloister.lang.values import Keyword, Map
 from cloister.lang.wasm_engine.artefact.nodes import decode_core, encode_core
 from cloister.lang.wasm_engine.artefact.validity import check_core
 
@@ -155,6 +155,13 @@ PAIRS: dict[str, tuple[core.Node, core.Node, str]] = {
         step(StepOptions(context_keys=(1,))), step(StepOptions(context_keys=("a",))), "no step has"),  # type: ignore[arg-type]
     "an exposure that is no truth value": (
         step(StepOptions(expose_context=1)), step(StepOptions(expose_context=True)), "no step has"),  # type: ignore[arg-type]
+    "a profile in another form": (
+        step(StepOptions(profile=Map({"read": ("/b", "/a")}))), step(StepOptions(profile=Map({"read": ("/a", "/b")}))),
+        "profile"),
+    "a profile that is none": (
+        step(StepOptions(profile=Map({"reads": ()}))), step(StepOptions(profile=Map({"read": ()}))), "profile"),
+    "an undo that is no truth value": (
+        step(StepOptions(has_undo=1)), step(StepOptions(has_undo=True)), "no step has"),  # type: ignore[arg-type]
     "a step that stands elsewhere": (step(StepOptions(place=P[0] + 1)), step(StepOptions(place=P[0])), "stands"),
     "an operation with too few operands": (
         operation(Operation.SAME, ONE), operation(Operation.SAME, ONE, ONE), "operands"),
