@@ -7,7 +7,7 @@ resumed run goes on with what it spent before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from cloister.authority.budget import (
     Dimension,
     Exhaustion,
 )
+from cloister.authority.budgets.consumption import AMOUNT_MAX
 from cloister.authority.budgets.dimension import dimension_of
 from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 ONE_STEP = Consumption.exactly(steps_count=1)
 _RECORDS = BudgetRecords()
+_STEPS = Dimension.STEPS.used_field
+_CHARGED = tuple(name for name in NOTHING.__slots__ if name != _STEPS)
 
 
 @dataclass(slots=True)
@@ -223,7 +226,8 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
-            charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
+            for each, amount in event.amounts.items():
+                charge.amounts[each.used_field] = amount
             charge.unmeasured += [each.used_field for each in event.unmeasured]
         else:
             others.append(event)
@@ -262,12 +266,24 @@ def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
         events: From the chain, in its order: what was charged, as `Charge.to_body` gave it, and bodies of
             `budget.extended` records. The order counts: an extension makes up for what was not measured before it.
     """
+    amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set[str]()
     for body in events:
         if "approval_id" in body:
+            _charge_again(spending.budget, amounts, unmeasured)
+            amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set()
             dimension = dimension_of(body["dimension"])
             spending.budget.extend(dimension, body["amount"], approval_id=body["approval_id"])
             spending.extended[dimension] = spending.extended.get(dimension, 0) + 1
             continue
-        figures = dict.fromkeys(NOTHING.__slots__, 0) | dict(body["amounts"]) | dict.fromkeys(body["unmeasured"])
-        figures["steps_count"] = 0  # steps are counted as the plan goes through them again
-        spending.budget.consume(Consumption(**figures))
+        for name, amount in body["amounts"].items():
+            if name != _STEPS:  # steps are counted as the plan goes through them again
+                amounts[name] += amount
+        unmeasured.update(name for name in body["unmeasured"] if name != _STEPS)
+    _charge_again(spending.budget, amounts, unmeasured)
+
+
+def _charge_again(budget: Budget, amounts: Mapping[str, int], unmeasured: Collection[str]) -> None:
+    """Charge what was charged between two extensions, at once: in which order makes no difference there."""
+    budget.consume(Consumption.exactly(**{name: min(amount, AMOUNT_MAX) for name, amount in amounts.items()}))
+    if unmeasured:
+        budget.consume(Consumption.exactly(**dict.fromkeys(unmeasured)))
