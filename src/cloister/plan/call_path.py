@@ -126,6 +126,7 @@ class CallPath:
         if known is not None and known.state is not CallState.INTENDED:
             return self._recall(known, arguments)
         self.act.port.require_time_ms()
+        self.journal.require_room(is_undoing=self.around.is_undoing)
         return self._decide(call, None, arguments) if known is None else self._again(call, known, arguments)
 
     def step_approved(self, name: str, need: ApprovalNeed) -> str:
@@ -240,7 +241,7 @@ class CallPath:
 
         self.journal.answered(made.call, result, memo, record, durable=not self.act.is_repeatable(decision))
         self.spending.note(events, self.around.around)
-        self._note(decision, made.intent, None, usage)
+        self._note(decision, made.intent, None, usage, is_simulated=made.ruling.is_simulated)
         return result
 
     def _result(self, made: _Made, arguments: list[WireValue]) -> WireValue:
@@ -317,7 +318,15 @@ class CallPath:
         else:
             record()  # the plan gets no answer: whether it was done is not known when the run goes on
 
-    def _note(self, decision: Decision, intent: int, error_code: str | None, usage: Usage | None) -> None:
+    def _note(
+        self,
+        decision: Decision,
+        intent: int,
+        error_code: str | None,
+        usage: Usage | None,
+        *,
+        is_simulated: bool = False,
+    ) -> None:
         self.records.append(
             CallRecord(
                 capability_id=decision.capability_id,
@@ -326,6 +335,7 @@ class CallPath:
                 error_code=error_code,
                 usage=usage,
                 sequence=intent,
+                is_simulated=is_simulated,
             )
         )
         self.observer.call_ended(decision.capability_id, error_code)

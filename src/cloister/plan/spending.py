@@ -7,12 +7,23 @@ resumed run goes on with what it spent before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
-from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
+from cloister.authority.budget import (
+    NOTHING,
+    Budget,
+    BudgetConsumed,
+    BudgetEvent,
+    BudgetLimits,
+    BudgetRules,
+    Consumption,
+    Dimension,
+    Exhaustion,
+)
+from cloister.authority.budgets.consumption import AMOUNT_MAX
 from cloister.authority.budgets.dimension import dimension_of
 from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
@@ -31,6 +42,8 @@ if TYPE_CHECKING:
 
 ONE_STEP = Consumption.exactly(steps_count=1)
 _RECORDS = BudgetRecords()
+_STEPS = Dimension.STEPS.used_field
+_CHARGED = tuple(name for name in NOTHING.__slots__ if name != _STEPS)
 
 
 @dataclass(slots=True)
@@ -81,16 +94,14 @@ class Spending:
         Args:
             decision: The call.
             spec: Its capability.
-            approve: Returns the approval of an extension, or raises; None for a call that undoes something, which is
-                charged and never refused for want of budget.
+            approve: Returns the approval of an extension, or raises; None for a call that undoes something, for which
+                there is as much again of everything, and nobody is asked.
             parent: The record around the call.
 
         Raises:
             BudgetExhausted: A bound does not cover it, and nobody is asked.
             ApprovalRequired, CapabilityDenied: Somebody has to extend it, or would not.
         """
-        if approve is None:
-            return self.budget.reserve(NOTHING)
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
             may_write=bool(decision.write_paths) or spec.permission is None,
@@ -99,6 +110,9 @@ class Spending:
             model_tokens_count=resources.model_tokens_count,
             cost_microusd=resources.cost_microusd,
         )
+        if approve is None:
+            self._overdraft().require(estimate)
+            return self.budget.reserve(NOTHING)
         while True:
             try:
                 return self.budget.reserve(estimate)
@@ -106,6 +120,16 @@ class Spending:
                 if error.policy != "approval":
                     raise
                 self._extend(error, approve, parent)
+
+    def _overdraft(self) -> Budget:
+        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes."""
+        bounds = {each: self.budget.allowed(each) for each in Dimension}
+        twice = {each.limit_field: None if of is None else 2 * of // each.scale for each, of in bounds.items()}
+        rules = {each.value: self.budget.rules.of(each) for each in Dimension}
+        stops = {word: rule if rule is Exhaustion.WARN else Exhaustion.HARD_STOP for word, rule in rules.items()}
+        found = Budget(BudgetLimits(**twice), BudgetRules(**stops), budget_id=self.budget.budget_id)
+        found.consume(Consumption(**{each.used_field: used for each, used in self.budget.used.items()}))
+        return found
 
     def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
         dimension = dimension_of(error.dimension)
@@ -202,7 +226,8 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
-            charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
+            for each, amount in event.amounts.items():
+                charge.amounts[each.used_field] = amount
             charge.unmeasured += [each.used_field for each in event.unmeasured]
         else:
             others.append(event)
@@ -241,12 +266,24 @@ def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
         events: From the chain, in its order: what was charged, as `Charge.to_body` gave it, and bodies of
             `budget.extended` records. The order counts: an extension makes up for what was not measured before it.
     """
+    amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set[str]()
     for body in events:
         if "approval_id" in body:
+            _charge_again(spending.budget, amounts, unmeasured)
+            amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set()
             dimension = dimension_of(body["dimension"])
             spending.budget.extend(dimension, body["amount"], approval_id=body["approval_id"])
             spending.extended[dimension] = spending.extended.get(dimension, 0) + 1
             continue
-        figures = dict.fromkeys(NOTHING.__slots__, 0) | dict(body["amounts"]) | dict.fromkeys(body["unmeasured"])
-        figures["steps_count"] = 0  # steps are counted as the plan goes through them again
-        spending.budget.consume(Consumption(**figures))
+        for name, amount in body["amounts"].items():
+            if name != _STEPS:  # steps are counted as the plan goes through them again
+                amounts[name] += amount
+        unmeasured.update(name for name in body["unmeasured"] if name != _STEPS)
+    _charge_again(spending.budget, amounts, unmeasured)
+
+
+def _charge_again(budget: Budget, amounts: Mapping[str, int], unmeasured: Collection[str]) -> None:
+    """Charge what was charged between two extensions, at once: in which order makes no difference there."""
+    budget.consume(Consumption.exactly(**{name: min(amount, AMOUNT_MAX) for name, amount in amounts.items()}))
+    if unmeasured:
+        budget.consume(Consumption.exactly(**dict.fromkeys(unmeasured)))

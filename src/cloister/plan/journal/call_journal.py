@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from cloister.errors import CloisterError, JournalError, quoted
+from cloister.errors import CloisterError, JournalError, LimitExceeded, quoted
 from cloister.isolation.provider import WireValue
 from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exception
 from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
 from cloister.plan.journal.store import RunStore
+
+KEPT_BYTES_MAX: Final = 512 * 1024 * 1024
+"""What the journal keeps of one run; a plan that reads a large file again and again must not fill the disk."""
+CALL_BYTES: Final = 4_096
+"""What a call is counted as beside its answer, refused ones too: its row, and its two records in the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class CallJournal:
         calls: What it did before, when it is resumed; checked against the chain already.
         steps: The steps that began before.
         ended: Intents whose outcome is in the chain.
+        kept_bytes_max: How much is kept of the run; as much again for what undoes it.
     """
 
     def __init__(
@@ -54,6 +60,8 @@ class CallJournal:
         calls: Sequence[CallEntry] = (),
         steps: Sequence[StepEntry] = (),
         ended: Collection[int] = (),
+        *,
+        kept_bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
         self._store = store
         self._run_id = run_id
@@ -62,6 +70,8 @@ class CallJournal:
         self._ended = frozenset(ended)
         self._calls_count = 0
         self._steps_count = 0
+        self._kept_bytes_max = kept_bytes_max
+        self._kept_bytes = store.kept_bytes(run_id) + CALL_BYTES * len(calls) if calls else 0
 
     def __repr__(self) -> str:
         return f"CallJournal({self._run_id}, {self._calls_count} calls, {len(self._known)} known)"
@@ -84,6 +94,26 @@ class CallJournal:
     def skip_to(self, number: int) -> None:
         """Give the next call this number, or a later one."""
         self._calls_count = max(self._calls_count, number)
+
+    def require_room(self, *, is_undoing: bool) -> None:
+        """Refuse the next call when the journal keeps too much of this run already.
+
+        Args:
+            is_undoing: Whether a step is being undone, for which there is as much again.
+
+        Raises:
+            LimitExceeded: `limit.journal`.
+        """
+        allowed = 2 * self._kept_bytes_max if is_undoing else self._kept_bytes_max
+        if self._kept_bytes >= allowed:
+            raise LimitExceeded(
+                f"the calls of {self._run_id} and their results take {self._kept_bytes} bytes of the journal",
+                limit="journal_bytes",
+                allowed=allowed,
+                used=self._kept_bytes,
+                unit="bytes",
+                hint="make fewer calls in one run, or calls with smaller results",
+            )
 
     def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
         """Give a call its number, which is the next one's as well until it is known or intended.
@@ -170,7 +200,8 @@ class CallJournal:
         state, plain = CallState.SUCCEEDED, answer
         if isinstance(answer, CloisterError):
             state, plain = CallState.FAILED, reply_error(answer)
-        self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
+        self._kept_bytes += CALL_BYTES
+        self._kept_bytes += self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
         self._store.outcome_recorded(self._run_id, call.number, record())
 
     def began_step(self, name: str, record: Callable[[], int]) -> int:

@@ -75,14 +75,17 @@ class RecordedCalls:
                 case EventType.RUN_ABORTED:
                     found.is_aborted = True
                 case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
-                    if found.undoing is None and record.event.event_type is EventType.COMPENSATION_STARTED:
+                    is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
+                    if found.undoing is None and is_undo:
                         found.undoing = record.event.sequence
-                    found._begin_step(record.event.sequence, str(body.get("name")))
+                    found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
                 case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
                     record.event.parent in found.steps
                 ):
                     begun = found.steps[record.event.parent]
-                    found.steps[record.event.parent] = replace(begun, has_ended=True)
+                    code = body.get("error")
+                    ended = replace(begun, has_ended=True, error_code=None if code is None else str(code))
+                    found.steps[record.event.parent] = ended
         return found
 
     def ended_at(self, calls: Sequence[CallEntry]) -> Abort | None:
@@ -97,8 +100,10 @@ class RecordedCalls:
         at = next((each.number for each in calls[:undoes_from] if is_unanswered(each, calls)), undoes_from)
         return Abort(at=at, undoes_from=undoes_from)
 
-    def _begin_step(self, sequence: int, name: str) -> None:
-        self.steps[sequence] = StepEntry(number=len(self.steps), name=name, started=sequence, has_ended=False)
+    def _begin_step(self, sequence: int, name: str, is_undo: bool) -> None:
+        self.steps[sequence] = StepEntry(
+            number=len(self.steps), name=name, started=sequence, has_ended=False, is_undo=is_undo
+        )
 
 
 def is_unanswered(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:

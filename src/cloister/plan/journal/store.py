@@ -25,12 +25,16 @@ _CALL: Final = (
 )
 
 _RUN_STATES: Final = frozenset(RunState)
-_CALL_STATES: Final = frozenset(CallState)
+_CALL_STATES: Final = {each.value: each for each in CallState}
+
+# Made once: a call of json.dumps or json.loads with settings makes one each time
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder()
 
 
 def packed(value: WireValue) -> bytes:
     """Return plain data as the journal keeps it: compact JSON with sorted keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 class RunStore:
@@ -62,6 +66,22 @@ class RunStore:
     def file(self) -> JournalFile:
         """The file, for what else is kept in it."""
         return self._file
+
+    def require_not_ahead(self, records_count: int) -> None:
+        """Refuse a journal that knows of runs the chain does not have.
+
+        A run is in the chain, on the disk, before it is in the journal. So the chain is an older copy.
+
+        Raises:
+            JournalError: `journal.ahead`.
+        """
+        newest = self._file.read("SELECT max(started) FROM runs")[0][0]
+        if isinstance(newest, int) and newest >= records_count:
+            raise JournalError(
+                f"the journal {self.path} has a run that began with record {newest}, and the chain ends before it",
+                code="journal.ahead",
+                hint="the chain is an older copy; restore the newest one, or the journal that belongs to it",
+            )
 
     def begin_run(self, entry: RunEntry) -> None:
         """Add a run. It becomes durable with the first call that changes the world."""
@@ -152,12 +172,18 @@ class RunStore:
 
     def conclude(
         self, run_id: str, number: int, state: CallState, answer: WireValue, memo: WireValue, *, durable: bool
-    ) -> None:
-        """Note what a call came to: its value, or its error as plain data."""
+    ) -> int:
+        """Note what a call came to, its value or its error as plain data; return how many bytes that takes."""
         statement = "UPDATE calls SET state = ?, answer_json = ?, memo_json = ? WHERE run_id = ? AND number = ?"
-        values = (state.value, packed(answer), None if memo is None else packed(memo), run_id, number)
-        if self._file.write(statement, values, durable=durable) != 1:
+        kept, kept_memo = packed(answer), None if memo is None else packed(memo)
+        if self._file.write(statement, (state.value, kept, kept_memo, run_id, number), durable=durable) != 1:
             raise self._damaged(f"call {number} of {run_id} is not in it")
+        return len(kept) + len(kept_memo or b"")
+
+    def kept_bytes(self, run_id: str) -> int:
+        """Return how many bytes the answers of a run's calls take."""
+        query = "SELECT total(length(answer_json)) + total(length(memo_json)) FROM calls WHERE run_id = ?"
+        return int(self._file.read(query, (run_id,))[0][0])
 
     def outcome_recorded(self, run_id: str, number: int, outcome: int) -> None:
         """Note which record holds the outcome of a call."""
@@ -213,7 +239,7 @@ class RunStore:
             capability_id=capability_id,
             arguments_sha256=digest,
             intent=intent,
-            state=CallState(state),
+            state=_CALL_STATES[state],
             outcome=outcome,
             answer=self._unpacked(answer),
             memo=self._unpacked(memo),
@@ -224,12 +250,15 @@ class RunStore:
         if data is None:
             return None
         try:
-            return json.loads(data) if isinstance(data, bytes) else self._refuse_data()
+            if not isinstance(data, bytes):
+                raise self._damaged("what it keeps of a run is not bytes")
+            text = data.decode()
+            value, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError) as error:
             raise self._damaged("what it keeps of a run is not JSON") from error
-
-    def _refuse_data(self) -> None:
-        raise self._damaged("what it keeps of a run is not bytes")
+        if end != len(text):
+            raise self._damaged("what it keeps of a run is more than JSON")
+        return value
 
     def _damaged(self, how: str) -> JournalError:
         return JournalError(
