@@ -79,19 +79,23 @@ def test_the_journal_of_another_run_in_the_place_of_this_one_is_refused(ram: Pat
     assert home.world.done == [("put", 1), ("put", 7)]
 
 
-def test_the_journal_of_another_home_is_refused_with_its_approvals(ram: Path) -> None:
+@pytest.mark.parametrize(("runs_count", "code"), [(0, "journal.ahead"), (2, "journal.order")])
+def test_the_journal_of_another_home_is_refused_with_its_approvals(ram: Path, runs_count: int, code: str) -> None:
     home, other = Home(ram / "home", SIGNED), Home(ram / "other", SIGNED)
     waits = home.run(PLAN)
     home.decide()
     with other.open():
         pass
+    for _ in range(runs_count):
+        other.run("(call :world.look 1)")
+    for left in other.directory.glob("runs.sqlite3*"):
+        left.unlink()
     shutil.copy(home.directory / "runs.sqlite3", other.directory / "runs.sqlite3")
-    with other.open() as runtime:
+    with pytest.raises(JournalError) as caught, other.open() as runtime:
         assert runtime.approvals() == ()
-        with pytest.raises(JournalError) as caught:
-            runtime.resume(waits.run_id)
-    assert caught.value.code == "journal.order"
-    assert other.world.done == []
+        runtime.resume(waits.run_id)
+    assert caught.value.code == code
+    assert other.world.done == [("look", 1)] * runs_count
     assert home.resume(waits.run_id).value == 2
 
 
