@@ -34,8 +34,8 @@ TESTING = {"testing.py", "testing_harness.py"}  # they compare codes and raise n
 DENIALS = {"denied.path": PathDenied, "denied.host": EgressDenied, "denied.profile": ProfileDenied}
 """The class a reason becomes, by how its code begins; every other is a `CapabilityDenied`."""
 RESERVED = "Reserved"
-NOT_A_LIMIT = {"input_bytes"}
-"""What `cloister exec --stdin` reports; every other limit is a field of `ResourceLimits`."""
+NOT_A_LIMIT = {"input_bytes", "journal_bytes"}
+"""What `cloister exec --stdin` and the journal report; every other limit is a field of `ResourceLimits`."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.integration.governed import run_governed, sign_rule
 
 from cloister.audit.event import PROVENANCE_NAMES, EventType
 from cloister.audit.home import AuditHome, open_chain
@@ -98,6 +99,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     context = RuntimeContext.controlled(capabilities=["ccos.io.read-file"], read=[str(file)])
     exec_context = RuntimeContext.controlled(capabilities=["cloister.exec"])
     record_attestations(place / "home")
+    sign_rule(place / "home")
     with Runtime.open(place / "home") as runtime:
         plan = PLAN.replace('"/etc/not-granted"', '(str "/etc/" "not-granted")').replace(" 7)", " (+ 3 4))")
         runtime.run(plan, context=context, inputs={"file": str(file)})
@@ -107,6 +109,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             runtime.run("(/ 1 0)", context=context)
         with pytest.raises(DeniedError):
             runtime.run('(call :ccos.io.read-file "/etc/not-granted")', context=context)
+        run_governed(runtime)
         with runtime.session(context=exec_context, name="work") as session:
             session.upload("/tmp/f", b"content")
         runtime.execute(["true"], context=exec_context)
@@ -200,7 +203,7 @@ def test_rotations_are_followed_from_either_key(recorded: Recorded, tmp_path: Pa
         assert copy.verify().returncode == 0, "the head ends with the rotation"
         with open_chain(copy.home, SystemClock()) as chain:
             chain.append(EventType.RUN_STARTED, run_id="run-01")
-    keys = sorted((copy.home / "keys").glob("*.pub"))
+    keys = sorted((copy.home / "keys").glob("chain*.pub"))
     assert len(keys) == 4
     assert {copy.verify(key=key).returncode for key in keys} == {0}
     assert "never signed" in copy.verify(key=tmp_path / "other.pub").stderr

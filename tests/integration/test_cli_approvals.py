@@ -314,3 +314,13 @@ def test_keys_from_before_the_question_are_no_answer(home: Path, place: Path, pl
     shown, status = finished(child)
     assert (status, "denied.approval" in shown) == (3, True)
     assert list(place.iterdir()) == []
+
+
+def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, place: Path) -> None:
+    """What a person does not see is approved with the rest, for the approval is bound to a digest of all."""
+    for length, is_cut in ((10, False), (5_000, True)):
+        path = plan(f'(call :ccos.io.write-file "{place}/a" "{"x" * length}")')
+        grants = ("--allow", "ccos.io.write-file", "--write", place)
+        asked = cloister("run", path, *grants, "--mode", "require-approval", "--json").data["error"]
+        shown = cloister("approvals", "show", asked["details"]["approval_id"])
+        assert ("longer than what is shown" in shown.out) is is_cut

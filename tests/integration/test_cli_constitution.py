@@ -62,3 +62,18 @@ def test_a_bad_one_is_refused_with_what_is_expected(cloister: Cloister, file: Pa
     done = cloister("constitution", "sign", file, "--json")
     assert (done.status, done.data["error"]["code"]) == (2, "config.constitution")
     assert "require-guardian-approval" in done.data["error"]["hint"]
+
+
+def test_without_a_file_it_is_about_that_of_the_home(cloister: Cloister, home: Path, file: Path) -> None:
+    absent = cloister("constitution", "verify")
+    assert (absent.status, absent.out) == (2, "")
+    assert "small-files" not in cloister("constitution", "show").out
+    home.mkdir(mode=0o700, exist_ok=True)
+    own = home / "constitution.toml"
+    own.write_text(TEXT, encoding="utf-8")
+    unsigned = cloister("constitution", "verify")
+    assert unsigned.status == 7
+    assert "cloister constitution sign" in unsigned.err
+    assert "small-files" in cloister("constitution", "show").out
+    cloister("constitution", "sign", own)
+    assert cloister("constitution", "verify").out.startswith(f"verified: {own}, version 2")

@@ -186,3 +186,35 @@ print(sorted(set(heavy) & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+GOVERNED = {
+    "full": None,
+    "dry-run": "the mode dry-run makes up a result and does nothing",
+    "safe-only": "was refused: it is of medium risk, and the mode safe-only takes only low",
+    "require-approval": "an approval is needed: the mode require-approval asks before anything of medium risk",
+}
+
+
+@pytest.mark.parametrize("mode", GOVERNED)
+def test_explain_says_what_a_mode_does(cloister: Cloister, plan: Plan, tmp_path: Path, mode: str) -> None:
+    path = plan(f'(call :ccos.io.write-file "{tmp_path}/a" "x")')
+    grants = ("--allow", "ccos.io.write-file", "--write", tmp_path, "--mode", mode)
+    told, data = cloister("explain", path, *grants).out, cloister("explain", path, *grants, "--json").data
+    line = GOVERNED[mode]
+    assert (line is None) or line in told
+    assert ("refused" in told, "Every place is granted" in told) == (mode == "safe-only", mode != "safe-only")
+    verdicts = {"full": "perform", "dry-run": "simulate", "safe-only": "refuse", "require-approval": "ask-human"}
+    assert data["effects"][0]["governance"]["verdict"] == verdicts[mode]
+    assert data["effects"][0]["governance"]["risk"] == "medium"
+
+
+def test_a_run_says_what_was_made_up(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:
+    path = plan(f'(do (call :ccos.io.write-file "{tmp_path}/a" "x") (call :ccos.math.add 1 2))')
+    grants = ("--allow", "ccos.io.write-file", "--allow", "ccos.math.add", "--write", tmp_path)
+    dry = cloister("run", path, *grants, "--mode", "dry-run")
+    assert "2 calls (1 made up, nothing done)" in dry.err
+    assert not (tmp_path / "a").exists()
+    real = cloister("run", path, *grants, "--json")
+    assert [each["simulated"] for each in real.data["calls"]] == [False, False]
+    assert (tmp_path / "a").exists()

@@ -54,7 +54,7 @@ def test_runs_are_listed_with_their_states(cloister: Command, plan: Plan, interr
     listed = cloister("runs", "list")
     assert (listed.status, listed.err) == (0, "")
     heads, *rows = listed.out.splitlines()
-    assert words(heads) == ["RUN", "STATE", "BEGAN", "PLAN", "WAITS", "FOR"]
+    assert words(heads) == ["RUN", "STATE", "BEGAN", "PLAN", "WHY"]
     assert [words(row)[1] for row in rows] == ["interrupted", "completed", "refused"]
     assert words(rows[0])[0] == interrupted
 

@@ -39,11 +39,32 @@ def test_python_example_prints_what_the_readme_says(home: Path, tmp_path: Path) 
 
 
 def test_console_examples_print_what_the_readme_says(cloister: Cloister) -> None:
-    assert fenced("console")
-    for shown in fenced("console"):
+    shown_once = [block for block in fenced("console") if block.count("$ cloister") == 1]
+    assert shown_once
+    for shown in shown_once:
         command, _, promised = shown.partition("\n")
         done = cloister(*shlex.split(command.removeprefix("$ cloister ")))
         assert done.out + done.err == promised
+
+
+def test_a_governed_run_is_as_the_readme_says(
+    cloister: Cloister, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run waits for an approval, goes on with it, and its undo is there; names of runs and times differ."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = fenced("clojure")
+    Path("note.rtfs").write_text(block, encoding="utf-8")
+    (shown,) = [each for each in fenced("console") if each.count("$ cloister") > 1]
+    approval_id = ""
+    for command, *promised in (each.splitlines() for each in shown.split("$ cloister ")[1:]):
+        done = cloister(*(word.replace("$APPROVAL", approval_id) for word in shlex.split(command)))
+        for line in promised:
+            pattern = re.escape(line).replace("…", ".*")
+            assert re.search(rf"^{pattern}$", done.out + done.err, re.MULTILINE), (line, done)
+        approval_id = next(iter(re.findall(r"approval-[0-9a-f]{16}", done.err)), "")
+    assert Path("note.txt").read_text(encoding="utf-8") == "looked at it"
+    explained = cloister("explain", "note.rtfs", "--allow", "ccos.io.*", "--write", ".", "--mode", "require-approval")
+    assert explained.out.count("an approval is needed") == 2
 
 
 def shell_commands() -> list[str]:

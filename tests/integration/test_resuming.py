@@ -15,8 +15,9 @@ import pytest
 from tests.integration.dying import MAKES, grants, killed
 
 from cloister.audit.event import EventType
+from cloister.audit.home import open_chain
 from cloister.authority.context import RuntimeContext
-from cloister.clock import ManualClock
+from cloister.clock import ManualClock, SystemClock
 from cloister.errors import (
     ApprovalRequired,
     AuditError,
@@ -292,6 +293,12 @@ def test_the_journal_of_another_home_is_refused(begun: Begun, tmp_path: Path) ->
     for name in other.glob("runs.sqlite3*"):
         name.unlink()
     shutil.copy(run.journal, other / "runs.sqlite3")
+    with pytest.raises(JournalError) as caught:
+        Runtime.open(other)
+    assert caught.value.code == "journal.ahead"
+    with open_chain(other, SystemClock()) as chain:
+        for _ in range(9):
+            chain.append(EventType.RUN_STARTED, run_id="run-00")
     with Runtime.open(other) as runtime, pytest.raises(JournalError) as caught:
         runtime.resume(run.run_id)
     assert caught.value.code == "journal.order"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.governed import run_governed, sign_rule
 from typer.testing import CliRunner
 
 import cloister
@@ -221,7 +222,10 @@ def test_run_that_cannot_be_recorded_stops(runtime: cloister.Runtime, tmp_path: 
     assert (work / "after").exists() is not broken
 
 
-def test_every_event_type_is_used_by_some_run(runtime: cloister.Runtime, tmp_path: Path) -> None:
+def test_every_event_type_is_used_by_some_run(tmp_path: Path) -> None:
+    sign_rule(tmp_path / "home")
+    runtime = cloister.Runtime.open(tmp_path / "home")
+    run_governed(runtime)
     runtime.run('(step "s" ^{:runtime.learning.metrics true} (call :ccos.math.add 1 2))', context=ADD)
     for plan in ("(/ 1 0)", "(call :ccos.io.log 1)"):
         with pytest.raises(cloister.CloisterError):
@@ -376,8 +380,10 @@ def test_records_say_the_hints_of_a_call_and_the_options_of_a_step(runtime: cloi
 
 def test_records_say_in_which_step_a_call_was_made(runtime: cloister.Runtime) -> None:
     runtime.run('(step "outer" (step "inner" (call :ccos.math.add 1 2)))', context=ADD)
-    parents = [(record.event.event_type.value, record.event.parent) for record in runtime.records()]
-    assert parents[:4] == [("run.started", None), ("step.started", 0), ("step.started", 1), ("call.intent", 2)]
+    started, *profiles, outer, inner, intent, _, _, _, _ = [record.event for record in runtime.records()]
+    assert {each.event_type for each in profiles} == {EventType.STEP_PROFILE_DERIVED}
+    assert [each.event_type.value for each in (outer, inner, intent)] == ["step.started", "step.started", "call.intent"]
+    assert [each.parent for each in (outer, inner, intent)] == [started.sequence, outer.sequence, inner.sequence]
 
 
 def test_exit_status_of_a_command_is_on_record(runtime: cloister.Runtime) -> None:

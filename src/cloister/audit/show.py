@@ -6,7 +6,7 @@ may have been written by another version. Texts of a plan are quoted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloister.audit.event import Event, EventType, Record
@@ -91,12 +91,50 @@ def _summary(event: Event) -> str:
     measured = body.get("attestation")
     if isinstance(measured, Mapping):
         return _line(_machine(measured))
+    special = _SPECIAL.get(event.event_type)
+    if special is not None:
+        return _line(special(body))
     for key in ("arguments", "name", "plan", "script", "session", "session_path", "reason"):
         value = body.get(key)
         if isinstance(value, str):
             return _line(_with_code(value, error))
     size = body.get("result_bytes")
     return f"{size} bytes" if isinstance(size, int) else ""
+
+
+def _decided(body: Mapping[str, Plain]) -> str:
+    reason = body.get("reason")
+    return f"by {body.get('by')}" + (f": {reason}" if reason else "")
+
+
+def _of_budget(body: Mapping[str, Plain]) -> str:
+    percent, added = body.get("percent"), body.get("amount")
+    facts = f"{percent} %" if percent is not None else f"{added} more" if added is not None else "all"
+    unit = "" if body.get("unit") == "count" else f" {body.get('unit')}"
+    return f"{body.get('dimension')}: {facts}, {body.get('allowed')}{unit} allowed"
+
+
+def _resumed(body: Mapping[str, Plain]) -> str:
+    return f"{'to be ended' if body.get('abort') is True else 'goes on'} after {body.get('calls')} calls"
+
+
+def _profile(body: Mapping[str, Plain]) -> str:
+    name, capabilities = body.get("step_name"), body.get("capabilities")
+    listed = ", ".join(map(str, capabilities)) if isinstance(capabilities, Sequence) and capabilities else "nothing"
+    return f"{'outside of steps' if name is None else name}: {listed}"
+
+
+_SPECIAL: Mapping[EventType, Callable[[Mapping[str, Plain]], str]] = {
+    EventType.APPROVAL_GRANTED: _decided,
+    EventType.APPROVAL_DENIED: _decided,
+    EventType.BUDGET_WARNED: _of_budget,
+    EventType.BUDGET_EXHAUSTED: _of_budget,
+    EventType.BUDGET_EXTENDED: _of_budget,
+    EventType.RUN_RESUMED: _resumed,
+    EventType.HINT_APPLIED: lambda body: ", ".join(sorted(body)),
+    EventType.STEP_PROFILE_DERIVED: _profile,
+    EventType.POLICY_LOADED: lambda body: f"{body.get('policy')} {body.get('path')}, version {body.get('version')}",
+}
 
 
 def _machine(measured: Mapping[str, Plain]) -> str:

@@ -106,12 +106,30 @@ def _allow(data: Any) -> dict[str, Any]:
     return {
         "capabilities": tuple(sorted(exact | patterns)),
         "allowed_effects": tuple(sorted(checked_effects(_texts(table, "effects")))) if "effects" in table else None,
-        "read": _texts(table, "read"),
-        "write": _texts(table, "write"),
+        "read": _paths(table, "read"),
+        "write": _paths(table, "write"),
         "hosts": checked_hosts(_texts(table, "hosts")),
-        "variables": _texts(table, "variables"),
+        "variables": _names(table, "variables"),
         "allow_computed": computed,
     }
+
+
+def _paths(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = _texts(table, name)
+    if not all(text and "\0" not in text for text in found):
+        raise _wrong(f"{name} in [allow] has a text that is no path", 'write "." for the directory of the policy')
+    return found
+
+
+def _names(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = _texts(table, name)
+    odd = next((text for text in found if not text or "=" in text or "\0" in text), None)
+    if odd is not None:
+        raise _wrong(
+            f"{name} in [allow] has {quoted(odd)}, which is no name of a variable",
+            "name it alone; its value is that of the process that starts, or given with --env NAME=VALUE",
+        )
+    return found
 
 
 def _deny(data: Any) -> dict[str, Any]:
@@ -128,6 +146,8 @@ def _cedar(data: Any) -> dict[str, Any]:
     if len(table) != 1 or not all(isinstance(value, str) for value in table.values()):
         raise _wrong("[cedar] has neither text nor file alone", "give the policy as text, or the path of its file")
     text = table.get("text")
+    if "\0" in table.get("file", "") or table.get("file") == "":
+        raise _wrong("file in [cedar] is no path", "name the file beside the policy")
     return {"cedar": None if text is None else check_policy(text), "cedar_file": table.get("file")}
 
 

@@ -48,6 +48,8 @@ def list_approvals(everything: AllOption = False, home: HomeOption = None, as_js
             echo_json({"ok": True, "approvals": [approval_data(each) for each in chosen]})
         elif chosen:
             print_table(("APPROVAL", "STATE", "RUN", "UNTIL", "CAPABILITY", "WHY"), [_cells(each) for each in chosen])
+        else:
+            note("nothing waits for a decision" if not everything else "nothing was asked")
 
 
 def _cells(approval: Approval) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ def approval_lines(approval: Approval, plan: str | None) -> Iterator[str]:
     }
     if request.need.terms:
         rows["terms"] = quoted(json.dumps(dict(request.need.terms), ensure_ascii=False), ARGUMENTS_CHARS_MAX)
+    if len(request.arguments) >= ARGUMENTS_CHARS_MAX:
+        rows["cut"] = "the arguments are longer than what is shown; approve what you know otherwise"
     if decision is not None:
         because = f": {quoted(decision.reason, ARGUMENTS_CHARS_MAX)}" if decision.reason else ""
         rows["decided by"] = f"{quoted(decision.by)}{because} (record {decision.sequence})"

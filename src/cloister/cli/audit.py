@@ -47,6 +47,8 @@ ExpectOption = Annotated[
         help="A head noted earlier; the chain must still contain it. Repeat for more.",
     ),
 ]
+TYPE_CHARS = len("compensation.started")
+"""How wide the column of types is: as the longest that is written often."""
 SequenceArgument = Annotated[int, typer.Argument(metavar="SEQUENCE", min=0, help="Number of the record.")]
 
 
@@ -223,7 +225,7 @@ def _print_rows(records: Iterable[Record]) -> None:
         if row.outcome in colors:
             outcome = paint(outcome, colors[row.outcome], stream_is_terminal=terminal)
         subject = " ".join(part for part in (row.capability_id, row.summary) if part)
-        echo(f"  {row.sequence:>6}  {row.event_type:<13} {outcome} {subject}".rstrip())
+        echo(f"  {row.sequence:>6}  {row.event_type:<{TYPE_CHARS}} {outcome} {subject}".rstrip())
 
 
 def _print_stats(figures: tuple[CapabilityStats, ...]) -> None:

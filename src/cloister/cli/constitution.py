@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 constitution_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+HomeFileArgument = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="The constitution; that of the home when left out.")
+]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The constitution, a TOML file.")]
 ShownArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", help="A constitution, signed or not; the built-in rules without it."),
+    typer.Argument(metavar="[FILE]", help="A constitution, signed or not; that of the home when left out."),
 ]
 
 
@@ -37,24 +40,29 @@ def sign(file: FileArgument, home: HomeOption = None, as_json: JsonOption = Fals
 
 
 @constitution_app.command("verify", help="Verify that this home's key signed a constitution as it is now.")
-def verify(file: FileArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def verify(file: HomeFileArgument = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Verify a constitution and its signature."""
     from cloister.audit.home import default_home  # noqa: PLC0415
-    from cloister.plan.constitution_file import load_constitution, signature_path  # noqa: PLC0415
+    from cloister.plan.constitution_file import CONSTITUTION_FILE, load_constitution, signature_path  # noqa: PLC0415
 
     with reporting(as_json=as_json):
-        found = load_constitution(file, home or default_home())
-        _report("verified", found, as_json=as_json, signature=str(signature_path(file)))
+        place = home or default_home()
+        chosen = place / CONSTITUTION_FILE if file is None else file
+        found = load_constitution(chosen, place)
+        _report("verified", found, as_json=as_json, signature=str(signature_path(chosen)))
 
 
 @constitution_app.command("show", help="Print the rules of a constitution, without a look at its signature.")
-def show(file: ShownArgument = None, as_json: JsonOption = False) -> None:
-    """Print the built-in rules, or all rules that hold with a file."""
+def show(file: ShownArgument = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Print all rules that hold with a file, or those of the home; without either, the built-in ones."""
+    from cloister.audit.home import default_home  # noqa: PLC0415
     from cloister.authority.constitution import builtin_constitution  # noqa: PLC0415
-    from cloister.plan.constitution_file import read_unverified  # noqa: PLC0415
+    from cloister.plan.constitution_file import CONSTITUTION_FILE, read_unverified  # noqa: PLC0415
 
     with reporting(as_json=as_json):
-        constitution = builtin_constitution() if file is None else read_unverified(file)
+        own = (home or default_home()) / CONSTITUTION_FILE
+        chosen = own if file is None and own.exists() else file
+        constitution = builtin_constitution() if chosen is None else read_unverified(chosen)
         if as_json:
             echo_json({"ok": True, "constitution": constitution.to_dict()})
         else:

@@ -19,6 +19,7 @@ from cloister.cli.options import (
     DenyEffectOption,
     DenyOption,
     EnvOption,
+    HomeOption,
     InputNames,
     JsonOption,
     ModulePathOption,
@@ -29,9 +30,11 @@ from cloister.cli.options import (
 )
 from cloister.cli.output import echo, echo_json, error_data, reporting
 from cloister.cli.progress import paint
+from cloister.cli.terms import ModeOption
 from cloister.errors import quoted
 
 if TYPE_CHECKING:
+    from cloister.authority.governance import GovernanceRuling
     from cloister.plan.admission import Requirement
 
 
@@ -57,12 +60,17 @@ def explain(
     inputs: InputNames = None,
     allow_computed: AllowComputedOption = False,
     module_path: ModulePathOption = None,
+    mode: ModeOption = "full",
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a plan can touch and which grants it would need."""
+    from cloister.audit.home import default_home  # noqa: PLC0415
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
-    from cloister.plan.explaining import explain_plan  # noqa: PLC0415
+    from cloister.cli.terms import parse_mode  # noqa: PLC0415
+    from cloister.plan.constitution_file import home_constitution  # noqa: PLC0415
+    from cloister.plan.explaining import explain_plan, foreseen_rulings  # noqa: PLC0415
     from cloister.plan.loading import load_plan  # noqa: PLC0415
 
     with reporting(as_json=as_json):
@@ -81,14 +89,18 @@ def explain(
         )
         program = load_plan(plan, input_names(inputs), module_path or ())
         found = explain_plan(program, context=context, values=_values(inputs))
+        constitution = home_constitution(home or default_home()).constitution
+        rulings = foreseen_rulings(found, constitution, parse_mode(mode))
     impossible = [item.error() for item in found if item.is_impossible]
     if as_json:
-        facts = {"ok": not impossible, "effects": [_as_data(item) for item in found], "needed": _needed(found)}
+        effects = [_as_data(item) | {"governance": _told(ruling)} for item, ruling in zip(found, rulings, strict=True)]
+        facts = {"ok": not impossible, "effects": effects, "needed": _needed(found)}
         echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
     else:
         given = [f"--input {shlex.quote(name)}=…" for name in sorted(program.inputs)]
         given += [f"--module-path {shlex.quote(str(path))}" for path in module_path or ()]
-        _show(plan, found, given + ([f"--policy {shlex.quote(str(policy))}"] if policy else []))
+        given += [f"--policy {shlex.quote(str(policy))}"] if policy else []
+        _show(plan, found, rulings, given + ([f"--mode {mode}"] if mode != "full" else []))
     if impossible:
         raise typer.Exit(impossible[0].exit_status)
 
@@ -113,7 +125,31 @@ def _needed(found: Sequence[Requirement]) -> list[str]:
     return list(dict.fromkeys(grant for item in found for grant in item.needed))
 
 
-def _show(plan: Path, found: Sequence[Requirement], given: Sequence[str]) -> None:
+def _told(ruling: GovernanceRuling | None) -> dict[str, Any] | None:
+    return None if ruling is None else ruling.to_dict()
+
+
+def _governed(ruling: GovernanceRuling | None) -> str | None:
+    """Return what constitution or mode do to a call that is granted, in one line; None when it is simply done."""
+    from cloister.authority.mode import Verdict  # noqa: PLC0415
+    from cloister.errors import CapabilityDenied  # noqa: PLC0415
+
+    if ruling is None or ruling.verdict is Verdict.PERFORM:
+        return None
+    if ruling.verdict is Verdict.SIMULATE:
+        return f"the mode {ruling.mode.value} makes up a result and does nothing"
+    if ruling.verdict is not Verdict.REFUSE:
+        return f"an approval is needed: {ruling.question()}"
+    try:
+        ruling.require()
+    except CapabilityDenied as error:
+        return error.message
+    return None
+
+
+def _show(
+    plan: Path, found: Sequence[Requirement], rulings: Sequence[GovernanceRuling | None], given: Sequence[str]
+) -> None:
     from cloister.plan.admission import argument_texts  # noqa: PLC0415
 
     terminal = sys.stdout.isatty()
@@ -121,8 +157,8 @@ def _show(plan: Path, found: Sequence[Requirement], given: Sequence[str]) -> Non
         echo(f"{plan} touches nothing: it only computes.")
         return
     echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
-    for item in found:
-        word, color = _mark(item)
+    for item, ruling in zip(found, rulings, strict=True):
+        word, color = _mark(item, ruling)
         name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
         shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
         echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
@@ -133,20 +169,28 @@ def _show(plan: Path, found: Sequence[Requirement], given: Sequence[str]) -> Non
             echo(f"           {error.message}")
             if error.hint:
                 echo(f"           help: {error.hint}")
+        governed = _governed(ruling)
+        if governed:
+            echo(f"           {governed}")
         if item.decision.open_rule_ids:
             echo(f"           rules that will decide at the call: {', '.join(item.decision.open_rule_ids)}")
     needed = _needed(found)
+    refused = any(_mark(item, ruling)[0] == "refused" for item, ruling in zip(found, rulings, strict=True))
     if needed:
         echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
     if any(not item.is_admissible and not item.decision.denied_grants for item in found):
         echo("\nNot every place can be granted; change those that are marked as refused.")
-    elif not needed and all(item.is_admissible for item in found):
+    elif not needed and all(item.is_admissible for item in found) and not refused:
         echo("\nEvery place is granted as far as it is known.")
     if any(not item.is_known for item in found):
         echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")
 
 
-def _mark(item: Requirement) -> tuple[str, str]:
+def _mark(item: Requirement, ruling: GovernanceRuling | None) -> tuple[str, str]:
+    from cloister.authority.mode import Verdict  # noqa: PLC0415
+
+    if ruling is not None and ruling.verdict is Verdict.REFUSE:
+        return "refused", "red"
     if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
         return "refused", "red"
     if item.needed or not item.decision.allowed:

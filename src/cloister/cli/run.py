@@ -179,6 +179,7 @@ def _as_data(result: RunResult) -> dict[str, Any]:
                 "usage": call.usage.to_dict() if call.usage else None,
                 "record": call.sequence,
                 "recalled": call.is_recalled,
+                "simulated": call.is_simulated,
             }
             for call in result.calls
         ],
@@ -205,4 +206,9 @@ def _summary(result: RunResult) -> str:
     peak = _total(result).memory_peak_bytes
     memory = f", peak memory {peak // 2**20} MiB" if peak is not None else ""
     calls = f"{len(result.calls)} call{'' if len(result.calls) == 1 else 's'}"
+    made_up = sum(call.is_simulated for call in result.calls)
+    before = sum(call.is_recalled for call in result.calls)
+    parts = [f"{made_up} made up, nothing done"] if made_up else []
+    parts += [f"{before} made before"] if before else []
+    calls += f" ({'; '.join(parts)})" if parts else ""
     return f"{result.run_id}: {calls}, {wall}{memory}; record {result.chain_sequence}"

@@ -102,8 +102,9 @@ def _row(name: str, texts: Sequence[str]) -> Iterator[str]:
 
 def _step_rows(steps: Sequence[StepEntry]) -> Iterator[tuple[int, str]]:
     for step in steps:
-        outcome = "ended" if step.has_ended else "not ended"
-        yield step.started, f"  step {step.number:<4} {quoted(step.name)}  {outcome}  record {step.started}"
+        outcome = quoted(step.error_code or "ok") if step.has_ended else "not ended"
+        name = f"undo of {quoted(step.name)}" if step.is_undo else quoted(step.name)
+        yield step.started, f"  step {step.number:<4} {name}  {outcome}  record {step.started}"
 
 
 def _call_rows(calls: Sequence[CallEntry]) -> Iterator[tuple[int, str]]:
@@ -173,7 +174,14 @@ def run_data(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntr
         "terms": run.order.get("terms"),
         "inputs": run.order.get("inputs"),
         "steps": [
-            {"number": step.number, "name": step.name, "ended": step.has_ended, "record": step.started}
+            {
+                "number": step.number,
+                "name": step.name,
+                "ended": step.has_ended,
+                "undo": step.is_undo,
+                "error": step.error_code,
+                "record": step.started,
+            }
             for step in steps
         ],
         "calls": [

@@ -67,7 +67,9 @@ def list_runs(
 
             echo_json({"ok": True, "runs": [summary_data(run) for run in chosen]})
         elif chosen:
-            print_table(("RUN", "STATE", "BEGAN", "PLAN", "WAITS FOR"), [_cells(run) for run in chosen])
+            print_table(("RUN", "STATE", "BEGAN", "PLAN", "WHY"), [_cells(run) for run in chosen])
+        else:
+            note("no runs" if wanted is None else f"no runs are {wanted.value}")
 
 
 def _state(name: str | None) -> RunState | None:
@@ -88,8 +90,8 @@ def _state(name: str | None) -> RunState | None:
 def _cells(run: RunEntry) -> tuple[str, ...]:
     from cloister.errors import quoted  # noqa: PLC0415
 
-    waits_for = "" if run.waits_for is None else quoted(run.waits_for)
-    return quoted(run.run_id), run.state.value, quoted(run.created_at), quoted(run.plan), waits_for
+    why = run.waits_for or ("" if run.error is None else str(run.error.get("code")))
+    return quoted(run.run_id), run.state.value, quoted(run.created_at), quoted(run.plan), quoted(why)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -179,8 +181,16 @@ def resume_and_print(
 
 
 def plan_name_of(runtime: Runtime) -> Callable[[str], str | None]:
-    """Return what names the plan of a run."""
-    return lambda run_id: runtime.run_entry(run_id)[0].plan
+    """Return what names the plan of a run; None for a run that the journal does not know."""
+    from cloister.errors import InputError  # noqa: PLC0415
+
+    def name_of(run_id: str) -> str | None:
+        try:
+            return runtime.run_entry(run_id)[0].plan
+        except InputError:
+            return None
+
+    return name_of
 
 
 @runs_app.command("abort", help="End a run for good; steps that say how are undone, the last one first.")

@@ -15,6 +15,7 @@ from cloister.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from cloister.authority.context import RuntimeContext
+    from cloister.authority.mode import ExecutionMode
     from cloister.plan.terms import RunTerms
 
 MODES: Final = ("full", "dry-run", "safe-only", "require-approval")
@@ -35,6 +36,21 @@ ModeOption = Annotated[
 ]
 
 
+def parse_mode(mode: str) -> ExecutionMode:
+    """Return a mode by its name.
+
+    Raises:
+        ConfigError: `config.mode`.
+    """
+    from cloister.authority.mode import ExecutionMode  # noqa: PLC0415
+
+    if mode not in MODES:
+        raise ConfigError(
+            f"there is no mode {quoted(mode)}", code="config.mode", hint=f"the modes are {', '.join(MODES)}"
+        )
+    return ExecutionMode(mode)
+
+
 def parse_terms(
     mode: str, budget: Sequence[str] | None, on_exhaustion: Sequence[str] | None, context: RuntimeContext
 ) -> RunTerms:
@@ -49,15 +65,11 @@ def parse_terms(
     Raises:
         ConfigError: `config.mode`, `config.budget`.
     """
-    from cloister.authority.mode import ExecutionMode  # noqa: PLC0415
     from cloister.cli.budget import parse_budget, parse_rules  # noqa: PLC0415
     from cloister.plan.terms import RunTerms, default_budget  # noqa: PLC0415
 
-    if mode not in MODES:
-        raise ConfigError(
-            f"there is no mode {quoted(mode)}", code="config.mode", hint=f"the modes are {', '.join(MODES)}"
-        )
+    chosen = parse_mode(mode)
     limits = parse_budget(budget)
     if not any(each.startswith("wall=") for each in budget or ()):
         limits = replace(limits, wall_ms=default_budget(context).wall_ms)
-    return RunTerms(mode=ExecutionMode(mode), budget=limits, exhaustion=parse_rules(on_exhaustion))
+    return RunTerms(mode=chosen, budget=limits, exhaustion=parse_rules(on_exhaustion))

@@ -24,6 +24,7 @@ class CallRecord:
         usage: What its sandboxes used; None when it ran none.
         sequence: Position of its intent record in the causal chain.
         is_recalled: Whether it was made before this process, and its answer taken from the journal.
+        is_simulated: Whether nothing was done, and the plan got a made-up result; not known of one that was recalled.
     """
 
     capability_id: str
@@ -33,6 +34,7 @@ class CallRecord:
     usage: Usage | None
     sequence: int
     is_recalled: bool = False
+    is_simulated: bool = False
 
 
 def recalled_record(known: CallEntry, failed: CloisterError | None) -> CallRecord:

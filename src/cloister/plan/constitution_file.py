@@ -14,12 +14,17 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from cloister.audit.event import EventType
+from cloister.audit.query import RecordQuery
 from cloister.audit.signer import PublicKey, Signer
 from cloister.authority.constitution import Constitution, builtin_constitution, parse_constitution
 from cloister.canonical import Plain, sha256_hex
-from cloister.errors import AttestationError, ConfigError, InputError, SignatureInvalid, quoted
+from cloister.errors import AttestationError, ConfigError, InputError, KeyUnavailable, SignatureInvalid, quoted
+
+if TYPE_CHECKING:
+    from cloister.audit.chain import CausalChain
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 SIGNATURE_BYTES_MAX: Final = 4096
@@ -119,6 +124,32 @@ def home_constitution(home: Path) -> HomeConstitution:
     return HomeConstitution(constitution=loaded.constitution, facts=loaded.facts())
 
 
+def require_newest(found: HomeConstitution, chain: CausalChain) -> None:
+    """Refuse the constitution of a home when a newer one ruled there already, by the signed chain.
+
+    A file that was signed once stays signed. Without this, whoever can write to the home takes rules away by putting an
+    older file back, or by removing it.
+
+    Raises:
+        SignatureInvalid: `attestation.constitution`.
+    """
+    query = RecordQuery(event_types=frozenset({EventType.POLICY_LOADED}), newest_count=1)
+    for record in chain.select(query):
+        body = record.event.body
+        version, known = body.get("version"), found.constitution.version
+        if not isinstance(version, int) or known > version or body.get("file_sha256") == found.facts["file_sha256"]:
+            return
+        what = "another constitution of the same version" if known == version else f"version {version}"
+        raise SignatureInvalid(
+            f"this home is ruled by version {known} of its constitution, and {what} ruled before"
+            if known
+            else f"this home has no {CONSTITUTION_FILE} any more, and version {version} ruled before",
+            code="attestation.constitution",
+            hint=f"put it back; or sign a constitution of version {version + 1} or later, with fewer rules if that is "
+            "what is meant",
+        )
+
+
 def signature_path(path: Path) -> Path:
     """Return where the signature of a file lies: `rules.toml.sig` beside `rules.toml`."""
     return path.with_name(path.name + _SUFFIX)
@@ -140,7 +171,13 @@ def load_constitution(path: Path, home: Path) -> LoadedConstitution:
         ConfigError: `config.constitution`, `config.pattern` or `config.condition` when it is signed but wrong.
     """
     data = _read(path, FILE_BYTES_MAX)
-    key = PublicKey.load(ConstitutionKeys(home).public_path)
+    pin = ConstitutionKeys(home).public_path
+    if not pin.exists():
+        raise KeyUnavailable(
+            f"this home trusts no key for constitutions: there is no {quoted(str(pin))}",
+            hint=f"read {quoted(str(path))}, then `cloister constitution sign FILE`; or put the public key there",
+        )
+    key = PublicKey.load(pin)
     signature, key_id = _signature(path)
     if key_id != key.key_id:
         raise SignatureInvalid(

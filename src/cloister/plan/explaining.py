@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloister.authority.constitution import Constitution
 from cloister.authority.context import RuntimeContext
+from cloister.authority.governance import Governance, GovernanceRuling
+from cloister.authority.mode import ExecutionMode
 from cloister.capabilities.catalog import builtin_catalog
 from cloister.lang.transport import from_python
 from cloister.plan.admission import Requirement, requirements
@@ -42,3 +45,22 @@ def explain_plan(
     catalog = builtin_catalog()
     catalog.registry.check_context(context)
     return requirements(program, context, make_authorizer(catalog), known)
+
+
+def foreseen_rulings(
+    found: Sequence[Requirement], constitution: Constitution, mode: ExecutionMode
+) -> tuple[GovernanceRuling | None, ...]:
+    """Return what governs each place that the context allows, as far as that is certain; None for the others.
+
+    Args:
+        found: As `explain_plan` gave it.
+        constitution: The rules of the home.
+        mode: How far the run would go by itself.
+    """
+    governance = Governance(constitution, mode, builtin_catalog().registry)
+    return tuple(
+        governance.foresee(each.decision, each.outline)
+        if each.is_admissible and each.effect.capability_id is not None
+        else None
+        for each in found
+    )

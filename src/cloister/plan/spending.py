@@ -8,13 +8,24 @@ resumed run goes on with what it spent before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
-from cloister.authority.budget import NOTHING, Budget, BudgetConsumed, BudgetEvent, Consumption, Dimension
+from cloister.authority.budget import (
+    NOTHING,
+    Budget,
+    BudgetConsumed,
+    BudgetEvent,
+    BudgetLimits,
+    BudgetRules,
+    Consumption,
+    Dimension,
+    Exhaustion,
+)
 from cloister.authority.budgets.consumption import AMOUNT_MAX
 from cloister.authority.budgets.dimension import dimension_of
+from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
@@ -67,12 +78,13 @@ class Spending:
     recorder: RunRecorder
     clock: Clock
     extended: dict[Dimension, int] = field(default_factory=dict)
+    _begun_ns: int = 0
     _marked_ns: int = 0
     _cpu_us: int = 0
 
     def begin(self) -> None:
         """Count time from now on."""
-        self._marked_ns = self.clock.monotonic_ns()
+        self._begun_ns = self._marked_ns = self.clock.monotonic_ns()
 
     def hold(
         self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str] | None, parent: int
@@ -82,24 +94,25 @@ class Spending:
         Args:
             decision: The call.
             spec: Its capability.
-            approve: Returns the approval of an extension, or raises; None for a call that undoes something, which is
-                charged and never refused for want of budget.
+            approve: Returns the approval of an extension, or raises; None for a call that undoes something, for which
+                there is as much again of everything, and nobody is asked.
             parent: The record around the call.
 
         Raises:
             BudgetExhausted: A bound does not cover it, and nobody is asked.
             ApprovalRequired, CapabilityDenied: Somebody has to extend it, or would not.
         """
-        if approve is None:
-            return self.budget.reserve(NOTHING)
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
-            may_write=bool(decision.write_paths),
+            may_write=bool(decision.write_paths) or spec.permission is None,
             storage_bytes=resources.storage_bytes,
             egress_bytes=resources.egress_bytes,
             model_tokens_count=resources.model_tokens_count,
             cost_microusd=resources.cost_microusd,
         )
+        if approve is None:
+            self._overdraft().require(estimate)
+            return self.budget.reserve(NOTHING)
         while True:
             try:
                 return self.budget.reserve(estimate)
@@ -107,6 +120,16 @@ class Spending:
                 if error.policy != "approval":
                     raise
                 self._extend(error, approve, parent)
+
+    def _overdraft(self) -> Budget:
+        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes."""
+        bounds = {each: self.budget.allowed(each) for each in Dimension}
+        twice = {each.limit_field: None if of is None else 2 * of // each.scale for each, of in bounds.items()}
+        rules = {each.value: self.budget.rules.of(each) for each in Dimension}
+        stops = {word: rule if rule is Exhaustion.WARN else Exhaustion.HARD_STOP for word, rule in rules.items()}
+        found = Budget(BudgetLimits(**twice), BudgetRules(**stops), budget_id=self.budget.budget_id)
+        found.consume(Consumption(**{each.used_field: used for each, used in self.budget.used.items()}))
+        return found
 
     def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
         dimension = dimension_of(error.dimension)
@@ -135,25 +158,50 @@ class Spending:
             model_tokens_count=0 if resources.model_tokens_count == 0 else None,
             cost_microusd=0 if resources.cost_microusd == 0 else None,
         )
+        if spec.permission is None and resources.storage_bytes != 0:
+            measured = replace(measured, storage_bytes=None)  # the host stored it, where nothing measures
         self._cpu_us += measured.cpu_us or 0
         return _split(reservation.settle(measured))
 
-    def step(self, parent: int) -> None:
+    def charge_unmeasured(self, spec: CapabilitySpec) -> Charge:
+        """Charge a call that was made in a process that ended before it was recorded; see `unmeasured_charge`."""
+        charge = unmeasured_charge(spec)
+        restore(self, [charge.to_body()])
+        return charge
+
+    def step(self, approve: Callable[[ApprovalNeed], str] | None, parent: int) -> None:
         """Charge one step.
 
+        Args:
+            approve: As in `hold`; None in a run that is ended, so that it comes to where it is.
+            parent: The record around the step.
+
         Raises:
-            BudgetExhausted: There are no more steps.
+            BudgetExhausted, ApprovalRequired, CapabilityDenied: There are no more steps; as `hold`.
         """
-        self.budget.require(ONE_STEP)
+        while approve is not None:
+            try:
+                self.budget.require(ONE_STEP)
+                break
+            except BudgetExhausted as error:
+                if error.policy != "approval":
+                    raise
+                self._extend(error, approve, parent)
         _, others = _split(self.budget.consume(ONE_STEP))
         self._record(others, parent)
 
     def end(self, usage: Usage | None, parent: int) -> dict[str, Plain]:
-        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end."""
-        cpu_us = None
+        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end.
+
+        A plan is evaluated by one thread. So where nothing measured its processor time, because it came to no value,
+        the time that passed stands in for it, which is no less.
+        """
+        cpu_us, elapsed_us = None, self._elapsed_us()
         if usage is not None and usage.cpu_user_us is not None and usage.cpu_system_us is not None:
             cpu_us = usage.cpu_user_us + usage.cpu_system_us
-        charge, others = _split(self.budget.consume(Consumption.exactly(wall_us=self._elapsed_us(), cpu_us=cpu_us)))
+        passed_us = max(0, (self.clock.monotonic_ns() - self._begun_ns) // 1000)
+        measured = Consumption.exactly(wall_us=elapsed_us, cpu_us=cpu_us)
+        charge, others = _split(self.budget.consume(measured, Consumption.exactly(cpu_us=passed_us)))
         self._record(others, parent)
         totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
         return {"charged": charge.to_body(), "spent": totals}
@@ -184,6 +232,30 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
         else:
             others.append(event)
     return charge, others
+
+
+def unmeasured_charge(spec: CapabilitySpec) -> Charge:
+    """Return what is charged for a call that was made and whose process ended before it was recorded.
+
+    What its contract expects stands in for what was measured, and what that leaves open is not known. The time that an
+    ended process took since its last record is charged to nobody.
+
+    Args:
+        spec: What was called.
+    """
+    resources = spec.contract.resources
+    may_write = spec.permission is None or any(access.kind is AccessKind.WRITE for access in spec.access)
+    expected = Consumption.exactly(
+        calls_count=1,
+        cpu_us=0 if spec.permission is None else None,
+        storage_bytes=resources.storage_bytes if may_write else 0,
+        egress_bytes=resources.egress_bytes,
+        model_tokens_count=resources.model_tokens_count,
+        cost_microusd=resources.cost_microusd,
+    )
+    figures = {each.used_field: expected.figure(each) for each in Dimension}
+    unmeasured: list[Plain] = [name for name, figure in figures.items() if figure is None]
+    return Charge({name: figure for name, figure in figures.items() if figure}, unmeasured)
 
 
 def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:

@@ -132,6 +132,7 @@ def resolve_step(resolver: Resolver, form: ListForm) -> core.Node:
     place = form.start, form.end
     name = resolver.value(label)
     found, body = _split_options(form.items[2:], _STEP_OPTIONS)
+    _require_no_late_option(resolver, body)
     options = _options(resolver, form.start, found, STEP)
     resolver.tail = False
     if "params" not in found:
@@ -144,6 +145,15 @@ def resolve_step(resolver: Resolver, form: ListForm) -> core.Node:
         inner = _undoable(resolver, form, found, lambda: resolver.scope_body(body, *place))
     step = core.Step(core.Local(held, False, name.start, name.end), options, inner, *place)
     return core.Let(((held, name), (variable, params)), step, *place)
+
+
+def _require_no_late_option(resolver: Resolver, body: Sequence[Form]) -> None:
+    """Refuse an option that comes after the body began: it would be a keyword without effect, and its value be done."""
+    for each in body[:-1]:
+        name = literal(each)
+        if isinstance(name, Keyword) and name.name.replace("_", "-") in _STEP_OPTIONS:
+            problem = f":{name.name} is an option of the step here, and options come before the body"
+            raise misshapen(resolver, each, "compile.step-option", problem, STEP)
 
 
 def _undoable(resolver: Resolver, form: ListForm, found: dict[str, Form], body: Callable[[], core.Node]) -> core.Node:

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from cloister.errors import CloisterError, JournalError, quoted
+from cloister.errors import CloisterError, JournalError, LimitExceeded, quoted
 from cloister.isolation.provider import WireValue
 from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exception
 from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
 from cloister.plan.journal.store import RunStore
+
+KEPT_BYTES_MAX: Final = 512 * 1024 * 1024
+"""What the journal keeps of one run; a plan that reads a large file again and again must not fill the disk."""
+CALL_BYTES: Final = 4_096
+"""What a call is counted as beside its answer, refused ones too: its row, and its two records in the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class CallJournal:
         calls: What it did before, when it is resumed; checked against the chain already.
         steps: The steps that began before.
         ended: Intents whose outcome is in the chain.
+        kept_bytes_max: How much is kept of the run; as much again for what undoes it.
     """
 
     def __init__(
@@ -54,6 +60,8 @@ class CallJournal:
         calls: Sequence[CallEntry] = (),
         steps: Sequence[StepEntry] = (),
         ended: Collection[int] = (),
+        *,
+        kept_bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
         self._store = store
         self._run_id = run_id
@@ -62,6 +70,8 @@ class CallJournal:
         self._ended = frozenset(ended)
         self._calls_count = 0
         self._steps_count = 0
+        self._kept_bytes_max = kept_bytes_max
+        self._kept_bytes = store.kept_bytes(run_id) + CALL_BYTES * len(calls) if calls else 0
 
     def __repr__(self) -> str:
         return f"CallJournal({self._run_id}, {self._calls_count} calls, {len(self._known)} known)"
@@ -85,11 +95,34 @@ class CallJournal:
         """Give the next call this number, or a later one."""
         self._calls_count = max(self._calls_count, number)
 
+    def require_room(self, *, is_undoing: bool) -> None:
+        """Refuse the next call when the journal keeps too much of this run already.
+
+        Args:
+            is_undoing: Whether a step is being undone, for which there is as much again.
+
+        Raises:
+            LimitExceeded: `limit.journal`.
+        """
+        allowed = 2 * self._kept_bytes_max if is_undoing else self._kept_bytes_max
+        if self._kept_bytes >= allowed:
+            raise LimitExceeded(
+                f"the calls of {self._run_id} and their results take {self._kept_bytes} bytes of the journal",
+                limit="journal_bytes",
+                allowed=allowed,
+                used=self._kept_bytes,
+                unit="bytes",
+                hint="make fewer calls in one run, or calls with smaller results",
+            )
+
     def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
-        """Give a call its number."""
-        number = self._calls_count
-        self._calls_count += 1
-        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within)
+        """Give a call its number, which is the next one's as well until it is known or intended.
+
+        So one that is ended before its intent, by a limit for example, leaves no gap.
+        """
+        return PendingCall(
+            number=self._calls_count, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within
+        )
 
     def known(self, call: PendingCall) -> CallEntry | None:
         """Return what the journal has of a call; None when it was never made.
@@ -108,6 +141,7 @@ class CallJournal:
                 code="journal.diverged",
                 hint=f"`cloister runs show {self._run_id}` lists its calls; begin a new run",
             )
+        self.skip_to(call.number + 1)
         return entry
 
     def has_outcome(self, entry: CallEntry) -> bool:
@@ -123,9 +157,11 @@ class CallJournal:
             following = self._known.get(following.number + 1)
         return found
 
-    def skip_known(self) -> None:
-        """Give the next call a number that no call had before."""
-        self.skip_to(max(self._known, default=-1) + 1)
+    def skip_fallbacks(self, number: int) -> None:
+        """Give the next call a number after those that were made in the place of one."""
+        fallbacks = self.fallbacks(number)
+        if fallbacks:
+            self.skip_to(fallbacks[-1].number + 1)
 
     def intended(self, call: PendingCall, intent: int, *, durable: bool) -> None:
         """Note that a call is about to be made; its intent is in the chain."""
@@ -141,6 +177,7 @@ class CallJournal:
             within=call.within,
         )
         self._store.intend(self._run_id, entry, durable=durable)
+        self.skip_to(call.number + 1)
 
     def answered(
         self,
@@ -163,7 +200,8 @@ class CallJournal:
         state, plain = CallState.SUCCEEDED, answer
         if isinstance(answer, CloisterError):
             state, plain = CallState.FAILED, reply_error(answer)
-        self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
+        self._kept_bytes += CALL_BYTES
+        self._kept_bytes += self._store.conclude(self._run_id, call.number, state, plain, memo, durable=durable)
         self._store.outcome_recorded(self._run_id, call.number, record())
 
     def began_step(self, name: str, record: Callable[[], int]) -> int:

@@ -132,10 +132,14 @@ class StepEntry:
         number: Position among the steps of the run in the order they began, from 0.
         name: Its name, as records have it.
         started: Sequence of its `step.started` record.
-        has_ended: Whether there is a `step.ended` record.
+        has_ended: Whether there is a `step.ended` record, or that of an undo.
+        is_undo: Whether it is the undoing of a step.
+        error_code: What it ended with; None when it ended well, or did not end.
     """
 
     number: int
     name: str
     started: int
     has_ended: bool
+    is_undo: bool = False
+    error_code: str | None = None

@@ -67,6 +67,22 @@ class RunStore:
         """The file, for what else is kept in it."""
         return self._file
 
+    def require_not_ahead(self, records_count: int) -> None:
+        """Refuse a journal that knows of runs the chain does not have.
+
+        A run is in the chain, on the disk, before it is in the journal. So the chain is an older copy.
+
+        Raises:
+            JournalError: `journal.ahead`.
+        """
+        newest = self._file.read("SELECT max(started) FROM runs")[0][0]
+        if isinstance(newest, int) and newest >= records_count:
+            raise JournalError(
+                f"the journal {self.path} has a run that began with record {newest}, and the chain ends before it",
+                code="journal.ahead",
+                hint="the chain is an older copy; restore the newest one, or the journal that belongs to it",
+            )
+
     def begin_run(self, entry: RunEntry) -> None:
         """Add a run. It becomes durable with the first call that changes the world."""
         values = (
@@ -156,12 +172,18 @@ class RunStore:
 
     def conclude(
         self, run_id: str, number: int, state: CallState, answer: WireValue, memo: WireValue, *, durable: bool
-    ) -> None:
-        """Note what a call came to: its value, or its error as plain data."""
+    ) -> int:
+        """Note what a call came to, its value or its error as plain data; return how many bytes that takes."""
         statement = "UPDATE calls SET state = ?, answer_json = ?, memo_json = ? WHERE run_id = ? AND number = ?"
-        values = (state.value, packed(answer), None if memo is None else packed(memo), run_id, number)
-        if self._file.write(statement, values, durable=durable) != 1:
+        kept, kept_memo = packed(answer), None if memo is None else packed(memo)
+        if self._file.write(statement, (state.value, kept, kept_memo, run_id, number), durable=durable) != 1:
             raise self._damaged(f"call {number} of {run_id} is not in it")
+        return len(kept) + len(kept_memo or b"")
+
+    def kept_bytes(self, run_id: str) -> int:
+        """Return how many bytes the answers of a run's calls take."""
+        query = "SELECT total(length(answer_json)) + total(length(memo_json)) FROM calls WHERE run_id = ?"
+        return int(self._file.read(query, (run_id,))[0][0])
 
     def outcome_recorded(self, run_id: str, number: int, outcome: int) -> None:
         """Note which record holds the outcome of a call."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.unit.plan.journal.journals import RUN, call, opened
 
-from cloister.errors import CapabilityDenied, GuestError, JournalError
-from cloister.plan.journal.call_journal import CallJournal, recalled_error
+from cloister.errors import CapabilityDenied, GuestError, JournalError, LimitExceeded
+from cloister.plan.journal.call_journal import CALL_BYTES, CallJournal, recalled_error
 from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
 from cloister.plan.journal.store import RunStore
 
@@ -33,7 +33,7 @@ def test_calls_are_numbered_and_noted_before_and_after(store: RunStore) -> None:
     assert [entry.state for entry in rows(store)] == [CallState.INTENDED]
     journal.answered(first, 0, None, lambda: 2, durable=True)
     assert rows(store) == [call(0)]
-    assert journal.numbered("world.put", "digest-1").number == journal.next_number - 1 == 1
+    assert journal.numbered("world.put", "digest-1").number == journal.next_number == 1
 
 
 def test_the_answer_is_noted_before_its_record_is_written(store: RunStore) -> None:
@@ -131,3 +131,35 @@ def test_a_failure_is_what_the_plan_may_see(store: RunStore) -> None:
     error = GuestError("no", code="guest.world", details={"host": "/secret/place"})
     journal.answered(pending, error, None, lambda: 2, durable=False)
     assert "details" not in rows(store)[0].answer
+
+
+def keep_one(journal: CallJournal, answer: object) -> None:
+    pending = journal.numbered("world.put", "digest")
+    journal.intended(pending, 1, durable=False)
+    journal.answered(pending, answer, None, lambda: 2, durable=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", ["x", CapabilityDenied("no", code="denied.capability")])
+def test_what_is_kept_of_a_run_is_bounded(store: RunStore, answer: object) -> None:
+    """Refused calls count as well: a plan could fill a disk with them, and no budget is charged for one."""
+    journal = CallJournal(store, RUN.run_id, kept_bytes_max=2 * CALL_BYTES + 1)
+    for _ in range(2):
+        journal.require_room(is_undoing=False)
+        keep_one(journal, answer)
+    with pytest.raises(LimitExceeded) as caught:
+        journal.require_room(is_undoing=False)
+    assert (caught.value.code, caught.value.allowed) == ("limit.journal", 2 * CALL_BYTES + 1)
+    for _ in range(2):
+        journal.require_room(is_undoing=True)  # there is as much again for what undoes it
+        keep_one(journal, answer)
+    with pytest.raises(LimitExceeded):
+        journal.require_room(is_undoing=True)
+
+
+def test_what_was_kept_before_counts_in_a_resumed_run(store: RunStore) -> None:
+    for _ in range(2):
+        keep_one(CallJournal(store, RUN.run_id), "x" * CALL_BYTES)  # the same number, so the same row
+    again = CallJournal(store, RUN.run_id, rows(store), kept_bytes_max=2 * CALL_BYTES)
+    with pytest.raises(LimitExceeded):
+        again.require_room(is_undoing=False)
+    CallJournal(store, RUN.run_id, rows(store), kept_bytes_max=2 * CALL_BYTES + 3).require_room(is_undoing=False)
