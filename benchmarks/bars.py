@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, language, load, machines, peers, sandboxes, wasm, wasm_plans
+from benchmarks import chain, governed, language, load, machines, overhead, peers, resuming, sandboxes, wasm, wasm_plans
 from benchmarks.direct import Prepared
 from benchmarks.rows import Row, median_of, p95_of
 
@@ -82,6 +82,18 @@ BARS = (
         measured=_median("authorize ccos.io.read-file (one path)", 1000),
     ),
     Bar(
+        text="a governed call decided, 100 rules, p50 at most 50 µs",
+        limit=50,
+        unit="µs",
+        measured=_median(governed.GOVERNED),
+    ),
+    Bar(
+        text="the same, p99 at most 150 µs",
+        limit=150,
+        unit="µs",
+        measured=_median(governed.GOVERNED_P99),
+    ),
+    Bar(
         text="a record appended in a group, p50 at most 40 µs",
         limit=40,
         unit="µs",
@@ -111,6 +123,18 @@ BARS = (
         limit=1_024,
         unit="B",
         measured=_p95(chain.PROOF_BYTES),
+    ),
+    Bar(
+        text="a run with 10,000 journaled calls resumed in at most 2 s",
+        limit=2_000,
+        unit="ms",
+        measured=_median(resuming.RESUMED),
+    ),
+    Bar(
+        text="governance adds at most 10 % to the plan of make demo",
+        limit=1.1,
+        unit="x",
+        measured=_ratio(overhead.DEMO, overhead.DEMO_BEFORE),
     ),
     Bar(
         text="cold sandbox running /bin/true, p50 at most 1.2x bwrap --unshare-all",

@@ -11,7 +11,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import chain, crowd, language, load, machines, sandboxes, wasm, wasm_metering, wasm_plans
+from benchmarks import (
+    chain,
+    crowd,
+    decisions,
+    governed,
+    language,
+    load,
+    machines,
+    overhead,
+    resuming,
+    sandboxes,
+    wasm,
+    wasm_metering,
+    wasm_plans,
+)
 from benchmarks.direct import Direct, plan
 from benchmarks.rows import Row, timed_rows
 from benchmarks.timing import Subject, interleaved
@@ -103,7 +117,10 @@ def _timed(group: str, measure: Callable[[], language.Timings]) -> list[Row]:
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     START_UP: start_up,
     AUTHORIZATION: authorization,
+    decisions.GROUP: governed.decisions,
     chain.CHAIN: chain.chain,
+    resuming.GROUP: resuming.resuming,
+    overhead.GROUP: overhead.overhead,
     sandboxes.PROGRAM: sandboxes.programs,
     sandboxes.PYTHON: sandboxes.python_scripts,
     sandboxes.PLAN: sandboxes.plans,

@@ -18,6 +18,8 @@ from types import FrameType
 class _MainThread:
     is_held = False
     is_pending = False
+    has_handler = False
+    """Whether a `held` further out has put `interrupt` in place: asking the system each time takes long."""
 
 
 def interrupt(number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
@@ -45,16 +47,18 @@ def held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    replaces = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    replaces = not _MainThread.has_handler and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if replaces:
         signal.signal(signal.SIGINT, interrupt)
     outer = _MainThread.is_held
     try:
         _MainThread.is_held = True
+        _MainThread.has_handler = _MainThread.has_handler or replaces
         yield
     finally:
         _MainThread.is_held = outer
         if replaces:
+            _MainThread.has_handler = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _raise_pending()
 

@@ -7,7 +7,7 @@ kernel). Part of the guest set: standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter, ge
 from typing import Final
 
@@ -71,6 +71,24 @@ class ResourceLimits:
         if all(map(ge, _values(self), _values(other))):
             return other
         return ResourceLimits(**dict(zip(self.__slots__, map(min, _values(self), _values(other)), strict=True)))
+
+    def within(self, *, wall_ms: int, memory_bytes: int) -> ResourceLimits:
+        """Return these limits with no more time and memory than given.
+
+        Raises:
+            ConfigError: `config.limit`: one of them is less than 1.
+        """
+        if wall_ms < 1 or memory_bytes < 1:
+            return replace(self, wall_ms=min(wall_ms, self.wall_ms), memory_bytes=min(memory_bytes, self.memory_bytes))
+        if wall_ms >= self.wall_ms and memory_bytes >= self.memory_bytes:
+            return self
+        # Checked here already, and asked for at every execution
+        smaller, put = object.__new__(ResourceLimits), object.__setattr__
+        for name, value in zip(self.__slots__, _values(self), strict=True):
+            put(smaller, name, value)
+        put(smaller, "wall_ms", min(self.wall_ms, wall_ms))
+        put(smaller, "memory_bytes", min(self.memory_bytes, memory_bytes))
+        return smaller
 
     def values(self) -> tuple[int, ...]:
         """Return all limits in the order of the fields."""

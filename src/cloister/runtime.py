@@ -6,7 +6,6 @@ caller and are trusted to name the right context; plans, scripts and commands ar
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -130,6 +129,8 @@ class Runtime(RuntimeRuns, RuntimeSessions):
         approver: Approver | None = None,
     ) -> RunResult:
         """Run a plan without blocking the event loop: `run` in a worker thread. Cancelling does not end the run."""
+        import asyncio  # noqa: PLC0415 - large, and loaded already where there is a loop
+
         return await asyncio.to_thread(
             self.run,
             plan,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
-from cloister.errors import LimitExceeded, RunAborted
+from cloister.errors import CloisterError
 from cloister.lang.program import Program
 from cloister.plan.approvals.approver import Approver, run_with
 from cloister.plan.approvals.desk import Approval
@@ -140,7 +140,8 @@ class RuntimeRuns(RuntimeLife):
             observer: As in `resume`.
 
         Returns:
-            How it stands with the run; its error says which undos failed. One that makes no further call completes.
+            How it stands with the run; its error says which undos failed. One that makes no further call completes, and
+            one that was failing already is `failed`.
 
         Raises:
             CloisterError: As `resume`, when it could not be ended.
@@ -155,11 +156,10 @@ class RuntimeRuns(RuntimeLife):
         )
         try:
             resume_run(self._parts, resumption)
-        except (RunAborted, LimitExceeded):
-            entry = self._parts.journal.store.run(run_id)
-            if entry.state is not RunState.ABORTED:
-                raise
-            return entry
+        except CloisterError as error:
+            state = self._parts.journal.store.run(run_id).state
+            if error.code == "input.run-ended" or state.can_resume or state is RunState.RUNNING:
+                raise  # it was over, or it is not over now
         return self._parts.journal.store.run(run_id)
 
     def approvals(self, *, run_id: str | None = None) -> tuple[Approval, ...]:

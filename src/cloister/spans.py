@@ -14,6 +14,8 @@ QUOTED_CHARS_MAX = 120
 
 def quoted(text: str, limit: int = QUOTED_CHARS_MAX) -> str:
     """Return foreign text fit for a message: printable, one line, at most `limit` characters."""
+    if type(text) is str and len(text) <= limit and text.isprintable():
+        return text  # as nearly all of it is; and names are quoted for messages that are hardly ever needed
     clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: limit + 1])
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 

@@ -10,22 +10,29 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cloister.audit.home import open_chain
+from cloister.authority.budget import BudgetLimits, BudgetRules, Exhaustion
 from cloister.authority.capability import CapabilitySpec, Parameter, ParameterType
 from cloister.authority.context import RuntimeContext
-from cloister.authority.contract import Idempotency
+from cloister.authority.contract import CONSUMES_NOTHING, Idempotency
 from cloister.authority.registry import CapabilityRegistry
 from cloister.capabilities.capability import Capability, Invocation
 from cloister.capabilities.catalog import Catalog, builtin_catalog
 from cloister.capabilities.contracts import APPENDS, TELLS_TIME
 from cloister.clock import SystemClock
+from cloister.errors import CloisterError, GuestError, LimitExceeded
 from cloister.lang.values import Value
+from cloister.plan.approvals.approver import ApprovalAnswer
+from cloister.plan.approvals.desk import Approval
+from cloister.plan.constitution_file import sign_constitution
 from cloister.plan.journal.database import JournalFile
 from cloister.plan.journal.store import RunStore
+from cloister.plan.terms import RunTerms
 from cloister.runtime import Runtime
 
 PLAN = """
@@ -41,6 +48,79 @@ PLAN = """
 """
 """Calls of every contract: one that may be repeated, one that takes a key, one whose answer differs each time, one that
 fails, and steps inside one another."""
+
+
+TRIP = """
+(do
+  (step "room" :undo (fn [receipt] (call :world.charge (str "cancel " receipt) 0))
+    (do (call :world.charge "room" 1) "room"))
+  (step "contract" (call :world.sign "contract" 2))
+  (step "travel" :undo (fn [] (call :world.charge "walk back" 0))
+    ^{:runtime.learning.fallback {:capability :world.charge :args ["taxi" 3]}} (call :world.board "train" 3))
+  (step "meal" (call :world.charge "meal" 4))
+  (if fails (call :world.refuse "more") "home"))
+"""
+"""A plan with all that governs one: undo, an approval, a fallback, and a budget that has to be extended for the meal.
+When it fails, what it did is undone."""
+
+OVERRUN = """
+(do
+  (step "room" :undo (fn [] (call :world.charge "cancel room" 0)) (call :world.charge "room" 1))
+  (step "travel" :undo (fn [] (call :world.charge "walk back" 0)) 1)
+  (call :world.overrun "more" 2))
+"""
+"""A plan that reaches a limit in the middle of a call, of which then nobody knows whether it was made; all is undone."""
+
+TRAVEL = """
+(step "travel"
+  ^{:runtime.learning.fallback {:capability :world.charge :args ["taxi" 3]}} (call :world.catch "train" 3))
+"""
+"""A plan whose call fails the first time, and would succeed the next one."""
+
+RULES = """
+version = 1
+
+[[rule]]
+id = "signatures"
+pattern = "world.sign"
+action = "require-human-approval"
+reason = "people sign"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What is run in a process that dies.
+
+    Attributes:
+        plan: Its text.
+        inputs: Its inputs.
+        rules: The constitution of the home, or none.
+        terms: What governs it.
+        answers: Whether somebody grants whatever is asked; else the run pauses.
+        aborts: Whether a run that was begun is aborted, in place of going on.
+    """
+
+    plan: str = PLAN
+    inputs: tuple[tuple[str, Any], ...] = ()
+    rules: str = ""
+    terms: RunTerms = field(default_factory=RunTerms)
+    answers: bool = False
+    aborts: bool = False
+
+    def decide(self, approval: Approval) -> ApprovalAnswer | None:
+        """Answer as an `Approver`."""
+        return ApprovalAnswer(granted=True, by="ada") if self.answers else None
+
+
+STOCK = Story()
+FOUR_CALLS = RunTerms(budget=BudgetLimits(calls_count=4), exhaustion=BudgetRules(calls=Exhaustion.APPROVAL))
+FAILING = Story(plan=TRIP, inputs=(("fails", True),), rules=RULES, terms=FOUR_CALLS, answers=True)
+RETURNING = replace(FAILING, inputs=(("fails", False),))
+OVERRUNNING = Story(plan=OVERRUN)
+TRAVELLING = Story(plan=TRAVEL)
+SPENDING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(calls_count=4)))
+"""Here the budget is over for good before the meal, and the trip is undone."""
 
 
 class DyingFile(JournalFile):
@@ -67,6 +147,11 @@ class DyingFile(JournalFile):
             die()
         return changed
 
+    @property
+    def points_count(self) -> int:
+        """How many points there were until now."""
+        return 2 * self._writes_count
+
 
 def die() -> None:
     """End this process as the power would: nothing of it runs any more."""
@@ -82,7 +167,7 @@ def capability(name: str, run: Callable[[Invocation], Value], contract: Any, par
         parameters=tuple(Parameter(name=each, type=ParameterType.ANY) for each in names),
         returns="any",
         effects=frozenset({":state"}),
-        contract=replace(contract, storage_parameter=None),
+        contract=replace(contract, storage_parameter=None, resources=CONSUMES_NOTHING),
     )
     return Capability(spec=spec, run=run)
 
@@ -101,11 +186,28 @@ def catalog(world: Path) -> Catalog:
         return "charged"
 
     def refuse(call: Invocation) -> Value:
-        from cloister.errors import GuestError  # noqa: PLC0415
-
         raise GuestError(f"there is no {call.arguments['name']}", code="guest.world")
 
+    def board(call: Invocation) -> Value:
+        raise GuestError(f"the {call.arguments['name']} is late", code="guest.world")
+
+    def overrun(call: Invocation) -> Value:
+        if len(effects(world)) == 1:  # in another process there would be time again
+            raise LimitExceeded("it took too long", limit="wall_ms", allowed=1, used=2, unit="ms")
+        return charge(call)
+
+    def catch(call: Invocation) -> Value:
+        missed = world.with_suffix(".missed")
+        if missed.exists():
+            return charge(call)
+        missed.touch()
+        raise GuestError("it has left", code="guest.world")
+
     own = (
+        capability("catch", catch, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
+        capability("overrun", overrun, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
+        capability("board", board, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
+        capability("sign", charge, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("put", put, replace(APPENDS, idempotency=Idempotency.RETRY), 2),
         capability("charge", charge, replace(APPENDS, idempotency=Idempotency.KEYED), 2),
         capability("draw", lambda call: int.from_bytes(call.clock.random_bytes(4), "big"), TELLS_TIME, 0),
@@ -128,42 +230,108 @@ def _append(world: Path, entry: list[Any]) -> None:
         file.write(json.dumps(entry) + "\n")
 
 
-def open_runtime(home: Path, world: Path, point: int) -> Runtime:
+def open_runtime(home: Path, world: Path, point: int) -> tuple[Runtime, DyingFile]:
     """Open a runtime that dies at a point of its journal; at none when that is negative."""
     clock = SystemClock()
     chain = open_chain(home, clock)
     file = DyingFile.open(home / "runs.sqlite3")
     file.dies(point if point >= 0 else -2)
-    return Runtime(chain, home=home, clock=clock, catalog=catalog(world), journal=RunStore(file))
+    return Runtime(chain, home=home, clock=clock, catalog=catalog(world), journal=RunStore(file)), file
 
 
-def go(home: Path, world: Path, point: int, provider: str) -> tuple[Any, str]:
-    """Run the plan, or let the run that was begun go on; return its value and its identifier."""
-    grants = ["world.put", "world.charge", "world.draw", "world.refuse", "ccos.io.println"]
-    context = RuntimeContext.controlled(capabilities=grants)
-    with open_runtime(home, world, point) as runtime:
-        begun = [run for run in runtime.runs() if run.state.can_resume]
-        result = runtime.resume(begun[-1].run_id) if begun else runtime.run(PLAN, context=context, provider=provider)
-    return result.value, result.run_id
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a process ended that was not killed.
+
+    Attributes:
+        value: What the run returned.
+        code: The code of the error that it ended with, or None.
+        run_id: The run.
+        points_count: How many points its journal had in that process.
+    """
+
+    value: Any
+    code: str | None
+    run_id: str
+    points_count: int
 
 
-def attempt(home: Path, world: Path, point: int, provider: str = "mock") -> tuple[Any, str] | None:
-    """Do that in a process of its own; None when it was killed.
+GRANTS = [
+    "world.put",
+    "world.charge",
+    "world.draw",
+    "world.refuse",
+    "world.board",
+    "world.sign",
+    "world.overrun",
+    "world.catch",
+    "ccos.io.println",
+]
+
+
+def go(home: Path, world: Path, point: int, provider: str, story: Story) -> Outcome:
+    """Run the plan, or let the run that was begun go on, or abort it."""
+    value, code = None, None
+    runtime, file = open_runtime(home, world, point)
+    with runtime:
+        try:
+            value = _went(runtime, provider, story)
+        except CloisterError as error:
+            code = error.code
+        begun = [run.run_id for run in runtime.runs()]
+        return Outcome(value=value, code=code, run_id=(begun or [""])[-1], points_count=file.points_count)
+
+
+def _went(runtime: Runtime, provider: str, story: Story) -> Any:
+    runs = runtime.runs()
+    if not runs:
+        context, inputs = RuntimeContext.controlled(capabilities=GRANTS), dict(story.inputs)
+        how: Any = {"provider": provider, "inputs": inputs, "terms": story.terms, "approver": story}
+        return runtime.run(story.plan, context=context, **how).value
+    if story.aborts:
+        return runtime.abort(runs[-1].run_id).state.value
+    return runtime.resume(runs[-1].run_id, approver=story).value
+
+
+def _attempted(home: Path, world: Path, point: int, provider: str, story: Story) -> Outcome:
+    try:
+        return go(home, world, point, provider, story)
+    except CloisterError as error:  # before it could run, or while it was closed
+        return Outcome(value=None, code=error.code, run_id="", points_count=0)
+
+
+def attempt(
+    home: Path,
+    world: Path,
+    point: int,
+    provider: str = "mock",
+    story: Story = STOCK,
+    before: Callable[[], None] = lambda: None,
+) -> Outcome | None:
+    """Do that in a process of its own, after something else there; None when it was killed.
 
     Raises:
         ChildProcessError: It ended in another way.
     """
+    if story.rules and not home.exists():
+        home.mkdir(mode=0o700)
+        (home / "constitution.toml").write_text(story.rules, encoding="utf-8")
+        sign_constitution(home / "constitution.toml", home)
     answer = home.with_suffix(".answer")
+    answer.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        try:
-            answer.write_text(json.dumps(go(home, world, point, provider)), encoding="utf-8")
-        finally:
-            os._exit(0 if answer.exists() else 1)
+        status = 1
+        with suppress(BaseException):
+            before()
+            outcome = _attempted(home, world, point, provider, story)
+            answer.write_text(json.dumps([outcome.value, outcome.code, outcome.run_id, outcome.points_count]))
+            status = 0
+        os._exit(status)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return None
     if status != 0:
         raise ChildProcessError(f"the process for point {point} ended with status {status}")
-    value, run_id = json.loads(answer.read_text(encoding="utf-8"))
-    return value, run_id
+    value, code, run_id, count = json.loads(answer.read_text(encoding="utf-8"))
+    return Outcome(value=value, code=code, run_id=run_id, points_count=count)

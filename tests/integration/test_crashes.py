@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.integration.crashing import attempt, effects
+from tests.integration.crashing import (
+    FAILING,
+    OVERRUNNING,
+    RETURNING,
+    SPENDING,
+    TRAVELLING,
+    Outcome,
+    Story,
+    attempt,
+    catalog,
+    effects,
+)
 
-from cloister.audit.event import EventType
+from cloister.audit.event import Event, EventType
 from cloister.audit.home import AuditHome
 from cloister.audit.signer import PublicKey
 from cloister.audit.verify import verify_chain
@@ -40,35 +55,171 @@ def require_whole(home: Path, world: Path, run_id: str) -> None:
     assert len(ended) == len(set(ended)) == 5
 
 
-def points(tmp_path: Path) -> int:
-    """Return how many points the journal of the plan has: the first at which no process is killed."""
-    low, high = 0, POINTS_MAX
-    while low < high:
-        middle = (low + high) // 2
-        killed = attempt(tmp_path / f"count-{middle}", tmp_path / f"counted-{middle}", middle) is None
-        low, high = (middle + 1, high) if killed else (low, middle)
-    return low
-
-
-def test_every_point_of_the_journal(tmp_path: Path) -> None:
-    count = points(tmp_path)
-    assert 60 < count < POINTS_MAX
-    for point in range(count - 1):  # at the last one the run is over
-        home, world = tmp_path / f"home-{point}", tmp_path / f"world-{point}"
+def test_every_point_of_the_journal(ram: Path) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1)
+    assert whole is not None
+    assert 60 < whole.points_count < POINTS_MAX
+    for point in range(whole.points_count):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
         assert attempt(home, world, point) is None
         found = attempt(home, world, -1)
         assert found is not None
-        assert found[0] == "charged"
-        require_whole(home, world, found[1])
+        assert (found.value, found.code) in [("charged", None), (None, "input.run-ended")]  # that at the last one
+        require_whole(home, world, found.run_id)
 
 
 @pytest.mark.parametrize("provider", ["mock", "process"])
-def test_killed_again_and_again(tmp_path: Path, provider: str) -> None:
-    home, world = tmp_path / "home", tmp_path / "world"
+def test_killed_again_and_again(ram: Path, provider: str) -> None:
+    home, world = ram / "home", ram / "world"
     found, attempts_count = None, 0
     while found is None:
         found = attempt(home, world, 8, provider)
         attempts_count += 1
         assert attempts_count < 100
     assert attempts_count > 5
-    require_whole(home, world, found[1])
+    require_whole(home, world, found.run_id)
+
+
+TRIP = [["room", 1], ["contract", 2], ["taxi", 3], ["meal", 4]]
+UNDONE = [["walk back", 0], ["cancel room", 0]]
+
+
+def events(home: Path, world: Path, run_id: str) -> list[Event]:
+    """Return the records of a run, after the chain was verified and each intent was found to have its outcomes."""
+    place = AuditHome(home)
+    verify_chain(place.chain_path, PublicKey.load(place.public_key_path))
+    with Runtime.open(home, catalog=catalog(world)) as runtime:
+        found = [record.event for record in runtime.records(run_id)]
+    intents = {event.sequence for event in found if event.event_type is EventType.CALL_INTENT}
+    assert intents == {event.parent for event in found if event.event_type is EventType.CALL_OUTCOME}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a trip ends.
+
+    Attributes:
+        story: The trip.
+        codes: The error codes it may end with; the first one when no process was killed.
+        done: What was done.
+        requests_count: How many approvals were asked for.
+        extensions_count: How often the budget was extended.
+        calls_count: How many calls were charged.
+    """
+
+    story: Story
+    codes: tuple[str, ...]
+    done: list[list[Any]]
+    requests_count: int
+    extensions_count: int
+    calls_count: int
+
+    def require(self, home: Path, world: Path, found: Outcome | None) -> None:
+        """Demand that the trip was made once and undone once, the last step first, and that it was paid for once."""
+        assert found is not None
+        assert found.code in {*self.codes, "input.run-ended"}  # that when its last write was the last point
+        assert [entry[1:3] for entry in effects(world)] == self.done + UNDONE
+        recorded = events(home, world, found.run_id)
+        counts = Counter(event.event_type for event in recorded)
+        assert counts[EventType.COMPENSATION_ENDED] == counts[EventType.COMPENSATION_STARTED] == len(UNDONE)
+        assert counts[EventType.APPROVAL_REQUESTED] == self.requests_count
+        assert counts[EventType.BUDGET_EXTENDED] == self.extensions_count
+        assert recorded[-1].event_type is EventType.RUN_FAILED
+        assert recorded[-1].body["spent"]["calls_count"] == self.calls_count
+
+
+ENDINGS = [
+    Ending(
+        story=FAILING, codes=("guest.world",), done=TRIP, requests_count=2, extensions_count=1, calls_count=8
+    ),  # with the two calls that fail
+    Ending(
+        story=OVERRUNNING, codes=("limit.wall", "run.aborted"), done=TRIP[:1], requests_count=0, extensions_count=0,
+        calls_count=4,
+    ),
+    Ending(
+        story=SPENDING, codes=("budget.calls", "run.aborted"), done=TRIP[:3], requests_count=1, extensions_count=0,
+        calls_count=6,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.codes[0]))
+def test_every_point_of_a_run_that_is_governed_and_undone(ram: Path, ending: Ending) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1, story=ending.story)
+    ending.require(ram / "counted", ram / "counted-world", whole)
+    assert whole is not None
+    assert whole.code == ending.codes[0]
+    for point in range(whole.points_count):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=ending.story) is None
+        ending.require(home, world, attempt(home, world, -1, story=ending.story))
+
+
+def test_a_call_whose_fallback_was_begun_is_not_made_any_more(ram: Path) -> None:
+    whole = attempt(ram / "counted", ram / "counted-world", -1, story=TRAVELLING)
+    assert whole is not None
+    ways = []
+    for point in range(whole.points_count - 1):
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=TRAVELLING) is None
+        found = attempt(home, world, -1, story=TRAVELLING)
+        assert found is not None
+        assert found.code is None
+        (done,) = effects(world)
+        ways.append(done[1])
+        events(home, world, found.run_id)
+    assert set(ways[-6:]) == {"taxi"}
+    assert "train" in ways  # its fallback had not been begun
+
+
+def require_aborted(home: Path, world: Path, found: Outcome | None, before: list[list[Any]]) -> None:
+    """Demand that an aborted run did nothing more than to undo each step that it had done, once."""
+    assert found is not None
+    done = [entry[1:3] for entry in effects(world)]
+    undone = done[len(before) :]
+    assert done[: len(before)] == before
+    recorded = events(home, world, found.run_id)
+    ended = [e.parent for e in recorded if e.event_type is EventType.STEP_ENDED and e.body["error"] is None]
+    names = [e.body["name"] for e in recorded if e.event_type is EventType.STEP_STARTED and e.sequence in ended]
+    could = {"room": UNDONE[1], "travel": UNDONE[0]}
+    assert undone == [could[name] for name in reversed(names) if name in could]
+    assert recorded[-1].event_type is EventType.RUN_ABORTED
+
+
+def test_every_point_of_a_run_that_is_aborted_then(ram: Path) -> None:
+    points = attempt(ram / "counted", ram / "counted-world", -1, story=RETURNING)
+    assert points is not None
+    for point in range(1, points.points_count - 2):  # after the first write, and before the one that says it is over
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        assert attempt(home, world, point, story=RETURNING) is None
+        before = [entry[1:3] for entry in effects(world)]
+        found = attempt(home, world, -1, story=replace(RETURNING, aborts=True))
+        if point >= points.points_count - 5:  # its last call was answered, and only its value was left
+            assert (found and found.value, before) == ("completed", TRIP)
+        else:
+            require_aborted(home, world, found, before)
+
+
+def test_every_point_of_an_abort(ram: Path) -> None:
+    begun, began = ram / "begun", ram / "begun-world"
+    waits = attempt(begun, began, -1, story=replace(RETURNING, answers=False))
+    assert waits is not None
+    assert waits.code == "approval.required"
+    with Runtime.open(begun, catalog=catalog(began)) as runtime:
+        (asked,) = runtime.approvals()
+        runtime.decide(asked.request.approval_id, granted=True, by="ada")
+    assert attempt(begun, began, -1, story=replace(RETURNING, answers=False)) is not None  # until the budget is over
+    before = [entry[1:3] for entry in effects(began)]
+    assert before == TRIP[:3]
+    aborts, point = replace(RETURNING, aborts=True), 0
+    while True:
+        home, world = ram / f"home-{point}", ram / f"world-{point}"
+        shutil.copytree(begun, home)
+        shutil.copy(began, world)
+        killed = attempt(home, world, point, story=aborts) is None
+        require_aborted(home, world, attempt(home, world, -1, story=aborts), before)
+        if not killed:
+            break
+        point += 1
+    assert point > 15

@@ -96,7 +96,8 @@ FALLBACK = """
 def test_a_fallback_is_a_call_of_its_own_on_the_record(run: Run, records: Records) -> None:
     assert run(FALLBACK) == "nothing"
     found = records()
-    assert [kind for kind, _ in found][1:-1] == [
+    calls = [kind for kind, _ in found if kind.startswith(("call.", "hint."))]
+    assert calls == [
         "call.intent", "call.intent", "call.outcome", "hint.applied", "call.outcome",
     ]  # fmt: skip
     assert hints(found) == [{"fallback": {"capability_id": "ccos.echo", "after": "guest.io"}}]

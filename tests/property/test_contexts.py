@@ -103,24 +103,30 @@ VALUES = st.one_of(
 ARGUMENTS = st.dictionaries(st.sampled_from(["path", "url", "name", "options"]), VALUES)
 
 
-ALIKE = st.lists(
-    st.tuples(st.sampled_from(RuleAction), st.sets(st.sampled_from(["/a", "/b", "/c", "/a/b"]), min_size=1)),
-    min_size=2,
-    max_size=5,
-    unique_by=lambda each: frozenset(each[1]),
+ALIKE = st.tuples(
+    st.lists(
+        st.tuples(st.sampled_from(RuleAction), st.sets(st.sampled_from(["/", "/a", "/b", "/c", "/a/b"]), min_size=1)),
+        min_size=2,
+        max_size=5,
+        unique_by=lambda each: frozenset(each[1]),
+    ),
+    st.sampled_from([Operator.UNDER, Operator.IN]),
 ).map(
     lambda found: tuple(
         AccessRule(
             id=f"r{number}",
             pattern=CapabilityPattern(READ),
             action=action,
-            conditions=(Condition(argument="path", operator=Operator.UNDER, value=tuple(sorted(roots))),),
+            conditions=(Condition(argument="path", operator=operator, value=tuple(sorted(roots))),),
         )
-        for number, (action, roots) in enumerate(found)
+        for number, (action, roots) in enumerate(found[0])
+        for operator in [found[1]]
     )
 )
 """Rules that are looked at together; those of `rule_layers` rarely are."""
-PLACED = st.one_of(st.just(UNKNOWN), st.sampled_from(["/a/x", "/b", "/d", "x", 1]))
+PLACED = st.one_of(
+    st.just(UNKNOWN), st.sampled_from(["/", "/a", "/a/b/x", "/a/x", "/ab", "/b", "/d", "/a/../d", "x", 1, Keyword("x")])
+)
 PLACED_ARGUMENTS = st.builds(dict, path=st.one_of(PLACED, st.lists(PLACED, max_size=3).map(tuple)))
 
 

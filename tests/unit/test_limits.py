@@ -34,3 +34,18 @@ def test_no_limit_can_be_switched_off(value) -> None:
     with pytest.raises(ConfigError):
         ResourceLimits(wall_ms=value)
     assert ResourceLimits(wall_ms=1).wall_ms == 1
+
+
+@given(some_limits, st.integers(1, 2**40), st.integers(1, 2**40))
+def test_less_time_and_memory_is_the_same_as_narrowing(limits, wall_ms, memory_bytes) -> None:
+    other = replace(limits, wall_ms=wall_ms, memory_bytes=memory_bytes)
+    assert limits.within(wall_ms=wall_ms, memory_bytes=memory_bytes) == limits.narrow(other)
+    assert limits.within(wall_ms=limits.wall_ms, memory_bytes=limits.memory_bytes) is limits
+
+
+@pytest.mark.parametrize("given_", [{"wall_ms": 0, "memory_bytes": 1}, {"wall_ms": 1, "memory_bytes": -1}])
+def test_no_time_or_memory_is_no_limit(given_) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ResourceLimits().within(**given_)
+    assert caught.value.code == "config.limit"
+    assert ResourceLimits().within(wall_ms=1, memory_bytes=1).wall_ms == 1

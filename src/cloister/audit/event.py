@@ -130,14 +130,21 @@ class Event:
         Raises:
             ValueError: When the bytes are not the encoding of an event.
         """
-        plain = read_fields(data)
+        return cls.of_fields(read_fields(data))
+
+    @classmethod
+    def of_fields(cls, plain: Mapping[str, Any]) -> Event:
+        """Return the event with the fields that `read_fields` gave."""
         provenance = plain["provenance"]
         return cls(
-            **plain
-            | {
-                "event_type": EventType(plain["event_type"]),
-                "provenance": Provenance(**provenance) if provenance else NO_PROVENANCE,
-            }
+            sequence=plain["sequence"],
+            run_id=plain["run_id"],
+            event_type=_TYPES[plain["event_type"]],
+            at=plain["at"],
+            capability_id=plain["capability_id"],
+            parent=plain["parent"],
+            provenance=Provenance(**provenance) if provenance else NO_PROVENANCE,
+            body=plain["body"],
         )
 
 
@@ -148,10 +155,11 @@ def read_fields(data: bytes) -> dict[str, Any]:
         ValueError: When the bytes are not the encoding of an event.
     """
     try:
-        plain: Any = _DECODER.decode(data.decode("ascii"))
+        text = data.decode("ascii")
+        plain, end = _DECODER.raw_decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
+    if end != len(text) or not isinstance(plain, dict) or plain.keys() != _SHAPE.keys():
         raise ValueError("not the fields of an event")
     for name, types in _SHAPE.items():
         if type(plain[name]) not in types:
@@ -168,7 +176,7 @@ def read_fields(data: bytes) -> dict[str, Any]:
 
 _DECODER: Final = json.JSONDecoder()
 """Made once, and told that the text is ASCII: looking for the encoding takes as long as reading a short event."""
-_TYPES: Final = frozenset(each.value for each in EventType)
+_TYPES: Final = {each.value: each for each in EventType}
 _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     "sequence": (int,),
     "run_id": (str,),

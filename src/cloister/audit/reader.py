@@ -139,8 +139,8 @@ def prove_row(row: StoredRow, leaf: bytes) -> Record:
         raise broken(row.sequence, BreakReason.UNDECODABLE, "the event has the wrong type or size", proven_count=0)
     if row.leaf != leaf or leaf_hash(row.event) != leaf:
         raise broken(row.sequence, BreakReason.HASH_MISMATCH, "its content was changed", proven_count=0)
-    fields_of(row, proven_count=0)
-    return Record(event=Event.from_bytes(row.event), event_bytes=row.event, leaf=leaf)
+    event = Event.of_fields(fields_of(row, proven_count=0))
+    return Record(event=event, event_bytes=row.event, leaf=leaf)
 
 
 def fields_of(row: StoredRow, *, proven_count: int | None = None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Facts:
             if keyword is not None and text is not None:
                 return _AMBIGUOUS
             value = settled(text if keyword is None else keyword)
-        return _plain(value)
+        return plain_value(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,11 @@ class Condition:
         values = self.value if isinstance(self.value, tuple) else (self.value,)
         return f"{self.argument} {self.operator.value} {', '.join(map(str, values))}"
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The argument, and keys of maps inside it."""
+        return self._path
+
     def judge(self, arguments: Mapping[str, Value] | Facts) -> Truth:
         """Return what it says of a call.
 
@@ -151,7 +156,7 @@ class Condition:
         return isinstance(facts.find(self._path).value, tuple)
 
     def _judge_values(self, values: tuple[Value, ...]) -> Truth:
-        return _of_all([OPEN if item is UNKNOWN else self._test(Argument(_plain(item))) for item in values])
+        return _of_all([OPEN if item is UNKNOWN else self._test(Argument(plain_value(item))) for item in values])
 
     def holds(self, arguments: Mapping[str, Value] | Facts) -> bool:
         """Return whether it holds for certain."""
@@ -252,7 +257,8 @@ def _together(conditions: Sequence[Condition], arguments: Mapping[str, Value] | 
     answer = HOLDS
     for condition in conditions:
         said = condition.judge(facts)
-        said = unfit if said is UNFIT else said
+        if said is UNFIT:
+            said = unfit
         if said is FAILS:
             return FAILS
         if said is OPEN:
@@ -268,7 +274,8 @@ def _of_all(truths: Sequence[Truth]) -> Truth:
     return OPEN if OPEN in distinct else UNFIT
 
 
-def _plain(value: Value) -> Value:
+def plain_value(value: Value) -> Value:
+    """Return a value as conditions compare it: settled, and a keyword by its name."""
     value = settled(value)
     return value.name if isinstance(value, Keyword) else value
 

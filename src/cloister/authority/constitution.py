@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
-from cloister.authority.condition import Condition, Truth, forbidding, granting, parse_conditions
+from cloister.authority.condition import Condition, Facts, forbidding, granting, parse_conditions
+from cloister.authority.operators import HOLDS, OPEN
 from cloister.authority.pattern import CapabilityPattern
 from cloister.canonical import Plain, encode, sha256_hex
 from cloister.errors import CloisterError, ConfigError, quoted
@@ -48,62 +49,9 @@ class Action(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+_ALLOW: Final = Action.ALLOW
+"""Under a name of its own: looking a member up in its class takes as long as a whole comparison."""
 _ACTIONS: Final = {action.label: action for action in Action}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule.
-
-    Attributes:
-        id: Names it in denials, approvals and the record; at most 100 printable characters without blanks.
-        pattern: Which capabilities it is about, by id or alias.
-        conditions: What the arguments must be for it to apply; all of them.
-        action: What it says.
-        reason: Why, for whoever is denied or asked; at most 500 characters.
-
-    Raises:
-        ConfigError: `config.constitution` for an id or a reason that cannot be shown.
-    """
-
-    id: str
-    pattern: CapabilityPattern
-    conditions: tuple[Condition, ...] = ()
-    action: Action
-    reason: str
-
-    def __post_init__(self) -> None:
-        """Refuse what could not be shown in a message."""
-        if not 0 < len(self.id) <= _ID_CHARS_MAX or not self.id.isprintable() or " " in self.id:
-            raise _wrong(f'"{quoted(self.id)}" cannot be the id of a rule', "write a short word such as no-deletes")
-        if not 0 < len(self.reason) <= _REASON_CHARS_MAX or not self.reason.isprintable():
-            raise _wrong(
-                f"rule {quoted(self.id)} gives no reason, or one that cannot be shown",
-                f"say in one line of at most {_REASON_CHARS_MAX} characters why it is there",
-            )
-
-    def applies(self, arguments: Mapping[str, Value], *, certainly: bool = False) -> bool:
-        """Return whether the rule is about a call of a capability that its pattern describes.
-
-        Args:
-            arguments: By parameter name.
-            certainly: Count a condition that only the run can answer as not met.
-        """
-        if not self.conditions:
-            return True
-        judge = granting if self.action is Action.ALLOW else forbidding
-        said = judge(self.conditions, arguments)
-        return said is Truth.HOLDS or (said is Truth.OPEN and not certainly and self.action is not Action.ALLOW)
-
-    def to_dict(self) -> dict[str, Plain]:
-        """Return the rule as plain data without floats, as it is digested."""
-        return {
-            "id": self.id,
-            "pattern": self.pattern.text,
-            "conditions": [_condition_data(condition) for condition in self.conditions],
-            "action": self.action.label,
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +67,64 @@ class Ruling:
     action: Action
     rule_id: str | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        id: Names it in denials, approvals and the record; at most 100 printable characters without blanks.
+        pattern: Which capabilities it is about, by id or alias.
+        conditions: What the arguments must be for it to apply; all of them.
+        action: What it says.
+        reason: Why, for whoever is denied or asked; at most 500 characters.
+        ruling: What a constitution says when this rule decides.
+
+    Raises:
+        ConfigError: `config.constitution` for an id or a reason that cannot be shown.
+    """
+
+    id: str
+    pattern: CapabilityPattern
+    conditions: tuple[Condition, ...] = ()
+    action: Action
+    reason: str
+    ruling: Ruling = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be shown in a message, and make its ruling once."""
+        object.__setattr__(self, "ruling", Ruling(action=self.action, rule_id=self.id, reason=self.reason))
+        if not 0 < len(self.id) <= _ID_CHARS_MAX or not self.id.isprintable() or " " in self.id:
+            raise _wrong(f'"{quoted(self.id)}" cannot be the id of a rule', "write a short word such as no-deletes")
+        if not 0 < len(self.reason) <= _REASON_CHARS_MAX or not self.reason.isprintable():
+            raise _wrong(
+                f"rule {quoted(self.id)} gives no reason, or one that cannot be shown",
+                f"say in one line of at most {_REASON_CHARS_MAX} characters why it is there",
+            )
+
+    def applies(self, arguments: Mapping[str, Value] | Facts, *, certainly: bool = False) -> bool:
+        """Return whether the rule is about a call of a capability that its pattern describes.
+
+        Args:
+            arguments: By parameter name.
+            certainly: Count a condition that only the run can answer as not met.
+        """
+        if not self.conditions:
+            return True
+        judge = granting if self.action is _ALLOW else forbidding
+        said = judge(self.conditions, arguments)
+        return said is HOLDS or (said is OPEN and not certainly and self.action is not _ALLOW)
+
+    def to_dict(self) -> dict[str, Plain]:
+        """Return the rule as plain data without floats, as it is digested."""
+        return {
+            "id": self.id,
+            "pattern": self.pattern.text,
+            "conditions": [_condition_data(condition) for condition in self.conditions],
+            "action": self.action.label,
+            "reason": self.reason,
+        }
 
 
 NO_RULE: Final = Ruling(action=Action.ALLOW, rule_id=None, reason=None)
@@ -188,9 +194,11 @@ class Constitution:
 
         Cost: linear in the rules about the capability, which are found once for each id.
         """
-        for rule in self._rules_about(capability_id, names):
-            if rule.applies(arguments, certainly=certainly):
-                return Ruling(action=rule.action, rule_id=rule.id, reason=rule.reason)
+        rules = self._rules_about(capability_id, names)
+        facts = Facts(arguments)
+        for rule in rules:
+            if rule.applies(facts, certainly=certainly):
+                return rule.ruling
         return NO_RULE
 
     def _rules_about(self, capability_id: str, names: Collection[str]) -> tuple[Rule, ...]:

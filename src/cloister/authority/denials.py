@@ -48,8 +48,13 @@ class PathQuestion:
     @property
     def lexical(self) -> str:
         """The text with `.`, `..` and doubled slashes taken out as if there were no links; relative if the text is."""
-        plain = posixpath.normpath(self.text)
-        return "/" + plain.lstrip("/") if plain.startswith("/") else plain
+        return lexical_path(self.text)
+
+
+def lexical_path(text: str) -> str:
+    """Return a path with `.`, `..` and doubled slashes taken out as if there were no links; relative if it is."""
+    plain = posixpath.normpath(text)
+    return "/" + plain.lstrip("/") if plain.startswith("/") else plain
 
 
 def denied_unknown(context: RuntimeContext, capability_id: str, hint: str) -> Decision:

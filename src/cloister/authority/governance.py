@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cloister.authority.capability import CapabilitySpec, holds_unknown
 from cloister.authority.constitution import Action, Constitution, Ruling
@@ -97,6 +98,14 @@ _RULED: Mapping[Action, Verdict] = {
 }
 
 
+class _Known(NamedTuple):
+    """What is the same for each call of a capability in one run."""
+
+    capability: CapabilitySpec
+    names: frozenset[str]
+    verdict: Verdict
+
+
 class Governance:
     """Constitution and mode of one run.
 
@@ -106,12 +115,13 @@ class Governance:
         registry: Knows contracts, and every name of a capability.
     """
 
-    __slots__ = ("_registry", "constitution", "mode")
+    __slots__ = ("_known", "_registry", "constitution", "mode")
 
     def __init__(self, constitution: Constitution, mode: ExecutionMode, registry: CapabilityRegistry) -> None:
         self.constitution = constitution
         self.mode = mode
         self._registry = registry
+        self._known: dict[str, _Known] = {}
 
     def __repr__(self) -> str:
         return f"Governance({self.mode.value}, constitution {self.constitution.version})"
@@ -142,10 +152,19 @@ class Governance:
         return self._decide(spec.id, arguments, certainly=True)
 
     def _decide(self, capability_id: str, arguments: Mapping[str, Value], *, certainly: bool) -> GovernanceRuling:
-        spec = WORKLOADS.get(capability_id) or self._registry.require(capability_id)
-        ruling = self.constitution.decide(spec.id, arguments, names=self._registry.names(spec.id), certainly=certainly)
-        verdict = _joined(ruling.action, mode_verdict(self.mode, spec.contract))
+        known = self._known.get(capability_id) or self._look_up(capability_id)
+        spec = known.capability
+        ruling = self.constitution.decide(spec.id, arguments, names=known.names, certainly=certainly)
+        verdict = _joined(ruling.action, known.verdict)
         return GovernanceRuling(verdict=verdict, capability=spec, mode=self.mode, ruling=ruling)
+
+    def _look_up(self, capability_id: str) -> _Known:
+        """Find what is the same for each call of a capability; there are only as many as are registered."""
+        spec = WORKLOADS.get(capability_id) or self._registry.require(capability_id)
+        verdict = mode_verdict(self.mode, spec.contract)
+        found = _Known(capability=spec, names=self._registry.names(spec.id), verdict=verdict)
+        self._known[capability_id] = found
+        return found
 
 
 def settled_arguments(decision: Decision) -> Mapping[str, Value]:

@@ -43,7 +43,14 @@ class MoreGrants(TypedDict, total=False):
 
 
 def more_fields(more: MoreGrants) -> dict[str, Any]:
-    """Return them as fields of a context."""
+    """Return them as fields of a context.
+
+    Raises:
+        TypeError: There is no grant or restriction of that name; a misspelt restriction must not be none.
+    """
+    unknown = sorted(more.keys() - MoreGrants.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"a context has no {unknown[0]!r}; there are {', '.join(MoreGrants.__annotations__)}")
     effects, cedar, expose = more.get("allow_effects"), more.get("cedar"), more.get("expose")
     return {
         "denied": frozenset(items(more.get("deny", ()))),

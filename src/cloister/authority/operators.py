@@ -221,7 +221,14 @@ def _matching(texts: Any) -> Test:
 
 def _under(roots: Any) -> Test:
     exact, below = frozenset(roots), tuple("/" if root == "/" else root + "/" for root in roots)
-    return lambda found: truth(found.value in exact or found.value.startswith(below)) if found.is_canonical else UNFIT
+
+    def test(found: Argument) -> Truth:
+        if not found.is_canonical:
+            return UNFIT
+        path = found.value
+        return HOLDS if path in exact or path.startswith(below) else FAILS
+
+    return test
 
 
 def _host_in(hosts: Any) -> Test:

@@ -13,7 +13,14 @@ from typing import Final, NamedTuple
 from cloister.authority.capability import Access, AccessKind, CapabilitySpec
 from cloister.authority.context import RuntimeContext
 from cloister.authority.decision import Decision, Reason
-from cloister.authority.denials import PathQuestion, denied_host, denied_path, denied_url, denied_variable
+from cloister.authority.denials import (
+    PathQuestion,
+    denied_host,
+    denied_path,
+    denied_url,
+    denied_variable,
+    lexical_path,
+)
 from cloister.authority.destination import Destination, destination
 from cloister.authority.hosts import HostRule, denying_rule, granting_rule
 from cloister.authority.permission import Permission
@@ -26,6 +33,8 @@ from cloister.lang.values import Keyword, Value
 _FILES: Final = frozenset({Permission.FILE_ACCESS.value})
 _VARIABLES: Final = frozenset({Permission.ENVIRONMENT.value})
 _NETWORK: Final = frozenset({Permission.NETWORK.value})
+_READ, _WRITE, _ENVIRONMENT, _PLACE = AccessKind.READ, AccessKind.WRITE, AccessKind.ENVIRONMENT, AccessKind.NETWORK
+"""Under names of their own: looking one up in its class takes as long as a whole comparison."""
 
 
 class BoundCall(NamedTuple):
@@ -107,12 +116,12 @@ class PlaceDecider:
     def _decide_one(self, call: BoundCall, access: Access, text: str, places: Places) -> Decision | None:
         """Add one place to those that are decided, or return its denial."""
         context = call.context
-        if access.kind is AccessKind.ENVIRONMENT:
+        if access.kind is _ENVIRONMENT:
             if not context.is_unsafe and text not in context.environment_names:
                 return denied_variable(context, call.spec.id, text)
             places.names.append(text)
             return None
-        if access.kind is AccessKind.NETWORK:
+        if access.kind is _PLACE:
             place = _decide_host(call, access, text)
             if isinstance(place, Decision):
                 return place
@@ -121,7 +130,7 @@ class PlaceDecider:
         found = self._decide_path(context, call.spec.id, text, access.kind)
         if isinstance(found, Decision):
             return found
-        (places.writes if access.kind is AccessKind.WRITE else places.reads).append(found.path)
+        (places.writes if access.kind is _WRITE else places.reads).append(found.path)
         places.resolved[access.parameter] = (*places.resolved.get(access.parameter, ()), found)
         return None
 
@@ -129,28 +138,41 @@ class PlaceDecider:
         self, context: RuntimeContext, capability_id: str, text: str, kind: AccessKind
     ) -> ResolvedPath | Decision:
         """Return where a granted path leads, or the denial."""
+        found = self._follow(context, text)
+        if isinstance(found, ResolvedPath):
+            roots = context.writable_paths if kind is _WRITE else context.readable_paths
+            # A new file is decided by its own path: below a granted root its parent is too, and a granted path may be
+            # made
+            if covering_root(found.path, roots) is not None:
+                return found
         question = PathQuestion(context=context, capability_id=capability_id, text=text, kind=kind)
-        if not text or "\0" in text:
-            return denied_path(question, Reason.PATH_INVALID)
-        if is_kernel_path(question.lexical):
-            # Before resolving: following /proc/self/root would lead back to an ordinary path
-            return denied_path(question, Reason.PATH_KERNEL)
+        return (
+            denied_path(question, Reason.PATH, found)
+            if isinstance(found, ResolvedPath)
+            else denied_path(question, found)
+        )
+
+    def _follow(self, context: RuntimeContext, text: str) -> ResolvedPath | Reason:
+        """Return where a path leads, or why that is no place for any call."""
+        is_plain = is_canonical(text)
+        if not is_plain and (not text or "\0" in text):
+            return Reason.PATH_INVALID
+        # Before resolving: following /proc/self/root would lead back to an ordinary path
+        if is_kernel_path(text if is_plain else lexical_path(text)):
+            return Reason.PATH_KERNEL
         try:
             # POSIX leaves the meaning of two leading slashes open, and Python keeps them; on Linux they are one
-            plain = "/" + text.lstrip("/") if text.startswith("//") else text
-            found = self._resolver.resolve(plain, context.readable_paths)
+            single = "/" + text.lstrip("/") if text.startswith("//") else text
+            found = self._resolver.resolve(single, context.readable_paths)
         except (OSError, ValueError):
-            return denied_path(question, Reason.PATH_UNRESOLVED)
-        if not is_canonical(found.path):
-            raise InternalError(f'the path resolver answered "{quoted(found.path)}", which is not canonical')
-        if is_kernel_path(found.path):
-            return denied_path(question, Reason.PATH_KERNEL)
-        if touches(found.path, self._protected):
-            return denied_path(question, Reason.PATH_PROTECTED)
-        roots = context.writable_paths if kind is AccessKind.WRITE else context.readable_paths
-        # A new file is decided by its own path: below a granted root its parent is too, and a granted path may be made
-        if covering_root(found.path, roots) is None:
-            return denied_path(question, Reason.PATH, found)
+            return Reason.PATH_UNRESOLVED
+        if not (is_plain and found.path == text):
+            if not is_canonical(found.path):
+                raise InternalError(f'the path resolver answered "{quoted(found.path)}", which is not canonical')
+            if is_kernel_path(found.path):
+                return Reason.PATH_KERNEL
+        if self._protected and touches(found.path, self._protected):
+            return Reason.PATH_PROTECTED
         return found
 
 

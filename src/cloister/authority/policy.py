@@ -15,7 +15,6 @@ from typing import Final, Protocol
 
 from cloister.errors import ConfigError, quoted
 
-_UNTIDY: Final = ("//", "/./", "/../", "\0")
 KERNEL_ROOTS: Final = ("/proc", "/sys", "/dev")
 """Trees that are doors into the kernel and other processes, not files. No grant opens them."""
 _KERNEL_PREFIXES: Final = tuple(root + "/" for root in KERNEL_ROOTS)
@@ -59,10 +58,10 @@ class PathResolver(Protocol):
 
 def is_canonical(path: str) -> bool:
     """Return whether the text is an absolute path without `.`, `..`, doubled or trailing slashes and NUL."""
-    # Searches for what may not be there take a third of the time of normalising and comparing, on every decision
-    if path == "/":
-        return True
-    return path.startswith("/") and not path.endswith(("/", "/.", "/..")) and not any(map(path.__contains__, _UNTIDY))
+    # Searches for what may not be there take a fraction of the time of normalising and comparing, on every decision
+    if not path.startswith("/") or "//" in path or "\0" in path or path.endswith("/"):
+        return path == "/"
+    return "/." not in path or not (path.endswith(("/.", "/..")) or "/./" in path or "/../" in path)
 
 
 def covering_root(path: str, roots: Iterable[str]) -> str | None:

@@ -24,6 +24,7 @@ from cloister.authority.condition import (
 )
 from cloister.authority.operators import FAILS, HOLDS, OPEN, VALUES_COUNT_MAX, Operator, Scalar, kind_of
 from cloister.authority.pattern import CapabilityPattern
+from cloister.authority.rule_index import INDEXED, RuleIndex
 from cloister.errors import ConfigError, quoted
 from cloister.lang.values import Value
 
@@ -96,13 +97,21 @@ class RuleGroup(NamedTuple):
 
     Attributes:
         gate: When it fails, no rule of the group holds; None when nothing can be said of all of them.
-        is_plain: Whether each rule has one condition, so that a rule holds whenever the gate does for a single value.
         rules: The rules.
+        path: Of the argument that `by_value` asks about; empty without that.
+        by_value: Knows which of the rules may hold, in place of a gate; None where their values cannot be looked up.
     """
 
     gate: Condition | None
-    is_plain: bool
     rules: tuple[AccessRule, ...]
+    path: tuple[str, ...] = ()
+    by_value: RuleIndex[AccessRule] | None = None
+
+    def candidates(self, facts: Facts) -> Sequence[AccessRule]:
+        """Return the rules that may hold, in their order."""
+        if self.by_value is not None:
+            return self.by_value.candidates(facts.find(self.path))
+        return () if self.gate is not None and self.gate.judge(facts) is FAILS else self.rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +137,17 @@ class RuleSet:
             Nothing when the rules have nothing against the call.
         """
         facts = arguments if isinstance(arguments, Facts) else Facts(arguments)
-        unsure = moment is Moment.CALL
-        for gate, _, rules in self.denying:
-            if gate is None or gate.judge(facts) is not FAILS:
-                for rule in rules:
-                    said = forbidding(rule.conditions, facts)
-                    if said is HOLDS or (unsure and said is OPEN):
-                        return (rule,)
+        unsure = moment is _CALL
+        for group in self.denying:
+            for rule in group.candidates(facts):
+                said = forbidding(rule.conditions, facts)
+                if said is HOLDS or (unsure and said is OPEN):
+                    return (rule,)
         for group in self.allowing:
-            if _allows(group, facts, unsure=unsure):
-                return ()
+            for rule in group.candidates(facts):
+                said = granting(rule.conditions, facts)
+                if said is HOLDS or (not unsure and said is OPEN):
+                    return ()
         return tuple(rule for group in self.allowing for rule in group.rules)
 
     def open_rules(self, arguments: Mapping[str, Value] | Facts) -> tuple[AccessRule, ...]:
@@ -149,6 +159,10 @@ class RuleSet:
             *(rule for rule in denying if forbidding(rule.conditions, facts) is OPEN),
             *(rule for rule in allowing if granting(rule.conditions, facts) is OPEN),
         )
+
+
+_CALL: Final = Moment.CALL
+"""Under a name of its own: looking one up in its class takes as long as a whole test."""
 
 
 def rules_about(rules: Sequence[AccessRule], names: Collection[str]) -> RuleSet | None:
@@ -170,38 +184,31 @@ def rules_about(rules: Sequence[AccessRule], names: Collection[str]) -> RuleSet 
 _GROUP_COUNT_MAX: Final = 10
 """Rules of one group that are looked at one by one behind an open gate. Of a hundred rules that gives ten gates and ten
 rules, which is the least that two steps can cost."""
-_PLAIN_COUNT_MAX: Final = 100
-"""Rules of one group where the gate alone is enough to allow."""
-_GATES: Final = frozenset({Operator.EQUALS, Operator.IN, Operator.MATCHES, Operator.UNDER, Operator.HOST_IN})
-
-
-def _allows(group: RuleGroup, facts: Facts, *, unsure: bool) -> bool:
-    """Return whether a rule of the group allows the call."""
-    if group.gate is not None:
-        said = group.gate.judge(facts)
-        if said is FAILS:
-            return False
-        if said is HOLDS and group.is_plain and not group.gate.is_about_several(facts):
-            return True
-    for rule in group.rules:
-        said = granting(rule.conditions, facts)
-        if said is HOLDS or (not unsure and said is OPEN):
-            return True
-    return False
+_GATES: Final = INDEXED | {Operator.MATCHES, Operator.HOST_IN}
 
 
 def _grouped(rules: Sequence[AccessRule]) -> tuple[RuleGroup, ...]:
     """Return rules in groups whose first conditions ask the same of the same argument."""
-    alike: dict[tuple[tuple[object, ...], bool], list[AccessRule]] = {}
+    alike: dict[tuple[object, ...], list[AccessRule]] = {}
     for rule in rules:
-        alike.setdefault((_likeness(rule), len(rule.conditions) == 1), []).append(rule)
+        alike.setdefault(_likeness(rule), []).append(rule)
     groups = []
-    for (likeness, is_plain), members in alike.items():
-        count = _PLAIN_COUNT_MAX if likeness and is_plain else _GROUP_COUNT_MAX
-        for start in range(0, len(members), count):
-            part = tuple(members[start : start + count])
-            groups.append(RuleGroup(_gate(part), is_plain, part))
+    for likeness, members in alike.items():
+        if likeness and len(members) > 1 and members[0].conditions[0].operator in INDEXED:
+            groups.append(_indexed(members))
+            continue
+        for start in range(0, len(members), _GROUP_COUNT_MAX):
+            part = tuple(members[start : start + _GROUP_COUNT_MAX])
+            groups.append(RuleGroup(_gate(part), part))
     return tuple(groups)
+
+
+def _indexed(rules: Sequence[AccessRule]) -> RuleGroup:
+    first = rules[0].conditions[0]
+    index = RuleIndex(
+        [(rule, _values(rule.conditions[0])) for rule in rules], is_of_trees=first.operator is Operator.UNDER
+    )
+    return RuleGroup(None, tuple(rules), first.path, index)
 
 
 def _likeness(rule: AccessRule) -> tuple[object, ...]:

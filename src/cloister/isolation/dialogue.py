@@ -133,9 +133,11 @@ class Dialogue:
         self._calls_count += 1
         # A guest checks this before it sends; one that did not has been taken over and gets no answer
         require_value_size(message["arguments"], self._limits, f"the arguments of {quoted(message['capability'])}")
-        require_value_size(message.get("hints", {}), self._limits, "the execution hints")
+        hints = message.get("hints", {})
+        if hints:
+            require_value_size(hints, self._limits, "the execution hints")
         try:
-            value = self._call(message["capability"], message["arguments"], message.get("hints", {}))
+            value = self._call(message["capability"], message["arguments"], hints)
         except (*REPLY_CLASSES, *FATAL_CLASSES) as error:
             self._answered_errors[index] = error
             if isinstance(error, FATAL_CLASSES) and not self._steps.is_undoing:

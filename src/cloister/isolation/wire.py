@@ -20,6 +20,7 @@ from cloister.errors import LimitExceeded, WireError, quoted
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, Shape, checked
 from cloister.lang.json_bounds import JSON_NESTING_MAX, has_more_elements, nesting
 from cloister.lang.stdlib.budget import elements_error
+from cloister.lang.values import INT_MAX, INT_MIN
 from cloister.limits import MIB, ResourceLimits
 
 HEADER_BYTES: Final = 4
@@ -93,6 +94,8 @@ def check_value_size(value: Any, limits: ResourceLimits, what: str) -> None:
         LimitExceeded: `limit.value`, `limit.value-elements`.
         WireError: `provider.wire-json` as `pack`.
     """
+    if limits.value_bytes >= _SMALL_BYTES and limits.value_elements_count >= _SMALL_COUNT and _is_small(value):
+        return
     body = _encoded(value)
     used = len(body)
     if used > limits.value_bytes:
@@ -106,6 +109,26 @@ def check_value_size(value: Any, limits: ResourceLimits, what: str) -> None:
         )
     if has_more_elements(body, limits.value_elements_count):
         raise elements_error(limits.value_elements_count, what)
+
+
+_SMALL_COUNT: Final = 8
+_SMALL_CHARS: Final = 1_000
+_SMALL_BYTES: Final = 64 * 1024
+"""More than the largest of what `_is_small` accepts: eight texts of a thousand characters, six bytes each."""
+
+
+def _is_small(value: Any) -> bool:
+    """Return whether data is certainly small and whole, seen without encoding it: most arguments and answers are."""
+    if type(value) is list:
+        return len(value) <= _SMALL_COUNT and all(map(_is_small_scalar, value))
+    return _is_small_scalar(value)
+
+
+def _is_small_scalar(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return len(value) <= _SMALL_CHARS and value.isascii()
+    return value is None or kind is bool or (kind is int and INT_MIN <= value <= INT_MAX)
 
 
 def value_bytes(value: Any) -> int:

@@ -44,7 +44,7 @@ def has_more_elements(body: bytes, allowed: int) -> bool:
         A quick count of bytes; beyond that linear in `allowed` and the length of the texts in the body.
     """
     # A collection of n elements has n - 1 commas and its opening bracket; those inside texts do not count.
-    if body.count(b",") + body.count(b"[") + body.count(b"{") <= allowed:
+    if len(body) <= allowed or body.count(b",") + body.count(b"[") + body.count(b"{") <= allowed:
         return False
     marks = strings = 0
     for match in _STRING_OR_MARK.finditer(body):
@@ -59,7 +59,7 @@ def has_more_elements(body: bytes, allowed: int) -> bool:
 
 def nesting(body: bytes) -> int:
     """Return how deep brackets nest, exactly only where it could matter."""
-    if body.count(b"[") + body.count(b"{") <= JSON_NESTING_MAX:
+    if len(body) <= JSON_NESTING_MAX or body.count(b"[") + body.count(b"{") <= JSON_NESTING_MAX:
         return 0
     depth = deepest = 0
     for match in _STRING_OR_BRACKET.finditer(body):

@@ -75,11 +75,13 @@ class _Body:
 
     Attributes:
         effects: Indexes of what it asks the host for itself.
+        fallbacks: A bit for each effect that may be asked for in the place of calls made in it.
         calls: Bodies of the functions it calls.
         steps: Bodies of the steps it goes through.
     """
 
     effects: set[int] = field(default_factory=set)
+    fallbacks: int = 0
     calls: set[int] = field(default_factory=set)
     steps: set[int] = field(default_factory=set)
 
@@ -98,6 +100,7 @@ def step_effects(program: core.Node) -> PlanEffects:
     placed = placed_effects(program)
     effects = [effect for _, effect in placed]
     walk = _Walk(program, {id(node): index for index, (node, _) in enumerate(placed)})
+    _spread(walk.bodies)
     inside = reached(_graph(walk.bodies, with_steps=True))
     outside = reached(_graph(walk.bodies, with_steps=False))[_ROOT]
     found: dict[int, list[tuple[core.Step, int]]] = {}
@@ -111,9 +114,23 @@ def step_effects(program: core.Node) -> PlanEffects:
 
 def _graph(bodies: list[_Body], *, with_steps: bool) -> Graph:
     return [
-        (sum(1 << index for index in body.effects), sorted(body.calls | body.steps if with_steps else body.calls))
+        (
+            sum(1 << index for index in body.effects) | body.fallbacks,
+            sorted(body.calls | body.steps if with_steps else body.calls),
+        )
         for body in bodies
     ]
+
+
+def _spread(bodies: list[_Body]) -> None:
+    """Give each fallback to everything reached from the form it is in force in: any call there may end in it."""
+    callers: list[list[int]] = [[] for _ in bodies]
+    for number, body in enumerate(bodies):
+        for called in sorted(body.calls | body.steps):
+            callers[called].append(number)
+    graph: Graph = [(body.fallbacks, around) for body, around in zip(bodies, callers, strict=True)]
+    for body, bits in zip(bodies, reached(graph), strict=True):
+        body.fallbacks = bits
 
 
 def _merged(steps: list[tuple[core.Step, int]], effects: list[Effect]) -> StepEffects:
@@ -152,7 +169,6 @@ class _Walk:
     Attributes:
         bodies: By number; the program is the first, the second stands for any function.
         steps: Each step with its body.
-        hinted: Bodies of what has a fallback.
     """
 
     def __init__(self, program: core.Node, effects: Mapping[int, int]) -> None:
@@ -161,12 +177,9 @@ class _Walk:
         self._numbers: dict[int, int] = {}
         self.bodies = [_Body(), _Body()]
         self.steps: list[tuple[core.Step, int]] = []
-        self.hinted: list[int] = []
-        self._fallbacks: set[int] = set()
         self._pending: list[tuple[core.Node, int]] = [(program, _ROOT)]
         while self._pending:
             self._visit(*self._pending.pop())
-        self._spread_hints()
 
     def _visit(self, node: core.Node, around: int) -> None:
         match node:
@@ -212,27 +225,6 @@ class _Walk:
     def _note_effect(self, node: core.Node, body: int) -> None:
         self.bodies[body].effects.add(self._effects[id(node)])
 
-    def _hinted(self, node: core.Hinted, around: int) -> None:
-        """Take what is hinted as a body of its own: its fallback may be called wherever that leads."""
-        body = self._numbered(node)
-        self.bodies[around].calls.add(body)
-        self.hinted.append(body)
-        self._note_effect(node, body)
-        self._fallbacks.add(self._effects[id(node)])
-        self._later((value for _, value in node.hints), around)
-        self._pending.append((node.body, body))
-
-    def _spread_hints(self) -> None:
-        """Give each fallback to every function and step that is reached from what is hinted."""
-        for start in self.hinted:
-            own, seen, pending = set(self.bodies[start].effects & self._fallbacks), {start}, [start]
-            while pending:
-                body = self.bodies[pending.pop()]
-                body.effects |= own
-                further = (body.calls | body.steps) - seen
-                seen |= further
-                pending.extend(further)
-
     def _step(self, node: core.Step, around: int) -> None:
         self._pending.append((node.name, around))
         is_known = id(node) in self._numbers
@@ -241,6 +233,14 @@ class _Walk:
         if not is_known:
             self.steps.append((node, body))
             self._pending.append((node.body, body))
+
+    def _hinted(self, node: core.Hinted, around: int) -> None:
+        """Take a form with a fallback: a body of its own, since the fallback is in force in it alone."""
+        self._later((value for _, value in node.hints), around)
+        body = self._numbered(node)
+        self.bodies[body].fallbacks |= 1 << self._effects[id(node)]
+        self.bodies[around].calls.add(body)
+        self._pending.append((node.body, body))
 
     def _numbered(self, node: core.Node) -> int:
         number = self._numbers.get(id(node))

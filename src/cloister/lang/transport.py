@@ -49,6 +49,8 @@ def _check_extent(value: Value, limits: ResourceLimits | None) -> None:
     A value whose parts are shared (`[x x]` of `[x x]` of ...) is small in memory and astronomical once written, so the
     tree is measured before anything walks it to the end.
     """
+    if value is None or isinstance(value, (bool, int, float)):
+        return
     budget = current() if limits is None else Budget(limits)
     allowed = budget.value_bytes
     size = elements = 0

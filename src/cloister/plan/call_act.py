@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cloister.authority.contract import Idempotency
 from cloister.authority.stand_in import stand_in
 from cloister.capabilities.capability import Invocation, RunState
-from cloister.errors import GuestError, InputError
+from cloister.errors import GuestError, InputError, ProviderUnavailable
 from cloister.interrupts import admitted
 from cloister.lang.transport import decode, encode
 from cloister.plan.hints.attempt import Deadline, TimedSandbox, TimedState
@@ -44,10 +44,12 @@ class HintsInForce:
     Attributes:
         arguments: As the guest sent them.
         hints: Likewise, by name.
+        has_failed: Whether it failed in a process that ended while something was called in its place.
     """
 
     arguments: list[WireValue]
     hints: Mapping[str, WireValue]
+    has_failed: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +130,8 @@ class CallAct:
         hinted = hinted_call(self.catalog.registry, sandbox.decision.capability_id, given.arguments, given.hints)
 
         def attempt(deadline: Deadline | None) -> WireValue:
+            if given.has_failed:
+                raise _failed_before(sandbox.decision.capability_id)
             return encode(self._run(call, sandbox, deadline), self.context.limits)
 
         def fall_back(capability_id: str, values: tuple[Value, ...] | None) -> WireValue:
@@ -178,3 +182,8 @@ class CallAct:
                 self.context, known.capability_id, [decode(argument) for argument in arguments]
             )
             capability.restore(state, decision, decode(known.answer), known.memo)
+
+
+def _failed_before(capability_id: str) -> ProviderUnavailable:
+    """Return the failure of a call whose fallback was begun; of the class that is not tried again."""
+    return ProviderUnavailable(f"{capability_id} failed before its process ended; its fallback goes on")

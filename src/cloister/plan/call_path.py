@@ -9,7 +9,7 @@ from a guest and are hostile.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cloister.errors import CapabilityDenied, CloisterError, GuestError
 from cloister.isolation.wire_errors import REPLY_CLASSES
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from cloister.plan.recorder import RunRecorder
     from cloister.plan.sandbox import DecidedSandbox
     from cloister.plan.spending import Spending
+
+
+STEP: Final = "cloister.step"
+"""What approvals name in the place of a capability when more steps are asked for."""
 
 
 class Around(Protocol):
@@ -123,7 +127,30 @@ class CallPath:
             return self._recall(known, arguments)
         self.act.port.require_time_ms()
         self.journal.require_room(is_undoing=self.around.is_undoing)
-        return self._decide(call, known, arguments)
+        return self._decide(call, None, arguments) if known is None else self._again(call, known, arguments)
+
+    def step_approved(self, name: str, need: ApprovalNeed) -> str:
+        """Return the approval that the beginning of a step has: as that of a call which stands in its place."""
+        digest, _ = wire_digest([name])
+        place = self.journal.numbered(STEP, digest)
+        return self.governor.approvals.require(place, STEP, self.around.step, shown_arguments([name]), need)
+
+    def _again(self, call: PendingCall, known: CallEntry, arguments: list[WireValue]) -> WireValue:
+        """Decide a call of which it is not known whether it was made, and leave the numbers of its fallbacks alone."""
+        is_answered = True
+        try:
+            return self._decide(call, known, arguments)
+        except CloisterError as error:
+            is_answered = isinstance(error, REPLY_CLASSES)
+            raise
+        finally:
+            if is_answered:
+                self._repetition.leave_fallbacks(call.number)
+            self.journal.skip_fallbacks(call.number)
+
+    @property
+    def _repetition(self) -> Repetition:
+        return Repetition(self.journal, self.recorder, self.act.catalog.registry)
 
     def _decide(self, call: PendingCall, known: CallEntry | None, arguments: list[WireValue]) -> WireValue:
         try:
@@ -135,7 +162,7 @@ class CallPath:
             raise
         if not decision.allowed:
             return self._refuse(call, Ruling(decision=decision), arguments)
-        repetition = Repetition(self.journal, self.recorder, self.act.catalog.registry)
+        repetition = self._repetition
         needs: tuple[ApprovalNeed, ...] = ()
         if known is not None:
             answer = repetition.answered_by_fallback(known)
@@ -224,7 +251,11 @@ class CallPath:
         return self.act.perform(
             made.call,
             made.sandbox,
-            HintsInForce(arguments=arguments, hints=self.around.hints),
+            HintsInForce(
+                arguments=arguments,
+                hints=self.around.hints,
+                has_failed=bool(self.journal.fallbacks(made.call.number)),
+            ),
             lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
             lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),
         )
@@ -240,9 +271,10 @@ class CallPath:
     def _adopt(self, call: PendingCall, known: CallEntry, answer: CallEntry) -> WireValue:
         """Answer a call with what its fallback came to, before the process ended that was about to."""
         self.journal.skip_to(answer.number + 1)
+        charge = self.spending.charge_unmeasured(self.act.catalog.registry.require(known.capability_id))
 
         def record() -> int:
-            facts = OutcomeFacts(memo=answer.memo)
+            facts = OutcomeFacts(memo=answer.memo, charged=charge.to_body())
             done = self.recorder.call_succeeded(known.intent, known.capability_id, answer.answer, None, facts)
             return done.event.sequence
 
@@ -252,9 +284,7 @@ class CallPath:
 
     def _recall(self, known: CallEntry, arguments: list[WireValue]) -> WireValue:
         """Answer a call as it was answered before; what was called in its place has been made, too."""
-        fallbacks = self.journal.fallbacks(known.number)
-        if fallbacks:
-            self.journal.skip_to(fallbacks[-1].number + 1)
+        self.journal.skip_fallbacks(known.number)
         failed = recalled_error(known) if known.state is CallState.FAILED else None
         self.act.restore(known, arguments, self.around.state)
         self.records.append(recalled_record(known, failed))

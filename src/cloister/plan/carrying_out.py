@@ -78,6 +78,7 @@ class Undertaking:
         started: Its first record.
         attestation: What the provider measured; None when it does not attest.
         abort: Where it is ended; None when nobody aborted it.
+        ended_at: Where it ended by itself, when its process was killed while it was undone; None otherwise.
         completed: The record of its end, when its process was killed after that; None otherwise.
     """
 
@@ -92,6 +93,7 @@ class Undertaking:
     started: int
     attestation: Attestation | None
     abort: Abort | None = None
+    ended_at: Abort | None = None
     completed: Record | None = None
 
 
@@ -140,7 +142,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         started=undertaking.started,
         spending=undertaking.spending,
         profiles=undertaking.profiles.stack(),
-        abort=undertaking.abort,
+        abort=undertaking.abort or undertaking.ended_at,
     )
     terms, desk = undertaking.order.terms, parts.desk()
     approvals = RunApprovals(
@@ -236,7 +238,7 @@ def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: Cloiste
         recorder.run_paused(started, error, spent)
         _note(parts, recorder, RunState.PAUSED, error, waits_for=error.details.get("approval_id"))
         return
-    state = _state_after(error, run)
+    state = _state_after(error, run, undertaking.abort)
     if state is not RunState.STOPPED:
         run.leave_steps(error.code)
     if state is RunState.ABORTED:
@@ -246,14 +248,14 @@ def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: Cloiste
     _note(parts, recorder, state, error)
 
 
-def _state_after(error: CloisterError, run: PlanRun) -> RunState:
+def _state_after(error: CloisterError, run: PlanRun, abort: Abort | None) -> RunState:
     """Return how it stands with a run that ended with an error.
 
     What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
     is over. The same class from anywhere else came from around the plan, and another time may go well.
     """
     is_at_its_end = isinstance(error, LimitExceeded) and error.limit in _COUNTED_BY_ENGINES
-    if isinstance(error, RunAborted) or (run.abort is not None and is_at_its_end):
+    if abort is not None and (isinstance(error, RunAborted) or is_at_its_end):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):
         return RunState.FAILED

@@ -86,8 +86,8 @@ class Governor:
             return Ruling(decision=decision, is_simulated=True, rule_id=rule_id)
         try:
             ruled.require()
-            needs = [*_needs(ruled), *extra]
-            approved = tuple(self.approved(decision, occasion, need) for need in needs)
+            needs = (*_needs(ruled), *extra)
+            approved = tuple([self.approved(decision, occasion, need) for need in needs]) if needs else ()
         except CapabilityDenied as error:
             return Ruling(decision=denied_by_error(decision, error), rule_id=rule_id)
         return Ruling(decision=decision, rule_id=rule_id, approval_ids=approved)
@@ -114,6 +114,8 @@ def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
 
 
 def _needs(ruled: GovernanceRuling) -> list[ApprovalNeed]:
-    kinds = {Verdict.ASK_HUMAN: ApprovalKind.HUMAN, Verdict.ASK_GUARDIAN: ApprovalKind.GUARDIAN}
-    kind = kinds.get(ruled.verdict)
+    kind = _ASKED.get(ruled.verdict)
     return [] if kind is None else [ApprovalNeed(kind=kind, rule=ruled.rule, reason=ruled.question(), terms={})]
+
+
+_ASKED = {Verdict.ASK_HUMAN: ApprovalKind.HUMAN, Verdict.ASK_GUARDIAN: ApprovalKind.GUARDIAN}

@@ -6,10 +6,13 @@ was neither measured nor excluded is None, and the budget decides what that mean
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cloister.authority.budget import Consumption
 from cloister.isolation.provider import Usage
 
 
+@lru_cache(maxsize=256)
 def call_estimate(
     *,
     may_write: bool,
@@ -57,7 +60,8 @@ def call_consumption(
         model_tokens_count: As the model reported.
         cost_microusd: As the model or the service reported.
     """
-    return Consumption.exactly(
+    return Consumption(
+        steps_count=0,
         calls_count=1,
         wall_us=wall_us,
         cpu_us=0 if usage is None else _cpu_us(usage),

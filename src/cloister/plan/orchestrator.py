@@ -55,7 +55,7 @@ class PlanRun:
         started: Sequence number of the run's first record.
         spending: The budget, which steps are charged to.
         profiles: What each step may do.
-        abort: Where the run is ended; None when nobody aborted it.
+        abort: Where the run is ended, because somebody aborted it or it had ended there before; None otherwise.
         handles: Open files of the run.
         parameters: Values that the run keeps for the next plan.
         memo: What the capability that is called wants to be told when the run is resumed.
@@ -161,13 +161,18 @@ class PlanRun:
         Raises:
             RunAborted: The run is ended in the place of this call; once, so that what is undone can be called.
         """
+        path = self._live()
+        abort = self.abort
+        if abort is not None and abort.at == self.journal.next_number and not (self._is_aborted or self.has_undone):
+            self._is_aborted = True
+            self.journal.skip_to(abort.undoes_from)
+            raise RunAborted(f"the run was ended before its call {abort.at}, to be undone")
+        return path.take(capability_id, arguments)
+
+    def _live(self) -> CallPath:
         if self._path is None:
             raise GuestError("a call came before the run began", code="guest.error")
-        if self.abort is not None and self.abort.at == self.journal.next_number and not self._is_aborted:
-            self._is_aborted = True
-            self.journal.skip_to(self.abort.undoes_from)
-            raise RunAborted(f"the run was aborted before its call {self.abort.at}")
-        return self._path.take(capability_id, arguments)
+        return self._path
 
     def hints_changed(self, hints: dict[str, WireValue]) -> None:
         """Record these hints with the calls from here on."""
@@ -179,7 +184,8 @@ class PlanRun:
         parent = self.around
         self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)
         if not self.is_undoing:
-            self.spending.step(parent)
+            approve = None if self.abort else lambda need: self._live().step_approved(name, need)
+            self.spending.step(approve, parent)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step, options))

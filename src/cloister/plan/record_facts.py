@@ -18,11 +18,13 @@ from cloister.lang.printer import to_text
 from cloister.lang.transport import decode
 
 ARGUMENT_CHARS_MAX: Final = 2_000
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+"""Made once: a call of json.dumps with settings makes one each time."""
 
 
 def wire_digest(value: WireValue) -> tuple[str, int]:
     """Return the SHA-256 and the size in bytes of wire data written as compact JSON with sorted keys."""
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    data = _ENCODER.encode(value).encode()
     return sha256_hex(data), len(data)
 
 

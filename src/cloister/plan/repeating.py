@@ -7,7 +7,6 @@ fails.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from cloister.authority.contract import Idempotency
 from cloister.authority.decision import Decision
@@ -17,8 +16,6 @@ from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
 from cloister.plan.journal.call_journal import CallJournal
 from cloister.plan.journal.entries import CallEntry, CallState
 from cloister.plan.recorder import RunRecorder
-
-_STRICTNESS: Final = (Idempotency.RETRY, Idempotency.KEYED, Idempotency.ASK, Idempotency.FAIL)
 
 
 def unknown_outcome(capability_id: str) -> ProviderError:
@@ -65,14 +62,12 @@ class Repetition:
 
     def terms(self, known: CallEntry, decision: Decision) -> tuple[ProviderError | None, tuple[ApprovalNeed, ...]]:
         """Return why a call is not made again, or what somebody has to agree to before it is."""
-        strictest = idempotency_of(decision, self.registry)
-        for each in self.journal.fallbacks(known.number):
-            spec = self.registry.find(each.capability_id)
-            contracted = Idempotency.FAIL if spec is None else spec.contract.idempotency
-            strictest = max(strictest, contracted, key=_STRICTNESS.index)
-        if strictest is Idempotency.FAIL:
+        if self.journal.fallbacks(known.number):
+            return None, ()  # it failed, or nothing would have been called in its place; only that goes on
+        idempotency = idempotency_of(decision, self.registry)
+        if idempotency is Idempotency.FAIL:
             return unknown_outcome(decision.capability_id), ()
-        if strictest is not Idempotency.ASK:
+        if idempotency is not Idempotency.ASK:
             return None, ()
         need = ApprovalNeed(
             kind=ApprovalKind.REPEAT,
@@ -83,8 +78,12 @@ class Repetition:
         return None, (need,)
 
     def note_unknown(self, known: CallEntry) -> None:
-        """Record that it is not known what became of the first attempt, and give the next one numbers of its own."""
+        """Record that it is not known what became of an attempt."""
         if not self.journal.has_outcome(known):
             self.recorder.call_failed(known.intent, known.capability_id, unknown_outcome(known.capability_id))
-        if self.journal.fallbacks(known.number):
-            self.journal.skip_known()
+
+    def leave_fallbacks(self, number: int) -> None:
+        """Record that calls which were begun in the place of one do not go on, now that it is answered."""
+        for each in self.journal.fallbacks(number):
+            if each.number >= self.journal.next_number and each.state is CallState.INTENDED:
+                self.note_unknown(each)

@@ -32,14 +32,14 @@ from cloister.plan.carrying_out import Undertaking, carry_out
 from cloister.plan.journal.call_journal import CallJournal, recalled_error
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
 from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
-from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_unanswered, reconcile
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
 from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
 from cloister.plan.run import admit, derive_profiles, require_level
-from cloister.plan.spending import Spending, restore
+from cloister.plan.spending import Spending, restore, unmeasured_charge
 from cloister.plan.terms import RunTerms
 
 NOT_MADE: Final = CloisterError(
@@ -89,7 +89,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         provider = resumption.provider(order.provider)
         recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
         recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
-        _complete(store_outcome=store.outcome_recorded, recorder=recorder, reconciled=reconciled)
+        recorded.budget += _complete(parts, recorder, reconciled, recorded)
         require_level(provider, order.context)
         expected = Expectations(digests=dict(order.expected))
         attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
@@ -115,6 +115,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             started=run.started,
             attestation=attestation,
             abort=store.run(run.run_id).abort,
+            ended_at=recorded.ended_at(calls),
             completed=_completed(records),
         )
         store.set_state(run.run_id, RunState.RUNNING, timestamp(parts.clock.now()), durable=False)
@@ -222,12 +223,14 @@ def _abort(
     parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder, recorded: RecordedCalls
 ) -> None:
     """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
-    at = len(calls)
-    if run.abort is None and calls and calls[-1].state is CallState.INTENDED:
-        at -= 1
-        if calls[at].intent not in recorded.outcomes:
-            recorder.call_failed(calls[at].intent, calls[at].capability_id, NOT_KNOWN)
-    parts.journal.store.abort(run.run_id, Abort(at=at, undoes_from=len(calls)))
+    if run.abort is not None:
+        return
+    at = next((entry.number for entry in calls if is_unanswered(entry, calls)), len(calls))
+    abort = recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
+    for entry in calls[abort.at : abort.undoes_from]:
+        if entry.state is CallState.INTENDED and entry.intent not in recorded.outcomes:
+            recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
+    parts.journal.store.abort(run.run_id, abort)
 
 
 def _completed(records: Sequence[Record]) -> Record | None:
@@ -247,15 +250,22 @@ def _resumed_body(
     }
 
 
-def _complete(*, store_outcome: Callable[[str, int, int], None], recorder: RunRecorder, reconciled: Reconciled) -> None:
-    """Add to the chain what it lacks because a process was killed between two writes."""
+def _complete(
+    parts: RunParts, recorder: RunRecorder, reconciled: Reconciled, recorded: RecordedCalls
+) -> list[dict[str, Any]]:
+    """Add to the chain what it lacks because a process was killed between two writes; return what that charges."""
+    charged: list[dict[str, Any]] = []
     for sequence, capability_id in reconciled.not_made:
         recorder.call_failed(sequence, capability_id, NOT_MADE)
     for entry in reconciled.unrecorded:
+        spec = parts.catalog.registry.find(entry.capability_id)
+        was_let_through = recorded.intents[entry.intent][2]
+        charge = unmeasured_charge(spec).to_body() if spec is not None and was_let_through else None
+        facts = OutcomeFacts(memo=entry.memo, charged=charge)
         if entry.state is CallState.FAILED:
-            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry))
+            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry), facts)
         else:
-            record = recorder.call_succeeded(
-                entry.intent, entry.capability_id, entry.answer, None, OutcomeFacts(memo=entry.memo)
-            )
-        store_outcome(recorder.run_id, entry.number, record.event.sequence)
+            record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, facts)
+        charged += [] if charge is None else [charge]
+        parts.journal.store.outcome_recorded(recorder.run_id, entry.number, record.event.sequence)
+    return charged

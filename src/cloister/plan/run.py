@@ -136,7 +136,7 @@ def _started_body(order: RunOrder, provider: IsolationProvider) -> dict[str, Any
         "provider": provider.name,
         "isolation": provider.level.label,
         "inputs": sorted(order.inputs),
-        "context": order.context.to_dict(),
+        "context": order.to_dict()["context"],
         "order_sha256": order.sha256,
         "mode": order.terms.mode.value,
     }

@@ -141,17 +141,15 @@ class DecidedSandbox:
             if asked is not None and asked < 1:
                 raise GuestError(f"{name} must be at least 1", kind="InvalidArgument", code="guest.argument")
         left = self.port.require_time_ms()
-        return replace(
-            granted,
-            wall_ms=min(granted.wall_ms, wall_ms or granted.wall_ms, left),
-            memory_bytes=min(granted.memory_bytes, memory_bytes or granted.memory_bytes),
-        )
+        return granted.within(wall_ms=min(wall_ms or left, left), memory_bytes=memory_bytes or granted.memory_bytes)
 
 
 def total(usages: list[Usage]) -> Usage | None:
     """Add up usage; a figure that any part did not measure is None, and so is the whole when there are no parts."""
     if not usages:
         return None
+    if len(usages) == 1 and usages[0].steps_count is None:
+        return usages[0]
 
     def added(name: str) -> int | None:
         parts = [getattr(usage, name) for usage in usages]

@@ -7,8 +7,8 @@ resumed run goes on with what it spent before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
@@ -23,7 +23,9 @@ from cloister.authority.budget import (
     Dimension,
     Exhaustion,
 )
+from cloister.authority.budgets.consumption import AMOUNT_MAX
 from cloister.authority.budgets.dimension import dimension_of
+from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 ONE_STEP = Consumption.exactly(steps_count=1)
 _RECORDS = BudgetRecords()
+_STEPS = Dimension.STEPS.used_field
+_CHARGED = tuple(name for name in NOTHING.__slots__ if name != _STEPS)
 
 
 @dataclass(slots=True)
@@ -74,12 +78,13 @@ class Spending:
     recorder: RunRecorder
     clock: Clock
     extended: dict[Dimension, int] = field(default_factory=dict)
+    _begun_ns: int = 0
     _marked_ns: int = 0
     _cpu_us: int = 0
 
     def begin(self) -> None:
         """Count time from now on."""
-        self._marked_ns = self.clock.monotonic_ns()
+        self._begun_ns = self._marked_ns = self.clock.monotonic_ns()
 
     def hold(
         self, decision: Decision, spec: CapabilitySpec, approve: Callable[[ApprovalNeed], str] | None, parent: int
@@ -99,7 +104,7 @@ class Spending:
         """
         resources = spec.contract.estimate(decision.arguments)
         estimate = call_estimate(
-            may_write=bool(decision.write_paths),
+            may_write=bool(decision.write_paths) or spec.permission is None,
             storage_bytes=resources.storage_bytes,
             egress_bytes=resources.egress_bytes,
             model_tokens_count=resources.model_tokens_count,
@@ -153,25 +158,50 @@ class Spending:
             model_tokens_count=0 if resources.model_tokens_count == 0 else None,
             cost_microusd=0 if resources.cost_microusd == 0 else None,
         )
+        if spec.permission is None and resources.storage_bytes != 0:
+            measured = replace(measured, storage_bytes=None)  # the host stored it, where nothing measures
         self._cpu_us += measured.cpu_us or 0
         return _split(reservation.settle(measured))
 
-    def step(self, parent: int) -> None:
+    def charge_unmeasured(self, spec: CapabilitySpec) -> Charge:
+        """Charge a call that was made in a process that ended before it was recorded; see `unmeasured_charge`."""
+        charge = unmeasured_charge(spec)
+        restore(self, [charge.to_body()])
+        return charge
+
+    def step(self, approve: Callable[[ApprovalNeed], str] | None, parent: int) -> None:
         """Charge one step.
 
+        Args:
+            approve: As in `hold`; None in a run that is ended, so that it comes to where it is.
+            parent: The record around the step.
+
         Raises:
-            BudgetExhausted: There are no more steps.
+            BudgetExhausted, ApprovalRequired, CapabilityDenied: There are no more steps; as `hold`.
         """
-        self.budget.require(ONE_STEP)
+        while approve is not None:
+            try:
+                self.budget.require(ONE_STEP)
+                break
+            except BudgetExhausted as error:
+                if error.policy != "approval":
+                    raise
+                self._extend(error, approve, parent)
         _, others = _split(self.budget.consume(ONE_STEP))
         self._record(others, parent)
 
     def end(self, usage: Usage | None, parent: int) -> dict[str, Plain]:
-        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end."""
-        cpu_us = None
+        """Charge what the plan itself used since its last call; return that and the sums, for the record of the end.
+
+        A plan is evaluated by one thread. So where nothing measured its processor time, because it came to no value,
+        the time that passed stands in for it, which is no less.
+        """
+        cpu_us, elapsed_us = None, self._elapsed_us()
         if usage is not None and usage.cpu_user_us is not None and usage.cpu_system_us is not None:
             cpu_us = usage.cpu_user_us + usage.cpu_system_us
-        charge, others = _split(self.budget.consume(Consumption.exactly(wall_us=self._elapsed_us(), cpu_us=cpu_us)))
+        passed_us = max(0, (self.clock.monotonic_ns() - self._begun_ns) // 1000)
+        measured = Consumption.exactly(wall_us=elapsed_us, cpu_us=cpu_us)
+        charge, others = _split(self.budget.consume(measured, Consumption.exactly(cpu_us=passed_us)))
         self._record(others, parent)
         totals: dict[str, Plain] = {each.used_field: used for each, used in self.budget.used.items() if used}
         return {"charged": charge.to_body(), "spent": totals}
@@ -196,11 +226,36 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
-            charge.amounts |= {each.used_field: amount for each, amount in event.amounts.items()}
+            for each, amount in event.amounts.items():
+                charge.amounts[each.used_field] = amount
             charge.unmeasured += [each.used_field for each in event.unmeasured]
         else:
             others.append(event)
     return charge, others
+
+
+def unmeasured_charge(spec: CapabilitySpec) -> Charge:
+    """Return what is charged for a call that was made and whose process ended before it was recorded.
+
+    What its contract expects stands in for what was measured, and what that leaves open is not known. The time that an
+    ended process took since its last record is charged to nobody.
+
+    Args:
+        spec: What was called.
+    """
+    resources = spec.contract.resources
+    may_write = spec.permission is None or any(access.kind is AccessKind.WRITE for access in spec.access)
+    expected = Consumption.exactly(
+        calls_count=1,
+        cpu_us=0 if spec.permission is None else None,
+        storage_bytes=resources.storage_bytes if may_write else 0,
+        egress_bytes=resources.egress_bytes,
+        model_tokens_count=resources.model_tokens_count,
+        cost_microusd=resources.cost_microusd,
+    )
+    figures = {each.used_field: expected.figure(each) for each in Dimension}
+    unmeasured: list[Plain] = [name for name, figure in figures.items() if figure is None]
+    return Charge({name: figure for name, figure in figures.items() if figure}, unmeasured)
 
 
 def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
@@ -211,12 +266,24 @@ def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:
         events: From the chain, in its order: what was charged, as `Charge.to_body` gave it, and bodies of
             `budget.extended` records. The order counts: an extension makes up for what was not measured before it.
     """
+    amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set[str]()
     for body in events:
         if "approval_id" in body:
+            _charge_again(spending.budget, amounts, unmeasured)
+            amounts, unmeasured = dict.fromkeys(_CHARGED, 0), set()
             dimension = dimension_of(body["dimension"])
             spending.budget.extend(dimension, body["amount"], approval_id=body["approval_id"])
             spending.extended[dimension] = spending.extended.get(dimension, 0) + 1
             continue
-        figures = dict.fromkeys(NOTHING.__slots__, 0) | dict(body["amounts"]) | dict.fromkeys(body["unmeasured"])
-        figures["steps_count"] = 0  # steps are counted as the plan goes through them again
-        spending.budget.consume(Consumption(**figures))
+        for name, amount in body["amounts"].items():
+            if name != _STEPS:  # steps are counted as the plan goes through them again
+                amounts[name] += amount
+        unmeasured.update(name for name in body["unmeasured"] if name != _STEPS)
+    _charge_again(spending.budget, amounts, unmeasured)
+
+
+def _charge_again(budget: Budget, amounts: Mapping[str, int], unmeasured: Collection[str]) -> None:
+    """Charge what was charged between two extensions, at once: in which order makes no difference there."""
+    budget.consume(Consumption.exactly(**{name: min(amount, AMOUNT_MAX) for name, amount in amounts.items()}))
+    if unmeasured:
+        budget.consume(Consumption.exactly(**dict.fromkeys(unmeasured)))

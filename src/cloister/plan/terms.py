@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from cloister.audit.event import NO_PROVENANCE, Provenance
@@ -22,8 +23,13 @@ APPROVAL_EXPIRES_MS: Final = 24 * 60 * 60 * 1000
 
 def default_budget(context: RuntimeContext) -> BudgetLimits:
     """Return what a run may spend when nobody says otherwise: never less time than one execution may take."""
+    return _usual(context.limits.wall_ms)
+
+
+@lru_cache(maxsize=64)
+def _usual(wall_ms: int) -> BudgetLimits:
     usual = BudgetLimits()
-    return replace(usual, wall_ms=max(usual.wall_ms or 0, context.limits.wall_ms))
+    return replace(usual, wall_ms=max(usual.wall_ms or 0, wall_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -324,3 +324,9 @@ def test_data_that_lacks_a_part_is_no_context(name: str) -> None:
     data = RuntimeContext.controlled().to_dict()
     del data[name]
     refused("config.context", lambda: RuntimeContext.from_dict(data))
+
+
+def test_a_misspelt_restriction_is_refused_and_not_dropped() -> None:
+    with pytest.raises(TypeError, match="deny_hosts"):
+        RuntimeContext.controlled(capabilities=["ccos.echo"], denied=["ccos.echo"])  # type: ignore[call-arg]
+    assert RuntimeContext.controlled(capabilities=["ccos.*"], deny=["ccos.echo"]).denied

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cloister.errors import WireError
+from cloister.errors import LimitExceeded, WireError
 from cloister.isolation.wire import (
     JSON_NESTING_MAX,
     Channel,
     FrameDecoder,
     Side,
+    check_value_size,
     frame_bytes,
     pack,
     unpack,
@@ -257,3 +258,37 @@ def test_hostile_messages_give_messages_or_wire_errors(message: dict[str, object
         assert error.code == "provider.wire-shape"  # noqa: PT017 - the alternative is a valid message
     else:
         assert set(got) - {"type"} <= set(GUEST_MESSAGES[str(got["type"])].fields)
+
+
+LEAST = ResourceLimits(value_bytes=64 * 1024, value_elements_count=8)
+
+
+@given(JSON | st.lists(st.text(alphabet="\0a", max_size=1_000) | st.integers(-(2**63), 2**63 - 1), max_size=8))
+def test_what_is_taken_for_small_is_small(value: object) -> None:
+    """The limits are the least under which nothing is encoded to see how large it is."""
+    try:
+        check_value_size(value, LEAST, "it")
+    except LimitExceeded:
+        return
+    assert value_bytes(value) <= LEAST.value_bytes
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "code"),
+    [
+        (["\0" * 1_000] * 9, ResourceLimits(value_bytes=50_000), "limit.value"),
+        (["\0" * 1_000] * 8, ResourceLimits(value_bytes=40_000), "limit.value"),
+        ("\0" * 11_000, LEAST, "limit.value"),
+        ([1] * 9, LEAST, "limit.value-elements"),
+        ([1] * 8, ResourceLimits(value_elements_count=7), "limit.value-elements"),
+        ([[1] * 9], LEAST, "limit.value-elements"),
+        ({"a": [1] * 8}, LEAST, "limit.value-elements"),
+        ("\ud800", LEAST, "provider.wire-json"),
+        ([float("nan")], LEAST, "provider.wire-json"),
+    ],
+)
+def test_what_is_not_small_is_looked_at(value: object, limits: ResourceLimits, code: str) -> None:
+    with pytest.raises((LimitExceeded, WireError)) as caught:
+        check_value_size(value, limits, "it")
+    assert caught.value.code == code
+    check_value_size(["\0" * 1_000] * 8, LEAST, "it")

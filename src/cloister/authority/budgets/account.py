@@ -50,7 +50,7 @@ class Account:
 
     def covers(self, asked: int | None) -> bool:
         """Return whether an act may use that much; None is an unknown amount, which needs at least something left."""
-        if self.allowed is None or asked == 0:
+        if asked == 0 or self.allowed is None:
             return True
         if self.is_blurred:
             return False
@@ -63,8 +63,10 @@ class Account:
 
     def reached(self) -> tuple[int, ...]:
         """Return the parts of the bound, in percent, that were reached since the last time, and remember them."""
-        if self.allowed is None or self.used == 0:
+        if self.allowed is None or self.used == 0 or self.warned_percent >= WARNING_PERCENTS[-1]:
             return ()
+        if self.used * _WHOLE < self.allowed * WARNING_PERCENTS[0]:
+            return ()  # as nearly always, and it is asked after each act
         now = tuple(
             percent
             for percent in WARNING_PERCENTS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final, Self
 
@@ -80,12 +81,34 @@ class Consumption:
         figure: int | None = getattr(self, dimension.used_field)
         return figure
 
+    def asked(self) -> tuple[tuple[Dimension, int | None], ...]:
+        """Return the figures that are not zero, with their dimensions."""
+        return _asked(self)
+
+    def known(self) -> tuple[tuple[Dimension, int], ...]:
+        """Return the figures that are known and not zero, with their dimensions."""
+        return _known(self)
+
     def figures(self) -> tuple[int | None, ...]:
         """Return all of them, in the order of `Dimension`."""
         return _figures(self)
 
 
 _figures: Final[Callable[[Consumption], tuple[int | None, ...]]] = attrgetter(*(each.used_field for each in Dimension))
+
+
+# An estimate is of few kinds, and each of them is held and given back time and again
+
+
+@lru_cache(maxsize=1024)
+def _asked(consumption: Consumption) -> tuple[tuple[Dimension, int | None], ...]:
+    return tuple((each, figure) for each, figure in zip(Dimension, _figures(consumption), strict=True) if figure != 0)
+
+
+@lru_cache(maxsize=1024)
+def _known(consumption: Consumption) -> tuple[tuple[Dimension, int], ...]:
+    return tuple((each, figure) for each, figure in _asked(consumption) if figure is not None)
+
 
 NOTHING: Final = Consumption.exactly()
 """An act that is known to use nothing."""

@@ -68,16 +68,29 @@ class Ledger:
 
     def require(self, estimate: Consumption) -> None:
         """Refuse an act that a bound does not cover; see `Budget.require`."""
+        if self._covers(estimate):
+            return
         short = [each for each in self.shortfalls(estimate) if each.rule is not Exhaustion.WARN]
         if short:
             # Nobody is asked for an approval of what would be stopped all the same
             raise next((each for each in short if each.rule is Exhaustion.HARD_STOP), short[0]).error()
 
+    def _covers(self, estimate: Consumption) -> bool:
+        """Return whether nothing is short; asked before every act, of which nearly all are covered."""
+        asked = estimate.asked()
+        for ledger in self.chain():
+            accounts = ledger.accounts
+            for dimension, figure in asked:
+                if not accounts[dimension].covers(figure):
+                    return False
+        return True
+
     def hold(self, estimate: Consumption, sign: int) -> None:
         """Hold what is known of an estimate, here and around; with -1 hold it no more."""
         for ledger in self.chain():
-            for account, figure in zip(ledger.accounts.values(), estimate.figures(), strict=True):
-                account.held += sign * (figure or 0)
+            accounts = ledger.accounts
+            for dimension, figure in estimate.known():
+                accounts[dimension].held += sign * figure
 
     def consume(self, measured: Consumption, expected: Consumption | None) -> Iterator[BudgetEvent]:
         """Charge an act here and around, and yield what there is to record; see `Budget.consume`."""
@@ -89,9 +102,10 @@ class Ledger:
         amounts: dict[Dimension, int] = {}
         estimated: list[Dimension] = []
         unmeasured: list[Dimension] = []
-        stand_ins = (measured if expected is None else expected).figures()
+        figures = measured.figures()
+        stand_ins = figures if expected is None else expected.figures()
         touched: list[Account] = []
-        for account, figure, stand_in in zip(self.accounts.values(), measured.figures(), stand_ins, strict=True):
+        for account, figure, stand_in in zip(self.accounts.values(), figures, stand_ins, strict=True):
             amount = stand_in if figure is None else figure
             if amount == 0:
                 continue
@@ -113,7 +127,8 @@ class Ledger:
                 unmeasured=tuple(unmeasured),
             )
         for account in touched:
-            yield from self._crossed(account)
+            if account.allowed is not None:
+                yield from self._crossed(account)
 
     def _crossed(self, account: Account) -> Iterator[BudgetEvent]:
         """Yield the warnings and the end that are due of one dimension."""

@@ -6,9 +6,10 @@ program and are checked here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from cloister.authority.budgets.consumption import AMOUNT_MAX
@@ -85,7 +86,7 @@ class BudgetLimits:
 
     def to_dict(self) -> dict[str, int | None]:
         """Return the bounds as plain data, by field name."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return dict(zip(self.__slots__, _bounds(self), strict=True))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BudgetLimits:
@@ -99,6 +100,7 @@ class BudgetLimits:
         return cls(**data)
 
 
+_bounds: Final[Callable[[BudgetLimits], tuple[int | None, ...]]] = attrgetter(*BudgetLimits.__slots__)
 _ALL_BOUNDS: Final = "the bounds are " + ", ".join(each.limit_field for each in Dimension)
 
 
@@ -125,7 +127,7 @@ class BudgetRules:
 
     def to_dict(self) -> dict[str, str]:
         """Return the rules as plain data, by dimension."""
-        return {dimension.value: self.of(dimension).value for dimension in Dimension}
+        return {name: str(rule) for name, rule in zip(self.__slots__, _rules(self), strict=True)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BudgetRules:
@@ -145,3 +147,6 @@ class BudgetRules:
                 hint="it is one of " + ", ".join(words),
             )
         return cls(**{name: words[word] for name, word in data.items()})
+
+
+_rules: Final[Callable[[BudgetRules], tuple[Exhaustion, ...]]] = attrgetter(*BudgetRules.__slots__)

@@ -7,6 +7,7 @@ permitted, and raises or does nothing. Must not know who asks.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from operator import le
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.policy import covering_root, is_canonical, is_kernel_path
@@ -76,7 +77,7 @@ def require_limits(limits: ResourceLimits, bound: ResourceLimits) -> None:
     Raises:
         TokenRejected: `denied.token-limit`.
     """
-    if limits is bound:
+    if limits is bound or all(map(le, limits.values(), bound.values())):
         return
     for name in ResourceLimits.__slots__:
         asked, permitted = getattr(limits, name), getattr(bound, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from cloister.authority.level import IsolationLevel
 from cloister.authority.token import TokenVerifier
@@ -28,7 +28,6 @@ from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.nursery import Nursery
 from cloister.isolation.process.payloads import USUAL_PLAN
 from cloister.isolation.process.privileges import limits_table
-from cloister.isolation.process.selftest import run as selftest
 from cloister.isolation.process.spec import DEFAULT_DIRECTORY, SandboxSpec, SessionTerms
 from cloister.isolation.provider import (
     CommonWorkload,
@@ -44,12 +43,13 @@ from cloister.isolation.provider import (
     ScriptSource,
     Shortfall,
 )
-from cloister.isolation.session.held import HeldSession
-from cloister.isolation.session.line import SessionLine
 from cloister.isolation.session_provider import SessionContext
 from cloister.isolation.wire import body_of, frame_bytes
 from cloister.isolation.wire_messages import HOST_MESSAGES, Message, checked
 from cloister.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from cloister.isolation.session.held import HeldSession
 
 _UNSUPPORTED: Final = "the process provider knows the system calls of x86_64 and aarch64 Linux only"
 _NO_ARGV: Final = Interpreter(argv=())
@@ -123,6 +123,8 @@ class ProcessProvider:
         """
         if not is_supported():
             return ProbeReport(provider=self.name, available=False, level=IsolationLevel.NONE, reason=_UNSUPPORTED)
+        from cloister.isolation.process.selftest import run as selftest  # noqa: PLC0415 - few programs probe
+
         report = selftest.report(self.name, self._strength, self._run, self._run_faulty, lambda: self.launcher_pids)
         broken = next((each for each in report.evidence if not each.holds), None)
         if broken is not None or report.available:  # one that could not be carried out proves nothing
@@ -155,6 +157,9 @@ class ProcessProvider:
 
     def open_session(self, context: SessionContext) -> HeldSession:
         """Build a sandbox that stays for several executions. See `SessionProvider.open_session`."""
+        from cloister.isolation.session.held import HeldSession  # noqa: PLC0415 - few programs open sessions
+        from cloister.isolation.session.line import SessionLine  # noqa: PLC0415 - as above
+
         self._require_sound()
         require_session_permit(self._verifier, context, context, self.level)
         if not is_supported():
@@ -219,7 +224,9 @@ class ProcessProvider:
         self, workload: CommonWorkload, spec: SandboxSpec, *, on_output: OutputObserver | None = None
     ) -> ExecutionResult:
         """Run one of the self-test's workloads where a mechanism is left out, which the look before use must notice."""
-        faulty = self._nursery(GUESTS, PoolSettings(size_max=0), self._without | {selftest.SACRIFICED})
+        from cloister.isolation.process.selftest.run import SACRIFICED  # noqa: PLC0415 - as in `probe`
+
+        faulty = self._nursery(GUESTS, PoolSettings(size_max=0), self._without | {SACRIFICED})
         try:
             return self._run(workload, spec, on_output=on_output, nursery=faulty)
         finally:

@@ -116,10 +116,13 @@ class CallJournal:
             )
 
     def numbered(self, capability_id: str, arguments_sha256: str, within: int | None = None) -> PendingCall:
-        """Give a call its number."""
-        number = self._calls_count
-        self._calls_count += 1
-        return PendingCall(number=number, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within)
+        """Give a call its number, which is the next one's as well until it is known or intended.
+
+        So one that is ended before its intent, by a limit for example, leaves no gap.
+        """
+        return PendingCall(
+            number=self._calls_count, capability_id=capability_id, arguments_sha256=arguments_sha256, within=within
+        )
 
     def known(self, call: PendingCall) -> CallEntry | None:
         """Return what the journal has of a call; None when it was never made.
@@ -138,6 +141,7 @@ class CallJournal:
                 code="journal.diverged",
                 hint=f"`cloister runs show {self._run_id}` lists its calls; begin a new run",
             )
+        self.skip_to(call.number + 1)
         return entry
 
     def has_outcome(self, entry: CallEntry) -> bool:
@@ -153,9 +157,11 @@ class CallJournal:
             following = self._known.get(following.number + 1)
         return found
 
-    def skip_known(self) -> None:
-        """Give the next call a number that no call had before."""
-        self.skip_to(max(self._known, default=-1) + 1)
+    def skip_fallbacks(self, number: int) -> None:
+        """Give the next call a number after those that were made in the place of one."""
+        fallbacks = self.fallbacks(number)
+        if fallbacks:
+            self.skip_to(fallbacks[-1].number + 1)
 
     def intended(self, call: PendingCall, intent: int, *, durable: bool) -> None:
         """Note that a call is about to be made; its intent is in the chain."""
@@ -171,6 +177,7 @@ class CallJournal:
             within=call.within,
         )
         self._store.intend(self._run_id, entry, durable=durable)
+        self.skip_to(call.number + 1)
 
     def answered(
         self,

@@ -146,7 +146,7 @@ class JournalFile:
 
     def _require_in_place(self) -> None:
         """Refuse to write to a file that was deleted since it was opened: no other process would find it."""
-        if not self.path.exists():
+        if not os.path.exists(self.path):  # noqa: PTH110 - at every note, and pathlib takes longer than the look
             raise JournalError(f"the journal {self.path} is gone", hint="find out who removed it; restore it")
 
 

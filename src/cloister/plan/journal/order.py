@@ -50,9 +50,15 @@ class RunOrder:
     policies: Mapping[str, Any] = field(default_factory=dict)
     terms: RunTerms = field(default_factory=RunTerms)
     salt: bytes
+    _plain: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return it as plain data; the same each time, for it is digested, kept and recorded."""
+        if not self._plain:
+            self._plain.update(self._data())
+        return self._plain
+
+    def _data(self) -> dict[str, Any]:
         return {
             "plan": _plan_data(self.program),
             "inputs": dict(self.inputs),

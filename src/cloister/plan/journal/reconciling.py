@@ -14,7 +14,7 @@ from typing import Any, Final
 from cloister.audit.event import EventType, Record
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
-from cloister.plan.journal.entries import CallEntry, CallState, RunEntry, StepEntry
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import ERROR_CHARS_MAX
@@ -37,6 +37,7 @@ class RecordedCalls:
         has_profiles: Whether the profiles of its steps are recorded.
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
+        undoing: Sequence of the record from which on it was undone; None when it was not.
     """
 
     started: int | None = None
@@ -48,6 +49,7 @@ class RecordedCalls:
     has_profiles: bool = False
     is_refused: bool = False
     is_aborted: bool = False
+    undoing: int | None = None
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -74,6 +76,8 @@ class RecordedCalls:
                     found.is_aborted = True
                 case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
                     is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
+                    if found.undoing is None and is_undo:
+                        found.undoing = record.event.sequence
                     found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
                 case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
                     record.event.parent in found.steps
@@ -84,10 +88,29 @@ class RecordedCalls:
                     found.steps[record.event.parent] = ended
         return found
 
+    def ended_at(self, calls: Sequence[CallEntry]) -> Abort | None:
+        """Return where a run ended that was being undone; None when it was not.
+
+        Args:
+            calls: Its calls by number.
+        """
+        if self.undoing is None:
+            return None
+        undoes_from = sum(entry.intent < self.undoing for entry in calls)
+        at = next((each.number for each in calls[:undoes_from] if is_unanswered(each, calls)), undoes_from)
+        return Abort(at=at, undoes_from=undoes_from)
+
     def _begin_step(self, sequence: int, name: str, is_undo: bool) -> None:
         self.steps[sequence] = StepEntry(
             number=len(self.steps), name=name, started=sequence, has_ended=False, is_undo=is_undo
         )
+
+
+def is_unanswered(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
+    """Return whether a call of the plan was not answered, also by none of its fallbacks."""
+    if entry.within is not None or entry.state is not CallState.INTENDED:
+        return False
+    return all(each.state is not CallState.SUCCEEDED for each in calls if each.within == entry.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

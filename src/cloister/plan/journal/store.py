@@ -25,12 +25,16 @@ _CALL: Final = (
 )
 
 _RUN_STATES: Final = frozenset(RunState)
-_CALL_STATES: Final = frozenset(CallState)
+_CALL_STATES: Final = {each.value: each for each in CallState}
+
+# Made once: a call of json.dumps or json.loads with settings makes one each time
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder()
 
 
 def packed(value: WireValue) -> bytes:
     """Return plain data as the journal keeps it: compact JSON with sorted keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 class RunStore:
@@ -235,7 +239,7 @@ class RunStore:
             capability_id=capability_id,
             arguments_sha256=digest,
             intent=intent,
-            state=CallState(state),
+            state=_CALL_STATES[state],
             outcome=outcome,
             answer=self._unpacked(answer),
             memo=self._unpacked(memo),
@@ -246,12 +250,15 @@ class RunStore:
         if data is None:
             return None
         try:
-            return json.loads(data) if isinstance(data, bytes) else self._refuse_data()
+            if not isinstance(data, bytes):
+                raise self._damaged("what it keeps of a run is not bytes")
+            text = data.decode()
+            value, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError) as error:
             raise self._damaged("what it keeps of a run is not JSON") from error
-
-    def _refuse_data(self) -> None:
-        raise self._damaged("what it keeps of a run is not bytes")
+        if end != len(text):
+            raise self._damaged("what it keeps of a run is more than JSON")
+        return value
 
     def _damaged(self, how: str) -> JournalError:
         return JournalError(
