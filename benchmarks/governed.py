@@ -37,11 +37,12 @@ from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApproval
 from cloister.plan.governor import Governor, Occasion
 from cloister.plan.journal.call_journal import PendingCall
 from cloister.plan.loading import load_plan
-from cloister.plan.profiling import DerivedProfiles, ProfilesInForce
+from cloister.plan.profiling import ProfilesInForce
 from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.sandbox import DecidedSandbox, SandboxPort, total
 from cloister.plan.spending import Spending
+from cloister.plan.step_profiles import derive_profiles
 from cloister.plan.terms import RunTerms
 
 GOVERNED: Final = "a governed call: decision, profile, constitution, mode, budget, token issued and checked"
@@ -143,7 +144,7 @@ _READING: Final = GuestOperation(name="read-file", arguments={})
 def _profile(context: RuntimeContext, authorizer: SecurityAuthorizer, path: Path) -> ProfilesInForce:
     """Return the profile of the one step of the plan, in force."""
     program = load_plan(_PLAN, ("path",))
-    profiles = DerivedProfiles.of(program, context, authorizer, builtin_catalog().registry, {"path": str(path)})
+    profiles = derive_profiles(program, context, authorizer, builtin_catalog().registry, {"path": str(path)})
     stack = profiles.stack()
     stack.step_started(_PLAN.index("(step"))
     return ProfilesInForce(stack)

@@ -69,7 +69,7 @@ OVERRUN = """
   (step "travel" :undo (fn [] (call :world.charge "walk back" 0)) 1)
   (call :world.overrun "more" 2))
 """
-"""A plan that reaches a limit in the middle of a call: whether that was made is not known, and all is undone."""
+"""A plan that reaches a limit in the middle of a call. Whether that was made is not known then; all is undone."""
 
 TRAVEL = """
 (step "travel"

@@ -179,6 +179,21 @@ def test_an_undo_has_as_much_again_and_no_more(runtime: cloister.Runtime, calls_
     assert codes == [None] * 6 + ["budget.calls"] * refused_count
 
 
+def test_a_run_that_began_to_undo_returns_no_value(runtime: cloister.Runtime) -> None:
+    """Else what was undone would be on record as a run that did its work."""
+
+    def script(guest: TakenOver) -> None:
+        guest.step("s", 0, has_undo=True)
+        guest.say("step", "ended", "s")
+        guest.say("undo", "started", "s", place=0)
+        guest.end(7)
+
+    with pytest.raises(cloister.ProviderError) as caught:
+        run_hostile(runtime, UNDONE, script, ADD)
+    assert caught.value.code == "provider.wire-order"
+    assert runtime.runs()[-1].state.value != "completed"
+
+
 def test_a_plan_cannot_do_in_an_undo_what_its_budget_forbids(runtime: cloister.Runtime) -> None:
     plan = '(do (step "s" :undo (fn [] (dotimes [i 9] (call :ccos.math.add i 1))) 1) (/ 1 0))'
     terms = RunTerms(budget=BudgetLimits(calls_count=2))

@@ -151,10 +151,12 @@ def test_the_kernel_builds_nothing_without_it(bench_without, mechanism) -> None:
 
 SACRIFICE = """
 import sys
-from cloister.authority.token import TokenVerifier
+from cloister.authority.token import TokenIssuer
+from cloister.clock import SystemClock
 from cloister.isolation.process.mechanisms import Mechanism
 from cloister.isolation.process.provider import ProcessProvider
-provider = ProcessProvider(TokenVerifier(bytes(32)), without=frozenset(map(Mechanism, sys.argv[1:])))
+verifier = TokenIssuer(bytes(32), SystemClock()).verifier()
+provider = ProcessProvider(verifier, without=frozenset(map(Mechanism, sys.argv[1:])))
 report = provider.probe()
 provider.close()
 print(report.available, report.level.name, report.reason, sep="|")

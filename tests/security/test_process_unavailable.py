@@ -7,9 +7,10 @@ import sys
 import pytest
 
 PROBE = """
-from cloister.authority.token import TokenVerifier
+from cloister.authority.token import TokenIssuer
+from cloister.clock import SystemClock
 from cloister.isolation.process.provider import ProcessProvider
-provider = ProcessProvider(TokenVerifier(bytes(32)))
+provider = ProcessProvider(TokenIssuer(bytes(32), SystemClock()).verifier())
 report = provider.probe()
 provider.close()
 print(report.available, report.level.name, report.reason, report.remedy, sep="|")

@@ -106,7 +106,9 @@ class Dialogue:
             raise out_of_order("it went on after its result")
         if self.fatal is not None and not self._is_farewell(message):
             raise self.fatal
-        if self._steps.has_undone and not self._steps.is_undoing and message["type"] in ("call", "result"):
+        if self._steps.has_undone and message["type"] in (
+            ("result",) if self._steps.is_undoing else ("call", "result")
+        ):
             raise out_of_order("it went on after it had begun to undo")
         match message["type"]:
             case "call":

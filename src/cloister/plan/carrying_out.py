@@ -49,12 +49,12 @@ from cloister.plan.journal.order import RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.orchestrator import PlanRun
 from cloister.plan.parts import RunParts
-from cloister.plan.profiling import DerivedProfiles
 from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.sandbox import SandboxPort
 from cloister.plan.spending import Spending
+from cloister.plan.step_profiles import PlanProfiles
 
 PLAN_CAPABILITY: Final = "cloister.plan"
 _COUNTED_BY_ENGINES: Final = frozenset({"steps_count", "depth_count", "value_bytes", "value_elements_count"})
@@ -88,7 +88,7 @@ class Undertaking:
     journal: CallJournal
     approvals: RecordedApprovals
     spending: Spending
-    profiles: DerivedProfiles
+    profiles: PlanProfiles
     observer: RunObserver
     started: int
     attestation: Attestation | None

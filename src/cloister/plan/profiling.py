@@ -1,12 +1,12 @@
-"""The step profiles of one run: derived when it is admitted, recorded, and in force while its steps are open.
+"""The step profiles of one run: looked at when it is admitted, recorded, and in force while its steps are open.
 
-Owns what admission and the call path need of them. Deriving is `authority`'s. Which step is open a guest says, which
+Owns what admission and the call path need of them; `step_profiles` derives them. Which step is open a guest says, which
 may have been taken over; it can only ever choose among the profiles of its own plan, all of which lie in the context.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -14,28 +14,21 @@ from typing import TYPE_CHECKING, Final
 from cloister.audit.event import EventType
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.level import StepIsolation
-from cloister.authority.profile_derivation import Derivation, derive_all
 from cloister.authority.profile_stack import ProfileStack
+from cloister.errors import ProfileDenied
 from cloister.lang import core
-from cloister.lang.step_effects import PlanEffects, step_effects
 
 if TYPE_CHECKING:
     from cloister.authority.authorizer import SecurityAuthorizer
     from cloister.authority.context import RuntimeContext
     from cloister.authority.level import IsolationLevel
-    from cloister.authority.registry import CapabilityRegistry
     from cloister.errors import CloisterError
     from cloister.lang.program import Program
-    from cloister.lang.values import Value
     from cloister.limits import ResourceLimits
     from cloister.plan.recorder import RunRecorder
+    from cloister.plan.step_profiles import PlanProfiles
 
 PROGRAMS_CACHED: Final = 64
-
-
-@lru_cache(maxsize=PROGRAMS_CACHED)
-def _effects(program: Program) -> PlanEffects:
-    return step_effects(program.core)
 
 
 @lru_cache(maxsize=PROGRAMS_CACHED)
@@ -60,56 +53,22 @@ def isolation_refusals(
             yield error
 
 
-@dataclass(frozen=True, slots=True)
-class DerivedProfiles:
-    """The profiles of a plan: that of what is outside of all steps first.
+def profile_refusals(profiles: PlanProfiles, level: IsolationLevel) -> Iterator[CloisterError]:
+    """Yield what speaks against running the plan: a part that declares or needs too much, or a weak provider.
 
-    Attributes:
-        derivations: With what each lacks.
+    What the context does not allow at all is not among it; admission says that by itself.
     """
+    weak = profiles.too_weak(level)
+    if weak is not None:
+        yield weak.error()
+    yield from (error for error in profiles.refusals if isinstance(error, ProfileDenied))
 
-    derivations: tuple[Derivation, ...]
 
-    @classmethod
-    def of(
-        cls,
-        program: Program,
-        context: RuntimeContext,
-        authorizer: SecurityAuthorizer,
-        registry: CapabilityRegistry,
-        inputs: Mapping[str, Value],
-    ) -> DerivedProfiles:
-        """Derive them."""
-        return cls(derive_all(_effects(program), context, authorizer, registry, inputs))
-
-    def refusals(self, program: Program, level: IsolationLevel) -> list[CloisterError]:
-        """Return what speaks against running the plan: a part that declares or needs too much, or a weak provider.
-
-        What the context does not allow at all is not among it; admission says that by itself.
-        """
-        found: list[CloisterError] = []
-        for derivation in self.derivations:
-            weak = derivation.profile.refuses_level(level)
-            if weak is not None and derivation.profile.place is not None:
-                found.append(weak.error())
-            for shortage in derivation.shortages:
-                if shortage.error.code.startswith("denied.profile"):
-                    error = shortage.error
-                    error.span = program.source.span(shortage.start, shortage.end)
-                    found.append(error)
-        return found
-
-    def record(self, recorder: RunRecorder, parent: int) -> None:
-        """Record each profile of a plan that has steps; else there is no least privilege but that of the run."""
-        for derivation in self.derivations if len(self.derivations) > 1 else ():
-            profile = derivation.profile
-            if profile.place is not None or profile.capabilities or profile.allows_computed:
-                recorder.append(EventType.STEP_PROFILE_DERIVED, profile.to_dict(), parent=parent, durable=False)
-
-    def stack(self) -> ProfileStack:
-        """Return them as the stack of a run that begins."""
-        outside, *steps = (derivation.profile for derivation in self.derivations)
-        return ProfileStack(outside, steps)
+def record_profiles(profiles: PlanProfiles, recorder: RunRecorder, parent: int) -> None:
+    """Record each profile of a plan that has steps; else there is no least privilege but that of the run."""
+    for profile in (profiles.outside, *profiles.steps) if profiles.steps else ():
+        if profile.place is not None or profile.capabilities or profile.allows_computed:
+            recorder.append(EventType.STEP_PROFILE_DERIVED, profile.to_dict(), parent=parent, durable=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,13 @@ from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
 from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_unanswered, reconcile
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
+from cloister.plan.profiling import record_profiles
 from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
 from cloister.plan.result import RunResult
-from cloister.plan.run import admit, derive_profiles, require_level
+from cloister.plan.run import admit, require_level
 from cloister.plan.spending import Spending, restore, unmeasured_charge
+from cloister.plan.step_profiles import derive_profiles
 from cloister.plan.terms import RunTerms
 
 NOT_MADE: Final = CloisterError(
@@ -94,7 +96,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
         expected = Expectations(digests=dict(order.expected))
         attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
         values = {name: decode(value) for name, value in order.inputs.items()}
-        profiles = derive_profiles(parts, order.program, order.context, values)
+        profiles = derive_profiles(order.program, order.context, parts.authorizer, parts.catalog.registry, values)
         if resumption.abort:
             _abort(parts, run, calls, recorder, recorded)
         elif run.abort is None:
@@ -102,7 +104,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             refused = partial(recorder.call_refused, parent=run.started)
             admit(parts, order, provider, values, profiles, record=refused)
         if not recorded.has_profiles:
-            profiles.record(recorder, run.started)
+            record_profiles(profiles, recorder, run.started)
         undertaking = Undertaking(
             order=order,
             provider=provider,

@@ -38,10 +38,11 @@ from cloister.plan.journal.entries import RunEntry, RunState
 from cloister.plan.journal.order import SALT_BYTES, RunOrder
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
-from cloister.plan.profiling import DerivedProfiles, isolation_refusals
+from cloister.plan.profiling import isolation_refusals, profile_refusals, record_profiles
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.spending import Spending
+from cloister.plan.step_profiles import PlanProfiles, derive_profiles
 from cloister.plan.terms import RunTerms, default_budget
 
 
@@ -108,10 +109,10 @@ def run_plan(
         with recorded(lambda error: _refuse(parts, recorder, started, error)):
             require_level(provider, context)
             attestation = require_attestation(provider, context.limits, expected, recorder, started)
-            profiles = derive_profiles(parts, program, context, values)
+            profiles = derive_profiles(program, context, parts.authorizer, parts.catalog.registry, values)
             refused = partial(recorder.call_refused, parent=started)
             admit(parts, order, provider, values, profiles, record=refused)
-            profiles.record(recorder, started)
+            record_profiles(profiles, recorder, started)
         undertaking = Undertaking(
             order=order,
             provider=provider,
@@ -174,19 +175,12 @@ def _input(name: str, value: Any) -> Value:
         raise InputError(f"input {name}: {error.message}", code="input.value", hint=error.hint) from error
 
 
-def derive_profiles(
-    parts: RunParts, program: Program, context: RuntimeContext, inputs: Mapping[str, Value]
-) -> DerivedProfiles:
-    """Return what each step of a plan may do."""
-    return DerivedProfiles.of(program, context, parts.authorizer, parts.catalog.registry, inputs)
-
-
 def admit(
     parts: RunParts,
     order: RunOrder,
     provider: IsolationProvider,
     inputs: Mapping[str, Value],
-    profiles: DerivedProfiles,
+    profiles: PlanProfiles,
     *,
     record: Callable[[Decision, Sequence[str], CloisterError], None],
 ) -> None:
@@ -208,7 +202,7 @@ def admit(
         if item.is_admissible and item.effect.capability_id is not None:
             errors += _ruled_out(item, governance, record)
     errors += isolation_refusals(order.program, order.context, parts.authorizer)
-    errors += profiles.refusals(order.program, provider.level)
+    errors += profile_refusals(profiles, provider.level)
     if errors:
         first, *others = errors
         first.carry(others, ALSO_REFUSED)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from cloister.authority.authorizer import SecurityAuthorizer
 from cloister.authority.context import RuntimeContext
@@ -18,8 +20,15 @@ from cloister.authority.profile_stack import ProfileStack
 from cloister.authority.registry import CapabilityRegistry
 from cloister.errors import CloisterError
 from cloister.lang.program import Program
-from cloister.lang.step_effects import step_effects
+from cloister.lang.step_effects import PlanEffects, step_effects
 from cloister.lang.values import Value
+
+PROGRAMS_CACHED: Final = 64
+
+
+@lru_cache(maxsize=PROGRAMS_CACHED)
+def _effects(program: Program) -> PlanEffects:
+    return step_effects(program.core)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +74,7 @@ def derive_profiles(
     Cost:
         One decision for each effect of each step it can be reached from.
     """
-    first, *steps = derive_all(step_effects(program.core), context, authorizer, registry, inputs)
+    first, *steps = derive_all(_effects(program), context, authorizer, registry, inputs)
     return PlanProfiles(
         outside=first.profile,
         steps=tuple(each.profile for each in steps),
