@@ -69,7 +69,7 @@ OVERRUN = """
   (step "travel" :undo (fn [] (call :world.charge "walk back" 0)) 1)
   (call :world.overrun "more" 2))
 """
-"""A plan that reaches a limit in the middle of a call, of which then nobody knows whether it was made; all is undone."""
+"""A plan that reaches a limit within a call, of which nobody knows then whether it was made; all is undone."""
 
 TRAVEL = """
 (step "travel"
