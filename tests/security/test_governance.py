@@ -191,7 +191,9 @@ def test_a_run_that_began_to_undo_returns_no_value(runtime: cloister.Runtime) ->
     with pytest.raises(cloister.ProviderError) as caught:
         run_hostile(runtime, UNDONE, script, ADD)
     assert caught.value.code == "provider.wire-order"
-    assert runtime.runs()[-1].state.value != "completed"
+    assert runtime.runs()[-1].state.value == "failed"
+    *_, undo, ended = [each.event.event_type.value for each in runtime.records()]
+    assert (undo, ended) == ("compensation.failed", "run.failed")  # the guest was ended in the middle of its undo
 
 
 def test_a_plan_cannot_do_in_an_undo_what_its_budget_forbids(runtime: cloister.Runtime) -> None:

@@ -225,9 +225,11 @@ class PlanRun:
         self.observer.step_ended(f"undo {name}", len(self._open_steps), error_code, elapsed_us)
 
     def leave_steps(self, error_code: str) -> None:
-        """End the steps that a run left open, from the innermost."""
+        """End the steps that a run left open, from the innermost; around those of an undo is the undo itself."""
         while self._open_steps:
-            self.step_ended(self._open_steps[-1].name, error_code)
+            is_undo = self.is_undoing and len(self._open_steps) == 1
+            end = self.undo_ended if is_undo else self.step_ended
+            end(self._open_steps[-1].name, error_code)
 
 
 def _place(options: Mapping[str, OptionData]) -> int:
