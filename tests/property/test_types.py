@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cloister.errors import CloisterError
@@ -116,6 +116,7 @@ def test_a_type_means_the_same_after_reading(type_: Type, value: object) -> None
     assert accepts(parse_type_text(type_text(type_)), value) == accepts(type_, value)
 
 
+@example(parse_type_text("[:val false]"), optional(parse_type_text("[:and :any [:min-length 1]]")), None)
 @given(TYPES, TYPES, VALUES)
 def test_relations_keep_their_promises(left: Type, right: Type, value: object) -> None:
     in_left, in_right = accepts(left, value), accepts(right, value)

@@ -170,22 +170,48 @@ def is_disjoint(left: Type, right: Type, depth: int = DEPTH_MAX) -> bool:
     if depth == 0:
         return False
     current().charge_steps(1)
+    found = _disjoint_values(left, right)
+    if found is None:
+        found = _disjoint_members(left, right, depth - 1)
+    if found is not None:
+        return found
+    return _have_no_kind(left, right) or _have_no_part(left, right, depth - 1)
+
+
+def _disjoint_values(left: Type, right: Type) -> bool | None:
+    """Say it of a type whose every value is written out, on whichever side it stands; None when there is none.
+
+    These come first: of them it is known exactly, and what takes a type apart loses some of what it knows.
+    """
     for one, other in ((left, right), (right, left)):
         if isinstance(one, Literal):
             return not accepts(other, one.literal.value)
-        if isinstance(one, Union):
-            return all(is_disjoint(member, other, depth - 1) for member in one.members)
-        if isinstance(one, Optional):
-            return is_disjoint(NIL, other, depth - 1) and is_disjoint(one.inner, other, depth - 1)
         if isinstance(one, Enum):
             return not any(accepts(other, each.value) for each in one.literals)
+    return None
+
+
+def _disjoint_members(left: Type, right: Type, depth: int) -> bool | None:
+    """Say it of a type that is made of others, whichever side it stands on; None when neither is.
+
+    What a value has one of is taken apart before what it has all of, and a refinement last, so that both orders of the
+    same two types say the same.
+    """
+    sides = ((left, right), (right, left))
+    for one, other in sides:
+        if isinstance(one, Union):
+            return all(is_disjoint(member, other, depth) for member in one.members)
+        if isinstance(one, Optional):
+            return is_disjoint(NIL, other, depth) and is_disjoint(one.inner, other, depth)
         if isinstance(one, Named) and one.declaration.type is not None:
-            return is_disjoint(one.declaration.type, other, depth - 1)
+            return is_disjoint(one.declaration.type, other, depth)
+    for one, other in sides:
         if isinstance(one, Intersection):
-            return any(is_disjoint(member, other, depth - 1) for member in one.members)
+            return any(is_disjoint(member, other, depth) for member in one.members)
+    for one, other in sides:
         if isinstance(one, Refinement):
-            return is_disjoint(one.base, other, depth - 1)
-    return _have_no_kind(left, right) or _have_no_part(left, right, depth - 1)
+            return is_disjoint(one.base, other, depth)
+    return None
 
 
 def _have_no_kind(left: Type, right: Type) -> bool:
