@@ -439,20 +439,21 @@ def test_the_record_of_a_call_holds_the_beginning_of_its_arguments() -> None:
 
 def test_steps_inside_one_another_are_bounded() -> None:
     dialogue = Dialogue(None, LIMITS)
-    started = {"type": "step", "event": "started", "name": "s", "error": None}
+    started = {"type": "step", "event": "started", "name": "s", "error": None, "options": {"place": 0}}
     for _ in range(256):
         dialogue.handle(started)
     with pytest.raises(WireError) as caught:
         dialogue.handle(started)
     assert caught.value.code == "provider.wire-order"
+    assert "inside one another" in caught.value.message
 
 
 def test_steps_in_all_are_bounded() -> None:
     dialogue = Dialogue(None, LIMITS)
     step = {"type": "step", "name": "s", "error": None}
     for _ in range(100_000):
-        dialogue.handle(step | {"event": "started"})
+        dialogue.handle(step | {"event": "started", "options": {"place": 0}})
         dialogue.handle(step | {"event": "ended"})
     with pytest.raises(WireError) as caught:
-        dialogue.handle(step | {"event": "started"})
+        dialogue.handle(step | {"event": "started", "options": {"place": 0}})
     assert caught.value.code == "provider.wire-order"
