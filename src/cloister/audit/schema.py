@@ -6,12 +6,11 @@ refused before anything is read.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from cloister.audit.sqlite_file import create_database
 from cloister.errors import AuditError
 
 APPLICATION_ID: Final = 0x436C6F69
@@ -43,31 +42,8 @@ SCHEMA: Final = {
 
 
 def create(path: Path) -> None:
-    """Make a complete empty chain beside the place and link it there, so that nobody ever sees half of one.
-
-    Raises:
-        OSError: When the file cannot be made.
-        sqlite3.Error: When the database cannot be made in it.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            for statement in SCHEMA.values():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("PRAGMA journal_mode = WAL")
-        finally:
-            connection.close()
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return  # another process was first
-    finally:
-        os.unlink(temporary)  # noqa: PTH108 - a text path
+    """Make a complete empty chain. See `create_database`."""
+    create_database(path, SCHEMA.values(), application_id=APPLICATION_ID, version=SCHEMA_VERSION)
 
 
 _OTHER_FORMAT: Final = {

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+from cloister.audit.sqlite_file import create_database
 from cloister.errors import JournalError
 
 APPLICATION_ID: Final = 0x436C6F4A
@@ -79,7 +79,7 @@ class JournalFile:
         """
         with _errors(path, "open"):
             if not path.exists():
-                _create(path)
+                create_database(path, _SCHEMA.values(), application_id=APPLICATION_ID, version=SCHEMA_VERSION)
             uri = f"{path.absolute().as_uri()}?mode=rw"
             connection = sqlite3.connect(
                 uri, uri=True, isolation_level=None, timeout=lock_wait_ms / 1000, check_same_thread=False
@@ -167,29 +167,6 @@ def _errors(path: Path, attempted: str) -> Iterator[None]:
             f"cannot {attempted} the journal {path}: {error.strerror}",
             hint="check the directory, and who may write there",
         ) from error
-
-
-def _create(path: Path) -> None:
-    """Make a complete empty journal beside the place and link it there, so that nobody ever sees half of one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            for statement in _SCHEMA.values():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("PRAGMA journal_mode = WAL")
-        finally:
-            connection.close()
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return  # another process was first
-    finally:
-        os.unlink(temporary)  # noqa: PTH108 - a text path
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
