@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from hypothesis import HealthCheck, event, given
+from hypothesis import HealthCheck, event, given, seed
 from hypothesis import strategies as st
 from tests.integration.governing import CONTRACTS, Home, rule
 from tests.property.exploring import examples
@@ -279,6 +279,26 @@ def test_nothing_is_done_outside_of_context_and_profile(data: st.DataObject) -> 
     event(f"acts: {min(len(acts), 5)}")
     for act in acts:
         require_within(act, writer.text, context)
+
+
+def test_the_drawn_plans_act_within_steps_and_narrowed_parts() -> None:
+    """Otherwise the property above would judge nothing."""
+    inside: list[tuple[bool, bool]] = []
+
+    @seed(1)
+    @given(st.data())
+    @examples(150, suppress=SLOW)
+    def act(data: st.DataObject) -> None:
+        writer = Writer(data.draw)
+        plan, context = writer.plan(), contexts(data.draw)
+        with home() as at:
+            acts = acts_of(at, plan, context)
+        narrowed = set(writer.text.narrowed)
+        inside.append((any(each.steps for each in acts), any(narrowed & set(each.steps) for each in acts)))
+
+    act()
+    assert sum(in_step for in_step, _ in inside) >= 15
+    assert sum(in_narrowed for _, in_narrowed in inside) >= 10
 
 
 @given(st.data())
