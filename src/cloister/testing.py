@@ -131,11 +131,11 @@ class OperationConformance(ProviderHarness):
         token = context.token
         weaker = token.attenuate(write_paths=())
         forged = (
-            replace(token, write_paths=("/",)),
-            replace(token, expires_at_ns=token.expires_at_ns + 1),
-            replace(token, step_id=None),
-            replace(token, mac=bytes(32)),
-            replace(weaker, caveats=()),
+            token._replace(write_paths=("/",)),
+            token._replace(expires_at_ns=token.expires_at_ns + 1),
+            token._replace(step_id=None),
+            token._replace(mac=bytes(32)),
+            weaker._replace(caveats=()),
         )
         for each in forged:
             self._refuse(replace(context, token=each), "denied.token-forged", path)

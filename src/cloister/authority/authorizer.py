@@ -9,7 +9,6 @@ be allowed is refused. Calls come from plans and are hostile; contexts come from
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from cloister.authority.cedar import CedarQuestion, cedar_refusal
@@ -126,8 +125,7 @@ class SecurityAuthorizer:
             return denied_verdict(context, spec.id, verdict)
         decision = self._decide_bound(BoundCall(context, spec, bound, Moment.BEFORE_RUN), subject, verdict)
         pending = [each for layer in verdict.rules for each in layer.open_rules(bound)] if decision.allowed else []
-        return replace(
-            decision,
+        return decision._replace(
             permissions=frozenset(),
             arguments=_known_only(decision.arguments),
             open_rule_ids=tuple(rule.id for rule in pending),
@@ -206,10 +204,10 @@ class SecurityAuthorizer:
             capability_id=spec.id,
             context=context,
             permissions=spec.permissions | places.permissions if spec.access else spec.permissions,
-            read_paths=tuple(places.reads),
-            write_paths=tuple(places.writes),
-            environment=tuple(places.names),
-            hosts=tuple(places.hosts),
+            read_paths=places.reads,
+            write_paths=places.writes,
+            environment=places.names,
+            hosts=places.hosts,
             arguments=call.arguments,
             resolved=places.resolved,
         )

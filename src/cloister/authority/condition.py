@@ -66,7 +66,10 @@ class Facts:
         return found
 
     def _look_up(self, path: tuple[str, ...]) -> Value:
-        value = settled(self._arguments.get(path[0]))
+        first = self._arguments.get(path[0])
+        if type(first) is str and len(path) == 1:
+            return first  # as nearly always: there is nothing to settle
+        value = settled(first)
         for name in path[1:]:
             if value is None or value is UNKNOWN:
                 return value

@@ -76,6 +76,9 @@ class RuntimeContext:
             no layer none is.
         encoded_parameters: Cross-plan parameters as canonical JSON, by name; see `parameters`.
         parent_id: The `context_id` of the context this one is a child of; empty when it is none.
+        readable_paths: Canonical roots of everything that may be read: read and write grants, or `/`.
+        writable_paths: Canonical roots of everything that may be written: write grants, or `/`.
+        is_unsafe: Whether everything is allowed that is not denied.
     """
 
     level: SecurityLevel = SecurityLevel.PURE
@@ -98,6 +101,9 @@ class RuntimeContext:
     exposures: tuple[ContextExposure, ...] = ()
     encoded_parameters: tuple[tuple[str, str], ...] = ()
     parent_id: str = ""
+    readable_paths: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    writable_paths: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    is_unsafe: bool = field(init=False, repr=False, compare=False)
     _verdicts: dict[Subject, Verdict] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,6 +120,11 @@ class RuntimeContext:
         put(self, "minimum_isolation", IsolationLevel(self.minimum_isolation))
         self._check_restrictions()
         self._refuse_mixed_levels()
+        # Found once: every decision asks for them
+        is_unsafe = self.level is SecurityLevel.UNSAFE_EVERYTHING
+        put(self, "is_unsafe", is_unsafe)
+        put(self, "readable_paths", _EVERYWHERE if is_unsafe else self.read_paths + self.write_paths)
+        put(self, "writable_paths", _EVERYWHERE if is_unsafe else self.write_paths)
 
     def _check_restrictions(self) -> None:
         put = object.__setattr__
@@ -233,24 +244,9 @@ class RuntimeContext:
         return cls(**context_fields(data, environment or {}))
 
     @property
-    def readable_paths(self) -> tuple[str, ...]:
-        """Canonical roots of everything that may be read: read and write grants, or `/`."""
-        return _EVERYWHERE if self.is_unsafe else self.read_paths + self.write_paths
-
-    @property
-    def writable_paths(self) -> tuple[str, ...]:
-        """Canonical roots of everything that may be written: write grants, or `/`."""
-        return _EVERYWHERE if self.is_unsafe else self.write_paths
-
-    @property
     def reachable_hosts(self) -> tuple[HostRule, ...]:
         """Rules for the places that may be reached, but for those that are denied."""
         return EVERY_HOST if self.is_unsafe else self.hosts
-
-    @property
-    def is_unsafe(self) -> bool:
-        """Whether everything is allowed that is not denied."""
-        return self.level is SecurityLevel.UNSAFE_EVERYTHING
 
     @property
     def environment_names(self) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ Owns the reason codes, the `Decision` record, and the error that a denial become
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from cloister.authority.context import RuntimeContext
 from cloister.authority.destination import Destination
@@ -74,6 +74,8 @@ class Reason(StrEnum):
     """The variable is not granted."""
 
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_UNSHOWN: Final = frozenset({"context", "arguments", "resolved"})
 _PATH_REASONS = frozenset(
     {Reason.PATH, Reason.PATH_PROTECTED, Reason.PATH_KERNEL, Reason.PATH_INVALID, Reason.PATH_UNRESOLVED}
 )
@@ -81,9 +83,10 @@ _PROFILE_REASONS = frozenset({Reason.PROFILE, Reason.PROFILE_ISOLATION})
 _HOST_REASONS = frozenset({Reason.HOST, Reason.HOST_DENIED, Reason.HOST_FORM})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer to one question, and everything needed to act on it or to explain it.
+
+    A tuple, because one is made for every call; name the fields when making one.
 
     Attributes:
         allowed: The answer.
@@ -108,7 +111,7 @@ class Decision:
     allowed: bool
     reason: Reason
     capability_id: str
-    context: RuntimeContext = field(repr=False)
+    context: RuntimeContext
     permissions: frozenset[str] = frozenset()
     read_paths: tuple[str, ...] = ()
     write_paths: tuple[str, ...] = ()
@@ -116,11 +119,16 @@ class Decision:
     hosts: tuple[Destination, ...] = ()
     rule_ids: tuple[str, ...] = ()
     open_rule_ids: tuple[str, ...] = ()
-    arguments: Mapping[str, Value] = field(default_factory=dict, repr=False)
-    resolved: Mapping[str, tuple[ResolvedPath, ...]] = field(default_factory=dict, repr=False)
+    arguments: Mapping[str, Value] = _NOTHING
+    resolved: Mapping[str, tuple[ResolvedPath, ...]] = _NOTHING
     message: str | None = None
     hint: str | None = None
     denied_grants: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show what was decided, without the grants and without the values of a plan."""
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _UNSHOWN)
+        return f"Decision({', '.join(shown)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as plain data for the chain: no arguments, and of a variable only its name."""
@@ -157,6 +165,20 @@ class Decision:
             family = ProfileDenied
         message = self.message or f'capability "{self.capability_id}" was refused'
         return family(message, code=self.reason.value, kind=kind, hint=self.hint, details=details)
+
+    def refused(self, reason: Reason, message: str, hint: str | None) -> Decision:
+        """Return the denial of the same call for another reason; nothing in it can be acted on."""
+        return self._replace(
+            allowed=False,
+            reason=reason,
+            permissions=frozenset(),
+            read_paths=(),
+            write_paths=(),
+            environment=(),
+            hosts=(),
+            message=message,
+            hint=hint,
+        )
 
     def require(self) -> Decision:
         """Return the decision itself when it allows.

@@ -178,6 +178,8 @@ def _scalar(value: Any) -> Scalar:
 
 def kind_of(value: Any) -> str | None:
     """Return what kind of plain value it is: text, number or boolean; None for anything else."""
+    if type(value) is str:
+        return "text"  # as most arguments are, and every rule asks
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, (int, float)):

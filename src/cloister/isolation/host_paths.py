@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from cloister.authority.policy import ResolvedPath, covering_root, is_canonical, is_kernel_path, is_within
+from cloister.isolation.process.syscalls import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
 
 LINKS_MAX: Final = 40
 """Links followed before a circle is assumed. Source: MAXSYMLINKS, include/linux/namei.h."""
+_LOOKING: Final = os.O_PATH | os.O_CLOEXEC
 
 
 class HostPathResolver:
@@ -42,16 +44,14 @@ class HostPathResolver:
         """
         asked = path if is_canonical(path) else posixpath.normpath(os.path.join(self._base, path))
         try:
-            descriptor = os.open(asked, os.O_PATH | os.O_CLOEXEC)
+            # The kernel says in one call whether something is there, with no link on the way (openat2(2))
+            descriptor = openat2(AT_FDCWD, asked, _LOOKING, RESOLVE_NO_SYMLINKS)
         except OSError:
             return _Walk(asked, roots).result()
         try:
-            # The kernel has followed every link already; what it opened is named here (proc_pid_fd(5))
-            canonical, mode = os.readlink(f"/proc/self/fd/{descriptor}"), os.fstat(descriptor).st_mode
+            mode = os.fstat(descriptor).st_mode
         finally:
             os.close(descriptor)
-        if canonical != asked:
-            return _Walk(asked, roots).result()
         return ResolvedPath(asked=asked, path=asked, exists=True, is_directory=stat.S_ISDIR(mode))
 
 

@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.governance import Governance, GovernanceRuling
@@ -99,18 +99,7 @@ class Governor:
 
 def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
     """Return the denial that an error tells of."""
-    return replace(
-        decision,
-        allowed=False,
-        reason=Reason(error.code),
-        permissions=frozenset(),
-        read_paths=(),
-        write_paths=(),
-        environment=(),
-        hosts=(),
-        message=error.message,
-        hint=error.hint,
-    )
+    return decision.refused(Reason(error.code), error.message, error.hint)
 
 
 def _needs(ruled: GovernanceRuling) -> list[ApprovalNeed]:

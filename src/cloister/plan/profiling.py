@@ -7,7 +7,7 @@ may have been taken over; it can only ever choose among the profiles of its own 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -86,18 +86,7 @@ class ProfilesInForce:
         violation = self.stack.violation(decision)
         if violation is None:
             return None
-        return replace(
-            decision,
-            allowed=False,
-            reason=Reason(violation.code),
-            permissions=frozenset(),
-            read_paths=(),
-            write_paths=(),
-            environment=(),
-            hosts=(),
-            message=violation.message,
-            hint=violation.hint,
-        )
+        return decision.refused(Reason(violation.code), violation.message, violation.hint)
 
     def bounds(self) -> tuple[ResourceLimits, IsolationLevel]:
         """Return the limits and the weakest isolation of every execution now."""

@@ -8,7 +8,7 @@ resumed run goes on with what it spent before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 ONE_STEP = Consumption.exactly(steps_count=1)
 _RECORDS = BudgetRecords()
 _STEPS = Dimension.STEPS.used_field
-_CHARGED = tuple(name for name in NOTHING.__slots__ if name != _STEPS)
+_CHARGED = tuple(each.used_field for each in Dimension if each is not Dimension.STEPS)
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class Spending:
             cost_microusd=0 if resources.cost_microusd == 0 else None,
         )
         if spec.permission is None and resources.storage_bytes != 0:
-            measured = replace(measured, storage_bytes=None)  # the host stored it, where nothing measures
+            measured = measured._replace(storage_bytes=None)  # the host stored it, where nothing measures
         self._cpu_us += measured.cpu_us or 0
         return _split(reservation.settle(measured))
 
@@ -226,9 +226,8 @@ def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:
     others: list[BudgetEvent] = []
     for event in events:
         if isinstance(event, BudgetConsumed):
-            for each, amount in event.amounts.items():
-                charge.amounts[each.used_field] = amount
-            charge.unmeasured += [each.used_field for each in event.unmeasured]
+            charge.amounts.update({each.used_field: amount for each, amount in event.amounts.items()})
+            charge.unmeasured.extend(each.used_field for each in event.unmeasured)
         else:
             others.append(event)
     return charge, others

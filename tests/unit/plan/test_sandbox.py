@@ -85,7 +85,7 @@ def test_what_was_changed_on_the_way_is_refused(changes: dict[str, Any], code: s
 
 def test_what_is_done_under_an_earlier_decision_is_still_for_this_call() -> None:
     decided, provider = sandbox()
-    decided.under(replace(decided.decision, capability_id="ccos.io.open-file")).execute(LISTING)
+    decided.under(decided.decision._replace(capability_id="ccos.io.open-file")).execute(LISTING)
     (asked,) = provider.asked
     assert (asked.capability_id, asked.step_id, asked.arguments_sha256) == ("ccos.io.open-file", "step-3", ARGUMENTS)
     assert len(decided.usages) == 1

@@ -31,7 +31,7 @@ def one_by_one(events: list[dict[str, Any]]) -> Budget:
         if "approval_id" in body:
             budget.extend(dimension_of(body["dimension"]), body["amount"], approval_id=body["approval_id"])
             continue
-        figures: dict[str, int | None] = dict.fromkeys(NOTHING.__slots__, 0)
+        figures: dict[str, int | None] = NOTHING._asdict()
         figures |= body["amounts"] | dict.fromkeys(body["unmeasured"])
         budget.consume(Consumption(**figures | {"steps_count": 0}))
     return budget

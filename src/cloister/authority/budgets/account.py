@@ -57,16 +57,22 @@ class Account:
         taken = self.used + self.held
         return taken < self.allowed if asked is None else taken + asked <= self.allowed
 
-    def charge(self, amount: int) -> None:
-        """Add to what is used; at the largest number a record can hold it stays."""
-        self.used = min(self.used + amount, AMOUNT_MAX)
+    @property
+    def is_near(self) -> bool:
+        """Whether something may have been reached; asked after each act, of which nearly all are far from any bound."""
+        allowed = self.allowed
+        return allowed is not None and (self.is_blurred or self.used * _WHOLE >= allowed * WARNING_PERCENTS[0])
+
+    def charge(self, amount: int) -> int:
+        """Add to what is used, and return it; at the largest number a record can hold it stays."""
+        used = self.used + amount
+        self.used = used = used if used < AMOUNT_MAX else AMOUNT_MAX
+        return used
 
     def reached(self) -> tuple[int, ...]:
         """Return the parts of the bound, in percent, that were reached since the last time, and remember them."""
         if self.allowed is None or self.used == 0 or self.warned_percent >= WARNING_PERCENTS[-1]:
             return ()
-        if self.used * _WHOLE < self.allowed * WARNING_PERCENTS[0]:
-            return ()  # as nearly always, and it is asked after each act
         now = tuple(
             percent
             for percent in WARNING_PERCENTS

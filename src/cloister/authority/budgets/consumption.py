@@ -6,11 +6,8 @@ not decide what an unknown figure means: `meter` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from cloister.authority.budgets.dimension import Dimension
 from cloister.errors import InternalError
@@ -19,8 +16,20 @@ AMOUNT_MAX: Final = 2**63 - 1
 """The largest number a record can hold. Counting stops there, which no bound can be above."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consumption:
+class _Figures(NamedTuple):
+    """The figures in the order of `Dimension`: a tuple, because several are made for every call."""
+
+    steps_count: int | None
+    wall_us: int | None
+    calls_count: int | None
+    egress_bytes: int | None
+    storage_bytes: int | None
+    cpu_us: int | None
+    model_tokens_count: int | None
+    cost_microusd: int | None
+
+
+class Consumption(_Figures):
     """Figures of one act, one for each dimension. A figure that is left out is unknown; zero must be said.
 
     Attributes:
@@ -37,19 +46,35 @@ class Consumption:
         InternalError: A figure is negative, no whole number, or larger than a record can hold.
     """
 
-    steps_count: int | None = None
-    wall_us: int | None = None
-    calls_count: int | None = None
-    egress_bytes: int | None = None
-    storage_bytes: int | None = None
-    cpu_us: int | None = None
-    model_tokens_count: int | None = None
-    cost_microusd: int | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        for figure in _figures(self):
+    def __new__(
+        cls,
+        *,
+        steps_count: int | None = None,
+        wall_us: int | None = None,
+        calls_count: int | None = None,
+        egress_bytes: int | None = None,
+        storage_bytes: int | None = None,
+        cpu_us: int | None = None,
+        model_tokens_count: int | None = None,
+        cost_microusd: int | None = None,
+    ) -> Self:
+        """Check the figures."""
+        figures = (
+            steps_count,
+            wall_us,
+            calls_count,
+            egress_bytes,
+            storage_bytes,
+            cpu_us,
+            model_tokens_count,
+            cost_microusd,
+        )
+        for figure in figures:
             if figure is not None and (type(figure) is not int or not 0 <= figure <= AMOUNT_MAX):
                 raise InternalError(f"a figure of a consumption is {figure!r}; it is a whole number from 0, or None")
+        return tuple.__new__(cls, figures)
 
     @classmethod
     def exactly(
@@ -89,20 +114,13 @@ class Consumption:
         """Return the figures that are known and not zero, with their dimensions."""
         return _known(self)
 
-    def figures(self) -> tuple[int | None, ...]:
-        """Return all of them, in the order of `Dimension`."""
-        return _figures(self)
-
-
-_figures: Final[Callable[[Consumption], tuple[int | None, ...]]] = attrgetter(*(each.used_field for each in Dimension))
-
 
 # An estimate is of few kinds, and each of them is held and given back time and again
 
 
 @lru_cache(maxsize=1024)
 def _asked(consumption: Consumption) -> tuple[tuple[Dimension, int | None], ...]:
-    return tuple((each, figure) for each, figure in zip(Dimension, _figures(consumption), strict=True) if figure != 0)
+    return tuple((each, figure) for each, figure in zip(Dimension, consumption, strict=True) if figure != 0)
 
 
 @lru_cache(maxsize=1024)

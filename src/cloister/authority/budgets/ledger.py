@@ -54,7 +54,7 @@ class Ledger:
     def shortfalls(self, estimate: Consumption) -> Iterator[Shortfall]:
         """Yield every bound, here and around, that an act would go beyond."""
         for ledger in self.chain():
-            for account, asked in zip(ledger.accounts.values(), estimate.figures(), strict=True):
+            for account, asked in zip(ledger.accounts.values(), estimate, strict=True):
                 dimension = account.dimension
                 if account.allowed is not None and not account.covers(asked):
                     yield Shortfall(
@@ -75,60 +75,73 @@ class Ledger:
             # Nobody is asked for an approval of what would be stopped all the same
             raise next((each for each in short if each.rule is Exhaustion.HARD_STOP), short[0]).error()
 
+    # What follows is gone through for every call: loops are plain, and nothing is looked at that did not change
+
     def _covers(self, estimate: Consumption) -> bool:
         """Return whether nothing is short; asked before every act, of which nearly all are covered."""
         asked = estimate.asked()
-        for ledger in self.chain():
+        ledger: Ledger | None = self
+        while ledger is not None:
             accounts = ledger.accounts
             for dimension, figure in asked:
                 if not accounts[dimension].covers(figure):
                     return False
+            ledger = ledger.parent
         return True
 
     def hold(self, estimate: Consumption, sign: int) -> None:
         """Hold what is known of an estimate, here and around; with -1 hold it no more."""
-        for ledger in self.chain():
+        known = estimate.known()
+        ledger: Ledger | None = self
+        while ledger is not None:
             accounts = ledger.accounts
-            for dimension, figure in estimate.known():
+            for dimension, figure in known:
                 accounts[dimension].held += sign * figure
+            ledger = ledger.parent
 
-    def consume(self, measured: Consumption, expected: Consumption | None) -> Iterator[BudgetEvent]:
-        """Charge an act here and around, and yield what there is to record; see `Budget.consume`."""
-        for ledger in self.chain():
-            yield from ledger.charge(measured, expected)
+    def consume(self, measured: Consumption, expected: Consumption | None) -> list[BudgetEvent]:
+        """Charge an act here and around, and return what there is to record; see `Budget.consume`."""
+        events: list[BudgetEvent] = []
+        ledger: Ledger | None = self
+        while ledger is not None:
+            ledger.charge(measured, measured if expected is None else expected, events)
+            ledger = ledger.parent
+        return events
 
-    def charge(self, measured: Consumption, expected: Consumption | None) -> Iterator[BudgetEvent]:
-        """Charge an act here alone."""
+    def charge(self, measured: Consumption, expected: Consumption, events: list[BudgetEvent]) -> None:
+        """Charge an act here alone, and add what there is to record to the events."""
         amounts: dict[Dimension, int] = {}
-        estimated: list[Dimension] = []
-        unmeasured: list[Dimension] = []
-        figures = measured.figures()
-        stand_ins = figures if expected is None else expected.figures()
-        touched: list[Account] = []
-        for account, figure, stand_in in zip(self.accounts.values(), figures, stand_ins, strict=True):
+        totals: dict[Dimension, int] = {}
+        estimated: tuple[Dimension, ...] = ()
+        unmeasured: tuple[Dimension, ...] = ()
+        near: list[Account] = []
+        for account, figure, stand_in in zip(self.accounts.values(), measured, expected, strict=True):
             amount = stand_in if figure is None else figure
             if amount == 0:
                 continue
-            touched.append(account)
+            dimension = account.dimension
             if amount is None:
-                unmeasured.append(account.dimension)
+                unmeasured += (dimension,)
                 account.is_blurred = account.allowed is not None
-                continue
-            account.charge(amount)
-            amounts[account.dimension] = amount
-            if figure is None:
-                estimated.append(account.dimension)
+            else:
+                amounts[dimension] = amount
+                totals[dimension] = account.charge(amount)
+                if figure is None:
+                    estimated += (dimension,)
+            if account.is_near:
+                near.append(account)
         if amounts or unmeasured:
-            yield BudgetConsumed(
-                budget_id=self.budget_id,
-                amounts=MappingProxyType(amounts),
-                totals=MappingProxyType({each: self.accounts[each].used for each in amounts}),
-                estimated=tuple(estimated),
-                unmeasured=tuple(unmeasured),
+            events.append(
+                BudgetConsumed(
+                    budget_id=self.budget_id,
+                    amounts=MappingProxyType(amounts),
+                    totals=MappingProxyType(totals),
+                    estimated=estimated,
+                    unmeasured=unmeasured,
+                )
             )
-        for account in touched:
-            if account.allowed is not None:
-                yield from self._crossed(account)
+        for account in near:
+            events += self._crossed(account)
 
     def _crossed(self, account: Account) -> Iterator[BudgetEvent]:
         """Yield the warnings and the end that are due of one dimension."""

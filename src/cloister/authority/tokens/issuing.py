@@ -23,6 +23,8 @@ from cloister.errors import InternalError, quoted
 from cloister.limits import ResourceLimits
 
 KEY_BYTES_MIN: Final = 32
+KEY_BYTES_MAX: Final = 64
+"""As many as the authenticator takes; more would not make it stronger. Source: RFC 7693, section 2.1."""
 ISSUER_ID_BYTES: Final = 8
 TOKEN_LIFETIME_MS: Final = 30_000
 """From the decision to the provider's check, which comes before anything of the execution; not the execution itself."""
@@ -33,7 +35,7 @@ class TokenIssuer:
     """Makes tokens from decisions that allow.
 
     Args:
-        key: At least 32 unpredictable bytes, kept in this process only.
+        key: 32 to 64 unpredictable bytes, kept in this process only.
         clock: Tells when tokens end, by its monotonic time, and gives the randomness of their ids.
         lifetime_ms: How long a token can be used, at least 1.
     """
@@ -41,8 +43,8 @@ class TokenIssuer:
     __slots__ = ("_clock", "_key", "_lifetime_ns", "_numbers", "_prefix", "_used")
 
     def __init__(self, key: bytes, clock: Clock, *, lifetime_ms: int = TOKEN_LIFETIME_MS) -> None:
-        if len(key) < KEY_BYTES_MIN:
-            raise InternalError(f"a token key has at least {KEY_BYTES_MIN} bytes; got {len(key)}")
+        if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
+            raise InternalError(f"a token key has {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes; got {len(key)}")
         if lifetime_ms < 1:
             raise InternalError(f"a token lives for at least 1 ms; got {lifetime_ms}")
         self._key = key

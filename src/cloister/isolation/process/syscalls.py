@@ -14,6 +14,7 @@ import os
 import platform
 import signal
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final
 
 _NUMBERS: Final[dict[str, dict[str, int]]] = {
@@ -40,6 +41,8 @@ _NUMBERS: Final[dict[str, dict[str, int]]] = {
 
 # PyDLL keeps the interpreter lock while it calls: these processes have one thread, and a clone must not lose the lock.
 _LIBC: Final = ctypes.PyDLL(None, use_errno=True)
+_LIBC_UNLOCKED: Final = ctypes.CDLL(None, use_errno=True)
+"""Gives the lock back while it calls, for what a slow file system may keep waiting while other threads go on."""
 _OF_THIS_MACHINE: Final = _NUMBERS.get(platform.machine(), {})
 
 AT_FDCWD: Final = -100
@@ -118,21 +121,20 @@ def memory(size: int) -> ctypes.Array[ctypes.c_char]:
     return kind() if address is None else kind.from_address(address)
 
 
-def _prepared(name: str, *types: Any) -> Callable[..., int]:
+def _prepared(name: str, *types: Any, library: ctypes.CDLL = _LIBC) -> Callable[..., int]:
     """Return a system call as a function that raises OSError. Types are converted in C, which is fast."""
-    function = _LIBC["syscall"]  # by item, so that each has its own types
+    function = library["syscall"]  # by item, so that each has its own types
     function.restype = ctypes.c_long
     function.argtypes = [ctypes.c_long, *types]
-    number = number_of(name)
 
-    def call(*arguments: Any) -> int:
-        result: int = function(number, *arguments)
+    def checked(result: int, _function: object, _arguments: object) -> int:
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), name)
         return result
 
-    return call
+    function.errcheck = checked  # type: ignore[assignment]  # typeshed wants it to take the function by its class
+    return partial(function, number_of(name))
 
 
 _INT: Final = ctypes.c_int
@@ -142,7 +144,7 @@ _POINTER: Final = ctypes.c_void_p
 
 _clone3 = _prepared("clone3", _POINTER, _LONG)
 _close_range = _prepared("close_range", _INT, _INT, _INT)
-_openat2 = _prepared("openat2", _INT, _TEXT, _POINTER, _LONG)
+_openat2 = _prepared("openat2", _INT, _TEXT, _POINTER, _LONG, library=_LIBC_UNLOCKED)
 _prctl = _prepared("prctl", _INT, _LONG, _LONG, _LONG, _LONG)
 
 
@@ -212,7 +214,13 @@ def close_range(first: int, last: int) -> None:
 
 
 def _encoded(path: str) -> bytes:
-    """Return a path as the kernel takes it: what `os.fsencode` would, and it looks at its argument less."""
+    """Return a path as the kernel takes it: what `os.fsencode` would, and it looks at its argument less.
+
+    Raises:
+        ValueError: No path can be so: it holds NUL, where the kernel would stop reading, or a lone surrogate.
+    """
+    if "\0" in path:
+        raise ValueError("embedded null character in a path")
     return path.encode("utf-8", "surrogateescape")
 
 
@@ -222,7 +230,15 @@ class _OpenHow(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
 
 
+_OPEN_HOW_BYTES: Final = ctypes.sizeof(_OpenHow)
+
+
+@lru_cache(maxsize=32)
+def _open_how(flags: int, resolve: int) -> Any:
+    """Return how a file is opened, as the kernel takes it; it only reads it, so one of a kind will do."""
+    return ctypes.byref(_OpenHow(flags=flags, resolve=resolve))
+
+
 def openat2(directory_fd: int, path: str, flags: int, resolve: int) -> int:
     """Open a path with restricted resolution (openat2, section 2 of the manual)."""
-    how = _OpenHow(flags=flags, resolve=resolve)
-    return _openat2(directory_fd, _encoded(path), ctypes.byref(how), ctypes.sizeof(how))
+    return _openat2(directory_fd, _encoded(path), _open_how(flags, resolve), _OPEN_HOW_BYTES)
