@@ -6,10 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cloister.clock import SystemClock
 from cloister.isolation.microvm.image.building import BuildOrder, build, home_signer
 from cloister.isolation.microvm.image.store import ImageStore
+
+# Of every test, the properties in tests/property included: a failure is the fault of the change at hand
+settings.register_profile("the same examples every time", derandomize=True, database=None)
+settings.load_profile("the same examples every time")
 
 
 @pytest.fixture(scope="session")

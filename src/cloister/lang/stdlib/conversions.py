@@ -130,7 +130,8 @@ def to_integer(value: Value) -> Value:
 def to_float(value: Value) -> Value:
     """Turn anything into a float; what is not a number, nor text of one, gives 0.0."""
     if isinstance(value, str):
-        return float_of_text(value) or 0.0
+        found = float_of_text(value)
+        return 0.0 if found is None else found
     return float(value) if is_number(value) else 0.0
 
 

@@ -49,6 +49,12 @@ def test_natives_agree_with_the_builtins(name: str, count: int, data: st.DataObj
     assert_agrees(GUEST, name, NATIVES[name, count], data.draw(_arguments(name, count)))
 
 
+@pytest.mark.parametrize("text", ["-0", "-0.0", " -00 ", "-0.5"])
+@pytest.mark.parametrize("name", ["float", "parse-float"])
+def test_a_zero_below_zero_is_read_as_one(name: str, text: str) -> None:
+    assert_done_natively(GUEST, name, NATIVES[name, 1], (text,))
+
+
 SEQUENCES = {
     ("first", 1): (LETTERS,), ("second", 1): (LETTERS,), ("last", 1): (LETTERS,), ("rest", 1): (LETTERS,),
     ("next", 1): (LETTERS,), ("reverse", 1): (LETTERS,), ("vec", 1): (LETTERS,), ("seq", 1): (LETTERS,),
