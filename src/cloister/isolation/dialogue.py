@@ -13,7 +13,7 @@ from cloister.errors import CloisterError, DeniedError, quoted
 from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.provider import GuestOperation, PlanProgram, WireValue
 from cloister.isolation.steps_told import StepsTold, out_of_order
-from cloister.isolation.wire import check_value_size
+from cloister.isolation.wire import check_value_size, is_surely_small
 from cloister.isolation.wire_errors import (
     FATAL_CLASSES,
     GUEST_ERRORS,
@@ -132,18 +132,21 @@ class Dialogue:
             raise out_of_order(f"call {index} came where call {self._calls_count} was due")
         self._calls_count += 1
         # A guest checks this before it sends; one that did not has been taken over and gets no answer
-        require_value_size(message["arguments"], self._limits, f"the arguments of {quoted(message['capability'])}")
+        arguments = message["arguments"]
+        if not is_surely_small(arguments, self._limits):
+            require_value_size(arguments, self._limits, f"the arguments of {quoted(message['capability'])}")
         hints = message.get("hints", {})
         if hints:
             require_value_size(hints, self._limits, "the execution hints")
         try:
-            value = self._call(message["capability"], message["arguments"], hints)
+            value = self._call(message["capability"], arguments, hints)
         except (*REPLY_CLASSES, *FATAL_CLASSES) as error:
             self._answered_errors[index] = error
             if isinstance(error, FATAL_CLASSES) and not self._steps.is_undoing:
                 self.fatal = error  # inside an undo, it is what that undo fails with
             return {"type": "reply", "index": index, "error": reply_error(error)}
-        require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
+        if not is_surely_small(value, self._limits):
+            require_value_size(value, self._limits, f"the answer of {quoted(message['capability'])}")
         return {"type": "reply", "index": index, "value": value}
 
     def _call(self, capability_id: str, arguments: list[WireValue], hints: dict[str, WireValue]) -> WireValue:
