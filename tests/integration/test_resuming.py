@@ -28,6 +28,7 @@ from cloister.errors import (
     JournalError,
     LimitExceeded,
     PlanError,
+    ProviderError,
 )
 from cloister.limits import ResourceLimits
 from cloister.plan.approvals.approver import ApprovalAnswer
@@ -35,6 +36,8 @@ from cloister.plan.approvals.desk import Approval
 from cloister.plan.approvals.request import ApprovalState
 from cloister.plan.journal.entries import RunState
 from cloister.plan.journal.lock import RunLock
+from cloister.plan.observer import SilentObserver
+from cloister.plan.resuming import Resumption, resume_run
 from cloister.runtime import Runtime
 
 
@@ -244,6 +247,35 @@ def test_an_altered_row_is_refused_and_nothing_is_made(begun: Begun, table: str,
     error = run.refused()
     assert (type(error), error.code) == (JournalError, code)
     assert list(run.place.iterdir()) == []
+
+
+class Warmed:
+    """Stands for a provider that is asked for twice: to begin early, and to run the plan, which it never does."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def __call__(self, name: str) -> Any:
+        self.heard.append(name)
+        if len(self.heard) > 2:
+            raise ProviderError("this is as far as it goes", code="provider.unavailable")
+        return self
+
+    def warm_up(self) -> None:
+        self.heard.append("warm up")
+        raise ProviderError("it does not matter yet", code="provider.unavailable")
+
+
+@pytest.mark.parametrize("is_altered", [True, False])
+def test_a_provider_begins_only_once_its_order_is_proven(begun: Begun, *, is_altered: bool) -> None:
+    run, provider = begun(), Warmed()
+    if is_altered:
+        run.tamper("UPDATE runs SET order_json = CAST(replace(CAST(order_json AS TEXT), 'process', 'mock') AS BLOB)")
+    resumption = Resumption(run_id=run.run_id, provider=provider, observer=SilentObserver(), environment={})
+    with Runtime.open(run.home) as runtime, pytest.raises(CloisterError) as caught:
+        resume_run(runtime._parts, resumption)
+    assert caught.value.code == ("journal.order" if is_altered else "provider.unavailable")
+    assert provider.heard == ([] if is_altered else ["process", "warm up", "process"])
 
 
 @pytest.mark.parametrize(
