@@ -193,7 +193,8 @@ HOST_MESSAGES: Final[Mapping[str, Shape]] = {
         exactly_one_of=("value", "error"),
     ),
 }
-"""What a host may say to its guest: one `start`, then one `reply` for each call."""
+"""What a host may say to its guest: one `start`, then one `reply` for each call, in order. A reply may come before its
+call, when the host knows the answer; see `Dialogue.ahead`."""
 
 
 def first_fault(shape: Shape, data: Any, tag: str | None = None) -> str | None:

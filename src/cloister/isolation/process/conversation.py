@@ -251,6 +251,8 @@ class Conversation:
                 if self._failure is not None:
                     break
                 self._answer(channel, message)
+            if self._failure is None and (ahead := self._ahead()):
+                self._say(channel, *ahead)
         except Exception as error:  # noqa: BLE001 - whatever the host's side raised; it is raised again after the end
             self._fail(error)
         return len(data)
@@ -261,6 +263,9 @@ class Conversation:
         except WireError as error:
             self._fail(error)
 
+    def _ahead(self) -> list[Message]:
+        return [] if self._dialogue is None else self._dialogue.ahead()
+
     def _answer(self, channel: socket.socket, message: Message) -> None:
         assert self._dialogue is not None  # noqa: S101 - a channel comes with a dialogue
         reply = self._dialogue.handle(message)
@@ -269,29 +274,31 @@ class Conversation:
         elif self._dialogue.is_ended and self._running.is_plain:
             self._record = self._running.conclude()
 
-    def _say(self, channel: socket.socket, message: Message) -> None:
+    def _say(self, channel: socket.socket, *messages: Message) -> None:
+        bytes_max = frame_bytes(self._limits)
         try:
-            _send(channel, pack(checked(message, HOST_MESSAGES), frame_bytes(self._limits)), self._patience_s)
+            frames = b"".join([pack(checked(message, HOST_MESSAGES), bytes_max) for message in messages])
+            _send(channel, frames, self._patience_s)
         except (ConnectionError, TimeoutError):
             return  # the guest is gone; the record says why
         except WireError as error:
             self._fail(error)
 
 
-def _send(channel: socket.socket, frame: bytes, patience_s: float) -> None:
-    """Send a frame: at once when there is room, which costs one system call, else as it is read.
+def _send(channel: socket.socket, frames: bytes, patience_s: float) -> None:
+    """Send frames: at once when there is room, which costs one system call, else as they are read.
 
     Raises:
         ConnectionError: The other end is gone.
         TimeoutError: It was not read in time: someone else may hold the guest's end, and never read.
     """
     try:
-        sent = channel.send(frame, _AT_ONCE)
+        sent = channel.send(frames, _AT_ONCE)
     except BlockingIOError:
         sent = 0
-    if sent < len(frame):
+    if sent < len(frames):
         channel.settimeout(patience_s)
-        channel.sendall(memoryview(frame)[sent:])
+        channel.sendall(memoryview(frames)[sent:])
         channel.settimeout(None)
 
 
