@@ -298,8 +298,10 @@ def _send(channel: socket.socket, frames: bytes, patience_s: float) -> None:
         sent = 0
     if sent < len(frames):
         channel.settimeout(patience_s)
-        channel.sendall(memoryview(frames)[sent:])
-        channel.settimeout(None)
+        try:
+            channel.sendall(memoryview(frames)[sent:])
+        finally:
+            channel.settimeout(None)
 
 
 def _readable_bytes(descriptor: int) -> int:
