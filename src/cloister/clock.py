@@ -85,4 +85,4 @@ class ManualClock:
 
 def timestamp(moment: datetime) -> str:
     """Return an aware time as RFC 3339 text in UTC with microseconds, for example `2026-01-01T00:00:00.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -28,6 +28,7 @@ from cloister.errors import (
     JournalError,
     LimitExceeded,
     PlanError,
+    ProviderError,
 )
 from cloister.limits import ResourceLimits
 from cloister.plan.approvals.approver import ApprovalAnswer
@@ -35,6 +36,8 @@ from cloister.plan.approvals.desk import Approval
 from cloister.plan.approvals.request import ApprovalState
 from cloister.plan.journal.entries import RunState
 from cloister.plan.journal.lock import RunLock
+from cloister.plan.observer import SilentObserver
+from cloister.plan.resuming import Resumption, resume_run
 from cloister.runtime import Runtime
 
 
@@ -244,6 +247,67 @@ def test_an_altered_row_is_refused_and_nothing_is_made(begun: Begun, table: str,
     error = run.refused()
     assert (type(error), error.code) == (JournalError, code)
     assert list(run.place.iterdir()) == []
+
+
+MANY = """
+(let [add (fn [sum n]
+            (let [more (step "add" (call :ccos.math.add sum n))]
+              (if (= (mod n 40) 7)
+                (try (call :ccos.io.read-file (str "/nowhere" n)) (catch _ _ (+ more 1000)))
+                more)))
+      sum (reduce add 0 (range 200))]
+  (call :ccos.io.mkdir "{place}/a")
+  (call :ccos.math.add sum 1))
+"""
+
+
+def test_many_calls_are_fed_back_in_order_with_those_that_failed(begun: Begun, tmp_path: Path) -> None:
+    """More than are told ahead at a time, and some that cannot be."""
+    more = ("ccos.math.add", "ccos.io.read-file")
+    run = begun(MANY, context=grants(tmp_path / "place", *more))
+    with Runtime.open(run.home) as runtime:
+        result = runtime.resume(run.run_id, approver=Says(True))
+    assert result.value == sum(range(200)) + 5 * 1000 + 1
+    assert [call.is_recalled for call in result.calls] == [True] * 205 + [False] * 2
+    assert [call.error_code for call in result.calls if call.error_code] == ["denied.path"] * 5
+
+
+@pytest.mark.parametrize("number", [0, 150])
+def test_another_call_among_many_ends_it(begun: Begun, tmp_path: Path, number: int) -> None:
+    more = ("ccos.math.add", "ccos.io.read-file")
+    run = begun(MANY, context=grants(tmp_path / "place", *more))
+    assert run.tamper("UPDATE calls SET capability_id = 'ccos.math.subtract' WHERE number = ?", number) == 1
+    assert run.refused().code == "journal.diverged"
+    assert list(run.place.iterdir()) == []
+
+
+class Warmed:
+    """Stands for a provider that is asked for twice: to begin early, and to run the plan, which it never does."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def __call__(self, name: str) -> Any:
+        self.heard.append(name)
+        if len(self.heard) > 2:
+            raise ProviderError("this is as far as it goes", code="provider.unavailable")
+        return self
+
+    def warm_up(self) -> None:
+        self.heard.append("warm up")
+        raise ProviderError("it does not matter yet", code="provider.unavailable")
+
+
+@pytest.mark.parametrize("is_altered", [True, False])
+def test_a_provider_begins_only_once_its_order_is_proven(begun: Begun, *, is_altered: bool) -> None:
+    run, provider = begun(), Warmed()
+    if is_altered:
+        run.tamper("UPDATE runs SET order_json = CAST(replace(CAST(order_json AS TEXT), 'process', 'mock') AS BLOB)")
+    resumption = Resumption(run_id=run.run_id, provider=provider, observer=SilentObserver(), environment={})
+    with Runtime.open(run.home) as runtime, pytest.raises(CloisterError) as caught:
+        resume_run(runtime._parts, resumption)
+    assert caught.value.code == ("journal.order" if is_altered else "provider.unavailable")
+    assert provider.heard == ([] if is_altered else ["process", "warm up", "process"])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ from cloister.lang.values import Map, Value
 
 DETERMINED: Final = frozenset({EffectLabel.COMPUTE, EffectLabel.FILESYSTEM, EffectLabel.STATE})
 """Effects whose result follows from what was there before. Reading a granted variable is the one more that does."""
+_NOWHERE: Final = -1
+"""In place of the place of a step: outside of all steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,8 @@ def derive_all(
     inputs: Mapping[str, Value] | None = None,
 ) -> tuple[Derivation, ...]:
     """Derive the profile of each step of a plan, after that of what is outside of all steps."""
-    outside = StepEffects(place=-1, name=None, start=0, end=0, effects=plan.outside)
-    first = derive(outside, context, authorizer, registry, inputs)
-    steps = tuple(derive(step, context, authorizer, registry, inputs) for step in plan.steps)
-    return (replace(first, profile=replace(first.profile, place=None)), *steps)
+    outside = StepEffects(place=_NOWHERE, name=None, start=0, end=0, effects=plan.outside)
+    return tuple(derive(each, context, authorizer, registry, inputs) for each in (outside, *plan.steps))
 
 
 def derive(
@@ -123,7 +123,7 @@ class _Deriving:
         self.shortages: list[Shortage] = []
         self.profile = StepProfile(
             step_name=step.name,
-            place=step.place,
+            place=None if step.place == _NOWHERE else step.place,
             limits=context.limits,
             minimum_isolation=context.minimum_isolation,
         )

@@ -5,7 +5,8 @@ Owns that interface. What it is told comes from a guest that may have been taken
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cloister.lang.host import OptionData
 
@@ -33,3 +34,14 @@ class HostCalls(Protocol):
 
     def undo_ended(self, name: str, error_code: str | None) -> None:
         """Note that the undo that was started ended; `error_code` is None when it succeeded."""
+
+
+@runtime_checkable
+class KnowingHost(Protocol):
+    """A host that may know what it will answer; the others are not asked."""
+
+    def coming_answers(self) -> Iterator[WireValue]:
+        """Yield what the calls from here on will be answered with, in order, as far as that is certain now.
+
+        A call that is another than the one that was answered so must end the execution: it was told the answer.
+        """

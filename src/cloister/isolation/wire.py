@@ -29,7 +29,8 @@ ENVELOPE_BYTES: Final = 4 * MIB
 FRAME_BYTES_MAX: Final = 2**31 - 1
 ENVELOPE_ELEMENTS: Final = 1_000
 """Room in a frame beside the elements of its value: fields of a message, an error with its place and call stack."""
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 64 * 1024
+"""At a time. The memory for it is asked for at each read, and more than 128 KiB would be mapped anew each time."""
 
 
 def frame_bytes(limits: ResourceLimits) -> int:
@@ -94,7 +95,7 @@ def check_value_size(value: Any, limits: ResourceLimits, what: str) -> None:
         LimitExceeded: `limit.value`, `limit.value-elements`.
         WireError: `provider.wire-json` as `pack`.
     """
-    if limits.value_bytes >= _SMALL_BYTES and limits.value_elements_count >= _SMALL_COUNT and _is_small(value):
+    if is_surely_small(value, limits):
         return
     body = _encoded(value)
     used = len(body)
@@ -117,8 +118,15 @@ _SMALL_BYTES: Final = 64 * 1024
 """More than the largest of what `_is_small` accepts: eight texts of a thousand characters, six bytes each."""
 
 
+def is_surely_small(value: Any, limits: ResourceLimits) -> bool:
+    """Return whether `check_value_size` accepts data, seen without encoding it; most arguments and answers are so.
+
+    For callers whose name of what is checked takes longer to make than this.
+    """
+    return limits.value_bytes >= _SMALL_BYTES and limits.value_elements_count >= _SMALL_COUNT and _is_small(value)
+
+
 def _is_small(value: Any) -> bool:
-    """Return whether data is certainly small and whole, seen without encoding it: most arguments and answers are."""
     if type(value) is list:
         return len(value) <= _SMALL_COUNT and all(map(_is_small_scalar, value))
     return _is_small_scalar(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from cloister.errors import WireError, quoted
@@ -54,6 +54,12 @@ class Shape:
 
     fields: Mapping[str, Field]
     exactly_one_of: tuple[str, ...] = ()
+    required: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out once which fields must be there."""
+        names = frozenset(name for name, what in self.fields.items() if what.required)
+        object.__setattr__(self, "required", names)
 
 
 def _is_count(value: Any) -> bool:
@@ -187,7 +193,8 @@ HOST_MESSAGES: Final[Mapping[str, Shape]] = {
         exactly_one_of=("value", "error"),
     ),
 }
-"""What a host may say to its guest: one `start`, then one `reply` for each call."""
+"""What a host may say to its guest: one `start`, then one `reply` for each call, in order. A reply may come before its
+call, when the host knows the answer; see `Dialogue.ahead`."""
 
 
 def first_fault(shape: Shape, data: Any, tag: str | None = None) -> str | None:
@@ -200,16 +207,17 @@ def first_fault(shape: Shape, data: Any, tag: str | None = None) -> str | None:
     """
     if not isinstance(data, dict):
         return "not an object"
-    for name in data:
-        if name not in shape.fields and name != tag:
-            return f"unknown field {quoted(name, 40)!r}"
-    for name, what in shape.fields.items():
-        if name not in data:
-            if what.required:
-                return f"field {name!r} is missing"
-        elif not what.is_valid(data[name]):
+    # Asked of every message, of each side: so each field is looked at once
+    for name, value in data.items():
+        what = shape.fields.get(name)
+        if what is None:
+            if name != tag:
+                return f"unknown field {quoted(name, 40)!r}"
+        elif not what.is_valid(value):
             return f"field {name!r} is not {what.expected}"
-    if shape.exactly_one_of and sum(name in data for name in shape.exactly_one_of) != 1:
+    if not shape.required <= data.keys():
+        return f"field {min(shape.required - data.keys())!r} is missing"
+    if shape.exactly_one_of and len(data.keys() & shape.exactly_one_of) != 1:
         return f"exactly one of {', '.join(shape.exactly_one_of)} must be there"
     return None
 

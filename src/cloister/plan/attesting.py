@@ -7,6 +7,7 @@ attest is not asked, unless something was expected: then the run is refused, bec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cloister.errors import AttestationError, InputError, ProviderUnavailable
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from cloister.plan.parts import RunParts
 
 NOTHING: Final = Expectations()
+
+
+@lru_cache(maxsize=64)
+def _attests(kind: type) -> bool:
+    """Return whether providers of a class attest; asked once of each, for asking a protocol takes long."""
+    return issubclass(kind, AttestingProvider)
 
 
 def require_attestation(
@@ -49,7 +56,7 @@ def require_attestation(
         ProviderError: It cannot be measured.
         AppendFailed: It cannot be recorded.
     """
-    if not isinstance(provider, AttestingProvider) and not expected:
+    if not expected and not _attests(type(provider)):
         return None
     attestation: Attestation | None = None
     with recorded(lambda error: recorder.attestation_refused(parent, error, attestation, expected)):

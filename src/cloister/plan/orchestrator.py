@@ -6,7 +6,7 @@ Owns the steps that are open, the console, and where a run that somebody aborted
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from cloister.errors import CloisterError, GuestError, LimitExceeded, RunAborted
 from cloister.interrupts import held
 from cloister.plan.call_path import CallPath
 from cloister.plan.call_records import CallRecord
+from cloister.plan.journal.entries import CallState
 from cloister.plan.profiling import ProfilesInForce
 
 if TYPE_CHECKING:
@@ -168,6 +169,18 @@ class PlanRun:
             self.journal.skip_to(abort.undoes_from)
             raise RunAborted(f"the run was ended before its call {abort.at}, to be undone")
         return path.take(capability_id, arguments)
+
+    def coming_answers(self) -> Iterator[WireValue]:
+        """Yield what the next calls will be answered with from the journal, which agrees with the chain.
+
+        It ends before a call whose answer is not certain: that failed or was not answered, in whose place the run is
+        ended, or that a capability has to be told of again, which may refuse it.
+        """
+        for entry in self.journal.coming():
+            is_place_of_end = self.abort is not None and entry.number >= self.abort.at
+            if is_place_of_end or entry.state is not CallState.SUCCEEDED or entry.memo is not None:
+                return
+            yield entry.answer
 
     def _live(self) -> CallPath:
         if self._path is None:

@@ -8,11 +8,11 @@ The journal is not trusted; the chain's records are checked as they are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from cloister.audit.event import EventType, Record
 from cloister.authority.budget import Budget
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
@@ -24,15 +24,17 @@ from cloister.errors import CloisterError, InputError, JournalError, PlanError
 from cloister.interrupts import held
 from cloister.isolation.attestation import Expectations
 from cloister.isolation.provider import IsolationProvider
+from cloister.isolation.warming import WarmedProvider
+from cloister.lang.collector import paused_collector
 from cloister.lang.program import Program
 from cloister.lang.transport import decode
-from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.attesting import require_attestation
 from cloister.plan.carrying_out import Undertaking, carry_out
 from cloister.plan.journal.call_journal import CallJournal, recalled_error
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
 from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
-from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_unanswered, reconcile
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_admitted_order, is_unanswered, reconcile
+from cloister.plan.journal.recorded_run import RecordedRun
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
 from cloister.plan.profiling import record_profiles
@@ -77,53 +79,76 @@ class Resumption:
 @held()
 def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
     """Let a run go on, or end it; see `Runtime.resume` and `Runtime.abort` for what is raised."""
-    store = parts.journal.store
     lock = parts.journal.drive(resumption.run_id)
     try:
-        run = store.run(resumption.run_id)
-        _require_unfinished(run)
-        calls = tuple(store.calls(run.run_id))
-        records = list(parts.chain.records(run.run_id))
-        recorded = RecordedCalls.read(records)
-        _require_admitted(parts, run, recorded)
-        reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
-        order = _order(parts, run, resumption)
-        provider = resumption.provider(order.provider)
-        recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
-        recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
-        recorded.budget += _complete(parts, recorder, reconciled, recorded)
-        require_level(provider, order.context)
-        expected = Expectations(digests=dict(order.expected))
-        attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
-        values = {name: decode(value) for name, value in order.inputs.items()}
-        profiles = derive_profiles(order.program, order.context, parts.authorizer, parts.catalog.registry, values)
-        if resumption.abort:
-            _abort(parts, run, calls, recorder, recorded)
-        elif run.abort is None:
-            # Its process may have ended before it was admitted, and nothing runs that was not
-            refused = partial(recorder.call_refused, parent=run.started)
-            admit(parts, order, provider, values, profiles, record=refused)
-        if not recorded.has_profiles:
-            record_profiles(profiles, recorder, run.started)
-        undertaking = Undertaking(
-            order=order,
-            provider=provider,
-            recorder=recorder,
-            journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values()), recorded.outcomes),
-            approvals=RecordedApprovals.read(records),
-            profiles=profiles,
-            spending=_spending(parts, order, recorder, recorded),
-            observer=resumption.observer,
-            started=run.started,
-            attestation=attestation,
-            abort=store.run(run.run_id).abort,
-            ended_at=recorded.ended_at(calls),
-            completed=_completed(records),
-        )
-        store.set_state(run.run_id, RunState.RUNNING, timestamp(parts.clock.now()), durable=False)
+        undertaking = _undertaking(parts, resumption)
+        now = timestamp(parts.clock.now())
+        parts.journal.store.set_state(resumption.run_id, RunState.RUNNING, now, durable=False)
         return carry_out(parts, undertaking)
     finally:
         lock.release()
+
+
+def _undertaking(parts: RunParts, resumption: Resumption) -> Undertaking:
+    """Return what is to be carried out; the caller drives the run."""
+    store = parts.journal.store
+    run = store.run(resumption.run_id)
+    _require_unfinished(run)
+    read, calls = _read(parts, run, resumption)
+    recorded = read.calls
+    _require_admitted(parts, run, recorded)
+    reconciled = reconcile(run, calls, recorded, _may_repeat(parts))
+    order = _order(parts, run, resumption)
+    provider = resumption.provider(order.provider)
+    recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
+    recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
+    recorded.budget += _complete(parts, recorder, reconciled, recorded)
+    require_level(provider, order.context)
+    expected = Expectations(digests=dict(order.expected))
+    attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
+    values = {name: decode(value) for name, value in order.inputs.items()}
+    profiles = derive_profiles(order.program, order.context, parts.authorizer, parts.catalog.registry, values)
+    if resumption.abort:
+        _abort(parts, run, calls, recorder, recorded)
+    elif run.abort is None:
+        # Its process may have ended before it was admitted, and nothing runs that was not
+        refused = partial(recorder.call_refused, parent=run.started)
+        admit(parts, order, provider, values, profiles, record=refused)
+    if not recorded.has_profiles:
+        record_profiles(profiles, recorder, run.started)
+    return Undertaking(
+        order=order,
+        provider=provider,
+        recorder=recorder,
+        journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values()), recorded.outcomes),
+        approvals=read.approvals,
+        profiles=profiles,
+        spending=_spending(parts, order, recorder, recorded),
+        observer=resumption.observer,
+        started=run.started,
+        attestation=attestation,
+        abort=store.run(run.run_id).abort,
+        ended_at=recorded.ended_at(calls),
+        completed=read.completed,
+    )
+
+
+def _read(parts: RunParts, run: RunEntry, resumption: Resumption) -> tuple[RecordedRun, tuple[CallEntry, ...]]:
+    """Return what the chain and what the journal says of a run.
+
+    Its provider begins while the rest is read and compared: as soon as it is proven which one it is.
+    """
+
+    def began(recorded: RecordedCalls) -> None:
+        if is_admitted_order(run, recorded):
+            with suppress(CloisterError, OSError):  # said again by whoever needs it
+                provider = resumption.provider(str(run.order.get("provider")))
+                if isinstance(provider, WarmedProvider):
+                    provider.warm_up()
+
+    with paused_collector():
+        read = RecordedRun.read(parts.chain.records(run.run_id), began)
+        return read, tuple(parts.journal.store.calls(run.run_id))
 
 
 def standing(parts: RunParts, run: RunEntry) -> RunEntry:
@@ -233,10 +258,6 @@ def _abort(
         if entry.state is CallState.INTENDED and entry.intent not in recorded.outcomes:
             recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
     parts.journal.store.abort(run.run_id, abort)
-
-
-def _completed(records: Sequence[Record]) -> Record | None:
-    return next((record for record in records if record.event.event_type is EventType.RUN_COMPLETED), None)
 
 
 def _resumed_body(

@@ -155,7 +155,7 @@ def _keep(parts: RunParts, run_id: str, order: RunOrder, started: int) -> None:
         started=started,
         order=order.to_dict(),
     )
-    parts.journal.store.begin_run(entry)
+    parts.journal.store.begin_run(entry, order.to_bytes())
 
 
 def _refuse(parts: RunParts, recorder: RunRecorder, started: int, error: CloisterError) -> None:

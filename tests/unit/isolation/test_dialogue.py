@@ -1,5 +1,6 @@
 """The host's side of a conversation: order, numbering, and which exception an execution ends with."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from cloister.errors import (
     CapabilityDenied,
     DeniedError,
     GuestError,
+    InternalError,
+    JournalError,
     LimitExceeded,
     RunAborted,
     WireError,
 )
-from cloister.isolation.dialogue import Dialogue, start_message
+from cloister.isolation.dialogue import AHEAD_BYTES_MAX, AHEAD_COUNT_MAX, Dialogue, start_message
 from cloister.isolation.provider import GuestOperation, PlanProgram
 from cloister.isolation.wire import HEADER_BYTES, frame_bytes, pack, unpack
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, MODULES_MAX, checked
@@ -307,3 +310,99 @@ def test_a_step_that_does_not_say_which_it_is_breaks_the_order() -> None:
     message = step("started")
     del message["options"]
     out_of_order(Dialogue(RecordingHost({}), LIMITS), message)
+
+
+class Knowing(RecordingHost):
+    """Answers call after call with what is in a list, and knows how many of these answers for certain."""
+
+    def __init__(self, answers: list[Any], *, known_count: int | None = None) -> None:
+        super().__init__({})
+        self.left = list(answers)
+        self.known_count = len(answers) if known_count is None else known_count
+
+    def call(self, capability_id: str, arguments: list[Any]) -> Any:
+        self.known_count -= 1
+        answer = self.left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def coming_answers(self) -> Iterator[Any]:
+        for answer in self.left[: max(0, self.known_count)]:
+            if isinstance(answer, Exception):
+                return
+            yield answer
+
+
+def reply(index: int, value: Any) -> dict[str, Any]:
+    return {"type": "reply", "index": index, "value": value}
+
+
+def test_what_is_known_is_told_ahead_and_then_not_again() -> None:
+    dialogue = Dialogue(Knowing(["a", "b", "c", "d"], known_count=3), LIMITS)
+    assert dialogue.handle(call(0)) == reply(0, "a")
+    assert dialogue.ahead() == [reply(1, "b"), reply(2, "c")]
+    assert dialogue.ahead() == []
+    assert [dialogue.handle(call(1)), dialogue.handle(call(2))] == [None, None]
+    assert dialogue.ahead() == []
+    assert dialogue.handle(call(3)) == reply(3, "d")
+
+
+def test_after_what_was_not_known_it_is_told_ahead_again() -> None:
+    large = "x" * (AHEAD_BYTES_MAX + 1)
+    dialogue = Dialogue(Knowing([1, 2, large, 4, GuestError("no"), 6, 7]), ResourceLimits())
+    said = []
+    for index in range(7):
+        answer = dialogue.handle(call(index))
+        said.append([*([] if answer is None else [answer["index"]]), *(each["index"] for each in dialogue.ahead())])
+    assert said == [[0, 1], [], [2, 3], [], [4, 5, 6], [], []]
+
+
+def test_a_host_that_knows_nothing_is_not_asked() -> None:
+    dialogue = Dialogue(RecordingHost({"test.call": 1}), LIMITS)
+    dialogue.handle(call(0))
+    assert dialogue.ahead() == Dialogue(None, LIMITS).ahead() == []
+
+
+def test_so_much_is_told_ahead_and_no_more() -> None:
+    answers = ["x" * (AHEAD_BYTES_MAX - 2)] * (3 * AHEAD_COUNT_MAX)
+    dialogue = Dialogue(Knowing(answers), ResourceLimits())
+    told, made = len(dialogue.ahead()), 0
+    while made < len(answers):
+        assert made < told <= made + AHEAD_COUNT_MAX
+        assert dialogue.handle(call(made)) is None
+        made += 1
+        told += len(dialogue.ahead())
+    assert told == made
+
+
+SPENT = LimitExceeded("much", limit="wall_ms", allowed=1, unit="ms")
+
+
+@pytest.mark.parametrize("otherwise", ["another", GuestError("it failed"), SPENT])
+def test_a_call_that_comes_to_something_else_than_was_told_ends_it(otherwise: Any) -> None:
+    host = Knowing(["told", "told"])
+    dialogue = Dialogue(host, LIMITS)
+    assert dialogue.ahead() == [reply(0, "told"), reply(1, "told")]
+    host.left[0] = otherwise
+    with pytest.raises(InternalError, match="call 0 was answered before it was made"):
+        dialogue.handle(call(0))
+
+
+def test_another_call_than_was_told_ends_it() -> None:
+    host = Knowing([1, 2])
+    dialogue = Dialogue(host, LIMITS)
+    dialogue.ahead()
+    out_of_order(dialogue, call(1))
+    host.left[0] = JournalError("another call", code="journal.diverged")
+    with pytest.raises(JournalError):
+        dialogue.handle(call(0))
+
+
+def test_nothing_is_told_ahead_once_it_is_over() -> None:
+    ended = Dialogue(Knowing([1, 2]), LIMITS)
+    ended.handle(RESULT)
+    failing = Dialogue(Knowing([SPENT, 2], known_count=0), LIMITS)
+    failing.handle(call(0))
+    failing._host.known_count = 1  # type: ignore[union-attr]
+    assert ended.ahead() == failing.ahead() == []

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from cloister.errors import CloisterError, GuestError, WireError, quoted
 from cloister.isolation.guest.link import HostLost, Link, require_size, to_wire
+from cloister.isolation.wire import is_surely_small
 from cloister.isolation.wire_errors import HOST_ERRORS, to_exception
 from cloister.isolation.wire_messages import (
     CAPABILITY_CHARS_MAX,
@@ -64,11 +65,14 @@ class LinkHost:
                 kind="InvalidArgument",
             )
         data = [encode(argument, self._limits) for argument in arguments]
-        require_size(data, self._limits, f"the arguments of {quoted(capability_id)}")
+        if not is_surely_small(data, self._limits):
+            require_size(data, self._limits, f"the arguments of {quoted(capability_id)}")
         index = self._calls_count
         self._calls_count += 1
-        message = {"type": "call", "index": index, "capability": capability_id, "arguments": data}
-        self._send(message | ({"hints": self._hints} if self._hints else {}))
+        message: Message = {"type": "call", "index": index, "capability": capability_id, "arguments": data}
+        if self._hints:
+            message["hints"] = self._hints
+        self._send(message)
         reply = self._reply(index)
         if "error" not in reply:
             return decode(reply["value"])

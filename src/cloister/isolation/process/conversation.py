@@ -26,7 +26,9 @@ from cloister.isolation.wire import FrameDecoder, frame_bytes, frame_elements, p
 from cloister.isolation.wire_messages import GUEST_MESSAGES, HOST_MESSAGES, Message, checked
 from cloister.limits import ResourceLimits
 
-READ_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 64 * 1024
+"""At a time. The memory for it is asked for at each read, and more than 128 KiB would be mapped anew each time."""
+_AT_ONCE: Final = int(socket.MSG_DONTWAIT)
 STOLEN: Final = -1
 """In place of a count: there was something, and now there is nothing, and there may be more."""
 GRACE_MS: Final = 10_000
@@ -235,7 +237,9 @@ class Conversation:
         channel = self._running.channel
         assert channel is not None  # noqa: S101 - for the type checker
         try:
-            data = channel.recv(READ_BYTES)
+            data = channel.recv(READ_BYTES, _AT_ONCE)
+        except BlockingIOError:
+            return STOLEN
         except ConnectionError:
             data = b""
         if not data:
@@ -247,6 +251,8 @@ class Conversation:
                 if self._failure is not None:
                     break
                 self._answer(channel, message)
+            if self._failure is None and (ahead := self._ahead()):
+                self._say(channel, *ahead)
         except Exception as error:  # noqa: BLE001 - whatever the host's side raised; it is raised again after the end
             self._fail(error)
         return len(data)
@@ -257,6 +263,9 @@ class Conversation:
         except WireError as error:
             self._fail(error)
 
+    def _ahead(self) -> list[Message]:
+        return [] if self._dialogue is None else self._dialogue.ahead()
+
     def _answer(self, channel: socket.socket, message: Message) -> None:
         assert self._dialogue is not None  # noqa: S101 - a channel comes with a dialogue
         reply = self._dialogue.handle(message)
@@ -265,15 +274,34 @@ class Conversation:
         elif self._dialogue.is_ended and self._running.is_plain:
             self._record = self._running.conclude()
 
-    def _say(self, channel: socket.socket, message: Message) -> None:
-        if channel.gettimeout() is None:
-            channel.settimeout(self._patience_s)  # someone else may hold the guest's end, and never read
+    def _say(self, channel: socket.socket, *messages: Message) -> None:
+        bytes_max = frame_bytes(self._limits)
         try:
-            channel.sendall(pack(checked(message, HOST_MESSAGES), frame_bytes(self._limits)))
+            frames = b"".join([pack(checked(message, HOST_MESSAGES), bytes_max) for message in messages])
+            _send(channel, frames, self._patience_s)
         except (ConnectionError, TimeoutError):
             return  # the guest is gone; the record says why
         except WireError as error:
             self._fail(error)
+
+
+def _send(channel: socket.socket, frames: bytes, patience_s: float) -> None:
+    """Send frames: at once when there is room, which costs one system call, else as they are read.
+
+    Raises:
+        ConnectionError: The other end is gone.
+        TimeoutError: It was not read in time: someone else may hold the guest's end, and never read.
+    """
+    try:
+        sent = channel.send(frames, _AT_ONCE)
+    except BlockingIOError:
+        sent = 0
+    if sent < len(frames):
+        channel.settimeout(patience_s)
+        try:
+            channel.sendall(memoryview(frames)[sent:])
+        finally:
+            channel.settimeout(None)
 
 
 def _readable_bytes(descriptor: int) -> int:

@@ -58,6 +58,7 @@ class Nursery:
         self._has_clocks = has_clocks
         self._lock = threading.Lock()
         self._launcher: LauncherProcess | None = None
+        self._is_ready = False
         self._mount_table: MountTable | None = None
         self._is_closed = False
         _NURSERIES.add(self)
@@ -79,6 +80,15 @@ class Nursery:
             ProviderError: `provider.closed` after `close`.
         """
         self._ready_launcher()
+
+    def begin(self) -> None:
+        """Start the launcher, unless there is one, and do not wait for it.
+
+        Raises:
+            CloisterError: As `prepare`, but for what shows only when it is waited for.
+        """
+        with self._lock:
+            self._started()
 
     def launch(
         self,
@@ -152,13 +162,25 @@ class Nursery:
 
     def _ready_launcher(self) -> LauncherProcess:
         with self._lock:
-            if self._is_closed:
-                raise ProviderError("the process provider is closed", code="provider.closed", hint="create a new one")
-            if self._launcher is None:
-                launcher = LauncherProcess(self._kind, self._settings, self._without, has_clocks=self._has_clocks)
-                launcher.await_ready()
-                self._launcher = launcher
-            return self._launcher
+            launcher = self._started()
+            if not self._is_ready:
+                try:
+                    launcher.await_ready()
+                except BaseException:
+                    self._launcher = None
+                    launcher.end()
+                    raise
+                self._is_ready = True
+            return launcher
+
+    def _started(self) -> LauncherProcess:
+        """Return the launcher, be it that it has only just been started; the caller holds the lock."""
+        if self._is_closed:
+            raise ProviderError("the process provider is closed", code="provider.closed", hint="create a new one")
+        if self._launcher is None:
+            self._launcher = LauncherProcess(self._kind, self._settings, self._without, has_clocks=self._has_clocks)
+            self._is_ready = False
+        return self._launcher
 
     def discard(self, launcher: LauncherProcess | None = None) -> str:
         """Give up a launcher that does not answer, or the current one; return its last words."""

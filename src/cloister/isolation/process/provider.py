@@ -116,6 +116,11 @@ class ProcessProvider:
         pids = (nursery.launcher_pid for nursery in self._each_nursery())
         return tuple(pid for pid in pids if pid is not None)
 
+    def warm_up(self) -> None:
+        """Start the launcher of plans. See `WarmedProvider.warm_up`."""
+        if is_supported():
+            self._nurseries[Lane.PLAN].begin()
+
     def probe(self) -> ProbeReport:
         """Attempt from inside what must not work, and report what happened.
 

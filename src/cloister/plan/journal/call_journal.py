@@ -8,7 +8,7 @@ process is killed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -156,6 +156,13 @@ class CallJournal:
             found.append(following)
             following = self._known.get(following.number + 1)
         return found
+
+    def coming(self) -> Iterator[CallEntry]:
+        """Yield the calls that the plan made before and that come next, without their fallbacks."""
+        number = self._calls_count
+        while (entry := self._known.get(number)) is not None:
+            yield entry
+            number += 1 + len(self.fallbacks(number))
 
     def skip_fallbacks(self, number: int) -> None:
         """Give the next call a number after those that were made in the place of one."""

@@ -51,12 +51,19 @@ class RunOrder:
     terms: RunTerms = field(default_factory=RunTerms)
     salt: bytes
     _plain: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _packed: list[bytes] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data; the same each time, for it is digested, kept and recorded."""
         if not self._plain:
             self._plain.update(self._data())
         return self._plain
+
+    def to_bytes(self) -> bytes:
+        """Return what the journal keeps of it; the same each time."""
+        if not self._packed:
+            self._packed.append(packed(self.to_dict()))
+        return self._packed[0]
 
     def _data(self) -> dict[str, Any]:
         return {
@@ -76,7 +83,7 @@ class RunOrder:
     @property
     def sha256(self) -> str:
         """The digest that the record of the run's start holds."""
-        return sha256_hex(packed(self.to_dict()))
+        return sha256_hex(self.to_bytes())
 
 
 def environment_sha256(environment: tuple[tuple[str, str], ...], salt: bytes) -> str:

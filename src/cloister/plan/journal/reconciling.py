@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cloister.audit.event import EventType, Record
+from cloister.audit.event import Event, EventType, Record
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, StepEntry
@@ -21,6 +21,17 @@ from cloister.plan.recorder import ERROR_CHARS_MAX
 
 _NOT_OF_A_CALL: Final = frozenset({"run.not-made", "run.not-known", "provider.outcome-unknown"})
 """Codes of outcomes that were added when a run went on: for attempts that were never made or are not the last one."""
+
+
+_OF_STEPS: Final = frozenset(
+    {
+        EventType.STEP_STARTED,
+        EventType.STEP_ENDED,
+        EventType.COMPENSATION_STARTED,
+        EventType.COMPENSATION_ENDED,
+        EventType.COMPENSATION_FAILED,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -43,9 +54,9 @@ class RecordedCalls:
     started: int | None = None
     order_sha256: str | None = None
     intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
-    outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
+    outcomes: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
-    budget: list[dict[str, Any]] = field(default_factory=list)
+    budget: list[Mapping[str, Any]] = field(default_factory=list)
     has_profiles: bool = False
     is_refused: bool = False
     is_aborted: bool = False
@@ -56,37 +67,33 @@ class RecordedCalls:
         """Collect it from the records of one run, each of which was checked."""
         found = cls()
         for record in records:
-            body: dict[str, Any] = dict(record.event.body)
-            found.budget += [body["charged"]] if "charged" in body else []
-            match record.event.event_type:
-                case EventType.RUN_STARTED:
-                    found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
-                case EventType.CALL_INTENT:
-                    digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
-                    found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
-                case EventType.CALL_OUTCOME if record.event.parent is not None:
-                    found.outcomes[record.event.parent] = body
-                case EventType.BUDGET_EXTENDED:
-                    found.budget.append(body)
-                case EventType.STEP_PROFILE_DERIVED:
-                    found.has_profiles = True
-                case EventType.RUN_REFUSED:
-                    found.is_refused = True
-                case EventType.RUN_ABORTED:
-                    found.is_aborted = True
-                case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
-                    is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
-                    if found.undoing is None and is_undo:
-                        found.undoing = record.event.sequence
-                    found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
-                case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
-                    record.event.parent in found.steps
-                ):
-                    begun = found.steps[record.event.parent]
-                    code = body.get("error")
-                    ended = replace(begun, has_ended=True, error_code=None if code is None else str(code))
-                    found.steps[record.event.parent] = ended
+            found.note(record)
         return found
+
+    def note(self, record: Record) -> None:
+        """Take in one record, in the order of the chain."""
+        event = record.event
+        body: Mapping[str, Any] = event.body
+        if "charged" in body:
+            self.budget.append(body["charged"])
+        match event.event_type:
+            case EventType.CALL_OUTCOME if event.parent is not None:
+                self.outcomes[event.parent] = body
+            case EventType.CALL_INTENT:
+                digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
+                self.intents[event.sequence] = event.capability_id, digest, allowed
+            case EventType.RUN_STARTED:
+                self.started, self.order_sha256 = event.sequence, body.get("order_sha256")
+            case EventType.BUDGET_EXTENDED:
+                self.budget.append(body)
+            case EventType.STEP_PROFILE_DERIVED:
+                self.has_profiles = True
+            case EventType.RUN_REFUSED:
+                self.is_refused = True
+            case EventType.RUN_ABORTED:
+                self.is_aborted = True
+            case _ if event.event_type in _OF_STEPS:
+                self._note_step(event)
 
     def ended_at(self, calls: Sequence[CallEntry]) -> Abort | None:
         """Return where a run ended that was being undone; None when it was not.
@@ -100,10 +107,22 @@ class RecordedCalls:
         at = next((each.number for each in calls[:undoes_from] if is_unanswered(each, calls)), undoes_from)
         return Abort(at=at, undoes_from=undoes_from)
 
-    def _begin_step(self, sequence: int, name: str, is_undo: bool) -> None:
-        self.steps[sequence] = StepEntry(
-            number=len(self.steps), name=name, started=sequence, has_ended=False, is_undo=is_undo
-        )
+    def _note_step(self, event: Event) -> None:
+        if event.event_type in (EventType.STEP_STARTED, EventType.COMPENSATION_STARTED):
+            is_undo = event.event_type is EventType.COMPENSATION_STARTED
+            if self.undoing is None and is_undo:
+                self.undoing = event.sequence
+            self.steps[event.sequence] = StepEntry(
+                number=len(self.steps),
+                name=str(event.body.get("name")),
+                started=event.sequence,
+                has_ended=False,
+                is_undo=is_undo,
+            )
+        elif event.parent in self.steps:
+            code = event.body.get("error")
+            ended = replace(self.steps[event.parent], has_ended=True, error_code=None if code is None else str(code))
+            self.steps[event.parent] = ended
 
 
 def is_unanswered(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
@@ -142,7 +161,7 @@ def reconcile(
             `journal.altered`: a call or its answer is not the recorded one. `journal.behind`: the journal lacks a call
             that was made.
     """
-    if recorded.order_sha256 != sha256_hex(packed(run.order)):
+    if not is_admitted_order(run, recorded):
         raise JournalError(
             f"the journal holds another order than the one {run.run_id} was admitted with",
             code="journal.order",
@@ -174,6 +193,11 @@ def reconcile(
         if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
             raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
+
+
+def is_admitted_order(run: RunEntry, recorded: RecordedCalls) -> bool:
+    """Return whether the journal holds the order that a run was admitted with."""
+    return recorded.order_sha256 == sha256_hex(packed(run.order))
 
 
 def _named(order: Mapping[str, Any]) -> tuple[object, object]:
@@ -213,7 +237,7 @@ def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repea
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
 
 
-def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:
+def _is_same_answer(entry: CallEntry, outcome: Mapping[str, Any]) -> bool:
     if entry.state is CallState.SUCCEEDED:
         digest, _ = wire_digest(entry.answer)
         memo = None if entry.memo is None else wire_digest(entry.memo)[0]

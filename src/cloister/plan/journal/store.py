@@ -83,8 +83,13 @@ class RunStore:
                 hint="the chain is an older copy; restore the newest one, or the journal that belongs to it",
             )
 
-    def begin_run(self, entry: RunEntry) -> None:
-        """Add a run. It becomes durable with the first call that changes the world."""
+    def begin_run(self, entry: RunEntry, order: bytes | None = None) -> None:
+        """Add a run. It becomes durable with the first call that changes the world.
+
+        Args:
+            entry: The run.
+            order: Its order, when that was packed already.
+        """
         values = (
             entry.run_id,
             entry.state.value,
@@ -93,7 +98,7 @@ class RunStore:
             entry.created_at,
             entry.updated_at,
             entry.started,
-            packed(entry.order),
+            packed(entry.order) if order is None else order,
         )
         statement = (
             "INSERT INTO runs (run_id, state, plan, provider, created_at, updated_at, started, order_json) "

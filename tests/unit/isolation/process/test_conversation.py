@@ -5,16 +5,20 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cloister.errors import LimitExceeded, WireError
+from cloister.isolation.dialogue import AHEAD_COUNT_MAX, Dialogue
 from cloister.isolation.process import conversation
 from cloister.isolation.process.conversation import Conversation, Ending, LauncherLost
 from cloister.isolation.process.running import Aside, RunningSandbox
+from cloister.isolation.wire import Channel, Side, frame_bytes
 from cloister.limits import ResourceLimits
+from cloister.testing import RecordingHost
 
 RECORD = {"status": 0}
 
@@ -140,3 +144,66 @@ def test_output_that_was_stolen_is_not_waited_for(sandbox) -> None:
     os.close(thief)
     assert ending.record == RECORD
     assert len(ending.stdout) + sum(map(len, took)) == 200
+
+
+LIMITS = ResourceLimits(wall_ms=20_000)
+
+
+def spoken(sandbox: SimpleNamespace, host: Any, speak: Callable[[Channel], None]) -> tuple[Ending, Dialogue]:
+    """Attend to a guest that is a thread; return how it ended and what was said."""
+    dialogue = Dialogue(host, LIMITS)
+
+    def guest() -> None:
+        speak(Channel(sandbox.guest, Side.GUEST, frame_bytes(LIMITS)))
+        sandbox.launcher.send(json.dumps(RECORD).encode())
+
+    thread = threading.Thread(target=guest)
+    thread.start()
+    ending = Conversation(sandbox.running, LIMITS, dialogue, None).attend()
+    thread.join()
+    return ending, dialogue
+
+
+def call(index: int) -> dict[str, Any]:
+    return {"type": "call", "index": index, "capability": "test.call", "arguments": [index]}
+
+
+def test_a_reply_that_is_larger_than_the_socket_holds_arrives_whole(sandbox) -> None:
+    large, heard = "x" * 3_000_000, []
+
+    def speak(channel: Channel) -> None:
+        for index in range(2):
+            channel.send(call(index))
+            heard.append(channel.receive())
+
+    ending, _ = spoken(sandbox, RecordingHost({"test.call": large}), speak)
+    assert heard == [{"type": "reply", "index": index, "value": large} for index in range(2)]
+    assert ending.failure is None
+
+
+class Recalling(RecordingHost):
+    """Answers each call with its argument, as it did before."""
+
+    def __init__(self) -> None:
+        super().__init__({"test.call": lambda arguments: arguments[0]})
+
+    def coming_answers(self) -> Iterator[int]:
+        yield from range(len(self.calls), 2 * AHEAD_COUNT_MAX)
+
+
+def test_answers_arrive_before_their_calls_and_each_call_is_taken_in_order(sandbox) -> None:
+    heard: list[Any] = []
+
+    def speak(channel: Channel) -> None:
+        channel.send(call(0))
+        heard.extend(channel.receive() for _ in range(1 + AHEAD_COUNT_MAX))
+        for index in range(1, 2 * AHEAD_COUNT_MAX):
+            channel.send(call(index))
+        heard.extend(channel.receive() for _ in range(AHEAD_COUNT_MAX - 1))
+        channel.send({"type": "result", "value": 7, "steps": 5})
+
+    host = Recalling()
+    ending, dialogue = spoken(sandbox, host, speak)
+    assert [each["value"] for each in heard] == list(range(2 * AHEAD_COUNT_MAX))
+    assert [arguments for _, arguments in host.calls] == [[index] for index in range(2 * AHEAD_COUNT_MAX)]
+    assert (ending.failure, dialogue.value) == (None, 7)

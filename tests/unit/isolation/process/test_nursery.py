@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cloister.errors import ProviderError
+from cloister.errors import LaunchError, ProviderError
 from cloister.isolation.process import lanes, namespaces, reports
 from cloister.isolation.process.lanes import GUESTS, PROGRAMS, Lane
 from cloister.isolation.process.nursery import Nursery
@@ -132,6 +132,26 @@ def test_a_dead_launcher_is_replaced(nursery) -> None:
     assert nursery.launcher_pid != pid
 
 
+def test_one_that_was_begun_early_is_the_one_that_is_used(nursery) -> None:
+    nursery.begin()
+    pid = nursery.launcher_pid
+    nursery.begin()
+    assert record_of(nursery, TRUE)["status"] == 0
+    assert pid is not None
+    assert nursery.launcher_pid == pid
+
+
+def test_one_that_died_before_it_was_waited_for_is_told_and_replaced(nursery) -> None:
+    nursery.begin()
+    pid = nursery.launcher_pid
+    os.kill(pid, 9)
+    with pytest.raises(LaunchError) as caught:
+        nursery.prepare()
+    assert caught.value.code == "provider.launcher"
+    assert record_of(nursery, TRUE)["status"] == 0
+    assert nursery.launcher_pid != pid
+
+
 def test_a_launcher_has_no_environment_of_the_host(nursery, monkeypatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     record_of(nursery, TRUE)
@@ -182,9 +202,10 @@ def test_closing_is_for_good_and_twice_is_fine() -> None:
     nursery = Nursery(GUESTS)
     nursery.close()
     nursery.close()
-    with pytest.raises(ProviderError) as caught:
-        nursery.launch(replace(TRUE, lane=Lane.PLAN, argv=()))
-    assert caught.value.code == "provider.closed"
+    for attempt in (lambda: nursery.launch(replace(TRUE, lane=Lane.PLAN, argv=())), nursery.begin):
+        with pytest.raises(ProviderError) as caught:
+            attempt()
+        assert caught.value.code == "provider.closed"
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSPC, errno.ENOSYS])

@@ -163,3 +163,13 @@ def test_what_was_kept_before_counts_in_a_resumed_run(store: RunStore) -> None:
     with pytest.raises(LimitExceeded):
         again.require_room(is_undoing=False)
     CallJournal(store, RUN.run_id, rows(store), kept_bytes_max=2 * CALL_BYTES + 3).require_room(is_undoing=False)
+
+
+def test_what_comes_next_is_what_the_plan_called_without_fallbacks(store: RunStore) -> None:
+    known = [call(0), call(1), call(2, within=1), call(3, within=2), call(4), call(6)]
+    journal = CallJournal(store, RUN.run_id, known)
+    assert [entry.number for entry in journal.coming()] == [0, 1, 4]
+    journal.skip_to(4)
+    assert [entry.number for entry in journal.coming()] == [4]
+    journal.skip_to(5)
+    assert list(journal.coming()) == []
