@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import cloister
-from cloister.audit.chain import CausalChain
+from cloister.audit.chain import ANCHOR_EVERY_COUNT, CausalChain
+from cloister.audit.checkpoint import read_checkpoint
 from cloister.audit.event import Draft, EventType, Provenance
 from cloister.audit.home import AuditHome, open_chain
 from cloister.audit.signer import PublicKey, Signer
@@ -208,3 +210,91 @@ def test_appends_that_meet_are_committed_together(home: AuditHome) -> None:
     assert clock.answers_count == 2, "one commit for the first, one for the five that waited"
     assert sorted(map(str, outcomes)) == ["0", "1", "2", "3", "4", "audit.append"]
     assert verified(home).count == 5
+
+
+def noted_count(home: AuditHome) -> int:
+    return read_checkpoint(home.anchor_path.read_bytes()).head.count
+
+
+def test_a_head_that_cannot_be_noted_fails_the_closing_and_nothing_stays_open(home: AuditHome) -> None:
+    chain = open_chain(home.directory, ManualClock())
+    chain.append(EventType.RUN_STARTED, run_id="r")
+    home.anchor_path.mkdir()
+    with pytest.raises(AuditError) as caught:
+        chain.close()
+    assert caught.value.code == "audit.anchor"
+    assert str(home.anchor_path) in caught.value.message
+    chain.close()
+    assert sorted(each.name for each in home.anchor_path.parent.iterdir()) == ["chain.key", "chain.pub", "chain.seen"]
+    home.anchor_path.rmdir()
+    with open_chain(home.directory, ManualClock()) as twin:
+        twin.append(EventType.RUN_COMPLETED, run_id="r")
+    assert noted_count(home) == 2
+
+
+def test_a_head_that_cannot_be_noted_hides_no_other_error(home: AuditHome) -> None:
+    def fail(chain: CausalChain) -> None:
+        with chain:
+            chain.append(EventType.RUN_STARTED, run_id="r")
+            home.anchor_path.mkdir()
+            raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        fail(open_chain(home.directory, ManualClock()))
+    assert caught.value.__notes__[0].startswith("audit.anchor: cannot note the newest head")
+
+
+def test_an_append_that_should_note_the_head_and_cannot_records_nothing(home: AuditHome) -> None:
+    drafts = [Draft(event_type=EventType.RUN_STARTED, run_id="r")] * ANCHOR_EVERY_COUNT
+    chain = open_chain(home.directory, ManualClock())
+    chain.append_all(drafts)
+    home.anchor_path.mkdir()
+    with pytest.raises(AppendFailed, match="cannot note the newest head"):
+        chain.append(EventType.RUN_COMPLETED, run_id="r")
+    assert chain.head().count == ANCHOR_EVERY_COUNT
+    home.anchor_path.rmdir()
+    chain.append(EventType.RUN_COMPLETED, run_id="r")
+    assert noted_count(home) == ANCHOR_EVERY_COUNT, "noted before what comes after it"
+    chain.close()
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from cloister.audit.event import EventType
+from cloister.audit.home import AuditHome, open_chain
+from cloister.audit.signer import PublicKey
+from cloister.audit.verify import verify_chain
+from cloister.clock import ManualClock
+from cloister.errors import AuditError
+home = AuditHome(Path(sys.argv[1]))
+keys = home.key_path.parent
+if os.getuid() == 0:
+    os.setuid(65534)
+def head():
+    with open_chain(home.directory, ManualClock()) as chain:
+        chain.append(EventType.RUN_STARTED, run_id="r")
+head()
+os.chmod(keys, 0o500)
+try:
+    head()
+except AuditError as error:
+    assert error.code == "audit.anchor", error
+else:
+    raise AssertionError("it was opened although no head could be noted")
+os.chmod(home.directory, 0o500)
+report = verify_chain(home.chain_path, PublicKey.load(home.public_key_path), anchor_path=home.anchor_path)
+assert report.count == 1, report
+os.chmod(home.directory, 0o700)
+os.chmod(keys, 0o700)
+head()
+"""
+
+
+def test_a_home_whose_keys_cannot_be_written_is_refused_and_still_verified() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, f"{name}/home"], capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
