@@ -24,7 +24,7 @@ from cloister.audit.store import ChainStore
 from cloister.audit.verify import VerifyReport, verify_chain
 from cloister.capabilities.catalog import builtin_catalog
 from cloister.clock import ManualClock
-from cloister.errors import AppendFailed, AuditError
+from cloister.errors import AppendFailed, AuditError, KeyUnavailable
 
 
 @pytest.fixture
@@ -298,3 +298,57 @@ def test_a_home_whose_keys_cannot_be_written_is_refused_and_still_verified() -> 
             [sys.executable, "-c", READ_ONLY, f"{name}/home"], capture_output=True, text=True, check=False
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL_AT_FIRST = """
+import resource, signal, sys
+from cloister.errors import AuditError, CloisterError, JournalError, KeyUnavailable
+from cloister.runtime import Runtime
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+largest = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+codes = []
+for size in map(int, sys.argv[2:]):
+    home = f"{sys.argv[1]}/home-{size}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, largest))
+    try:
+        Runtime.open(home).close()
+        codes.append("made")
+    except CloisterError as error:
+        codes.append(error.code)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    with Runtime.open(home) as runtime:
+        assert list(runtime.records()) == []
+print(*codes)
+"""
+
+
+def test_a_home_that_is_made_on_a_full_disk_is_made_later(tmp_path: Path) -> None:
+    sizes = [0, 50, 200, 1_000, 5_000, 20_000, 33_000, 40_000, 60_000, 70_000, 1_000_000]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_AT_FIRST, str(tmp_path), *map(str, sizes)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    codes = done.stdout.split()
+    assert set(codes[:-1]) & {"audit.store", "journal.store"}
+    assert "audit.broken" not in codes
+    assert codes[-1] == "made"
+    for size in sizes:
+        assert verified(AuditHome(tmp_path / f"home-{size}")).count == 0
+
+
+def test_a_home_that_was_cut_off_before_its_key_goes_on_and_one_that_lost_it_does_not(home: AuditHome) -> None:
+    ChainStore.open(home.chain_path).close()
+    home.key_path.parent.mkdir()
+    home.anchor_path.touch()
+    with pytest.raises(KeyUnavailable):
+        open_chain(home.directory, ManualClock())
+    home.anchor_path.unlink()
+    open_chain(home.directory, ManualClock()).close()
+    assert verified(home).count == 0
+    for each in home.key_path.parent.iterdir():
+        each.unlink()
+    with pytest.raises(KeyUnavailable):  # its head was signed
+        open_chain(home.directory, ManualClock())

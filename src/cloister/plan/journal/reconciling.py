@@ -188,9 +188,10 @@ def _not_made(
         outcome = recorded.outcomes.get(sequence)
         if outcome is None:
             not_made.append((sequence, intent.capability_id))
-        elif intent.is_allowed and _was_made(outcome) and not may_repeat(intent):
-            if not _is_earlier_attempt(sequence, intent, outcome, calls):
-                raise _behind(run, sequence, intent.capability_id)
+            continue
+        may_be_lost = not (intent.is_allowed and _was_made(outcome)) or may_repeat(intent)
+        if not may_be_lost and not _is_earlier_attempt(sequence, intent, outcome, calls):
+            raise _behind(run, sequence, intent.capability_id)
     return tuple(not_made)
 
 
