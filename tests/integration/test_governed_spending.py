@@ -225,6 +225,42 @@ def test_an_approval_that_expired_while_it_was_asked_stays_so_with_the_clock_tur
     assert (back.code, home.world.done) == ("input.run-ended", [("put", 1)])
 
 
+@pytest.mark.parametrize(("waited_ms", "code"), [(60_000, "denied.approval-expired"), (59_999, None)])
+def test_a_record_of_another_run_ends_an_approval_before_the_clock_is_turned_back(
+    ram: Path, waited_ms: int, code: str | None
+) -> None:
+    home = Home(ram / "home", SIGNED)
+    waits = home.run(PLAN, terms=RunTerms(approvals_expire_ms=60_000))
+    home.decide()
+    early = ManualClock(home.clock.now())
+    home.clock.advance_ms(waited_ms)
+    assert home.run("1").value == 1
+    assert home.resume(waits.run_id, early).code == code
+    assert (("send", "x") in home.world.done) is (code is None)
+
+
+def test_a_request_that_is_listed_is_expired_by_a_record_of_another_run(ram: Path) -> None:
+    home = Home(ram / "home", SIGNED)
+    home.run(PLAN, terms=RunTerms(approvals_expire_ms=60_000))
+    early = ManualClock(home.clock.now())
+    home.clock.advance_ms(60_000)
+    for state in ("pending", "expired"):
+        with home.open(early) as runtime:
+            (asked,) = runtime.approvals()
+        assert asked.state.value == state
+        home.run("1")
+
+
+def test_a_clock_that_was_ahead_before_does_not_end_a_new_request(ram: Path) -> None:
+    home = Home(ram / "home", SIGNED)
+    ahead = ManualClock(datetime(2099, 1, 1, tzinfo=UTC))
+    with home.open(ahead) as runtime:
+        runtime.run("1", provider="mock", context=RuntimeContext.pure())
+    waits = home.run(PLAN)
+    home.decide()
+    assert home.resume(waits.run_id).value == "x"
+
+
 def test_a_clock_that_is_turned_back_lengthens_no_approval(ram: Path) -> None:
     home = Home(ram / "home", SIGNED)
     waits = home.run(PLAN, terms=RunTerms(approvals_expire_ms=60_000))

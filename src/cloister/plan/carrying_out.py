@@ -151,6 +151,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         undertaking.approvals,
         ask=lambda request: desk.ask(request, run.around),
         expire=desk.expire,
+        is_expired=desk.is_expired,
         verify=parts.verify_guardian,
         expires_after_ms=terms.approvals_expire_ms,
     )
