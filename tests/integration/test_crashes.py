@@ -14,6 +14,7 @@ from tests.integration.crashing import (
     OVERRUNNING,
     RETURNING,
     SPENDING,
+    STEPPING,
     TRAVELLING,
     Outcome,
     Story,
@@ -176,6 +177,10 @@ ENDINGS = [
     ),
     Ending(
         story=SPENDING, codes=("budget.calls", "run.aborted"), done=TRIP[:3], requests_count=1, extensions_count=0,
+        calls_count=6,
+    ),
+    Ending(
+        story=STEPPING, codes=("budget.steps", "run.aborted"), done=TRIP[:3], requests_count=1, extensions_count=0,
         calls_count=6,
     ),
 ]  # fmt: skip

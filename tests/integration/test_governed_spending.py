@@ -117,9 +117,27 @@ def test_more_steps_are_asked_for_and_may_be_refused(ram: Path) -> None:
 def test_steps_that_are_spent_do_not_keep_what_was_done_from_being_undone(ram: Path) -> None:
     home = Home(ram / "home")
     plan = '(do (step "a" :undo (fn [] (call :world.delete 1)) (call :world.put 1)) (step "b" (call :world.put 2)))'
-    stopped = home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=1)))
+    terms = RunTerms(budget=BudgetLimits(steps_count=1), exhaustion=BudgetRules(steps=Exhaustion.APPROVAL))
+    stopped = home.run(plan, terms=terms)
+    home.decide(granted=False)
+    assert home.resume(stopped.run_id).state is RunState.STOPPED
     assert home.abort(stopped.run_id).state is RunState.ABORTED
     assert home.world.done == [("put", 1), ("delete", 1)]
+
+
+@pytest.mark.parametrize("provider", ["mock", "process", "wasm"])
+@pytest.mark.parametrize("last", ["2", '(try (step "c" 2) (catch e 3))', "(call :world.put 2)"])
+def test_steps_that_are_spent_have_what_was_done_undone(ram: Path, provider: str, last: str) -> None:
+    """Whatever the step that is refused would have done, and also when it is inside another."""
+    home = Home(ram / "home")
+    undo = '(fn [] (step "inside an undo" (call :world.delete 1)))'
+    plan = f'(do (step "a" :undo {undo} (call :world.put 1)) (step "b" (step "in b" {last})))'
+    failed = home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=2)), provider=provider)
+    assert (failed.code, failed.state) == ("budget.steps", RunState.FAILED)
+    assert home.world.done == [("put", 1), ("delete", 1)]
+    assert [body["name"] for body in failed.bodies(EventType.STEP_STARTED)] == ["a", "b", "inside an undo"]
+    assert len(failed.bodies(EventType.COMPENSATION_ENDED)) == 1
+    assert home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=4)), provider=provider).error is None
 
 
 def test_processor_time_that_nobody_measured_does_not_keep_a_run_from_going_on(ram: Path) -> None:
@@ -253,12 +271,17 @@ def test_a_request_that_is_listed_is_expired_by_a_record_of_another_run(ram: Pat
 
 def test_a_clock_that_was_ahead_before_does_not_end_a_new_request(ram: Path) -> None:
     home = Home(ram / "home", SIGNED)
+    waits = home.run(PLAN)
     ahead = ManualClock(datetime(2099, 1, 1, tzinfo=UTC))
+    ahead.random_bytes(1)  # or its run would have the name of that one
     with home.open(ahead) as runtime:
         runtime.run("1", provider="mock", context=RuntimeContext.pure())
-    waits = home.run(PLAN)
-    home.decide()
-    assert home.resume(waits.run_id).value == "x"
+    assert home.resume(waits.run_id).code == "denied.approval-expired"
+    with home.open() as runtime, pytest.raises(ApprovalRequired) as caught:
+        runtime.run(PLAN, provider="mock", context=RuntimeContext.controlled(capabilities=EVERYTHING))
+    with home.open() as runtime:
+        runtime.decide(str(caught.value.details["approval_id"]), granted=True, by="ada")
+    assert home.resume(str(caught.value.details["run_id"])).value == "x"
 
 
 def test_a_clock_that_is_turned_back_lengthens_no_approval(ram: Path) -> None:

@@ -135,7 +135,15 @@ ERROR_SHAPE: Final = Shape(
 """`CloisterError.to_dict()`; `call_index` says which call's error this is, when the plan did not catch it."""
 
 WORKLOADS: Final[Mapping[str, Shape]] = {
-    "plan": Shape(fields={"source": _TEXT, "name": _TEXT, "inputs": _OBJECT, "modules": _MODULES}),
+    "plan": Shape(
+        fields={
+            "source": _TEXT,
+            "name": _TEXT,
+            "inputs": _OBJECT,
+            "modules": _MODULES,
+            "steps_unasked": _optional(_COUNT),
+        }
+    ),
     "operation": Shape(fields={"name": _TEXT, "arguments": _OBJECT}),
 }
 """What a guest can be started with, by `kind`."""
@@ -165,6 +173,7 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
             "options": Field(
                 "options of a step", lambda value: first_fault(OPTIONS_SHAPE, value) is None, required=False
             ),
+            "waits": Field("true", lambda value: value is True, required=False),
         }
     ),
     "undo": Shape(
@@ -187,7 +196,7 @@ HOST_MESSAGES: Final[Mapping[str, Shape]] = {
         exactly_one_of=("value", "error"),
     ),
 }
-"""What a host may say to its guest: one `start`, then one `reply` for each call."""
+"""What a host may say to its guest: one `start`, then one `reply` for each call and each step that waits."""
 
 
 def first_fault(shape: Shape, data: Any, tag: str | None = None) -> str | None:

@@ -119,6 +119,7 @@ def resume_run(parts: RunParts, resumption: Resumption) -> RunResult:
             attestation=attestation,
             abort=store.run(run.run_id).abort,
             ended_at=recorded.ended_at(calls),
+            ends_by_itself=recorded.ends_by_itself,
             completed=_completed(records),
         )
         store.set_state(run.run_id, RunState.RUNNING, timestamp(parts.clock.now()), durable=False)

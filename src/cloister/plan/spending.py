@@ -181,11 +181,18 @@ class Spending:
         self._record(others, parent)
         return charge
 
+    def steps_left(self) -> int | None:
+        """Return how many more steps may begin before one is refused; None when none is."""
+        allowed = self.budget.allowed(Dimension.STEPS)
+        if allowed is None or self.budget.rules.of(Dimension.STEPS) is Exhaustion.WARN:
+            return None
+        return max(0, allowed - self.budget.used[Dimension.STEPS])
+
     def step(self, approve: Callable[[ApprovalNeed], str] | None, parent: int) -> None:
         """Charge one step.
 
         Args:
-            approve: As in `hold`; None in a run that is ended, so that it comes to where it is.
+            approve: As in `hold`; None in a run that somebody aborted, so that it comes to where that is.
             parent: The record around the step.
 
         Raises:

@@ -38,6 +38,7 @@ class RecordedCalls:
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
         undoing: Sequence of the record from which on it was undone; None when it was not.
+        ends_by_itself: Whether it was being undone before anybody ended it.
     """
 
     started: int | None = None
@@ -50,6 +51,8 @@ class RecordedCalls:
     is_refused: bool = False
     is_aborted: bool = False
     undoing: int | None = None
+    ends_by_itself: bool = False
+    _is_being_aborted: bool = False
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -71,12 +74,14 @@ class RecordedCalls:
                     found.has_profiles = True
                 case EventType.RUN_REFUSED:
                     found.is_refused = True
-                case EventType.RUN_ABORTED:
-                    found.is_aborted = True
+                case EventType.RUN_RESUMED | EventType.RUN_ABORTED:
+                    found.is_aborted |= record.event.event_type is EventType.RUN_ABORTED
+                    found._is_being_aborted |= body.get("abort") is True
                 case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
                     is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
                     if found.undoing is None and is_undo:
                         found.undoing = record.event.sequence
+                        found.ends_by_itself = not found._is_being_aborted
                     found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
                 case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
                     record.event.parent in found.steps
