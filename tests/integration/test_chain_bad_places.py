@@ -352,3 +352,54 @@ def test_a_home_that_was_cut_off_before_its_key_goes_on_and_one_that_lost_it_doe
         each.unlink()
     with pytest.raises(KeyUnavailable):  # its head was signed
         open_chain(home.directory, ManualClock())
+
+
+PIPES = """
+import os, signal, sys
+from pathlib import Path
+from cloister.authority.context import RuntimeContext
+from cloister.errors import CloisterError
+from cloister.plan.constitution_file import sign_constitution
+from cloister.runtime import Runtime
+home = Path(sys.argv[1])
+def use():
+    with Runtime.open(home) as runtime:
+        runtime.run("1", context=RuntimeContext.pure(), provider="mock")
+use()
+(home / "constitution.toml").write_text("version = 1\\n")
+sign_constitution(home / "constitution.toml", home)
+use()
+for place in sorted(each for each in home.rglob("*") if each.is_file() and not each.name.endswith(("-wal", "-shm"))):
+    kept = place.with_name("kept")
+    place.rename(kept)
+    os.mkfifo(place)
+    signal.alarm(20)
+    try:
+        use()
+        print(place.name, "none")
+    except CloisterError as error:
+        print(place.name, error.code)
+    signal.alarm(0)
+    place.unlink()
+    kept.rename(place)
+    use()
+"""
+
+
+def test_a_pipe_in_the_place_of_any_file_of_a_home_is_a_typed_error(home: AuditHome) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PIPES, str(home.directory)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(line.split() for line in done.stdout.splitlines()) == {
+        "chain.key": "attestation.key",
+        "chain.pub": "attestation.key",
+        "chain.seen": "audit.anchor",
+        "chain.sqlite3": "audit.store",
+        "constitution.key": "none",  # only who signs one reads it
+        "constitution.pub": "attestation.key",
+        "constitution.toml": "input.constitution",
+        "constitution.toml.sig": "input.constitution",
+        "runs.lock": "none",  # nothing is read of it or written to it, and its bytes are locked as well
+        "runs.sqlite3": "journal.store",
+    }

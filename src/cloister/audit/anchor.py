@@ -14,6 +14,7 @@ from pathlib import Path
 from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.checkpoint import NOTE_BYTES_MAX, checked_head, read_checkpoint
 from cloister.audit.event import Head
+from cloister.audit.regular_file import open_regular
 from cloister.audit.tree import Tree
 from cloister.audit.trust import KeyLine
 from cloister.errors import AuditError, ChainBroken
@@ -30,7 +31,7 @@ def load(path: Path, line: KeyLine) -> Head | None:
         AuditError: `audit.anchor` when the file cannot be read or holds no head of this chain.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follows=False) as file:
             note = file.read(NOTE_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
@@ -97,7 +98,7 @@ def save(path: Path, note: bytes) -> None:
 def _size(path: Path) -> int:
     """Return the size that is noted, believed of nobody; -1 when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follows=False) as file:
             return read_checkpoint(file.read(NOTE_BYTES_MAX + 1)).head.count
     except (FileNotFoundError, ValueError):
         return -1
