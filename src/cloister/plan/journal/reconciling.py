@@ -30,6 +30,7 @@ class RecordedCalls:
     Attributes:
         started: Sequence of the run's first record; None when there is none.
         order_sha256: Digest of the order that was admitted.
+        context: The grants of the run.
         intents: Intents by their sequence.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
@@ -43,6 +44,7 @@ class RecordedCalls:
 
     started: int | None = None
     order_sha256: str | None = None
+    context: dict[str, Any] = field(default_factory=dict)
     intents: dict[int, IntentEntry] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class RecordedCalls:
             match record.event.event_type:
                 case EventType.RUN_STARTED:
                     found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
+                    found.context = body.get("context", {})
                 case EventType.CALL_INTENT:
                     found.intents[record.event.sequence] = _intent(record.event.capability_id, body)
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
@@ -91,6 +94,10 @@ class RecordedCalls:
                     ended = replace(begun, has_ended=True, error_code=None if code is None else str(code))
                     found.steps[record.event.parent] = ended
         return found
+
+    def has_order(self, run: RunEntry) -> bool:
+        """Return whether the journal holds the order that was admitted."""
+        return self.order_sha256 == sha256_hex(packed(run.order))
 
     def ended_at(self, calls: Sequence[CallEntry]) -> Abort | None:
         """Return where a run ended that was being undone; None when it was not.
@@ -156,7 +163,7 @@ def reconcile(
             `journal.altered`: a call or its answer is not the recorded one. `journal.behind`: the journal lacks a call
             that was made.
     """
-    if recorded.order_sha256 != sha256_hex(packed(run.order)):
+    if not recorded.has_order(run):
         raise JournalError(
             f"the journal holds another order than the one {run.run_id} was admitted with",
             code="journal.order",
