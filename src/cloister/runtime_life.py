@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from cloister.audit.chain import CausalChain
+from cloister.audit.chain import CausalChain, close_after
 from cloister.audit.event import Record
 from cloister.audit.home import AuditHome, default_home, open_chain
 from cloister.authority.token import TokenIssuer
@@ -108,8 +108,8 @@ class RuntimeLife:
         chain = open_chain(directory, clock)
         try:
             return cls(chain, home=directory, clock=clock, catalog=catalog or builtin_catalog(), machines=machines)
-        except BaseException:
-            chain.close()
+        except BaseException as error:
+            close_after(chain.close, error)
             raise
 
     def records(self, run_id: str | None = None) -> Iterator[Record]:
@@ -139,7 +139,11 @@ class RuntimeLife:
         return self._providers.monitoring()
 
     def close(self) -> None:
-        """End the sessions and the providers' processes, and close the chain. Idempotent."""
+        """End the sessions and the providers' processes, and close the chain. Idempotent.
+
+        Raises:
+            AuditError: `audit.anchor`: the newest head of the chain could not be noted. All is closed.
+        """
         self._is_open = False
         while self._sessions:
             self._sessions.pop().close()
@@ -172,4 +176,4 @@ class RuntimeLife:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        close_after(self.close, error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
@@ -58,6 +59,20 @@ class RuntimeRuns(RuntimeLife):
             ChainBroken: A record of the run was changed.
         """
         return tuple(RecordedCalls.read(self.records(run_id)).steps.values())
+
+    def run_grants(self, run_id: str) -> tuple[dict[str, Any], bool]:
+        """Return what a run was granted, from the signed record of its beginning.
+
+        Returns:
+            The grants as `RuntimeContext.to_dict` gave them, and whether the journal holds the order that was admitted
+            with them. When it does not, nothing else of that order is to be believed.
+
+        Raises:
+            InputError: `input.run`: there is none of that name.
+            ChainBroken: A record of the run was changed.
+        """
+        recorded = RecordedCalls.read(self.records(run_id))
+        return dict(recorded.context), recorded.has_order(self._parts.journal.store.run(run_id))
 
     def resume(
         self,

@@ -121,6 +121,8 @@ OVERRUNNING = Story(plan=OVERRUN)
 TRAVELLING = Story(plan=TRAVEL)
 SPENDING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(calls_count=4)))
 """Here the budget is over for good before the meal, and the trip is undone."""
+STEPPING = replace(RETURNING, terms=RunTerms(budget=BudgetLimits(steps_count=3)))
+"""So it is here, because there is no step left for the meal."""
 
 
 class DyingFile(JournalFile):

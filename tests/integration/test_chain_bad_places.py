@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import cloister
-from cloister.audit.chain import CausalChain
+from cloister.audit.chain import ANCHOR_EVERY_COUNT, CausalChain
+from cloister.audit.checkpoint import read_checkpoint
 from cloister.audit.event import Draft, EventType, Provenance
 from cloister.audit.home import AuditHome, open_chain
 from cloister.audit.signer import PublicKey, Signer
@@ -22,7 +24,7 @@ from cloister.audit.store import ChainStore
 from cloister.audit.verify import VerifyReport, verify_chain
 from cloister.capabilities.catalog import builtin_catalog
 from cloister.clock import ManualClock
-from cloister.errors import AppendFailed, AuditError
+from cloister.errors import AppendFailed, AuditError, KeyUnavailable
 
 
 @pytest.fixture
@@ -208,3 +210,196 @@ def test_appends_that_meet_are_committed_together(home: AuditHome) -> None:
     assert clock.answers_count == 2, "one commit for the first, one for the five that waited"
     assert sorted(map(str, outcomes)) == ["0", "1", "2", "3", "4", "audit.append"]
     assert verified(home).count == 5
+
+
+def noted_count(home: AuditHome) -> int:
+    return read_checkpoint(home.anchor_path.read_bytes()).head.count
+
+
+def test_a_head_that_cannot_be_noted_fails_the_closing_and_nothing_stays_open(home: AuditHome) -> None:
+    chain = open_chain(home.directory, ManualClock())
+    chain.append(EventType.RUN_STARTED, run_id="r")
+    home.anchor_path.mkdir()
+    with pytest.raises(AuditError) as caught:
+        chain.close()
+    assert caught.value.code == "audit.anchor"
+    assert str(home.anchor_path) in caught.value.message
+    chain.close()
+    assert sorted(each.name for each in home.anchor_path.parent.iterdir()) == ["chain.key", "chain.pub", "chain.seen"]
+    home.anchor_path.rmdir()
+    with open_chain(home.directory, ManualClock()) as twin:
+        twin.append(EventType.RUN_COMPLETED, run_id="r")
+    assert noted_count(home) == 2
+
+
+def test_a_head_that_cannot_be_noted_hides_no_other_error(home: AuditHome) -> None:
+    def fail(chain: CausalChain) -> None:
+        with chain:
+            chain.append(EventType.RUN_STARTED, run_id="r")
+            home.anchor_path.mkdir()
+            raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        fail(open_chain(home.directory, ManualClock()))
+    assert caught.value.__notes__[0].startswith("audit.anchor: cannot note the newest head")
+
+
+def test_an_append_that_should_note_the_head_and_cannot_records_nothing(home: AuditHome) -> None:
+    drafts = [Draft(event_type=EventType.RUN_STARTED, run_id="r")] * ANCHOR_EVERY_COUNT
+    chain = open_chain(home.directory, ManualClock())
+    chain.append_all(drafts)
+    home.anchor_path.mkdir()
+    with pytest.raises(AppendFailed, match="cannot note the newest head"):
+        chain.append(EventType.RUN_COMPLETED, run_id="r")
+    assert chain.head().count == ANCHOR_EVERY_COUNT
+    home.anchor_path.rmdir()
+    chain.append(EventType.RUN_COMPLETED, run_id="r")
+    assert noted_count(home) == ANCHOR_EVERY_COUNT, "noted before what comes after it"
+    chain.close()
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from cloister.audit.event import EventType
+from cloister.audit.home import AuditHome, open_chain
+from cloister.audit.signer import PublicKey
+from cloister.audit.verify import verify_chain
+from cloister.clock import ManualClock
+from cloister.errors import AuditError
+home = AuditHome(Path(sys.argv[1]))
+keys = home.key_path.parent
+if os.getuid() == 0:
+    os.setuid(65534)
+def head():
+    with open_chain(home.directory, ManualClock()) as chain:
+        chain.append(EventType.RUN_STARTED, run_id="r")
+head()
+os.chmod(keys, 0o500)
+try:
+    head()
+except AuditError as error:
+    assert error.code == "audit.anchor", error
+else:
+    raise AssertionError("it was opened although no head could be noted")
+os.chmod(home.directory, 0o500)
+report = verify_chain(home.chain_path, PublicKey.load(home.public_key_path), anchor_path=home.anchor_path)
+assert report.count == 1, report
+os.chmod(home.directory, 0o700)
+os.chmod(keys, 0o700)
+head()
+"""
+
+
+def test_a_home_whose_keys_cannot_be_written_is_refused_and_still_verified() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, f"{name}/home"], capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL_AT_FIRST = """
+import resource, signal, sys
+from cloister.errors import AuditError, CloisterError, JournalError, KeyUnavailable
+from cloister.runtime import Runtime
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+largest = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+codes = []
+for size in map(int, sys.argv[2:]):
+    home = f"{sys.argv[1]}/home-{size}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, largest))
+    try:
+        Runtime.open(home).close()
+        codes.append("made")
+    except CloisterError as error:
+        codes.append(error.code)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    with Runtime.open(home) as runtime:
+        assert list(runtime.records()) == []
+print(*codes)
+"""
+
+
+def test_a_home_that_is_made_on_a_full_disk_is_made_later(tmp_path: Path) -> None:
+    sizes = [0, 50, 200, 1_000, 5_000, 20_000, 33_000, 40_000, 60_000, 70_000, 1_000_000]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_AT_FIRST, str(tmp_path), *map(str, sizes)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    codes = done.stdout.split()
+    assert set(codes[:-1]) & {"audit.store", "journal.store"}
+    assert "audit.broken" not in codes
+    assert codes[-1] == "made"
+    for size in sizes:
+        assert verified(AuditHome(tmp_path / f"home-{size}")).count == 0
+
+
+def test_a_home_that_was_cut_off_before_its_key_goes_on_and_one_that_lost_it_does_not(home: AuditHome) -> None:
+    ChainStore.open(home.chain_path).close()
+    home.key_path.parent.mkdir()
+    home.anchor_path.touch()
+    with pytest.raises(KeyUnavailable):
+        open_chain(home.directory, ManualClock())
+    home.anchor_path.unlink()
+    open_chain(home.directory, ManualClock()).close()
+    assert verified(home).count == 0
+    for each in home.key_path.parent.iterdir():
+        each.unlink()
+    with pytest.raises(KeyUnavailable):  # its head was signed
+        open_chain(home.directory, ManualClock())
+
+
+PIPES = """
+import os, signal, sys
+from pathlib import Path
+from cloister.authority.context import RuntimeContext
+from cloister.errors import CloisterError
+from cloister.plan.constitution_file import sign_constitution
+from cloister.runtime import Runtime
+home = Path(sys.argv[1])
+def use():
+    with Runtime.open(home) as runtime:
+        runtime.run("1", context=RuntimeContext.pure(), provider="mock")
+use()
+(home / "constitution.toml").write_text("version = 1\\n")
+sign_constitution(home / "constitution.toml", home)
+use()
+for place in sorted(each for each in home.rglob("*") if each.is_file() and not each.name.endswith(("-wal", "-shm"))):
+    kept = place.with_name("kept")
+    place.rename(kept)
+    os.mkfifo(place)
+    signal.alarm(20)
+    try:
+        use()
+        print(place.name, "none")
+    except CloisterError as error:
+        print(place.name, error.code)
+    signal.alarm(0)
+    place.unlink()
+    kept.rename(place)
+    use()
+"""
+
+
+def test_a_pipe_in_the_place_of_any_file_of_a_home_is_a_typed_error(home: AuditHome) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PIPES, str(home.directory)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(line.split() for line in done.stdout.splitlines()) == {
+        "chain.key": "attestation.key",
+        "chain.pub": "attestation.key",
+        "chain.seen": "audit.anchor",
+        "chain.sqlite3": "audit.store",
+        "constitution.key": "none",  # only who signs one reads it
+        "constitution.pub": "attestation.key",
+        "constitution.toml": "input.constitution",
+        "constitution.toml.sig": "input.constitution",
+        "runs.lock": "none",  # nothing is read of it or written to it, and its bytes are locked as well
+        "runs.sqlite3": "journal.store",
+    }

@@ -140,6 +140,30 @@ def test_denials_and_the_mode_are_shown_as_options_too(cloister: Command, plan: 
     assert cloister("runs", "show", run_id, "--json").data["run"]["terms"]["mode"] == "safe-only"
 
 
+def test_hosts_are_shown_in_the_words_they_were_granted_with(cloister: Command, plan: Plan, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[deny]\nhosts = ["bad.example.com"]\n', encoding="utf-8")
+    given = ("--connect", "GET api.example.com:8443", "--policy", policy)
+    run_id = cloister("run", plan("1"), *given, "--json").data["run_id"]
+    shown = cloister("runs", "show", run_id).out
+    assert "--connect 'GET api.example.com:8443'" in shown
+    assert "denied host: 'bad.example.com:*'" in shown
+    assert "{" not in shown
+
+
+def test_grants_are_shown_from_the_signed_record(cloister: Command, home: Path, interrupted: str) -> None:
+    before = cloister("runs", "show", interrupted)
+    assert (before.err, "--allow ccos.io.mkdir" in before.out) == ("", True)
+    with closing(sqlite3.connect(home / "runs.sqlite3", isolation_level=None)) as connection:
+        change = "order_json = CAST(replace(CAST(order_json AS TEXT), 'ccos.io.mkdir\"', 'ccos.io.less\"') AS BLOB)"
+        assert connection.execute(f"UPDATE runs SET {change}").rowcount == 1
+    after = cloister("runs", "show", interrupted)
+    assert after.out == before.out
+    assert after.err.startswith("warning: the journal holds another order")
+    data = cloister("runs", "show", interrupted, "--json").data["run"]
+    assert (data["order_agrees"], data["context"]["capabilities"]) == (False, ["ccos.io.mkdir", "ccos.io.println"])
+
+
 def test_what_a_plan_wrote_cannot_draw_on_a_terminal(cloister: Command, home: Path, place: Path, plan: Plan) -> None:
     text = f'(step "a\x1b]0;title\x07\nb" (call :ccos.io.mkdir "{place}/\x1b[2Jx"))'
     run_id = killed(home, plan(text), grants(place), provider="process")
@@ -230,6 +254,31 @@ def test_an_aborted_run_is_over(cloister: Command, interrupted: str, place: Path
 def test_aborting_as_data(cloister: Command, interrupted: str) -> None:
     data = cloister("runs", "abort", interrupted, "--json").data
     assert (data["ok"], data["run"]["state"], data["undo_failed"]) == (True, "aborted", [])
+
+
+UNDOING = """
+(do
+  (step "half" :undo (fn [] {undo}) nil)
+  (step "whole" :undo (fn [] nil) nil)
+  (step "make" (call :ccos.io.mkdir "{place}/a")))
+"""
+
+
+@pytest.mark.parametrize(("undo", "status"), [('(throw "it stays")', 1), ("nil", 0)])
+def test_an_abort_that_could_not_undo_says_what_and_fails(
+    cloister: Command, home: Path, place: Path, plan: Plan, undo: str, status: int
+) -> None:
+    text = UNDOING.format(undo=undo, place=place)
+    run_id = killed(home, plan(text), grants(place), provider="process")
+    ended = cloister("runs", "abort", run_id)
+    assert (ended.status, ended.out) == (status, f"{run_id}: aborted\n")
+    assert ("not undone: half (guest.thrown)" in ended.err) is bool(status)
+    assert ("not undone" in cloister("runs", "show", run_id).out) is bool(status)
+    again = killed(home, plan(text), grants(place), provider="process")
+    data = cloister("runs", "abort", again, "--json")
+    assert (data.status, data.data["ok"], data.data["run"]["state"]) == (status, not status, "aborted")
+    assert [each["step"] for each in data.data["undo_failed"]] == ["half"] * bool(status)
+    assert data.data.get("error", {}).get("code") == ("guest.undo" if status else None)
 
 
 @pytest.mark.parametrize("command", ["show", "resume", "abort"])

@@ -117,9 +117,40 @@ def test_more_steps_are_asked_for_and_may_be_refused(ram: Path) -> None:
 def test_steps_that_are_spent_do_not_keep_what_was_done_from_being_undone(ram: Path) -> None:
     home = Home(ram / "home")
     plan = '(do (step "a" :undo (fn [] (call :world.delete 1)) (call :world.put 1)) (step "b" (call :world.put 2)))'
-    stopped = home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=1)))
+    terms = RunTerms(budget=BudgetLimits(steps_count=1), exhaustion=BudgetRules(steps=Exhaustion.APPROVAL))
+    stopped = home.run(plan, terms=terms)
+    home.decide(granted=False)
+    assert home.resume(stopped.run_id).state is RunState.STOPPED
     assert home.abort(stopped.run_id).state is RunState.ABORTED
     assert home.world.done == [("put", 1), ("delete", 1)]
+
+
+@pytest.mark.parametrize("provider", ["mock", "process", "wasm"])
+@pytest.mark.parametrize("last", ["2", '(try (step "c" 2) (catch e 3))', "(call :world.put 2)"])
+def test_steps_that_are_spent_have_what_was_done_undone(ram: Path, provider: str, last: str) -> None:
+    """Whatever the step that is refused would have done, and also when it is inside another."""
+    home = Home(ram / "home")
+    undo = '(fn [] (step "inside an undo" (call :world.delete 1)))'
+    plan = f'(do (step "a" :undo {undo} (call :world.put 1)) (step "b" (step "in b" {last})))'
+    failed = home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=2)), provider=provider)
+    assert (failed.code, failed.state) == ("budget.steps", RunState.FAILED)
+    assert home.world.done == [("put", 1), ("delete", 1)]
+    assert [body["name"] for body in failed.bodies(EventType.STEP_STARTED)] == ["a", "b", "inside an undo"]
+    assert len(failed.bodies(EventType.COMPENSATION_ENDED)) == 1
+    assert home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=4)), provider=provider).error is None
+
+
+@pytest.mark.parametrize("provider", ["mock", "process", "wasm"])
+def test_steps_that_wait_are_answered_between_calls_that_are_told_ahead(ram: Path, provider: str) -> None:
+    home = Home(ram / "home", SIGNED)
+    steps = " ".join(f'(step "s{place}" (call :world.put {place}))' for place in range(6))
+    terms = RunTerms(budget=BudgetLimits(steps_count=2), exhaustion=BudgetRules(steps=Exhaustion.WARN))
+    waits = home.run(f'(do {steps} (call :world.send "x"))', terms=terms, provider=provider)
+    assert waits.code == "approval.required"
+    home.decide()
+    went = home.resume(waits.run_id)
+    assert (went.error, went.value) == (None, "x")
+    assert home.world.done == [*(("put", place) for place in range(6)), ("send", "x")]
 
 
 def test_processor_time_that_nobody_measured_does_not_keep_a_run_from_going_on(ram: Path) -> None:
@@ -223,6 +254,47 @@ def test_an_approval_that_expired_while_it_was_asked_stays_so_with_the_clock_tur
     assert expired.code == "denied.approval-expired"
     back = home.resume(waits.run_id, ManualClock(datetime(2025, 1, 1, tzinfo=UTC)))
     assert (back.code, home.world.done) == ("input.run-ended", [("put", 1)])
+
+
+@pytest.mark.parametrize(("waited_ms", "code"), [(60_000, "denied.approval-expired"), (59_999, None)])
+def test_a_record_of_another_run_ends_an_approval_before_the_clock_is_turned_back(
+    ram: Path, waited_ms: int, code: str | None
+) -> None:
+    home = Home(ram / "home", SIGNED)
+    waits = home.run(PLAN, terms=RunTerms(approvals_expire_ms=60_000))
+    home.decide()
+    early = ManualClock(home.clock.now())
+    home.clock.advance_ms(waited_ms)
+    assert home.run("1").value == 1
+    assert home.resume(waits.run_id, early).code == code
+    assert (("send", "x") in home.world.done) is (code is None)
+
+
+def test_a_request_that_is_listed_is_expired_by_a_record_of_another_run(ram: Path) -> None:
+    home = Home(ram / "home", SIGNED)
+    home.run(PLAN, terms=RunTerms(approvals_expire_ms=60_000))
+    early = ManualClock(home.clock.now())
+    home.clock.advance_ms(60_000)
+    for state in ("pending", "expired"):
+        with home.open(early) as runtime:
+            (asked,) = runtime.approvals()
+        assert asked.state.value == state
+        home.run("1")
+
+
+def test_a_clock_that_was_ahead_before_does_not_end_a_new_request(ram: Path) -> None:
+    home = Home(ram / "home", SIGNED)
+    waits = home.run(PLAN)
+    ahead = ManualClock(datetime(2099, 1, 1, tzinfo=UTC))
+    ahead.random_bytes(1)  # or its run would have the name of that one
+    with home.open(ahead) as runtime:
+        runtime.run("1", provider="mock", context=RuntimeContext.pure())
+    assert home.resume(waits.run_id).code == "denied.approval-expired"
+    with home.open() as runtime, pytest.raises(ApprovalRequired) as caught:
+        runtime.run(PLAN, provider="mock", context=RuntimeContext.controlled(capabilities=EVERYTHING))
+    with home.open() as runtime:
+        runtime.decide(str(caught.value.details["approval_id"]), granted=True, by="ada")
+    assert home.resume(str(caught.value.details["run_id"])).value == "x"
 
 
 def test_a_clock_that_is_turned_back_lengthens_no_approval(ram: Path) -> None:

@@ -511,3 +511,22 @@ def test_a_chain_that_was_changed_stops_it(begun: Begun) -> None:
     error = run.refused()
     assert isinstance(error, AuditError)
     assert list(run.place.iterdir()) == []
+
+
+@pytest.mark.parametrize(("writes", "code"), [(False, "limit.steps"), (True, "journal.behind")])
+def test_what_does_not_wait_for_the_disk_is_what_may_be_lost(tmp_path: Path, writes: bool, code: str) -> None:
+    """A script that may write nothing may be run again, though the contract of scripts says that a person decides."""
+    place, shell = tmp_path / "place", "ccos.sandbox.shell"
+    place.mkdir()
+    limits = ResourceLimits(steps_count=10_000)
+    context = RuntimeContext.controlled(capabilities=[shell], write=[str(place)], limits=limits)
+    written = f'"{place}"' if writes else ""
+    plan = f'(do (call :{shell} "echo done" nil [] [{written}]) (loop [n 0] (recur (+ n 1))))'
+    home = tmp_path / "home"
+    with Runtime.open(home) as runtime:
+        with pytest.raises(LimitExceeded):
+            runtime.run(plan, context=context, provider="process")
+        (entry,) = runtime.runs()
+    run = Killed(home, place, tmp_path / "plan", entry.run_id)
+    assert run.tamper("DELETE FROM calls WHERE number = 0") == 1
+    assert run.refused().code == code

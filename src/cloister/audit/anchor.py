@@ -7,7 +7,6 @@ can change both is not found by it, only by a head that was noted elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from cloister.audit.breaks import BreakReason, broken
 from cloister.audit.checkpoint import NOTE_BYTES_MAX, checked_head, read_checkpoint
 from cloister.audit.event import Head
+from cloister.audit.regular_file import open_regular
 from cloister.audit.tree import Tree
 from cloister.audit.trust import KeyLine
 from cloister.errors import AuditError, ChainBroken
@@ -31,7 +31,7 @@ def load(path: Path, line: KeyLine) -> Head | None:
         AuditError: `audit.anchor` when the file cannot be read or holds no head of this chain.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follows=False) as file:
             note = file.read(NOTE_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
@@ -63,12 +63,24 @@ def require_contained(noted: Head, tree: Tree, path: Path) -> None:
     raise error
 
 
+def require_writable(path: Path) -> None:
+    """Accept a place where heads can be noted later, before anything is done that would not be noted.
+
+    Raises:
+        AuditError: `audit.anchor` when they cannot.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritten(path, "its directory cannot be written")
+
+
 def save(path: Path, note: bytes) -> None:
     """Replace what was noted, unless another process noted a later head.
 
-    When it cannot be replaced, the older head stays, which holds as well.
+    Raises:
+        AuditError: `audit.anchor` when it cannot be replaced. The older head stays, and does not tell of a chain that
+            is put back to a state after it.
     """
-    with contextlib.suppress(OSError):
+    try:
         if _size(path) >= read_checkpoint(note).head.count:
             return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -78,12 +90,15 @@ def save(path: Path, note: bytes) -> None:
             os.replace(temporary, path)  # noqa: PTH105 - a text path
         except OSError:
             os.unlink(temporary)  # noqa: PTH108 - a text path
+            raise
+    except OSError as error:
+        raise _unwritten(path, error.strerror or "it cannot be written") from error
 
 
 def _size(path: Path) -> int:
     """Return the size that is noted, believed of nobody; -1 when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follows=False) as file:
             return read_checkpoint(file.read(NOTE_BYTES_MAX + 1)).head.count
     except (FileNotFoundError, ValueError):
         return -1
@@ -94,4 +109,13 @@ def _unusable(path: Path, why: str) -> AuditError:
         f"{path} does not note a head of this chain: {why}",
         code="audit.anchor",
         hint=f"find out who changed it; when chain and keys are the right ones, remove {path}, and it is written again",
+    )
+
+
+def _unwritten(path: Path, why: str) -> AuditError:
+    return AuditError(
+        f"cannot note the newest head of the chain in {path}: {why}",
+        code="audit.anchor",
+        hint=f"what was done is recorded, but a chain put back to an older state would not be found out; check the "
+        f"disk, and who may write to {path.parent}",
     )

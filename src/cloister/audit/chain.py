@@ -42,7 +42,7 @@ from cloister.audit.store import ChainStore
 from cloister.audit.trust import trusted_tree
 from cloister.canonical import Plain
 from cloister.clock import Clock, timestamp
-from cloister.errors import AppendFailed, CloisterError
+from cloister.errors import AppendFailed, AuditError, CloisterError
 
 ANCHOR_EVERY_COUNT = 1024
 """The newest head is noted beside the key after so many records at the latest."""
@@ -81,7 +81,7 @@ class CausalChain:
         ChainBroken: When the end of the chain was tampered with, was signed by another key, or does not contain the
             head that was noted.
         AuditError: `audit.store` when the file cannot be read or written; `audit.format` when it has another format;
-            `audit.anchor` when what was noted is not a head.
+            `audit.anchor` when what was noted is not a head, or the newest one cannot be noted there later.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CausalChain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        close_after(self.close, error)
 
     @property
     def key_id(self) -> str:
@@ -271,17 +271,22 @@ class CausalChain:
     def close(self) -> None:
         """Note the newest head that is on the disk, and close the chain's file. Idempotent.
 
-        A head that cannot be noted leaves the older one, which holds as well.
+        Raises:
+            AuditError: `audit.anchor` when the head could not be noted; the file is closed all the same.
         """
         with self._lock:
-            if not self._store.is_closed:
-                self._note_anchor()
-            self._store.close()
+            try:
+                if not self._store.is_closed:
+                    self._note_anchor()
+            finally:
+                self._store.close()
 
     def _commit(self, requests: list[Request], successor: Signer | None = None) -> None:
         """Commit what waited, in one transaction; every request gets its records or its error."""
         durable = any(request.durable for request in requests)
         try:
+            if self._durable is not None and self._durable.head.count - self._anchored_count >= ANCHOR_EVERY_COUNT:
+                self._note_anchor()  # before the next records: when it cannot be noted, nothing else is done
             with self._store.transaction(durable=durable):
                 end = self._checked_end()
                 batch = Batch(end.frontier, end.origin, self._signer, timestamp(self._clock.now()), successor)
@@ -302,8 +307,6 @@ class CausalChain:
         self._seen = _Seen(note=note, head=head, frontier=batch.frontier, last_leaf=batch.last_leaf, origin=end.origin)
         if durable:
             self._durable = self._seen
-            if head.count - self._anchored_count >= ANCHOR_EVERY_COUNT:
-                self._note_anchor()
 
     def _checked_end(self) -> _Seen:
         """Return the end of the chain after proving that it may be extended."""
@@ -349,6 +352,7 @@ class CausalChain:
         """Refuse a chain that does not contain the head that was noted last."""
         if self._anchor_path is None:
             return
+        anchor.require_writable(self._anchor_path)
         tree, line = trusted_tree(self._store, self._signer.public_key)
         noted = anchor.load(self._anchor_path, line)
         if noted is None:
@@ -362,6 +366,20 @@ class CausalChain:
         if self._anchor_path is not None and end is not None and end.head.count > self._anchored_count:
             anchor.save(self._anchor_path, end.note)
             self._anchored_count = end.head.count
+
+
+def close_after(close: Callable[[], None], error: BaseException | None) -> None:
+    """Close something at the end of a block; what fails then is noted on the error that ended it, if there is one.
+
+    Raises:
+        AuditError: As `close`, when no error ended the block.
+    """
+    try:
+        close()
+    except AuditError as failed:
+        if error is None:
+            raise
+        error.add_note(f"{failed.code}: {failed.message}")
 
 
 def _failed(drafts: Sequence[Draft], error: CloisterError) -> AppendFailed:

@@ -112,12 +112,16 @@ def open_chain(directory: Path, clock: Clock) -> CausalChain:
 
 
 def open_locked(home: AuditHome, clock: Clock) -> CausalChain:
-    """Do what `open_chain` does, for a caller that holds the lock of the home; raises the same."""
+    """Do what `open_chain` does, for a caller that holds the lock of the home; raises the same.
+
+    A home is made in an order that can be taken up again wherever it was left, by a full disk for example: an empty
+    chain, which no key has signed yet, then the key, then the head that it signs.
+    """
     _require_pair(home)
     finish(home)
-    signer = Signer.open(home.key_path)
     store = ChainStore.open(home.chain_path)
     try:
+        signer = Signer.open(home.key_path)
         return CausalChain(store, signer, clock, reload=home.load_signer, anchor_path=home.anchor_path)
     except BaseException:
         store.close()
@@ -127,7 +131,7 @@ def open_locked(home: AuditHome, clock: Clock) -> CausalChain:
 def _require_pair(home: AuditHome) -> None:
     """Refuse a key without its chain and a chain without its key: one of them was taken away."""
     has_chain, has_key = home.chain_path.exists(), home.key_path.exists()
-    if has_chain and not has_key:
+    if has_chain and not has_key and not _is_unbegun(home):
         raise KeyUnavailable(
             f"the signing key {home.key_path} is missing, but there is a chain",
             hint="restore the key, or choose another home directory; a new key cannot continue an old chain",
@@ -138,6 +142,17 @@ def _require_pair(home: AuditHome) -> None:
             details={"sequence": 0, "reason": "truncated"},
             hint="restore the chain; to start a new one, choose another home directory or move the keys away",
         )
+
+
+def _is_unbegun(home: AuditHome) -> bool:
+    """Return whether the making of a home was cut off before it had a key: nothing was ever signed there."""
+    if home.key_path.parent.exists() and any(home.key_path.parent.glob("chain*")):
+        return False
+    store = ChainStore.open_readonly(home.chain_path)
+    try:
+        return store.head() is None and store.last() is None
+    finally:
+        store.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cloister.audit.regular_file import open_regular
 from cloister.errors import KeyUnavailable
 
 if TYPE_CHECKING:
@@ -179,9 +180,8 @@ def _not_a_key(path: Path, kind: str) -> KeyUnavailable:
 
 def _read(path: Path, purpose: str, *, private: bool) -> bytes:
     # The checks are made on the opened file, so that it cannot be exchanged between looking and reading
-    flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if private else 0)
     try:
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor with flags
+        with open_regular(path, follows=not private) as file:
             facts = os.fstat(file.fileno())
             if private:
                 _check_private(path, facts)

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 
 from cloister.audit.event import EVENT_BYTES_MAX
 from cloister.audit.query import EVERYTHING, RecordQuery
+from cloister.audit.regular_file import require_regular
 from cloister.audit.row import StoredRow
 from cloister.audit.schema import check_schema, create
 from cloister.errors import AuditError
@@ -63,6 +64,7 @@ class ChainStore:
         with _errors(path, "open"):
             if not path.exists():
                 create(path)
+            require_regular(path)
             connection = _connect(f"{path.absolute().as_uri()}?mode=rw", lock_wait_ms)
             return cls._checked(path, connection, writing=True)
 

@@ -60,12 +60,13 @@ def prove(
 def verify_proof(file: ProofArgument, key: ProofKeyOption, as_json: JsonOption = False) -> None:
     """Verify a proof with nothing but the public key."""
     from cloister.audit import proof  # noqa: PLC0415
+    from cloister.audit.regular_file import open_regular  # noqa: PLC0415
     from cloister.audit.signer import PublicKey  # noqa: PLC0415
     from cloister.errors import InputError, quoted  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         try:
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 data = opened.read(proof.PROOF_BYTES_MAX + 1)
         except OSError as error:
             raise InputError(

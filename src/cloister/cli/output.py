@@ -71,11 +71,13 @@ def error_data(error: CloisterError) -> dict[str, Any]:
 
 
 def show_error(error: CloisterError, *, as_json: bool) -> int:
-    """Show an error and return its exit status."""
+    """Show an error, and on standard error what failed besides; return its exit status."""
     if as_json:
         echo_json({"ok": False, "error": error_data(error)})
     else:
         note(error_text(error_data(error), *error_styles()))
+    for each in getattr(error, "__notes__", ()):
+        note(f"warning: {each}")
     return error.exit_status
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from cloister.audit.regular_file import open_regular
 from cloister.authority.cedar import CEDAR_CHARS_MAX
 from cloister.authority.context import RuntimeContext
 from cloister.authority.document import PolicyDocument, parse_document
@@ -133,7 +134,7 @@ def _cedar(policy: PolicyDocument, path: Path | None) -> str | None:
 def _text(path: Path, bytes_max: int) -> str:
     shown = quoted(str(path))
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(bytes_max + 1)
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from cloister.errors import quoted
 
 if TYPE_CHECKING:
+    from cloister.errors import GuestError
     from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
 
 MESSAGE_CHARS_MAX: Final = 500
+UNDOS_SHOWN_MAX: Final = 15
 _OPTIONS: Final = {
     "capabilities": "--allow",
     "patterns": "--allow",
@@ -27,14 +29,15 @@ _OPTIONS: Final = {
     "write_paths": "--write",
     "environment": "--env",
 }
-_OTHERWISE_SHOWN: Final = {*_OPTIONS, "level", "limits", "minimum_isolation", "allow_computed"}
+_HOSTS: Final = {"hosts": "--connect", "denied_hosts": "denied host:"}
+_OTHERWISE_SHOWN: Final = {*_OPTIONS, *_HOSTS, "level", "limits", "minimum_isolation", "allow_computed"}
 
 
 def grant_words(context: Mapping[str, Any]) -> list[str]:
     """Return grants as the options of the command line; what has no option as its name and value.
 
     Args:
-        context: As `RuntimeContext.to_dict` makes it, or whatever the journal holds in its place.
+        context: As `RuntimeContext.to_dict` makes it, or whatever a record holds in its place.
     """
     from cloister.cli.limits import DEFAULTS  # noqa: PLC0415
 
@@ -42,6 +45,9 @@ def grant_words(context: Mapping[str, Any]) -> list[str]:
     for name, option in _OPTIONS.items():
         found = context.get(name)
         words += [f"{option} {_word(each)}" for each in found] if isinstance(found, list) else []
+    for name, option in _HOSTS.items():
+        found = context.get(name)
+        words += [f"{option} {_word(_host(each))}" for each in found] if isinstance(found, list) else []
     words += ["--allow-computed"] if context.get("allow_computed") is True else []
     level = str(context.get("minimum_isolation", "none")).replace("_", "-")
     words += [f"--isolation {_word(level)}"] if level != "none" else []
@@ -53,6 +59,17 @@ def grant_words(context: Mapping[str, Any]) -> list[str]:
     return words + [f"{quoted(name)}: {_json(context[name])}" for name in further if context[name]]
 
 
+def _host(rule: Any) -> str:
+    """Return a place on the network in the words it is granted with."""
+    from cloister.authority.hosts import HostRule  # noqa: PLC0415
+    from cloister.errors import CloisterError  # noqa: PLC0415
+
+    try:
+        return str(HostRule.from_dict(rule))
+    except (CloisterError, KeyError, TypeError, ValueError, AttributeError):
+        return _json(rule)
+
+
 def _word(value: object) -> str:
     return shlex.quote(quoted(str(value), MESSAGE_CHARS_MAX))
 
@@ -61,9 +78,11 @@ def _json(value: object) -> str:
     return quoted(json.dumps(value, ensure_ascii=False), MESSAGE_CHARS_MAX)
 
 
-def run_lines(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntry]) -> Iterator[str]:
-    """Yield a run for a person."""
-    plan, context, inputs = (_part(run.order, name) for name in ("plan", "context", "inputs"))
+def run_lines(
+    run: RunEntry, context: Mapping[str, Any], steps: Sequence[StepEntry], calls: Sequence[CallEntry]
+) -> Iterator[str]:
+    """Yield a run for a person; `context` are its grants, from the signed record."""
+    plan, inputs = (_part(run.order, name) for name in ("plan", "inputs"))
     yield f"{quoted(run.run_id)}  {run.state.value}"
     yield f"  plan      {quoted(run.plan)} (sha256 {quoted(str(plan.get('sha256')))})"
     yield f"  provider  {quoted(run.provider)}"
@@ -149,6 +168,27 @@ def failed_undos(run: RunEntry) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def undo_error(run: RunEntry, steps: Sequence[StepEntry]) -> GuestError | None:
+    """Return the error that says which steps of a run that ended could not be undone; None when all were.
+
+    Args:
+        run: The run.
+        steps: Its steps and undos, from the chain.
+    """
+    from cloister.errors import GuestError  # noqa: PLC0415
+
+    failed = [step for step in steps if step.is_undo and step.error_code is not None]
+    if not failed:
+        return None
+    shown = [f"{quoted(step.name)} ({quoted(str(step.error_code))})" for step in failed[:UNDOS_SHOWN_MAX]]
+    further = [f"{len(failed) - len(shown)} more"] if len(failed) > len(shown) else []
+    return GuestError(
+        f"the run {quoted(run.run_id)} is {run.state.value}, but not undone: {', '.join(shown + further)}",
+        code="guest.undo",
+        hint=f"see to what is left of them; `cloister runs show {quoted(run.run_id)}` says why each could not be",
+    )
+
+
 def summary_data(run: RunEntry) -> dict[str, Any]:
     """Return how it stands with a run, as plain data."""
     return {
@@ -166,11 +206,13 @@ def summary_data(run: RunEntry) -> dict[str, Any]:
     }
 
 
-def run_data(run: RunEntry, steps: Sequence[StepEntry], calls: Sequence[CallEntry]) -> dict[str, Any]:
-    """Return a run with its order, steps and calls, as plain data."""
+def run_data(
+    run: RunEntry, context: Mapping[str, Any], steps: Sequence[StepEntry], calls: Sequence[CallEntry]
+) -> dict[str, Any]:
+    """Return a run with its order, steps and calls, as plain data; `context` are its grants, from the signed record."""
     return summary_data(run) | {
-        "grants": grant_words(_part(run.order, "context")),
-        "context": run.order.get("context"),
+        "grants": grant_words(context),
+        "context": dict(context),
         "terms": run.order.get("terms"),
         "inputs": run.order.get("inputs"),
         "steps": [

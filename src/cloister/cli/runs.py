@@ -10,7 +10,7 @@ import typer
 
 from cloister.cli import complete
 from cloister.cli.options import HomeOption, JsonOption, MachineOption, ModulePathOption
-from cloister.cli.output import echo, echo_json, note, reporting
+from cloister.cli.output import echo, echo_json, error_data, note, reporting, show_error
 
 if TYPE_CHECKING:
     from cloister.plan.journal.entries import RunEntry, RunState
@@ -111,12 +111,17 @@ def show(run: RunArgument, home: HomeOption = None, as_json: JsonOption = False)
     with reporting(as_json=as_json):
         with open_runtime(home) as runtime:
             entry, calls = runtime.run_entry(run)
-            steps = runtime.run_steps(run)
+            steps, (context, agrees) = runtime.run_steps(run), runtime.run_grants(run)
         if as_json:
-            echo_json({"ok": True, "run": run_data(entry, steps, calls)})
+            echo_json({"ok": True, "run": run_data(entry, context, steps, calls) | {"order_agrees": agrees}})
         else:
-            for line in run_lines(entry, steps, calls):
+            for line in run_lines(entry, context, steps, calls):
                 echo(line)
+            if not agrees:
+                note(
+                    "warning: the journal holds another order than the run was admitted with; the grants are from the "
+                    "signed record, but plan, provider, terms and inputs are not to be believed"
+                )
 
 
 @runs_app.command("resume", help="Let a run go on from its journal; calls that were made are not made again.")
@@ -204,7 +209,7 @@ def abort(
     """End a run that could go on."""
     from cloister.cli.options import parse_environment  # noqa: PLC0415
     from cloister.cli.progress import choose_progress  # noqa: PLC0415
-    from cloister.cli.run_text import failed_undos, summary_data  # noqa: PLC0415
+    from cloister.cli.run_text import failed_undos, summary_data, undo_error  # noqa: PLC0415
     from cloister.errors import quoted  # noqa: PLC0415
 
     progress = choose_progress(as_json=as_json)
@@ -212,12 +217,13 @@ def abort(
         environment = parse_environment(env)
         with open_runtime(home, machine) as runtime:
             entry = runtime.abort(run, environment=environment, observer=progress)
-    failed = failed_undos(entry)
+            error = undo_error(entry, runtime.run_steps(run))
     if as_json:
-        echo_json({"ok": True, "run": summary_data(entry), "undo_failed": failed})
-        return
-    echo(f"{quoted(entry.run_id)}: {entry.state.value}")
-    if failed:
-        note(
-            f"warning: {len(failed)} steps could not be undone; `cloister runs show {quoted(entry.run_id)}` says which"
-        )
+        data = {"ok": error is None, "run": summary_data(entry), "undo_failed": failed_undos(entry)}
+        echo_json(data if error is None else data | {"error": error_data(error)})
+    else:
+        echo(f"{quoted(entry.run_id)}: {entry.state.value}")
+        if error is not None:
+            show_error(error, as_json=False)
+    if error is not None:
+        raise typer.Exit(error.exit_status)

@@ -49,6 +49,8 @@ def bare_start_message(workload: PlanProgram | GuestOperation, limits: ResourceL
     if isinstance(workload, PlanProgram):
         inputs = dict(workload.inputs)
         body: Message = {"kind": "plan", "source": workload.source, "name": workload.name, "inputs": inputs}
+        if workload.steps_unasked is not None:
+            body["steps_unasked"] = workload.steps_unasked
         if workload.modules:
             body["modules"] = [[each.name, each.source.name, each.source.text] for each in workload.modules]
         if inputs:
@@ -124,7 +126,7 @@ class Dialogue:
             case "call":
                 return self._reply(message)
             case "step":
-                self._note_step(message)
+                return self._note_step(message)
             case "undo":
                 self._note_undo(message)
             case "error":
@@ -204,14 +206,27 @@ class Dialogue:
             self._hints = hints
         return self._host.call(capability_id, arguments)
 
-    def _note_step(self, message: Message) -> None:
+    def _note_step(self, message: Message) -> Message | None:
         self._steps.step(message)
-        if self._host is None:
-            return
         if message["event"] == "started":
-            self._host.step_started(message["name"], message["options"])
-        else:
+            return self._begin_step(message)
+        if self._host is not None:
             self._host.step_ended(message["name"], message["error"])
+        return None
+
+    def _begin_step(self, message: Message) -> Message | None:
+        """Begin a step; one that waits is told whether it may, with the number that the next call has."""
+        reply: Message = {"type": "reply", "index": self._calls_count, "step": True}
+        try:
+            if self._host is not None:
+                self._host.step_started(message["name"], message["options"])
+        except FATAL_CLASSES as error:
+            if "waits" not in message:
+                raise
+            self._steps.step_refused()
+            self.fatal = error
+            return reply | {"error": reply_error(error)}
+        return reply | {"value": None} if "waits" in message else None
 
     def _note_undo(self, message: Message) -> None:
         self._steps.undo(message)

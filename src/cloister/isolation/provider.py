@@ -75,12 +75,15 @@ class PlanProgram:
         name: Name for error messages: a path, or `<eval>`.
         inputs: Values of the program's inputs by name.
         modules: The modules it imports, those they import included.
+        steps_unasked: How many steps it begins without waiting for the host to agree; None for all. With the answer the
+            host can end it in order.
     """
 
     source: str
     name: str
     inputs: Mapping[str, WireValue] = field(default_factory=dict)
     modules: tuple[ModuleText, ...] = ()
+    steps_unasked: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +140,12 @@ class PlanBytecode:
     Attributes:
         program: What `lang.wasm_engine.artefact` accepted, and nothing else: its core is trusted by engines.
         inputs: Values of the program's inputs by name.
+        steps_unasked: As of `PlanProgram`.
     """
 
     program: Program
     inputs: Mapping[str, WireValue] = field(default_factory=dict)
+    steps_unasked: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,10 @@ class StepsTold:
         if self._begun_count > STEPS_MAX:
             raise out_of_order(f"it began more than {STEPS_MAX} steps")
 
+    def step_refused(self) -> None:
+        """Take back the step that began last: the host refused it."""
+        self._open.pop()
+
     def _step_ended(self, message: Message) -> None:
         if not self._open:
             raise out_of_order("a step ended that had not started")

@@ -141,7 +141,15 @@ ERROR_SHAPE: Final = Shape(
 """`CloisterError.to_dict()`; `call_index` says which call's error this is, when the plan did not catch it."""
 
 WORKLOADS: Final[Mapping[str, Shape]] = {
-    "plan": Shape(fields={"source": _TEXT, "name": _TEXT, "inputs": _OBJECT, "modules": _MODULES}),
+    "plan": Shape(
+        fields={
+            "source": _TEXT,
+            "name": _TEXT,
+            "inputs": _OBJECT,
+            "modules": _MODULES,
+            "steps_unasked": _optional(_COUNT),
+        }
+    ),
     "operation": Shape(fields={"name": _TEXT, "arguments": _OBJECT}),
 }
 """What a guest can be started with, by `kind`."""
@@ -171,6 +179,7 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
             "options": Field(
                 "options of a step", lambda value: first_fault(OPTIONS_SHAPE, value) is None, required=False
             ),
+            "waits": Field("true", lambda value: value is True, required=False),
         }
     ),
     "undo": Shape(
@@ -189,12 +198,18 @@ GUEST_MESSAGES: Final[Mapping[str, Shape]] = {
 HOST_MESSAGES: Final[Mapping[str, Shape]] = {
     "start": Shape(fields={"workload": _WORKLOAD, "limits": _LIMITS}),
     "reply": Shape(
-        fields={"index": _COUNT, "value": _optional(_ANY), "error": _optional(_ERROR)},
+        fields={
+            "index": _COUNT,
+            "value": _optional(_ANY),
+            "error": _optional(_ERROR),
+            "step": Field("true", lambda value: value is True, required=False),
+        },
         exactly_one_of=("value", "error"),
     ),
 }
-"""What a host may say to its guest: one `start`, then one `reply` for each call, in order. A reply may come before its
-call, when the host knows the answer; see `Dialogue.ahead`."""
+"""What a host may say to its guest: one `start`, then one `reply` for each call, and one for each step that waits, which
+says so. Those to calls come in order; one may come before its call, when the host knows the answer (`Dialogue.ahead`),
+and so before the reply to a step."""
 
 
 def first_fault(shape: Shape, data: Any, tag: str | None = None) -> str | None:

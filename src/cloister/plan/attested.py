@@ -16,6 +16,7 @@ from typing import Any, Final
 from cloister.audit.event import EventType, Record
 from cloister.audit.query import RecordQuery
 from cloister.audit.reader import ChainReader
+from cloister.audit.regular_file import open_regular
 from cloister.audit.signer import PublicKey
 from cloister.audit.verify import verify_chain
 from cloister.canonical import sha256_hex
@@ -228,7 +229,7 @@ def _load(path: Path) -> object:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(FILE_BYTES_MAX)
     except OSError as error:
         raise InputError(

@@ -93,7 +93,8 @@ class CallAct:
 
     def is_repeatable(self, decision: Decision) -> bool:
         """Return whether making a call twice is the same as making it once."""
-        return idempotency_of(decision, self.catalog.registry) is Idempotency.RETRY
+        may_write = bool(decision.write_paths)
+        return idempotency_of(decision.capability_id, self.catalog.registry, may_write=may_write) is Idempotency.RETRY
 
     def stand_in(self, decision: Decision) -> WireValue:
         """Return a made-up result of the right type."""

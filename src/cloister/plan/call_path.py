@@ -145,12 +145,12 @@ class CallPath:
             raise
         finally:
             if is_answered:
-                self._repetition.leave_fallbacks(call.number)
+                self._repetition.leave_fallbacks(call.number, self.around.around)
             self.journal.skip_fallbacks(call.number)
 
     @property
     def _repetition(self) -> Repetition:
-        return Repetition(self.journal, self.recorder, self.act.catalog.registry)
+        return Repetition(self.journal, self.recorder, self.act.catalog.registry, self.spending)
 
     def _decide(self, call: PendingCall, known: CallEntry | None, arguments: list[WireValue]) -> WireValue:
         try:
@@ -170,11 +170,12 @@ class CallPath:
                 return self._adopt(call, known, answer)
             refusal, needs = repetition.terms(known, decision)
             if refusal is not None:
-                self._note_failure(call, decision.capability_id, known.intent, refusal)
+                facts = repetition.charged(known, decision, self.around.around)
+                self._note_failure(call, decision.capability_id, known.intent, refusal, facts)
                 raise refusal
         ruling = self.governor.rule(decision, self._occasion(call, arguments), needs)
         if known is not None:
-            repetition.note_unknown(known)
+            repetition.note_unknown(known, decision, self.around.around)
         if not ruling.decision.allowed:
             return self._refuse(call, ruling, arguments)
         return self._go(call, ruling, arguments)
@@ -296,7 +297,7 @@ class CallPath:
     def _fail(self, made: _Made, error: CloisterError) -> None:
         decision, usage = made.ruling.decision, total(made.sandbox.usages)
         charge, events = self.spending.settle(made.held, decision, self.act.spec(decision), usage)
-        facts = OutcomeFacts(charged=charge.to_body())
+        facts = OutcomeFacts(charged=charge.to_body(), is_simulated=made.ruling.is_simulated)
         self._note_failure(made.call, decision.capability_id, made.intent, error, facts)
         self.spending.note(events, self.around.around)
         self._note(decision, made.intent, error.code, usage)

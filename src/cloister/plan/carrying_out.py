@@ -7,7 +7,6 @@ chain is told first, and the journal then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,10 +33,8 @@ from cloister.isolation.provider import (
     IsolationProvider,
     PlanBytecode,
     PlanProgram,
-    WireValue,
 )
 from cloister.lang.printer import to_text
-from cloister.lang.program import Program
 from cloister.lang.transport import decode, to_python
 from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
 from cloister.plan.call_act import CallAct
@@ -79,6 +76,7 @@ class Undertaking:
         attestation: What the provider measured; None when it does not attest.
         abort: Where it is ended; None when nobody aborted it.
         ended_at: Where it ended by itself, when its process was killed while it was undone; None otherwise.
+        ends_by_itself: Whether it ended so before anybody aborted it.
         completed: The record of its end, when its process was killed after that; None otherwise.
     """
 
@@ -94,6 +92,7 @@ class Undertaking:
     attestation: Attestation | None
     abort: Abort | None = None
     ended_at: Abort | None = None
+    ends_by_itself: bool = False
     completed: Record | None = None
 
 
@@ -143,6 +142,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         spending=undertaking.spending,
         profiles=undertaking.profiles.stack(),
         abort=undertaking.abort or undertaking.ended_at,
+        has_every_step=undertaking.abort is not None and not undertaking.ends_by_itself,
     )
     terms, desk = undertaking.order.terms, parts.desk()
     approvals = RunApprovals(
@@ -151,6 +151,7 @@ def _put_together(parts: RunParts, undertaking: Undertaking) -> PlanRun:
         undertaking.approvals,
         ask=lambda request: desk.ask(request, run.around),
         expire=desk.expire,
+        is_expired=desk.is_expired,
         verify=parts.verify_guardian,
         expires_after_ms=terms.approvals_expire_ms,
     )
@@ -216,7 +217,7 @@ def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> Executi
     execution = ExecutionContext(
         execution_id=execution_id,
         capability_id=PLAN_CAPABILITY,
-        workload=_workload(undertaking.order.program, undertaking.order.inputs),
+        workload=_workload(undertaking.order, None if run.has_every_step else undertaking.spending.steps_left()),
         token=token,
         arguments_sha256=inputs_sha256,
         limits=context.limits,
@@ -224,10 +225,18 @@ def _execute(parts: RunParts, undertaking: Undertaking, run: PlanRun) -> Executi
     return undertaking.provider.execute(execution, host=run)
 
 
-def _workload(program: Program, inputs: Mapping[str, WireValue]) -> PlanProgram | PlanBytecode:
+def _workload(order: RunOrder, steps_unasked: int | None) -> PlanProgram | PlanBytecode:
+    """Return what is executed, told how many steps the budget has: whoever would begin another waits for the answer."""
+    program, inputs = order.program, order.inputs
     if not program.has_text:
-        return PlanBytecode(program=program, inputs=inputs)
-    return PlanProgram(source=program.source.text, name=program.name, inputs=inputs, modules=program.modules)
+        return PlanBytecode(program=program, inputs=inputs, steps_unasked=steps_unasked)
+    return PlanProgram(
+        source=program.source.text,
+        name=program.name,
+        inputs=inputs,
+        modules=program.modules,
+        steps_unasked=steps_unasked,
+    )
 
 
 def _end(parts: RunParts, undertaking: Undertaking, run: PlanRun, error: CloisterError) -> None:

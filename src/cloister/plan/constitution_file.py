@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloister.audit.event import EventType
 from cloister.audit.query import RecordQuery
+from cloister.audit.regular_file import open_regular
 from cloister.audit.signer import PublicKey, Signer
 from cloister.authority.constitution import Constitution, builtin_constitution, parse_constitution
 from cloister.canonical import Plain, sha256_hex
@@ -268,7 +269,7 @@ def _no_signature(place: Path) -> AttestationError:
 
 def _read(path: Path, bytes_max: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(bytes_max + 1)
     except OSError as error:
         raise InputError(f"cannot read {quoted(str(path))}: {error.strerror}", code="input.constitution") from error

@@ -6,13 +6,12 @@ Neither is trusted.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
+from cloister.audit.regular_file import open_regular
 from cloister.errors import InputError, PlanError, quoted
 from cloister.lang.program import Program, compile_program
 from cloister.plan.module_files import ModuleFiles
@@ -103,10 +102,7 @@ def read_artefact(plan: Path) -> Artefact | None:
 def _opened(plan: Path) -> Iterator[BinaryIO]:
     hint = "name a file with RTFS text, or a compiled plan"
     try:
-        # Not blocking, because the file may turn out to be a pipe that nobody writes to
-        with os.fdopen(os.open(plan, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PlanError(f"plan {quoted(str(plan))} is not a regular file", code="plan.unreadable", hint=hint)
+        with open_regular(plan) as file:
             yield file
     except OSError as error:
         message = f"cannot read plan {quoted(str(plan))}: {error.strerror}"

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from cloister.audit.regular_file import open_regular
 from cloister.errors import PlanError, quoted
 from cloister.lang.modules import Missing
 from cloister.lang.source import Source
@@ -28,7 +29,6 @@ LISTED_MAX: Final = 200
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Not blocking, because the file may turn out to be a pipe that nobody writes to
-_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ModuleFiles:
@@ -91,12 +91,10 @@ def _inside(descriptor: int, folder: str) -> int:
 
 def _read(folder: int, file_name: str) -> bytes | None:
     try:
-        descriptor = os.open(file_name, _FILE, dir_fd=folder)
+        file = open_regular(file_name, follows=False, dir_fd=folder)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+    with file:
         return file.read(PLAN_BYTES_MAX + 1)
 
 

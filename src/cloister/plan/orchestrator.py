@@ -57,6 +57,7 @@ class PlanRun:
         spending: The budget, which steps are charged to.
         profiles: What each step may do.
         abort: Where the run is ended, because somebody aborted it or it had ended there before; None otherwise.
+        has_every_step: Whether no step is refused, so that a run that somebody aborted comes to where that is.
         handles: Open files of the run.
         parameters: Values that the run keeps for the next plan.
         memo: What the capability that is called wants to be told when the run is resumed.
@@ -77,6 +78,7 @@ class PlanRun:
     spending: Spending
     profiles: ProfileStack
     abort: Abort | None = None
+    has_every_step: bool = False
     handles: dict[int, object] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     memo: WireValue = None
@@ -195,10 +197,10 @@ class PlanRun:
     def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
-        self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)
         if not self.is_undoing:
-            approve = None if self.abort else lambda need: self._live().step_approved(name, need)
-            self.spending.step(approve, parent)
+            approve = None if self.has_every_step else lambda need: self._live().step_approved(name, need)
+            self.spending.step(approve, parent)  # first: a step that is refused is not one
+        self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)
         sequence = self.journal.began_step(name, lambda: self.recorder.step_started(name, parent, options))
         self.observer.step_started(name, len(self._open_steps))
         self._open_steps.append(_OpenStep(name, self.clock.monotonic_ns(), sequence, self.journal.last_step, options))

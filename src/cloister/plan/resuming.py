@@ -31,18 +31,19 @@ from cloister.lang.transport import decode
 from cloister.plan.attesting import require_attestation
 from cloister.plan.carrying_out import Undertaking, carry_out
 from cloister.plan.journal.call_journal import CallJournal, recalled_error
-from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, RunState
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, IntentEntry, RunEntry, RunState
 from cloister.plan.journal.order import RunOrder, environment_sha256, program_of
-from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_admitted_order, is_unanswered, reconcile
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, is_unanswered, reconcile
 from cloister.plan.journal.recorded_run import RecordedRun
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
 from cloister.plan.profiling import record_profiles
 from cloister.plan.record_facts import OutcomeFacts
 from cloister.plan.recorder import RunRecorder
+from cloister.plan.repeating import idempotency_of
 from cloister.plan.result import RunResult
 from cloister.plan.run import admit, require_level
-from cloister.plan.spending import Spending, restore, unmeasured_charge
+from cloister.plan.spending import Charge, Spending, attempt_amounts, restore, unmeasured_charge
 from cloister.plan.step_profiles import derive_profiles
 from cloister.plan.terms import RunTerms
 
@@ -120,7 +121,7 @@ def _undertaking(parts: RunParts, resumption: Resumption) -> Undertaking:
         order=order,
         provider=provider,
         recorder=recorder,
-        journal=CallJournal(store, run.run_id, calls, tuple(recorded.steps.values()), recorded.outcomes),
+        journal=_journal(parts, run, calls, recorded),
         approvals=read.approvals,
         profiles=profiles,
         spending=_spending(parts, order, recorder, recorded),
@@ -129,6 +130,7 @@ def _undertaking(parts: RunParts, resumption: Resumption) -> Undertaking:
         attestation=attestation,
         abort=store.run(run.run_id).abort,
         ended_at=recorded.ended_at(calls),
+        ends_by_itself=recorded.ends_by_itself,
         completed=read.completed,
     )
 
@@ -140,7 +142,7 @@ def _read(parts: RunParts, run: RunEntry, resumption: Resumption) -> tuple[Recor
     """
 
     def began(recorded: RecordedCalls) -> None:
-        if is_admitted_order(run, recorded):
+        if recorded.has_order(run):
             with suppress(CloisterError, OSError):  # said again by whoever needs it
                 provider = resumption.provider(str(run.order.get("provider")))
                 if isinstance(provider, WarmedProvider):
@@ -179,10 +181,14 @@ def _ended(run_id: str, state: RunState) -> InputError:
     )
 
 
-def _may_repeat(parts: RunParts) -> Callable[[str], bool]:
-    def may_repeat(capability_id: str) -> bool:
-        spec = parts.catalog.registry.find(capability_id)
-        return spec is not None and spec.contract.idempotency is Idempotency.RETRY
+def _may_repeat(parts: RunParts) -> Callable[[IntentEntry], bool]:
+    """Return what says of a call whether it was noted without waiting for the disk; see `CallAct.is_repeatable`."""
+    registry = parts.catalog.registry
+
+    def may_repeat(intent: IntentEntry) -> bool:
+        if registry.find(intent.capability_id) is None:
+            return False
+        return idempotency_of(intent.capability_id, registry, may_write=intent.may_write) is Idempotency.RETRY
 
     return may_repeat
 
@@ -229,6 +235,12 @@ def _order(parts: RunParts, run: RunEntry, resumption: Resumption) -> RunOrder:
     )
 
 
+def _journal(parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorded: RecordedCalls) -> CallJournal:
+    """Return the journal of a run with what the chain says of it."""
+    steps = tuple(recorded.steps.values())
+    return CallJournal(parts.journal.store, run.run_id, calls, steps, recorded.outcomes, intents=recorded.intents)
+
+
 def _spending(parts: RunParts, order: RunOrder, recorder: RunRecorder, recorded: RecordedCalls) -> Spending:
     """Return the budget of a run as it left it."""
     budget = Budget(order.terms.budget, order.terms.exhaustion, budget_id=recorder.run_id)
@@ -256,8 +268,19 @@ def _abort(
     abort = recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
     for entry in calls[abort.at : abort.undoes_from]:
         if entry.state is CallState.INTENDED and entry.intent not in recorded.outcomes:
-            recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN)
+            charge = _charge_of_attempt(parts, recorded.intents[entry.intent])
+            facts = OutcomeFacts(charged=charge, is_simulated=recorded.intents[entry.intent].is_simulated)
+            recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN, facts)
+            recorded.budget += [] if charge is None else [charge]
     parts.journal.store.abort(run.run_id, abort)
+
+
+def _charge_of_attempt(parts: RunParts, intent: IntentEntry) -> dict[str, Plain] | None:
+    """Return what is charged for a call of which nobody knows whether it was made; None when it was not let through."""
+    spec = parts.catalog.registry.find(intent.capability_id)
+    if spec is None or not intent.is_allowed:
+        return None
+    return Charge(dict(attempt_amounts(spec, None)), []).to_body()
 
 
 def _resumed_body(
@@ -279,12 +302,13 @@ def _complete(
     """Add to the chain what it lacks because a process was killed between two writes; return what that charges."""
     charged: list[dict[str, Any]] = []
     for sequence, capability_id in reconciled.not_made:
-        recorder.call_failed(sequence, capability_id, NOT_MADE)
+        facts = OutcomeFacts(is_simulated=recorded.intents[sequence].is_simulated)
+        recorder.call_failed(sequence, capability_id, NOT_MADE, facts)
     for entry in reconciled.unrecorded:
         spec = parts.catalog.registry.find(entry.capability_id)
-        was_let_through = recorded.intents[entry.intent][2]
-        charge = unmeasured_charge(spec).to_body() if spec is not None and was_let_through else None
-        facts = OutcomeFacts(memo=entry.memo, charged=charge)
+        intent = recorded.intents[entry.intent]
+        charge = unmeasured_charge(spec).to_body() if spec is not None and intent.is_allowed else None
+        facts = OutcomeFacts(memo=entry.memo, charged=charge, is_simulated=intent.is_simulated)
         if entry.state is CallState.FAILED:
             record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry), facts)
         else:

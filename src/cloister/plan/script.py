@@ -5,11 +5,10 @@ Owns reading of script files: regular ones only, bounded, UTF-8. The text is not
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloister.audit.regular_file import open_regular
 from cloister.errors import InputError, LimitExceeded, quoted
 from cloister.limits import ResourceLimits
 
@@ -89,22 +88,13 @@ def script_text(data: bytes, name: str, limits: ResourceLimits) -> str:
 def _read(path: Path, bytes_max: int) -> bytes:
     hint = "name a file with the text of the script"
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(
-                    f'the script "{quoted(str(path))}" is not a regular file', code="input.script", hint=hint
-                )
+        with open_regular(path) as file:
             return file.read(bytes_max + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f'cannot read the script "{quoted(str(path))}": {reason}', code="input.script", hint=hint
         ) from error
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting, because the file may turn out to be a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _require_size(data: bytes, name: str, limits: ResourceLimits) -> None:

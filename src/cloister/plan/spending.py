@@ -169,11 +169,30 @@ class Spending:
         restore(self, [charge.to_body()])
         return charge
 
+    def charge_attempt(self, spec: CapabilitySpec, decision: Decision | None, parent: int) -> Charge:
+        """Charge a call of which nobody knows whether it was made; see `attempt_amounts`.
+
+        Args:
+            spec: What may have been called.
+            decision: What it is allowed now; None when it is not decided again.
+            parent: The record around the call.
+        """
+        charge, others = _split(self.budget.consume(Consumption.exactly(**attempt_amounts(spec, decision))))
+        self._record(others, parent)
+        return charge
+
+    def steps_left(self) -> int | None:
+        """Return how many more steps may begin before one is refused; None when none is."""
+        allowed = self.budget.allowed(Dimension.STEPS)
+        if allowed is None or self.budget.rules.of(Dimension.STEPS) is Exhaustion.WARN:
+            return None
+        return max(0, allowed - self.budget.used[Dimension.STEPS])
+
     def step(self, approve: Callable[[ApprovalNeed], str] | None, parent: int) -> None:
         """Charge one step.
 
         Args:
-            approve: As in `hold`; None in a run that is ended, so that it comes to where it is.
+            approve: As in `hold`; None in a run that somebody aborted, so that it comes to where that is.
             parent: The record around the step.
 
         Raises:
@@ -255,6 +274,28 @@ def unmeasured_charge(spec: CapabilitySpec) -> Charge:
     figures = {each.used_field: expected.figure(each) for each in Dimension}
     unmeasured: list[Plain] = [name for name, figure in figures.items() if figure is None]
     return Charge({name: figure for name, figure in figures.items() if figure}, unmeasured)
+
+
+def attempt_amounts(spec: CapabilitySpec, decision: Decision | None) -> dict[str, int]:
+    """Return what is charged for a call of which nobody knows whether it was made, so that no crash makes it free.
+
+    It is one call, with what its contract expects at most. What that leaves open is not charged, and closes nothing:
+    else a run that was killed in a script that writes files could never go on.
+
+    Args:
+        spec: What may have been called.
+        decision: Its arguments and what it may write; None when they are not known.
+    """
+    resources = spec.contract.resources if decision is None else spec.contract.estimate(decision.arguments)
+    may_write = decision is None or bool(decision.write_paths) or spec.permission is None
+    figures = {
+        "calls_count": 1,
+        "storage_bytes": resources.storage_bytes if may_write else 0,
+        "egress_bytes": resources.egress_bytes,
+        "model_tokens_count": resources.model_tokens_count,
+        "cost_microusd": resources.cost_microusd,
+    }
+    return {name: figure for name, figure in figures.items() if figure}
 
 
 def restore(spending: Spending, events: Iterable[Mapping[str, Any]]) -> None:

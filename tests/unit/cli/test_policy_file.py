@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,18 @@ def test_a_file_that_is_no_policy_is_refused(data: bytes | None, tmp_path: Path)
     assert caught.value.code == "config.policy"
     path.write_bytes(b"#" * POLICY_BYTES_MAX)
     assert build_context(policy=path, limits=LIMITS) == RuntimeContext.controlled()
+
+
+def test_a_pipe_in_the_place_of_a_policy_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for given in (pipe, Path("/dev/zero")):
+        with pytest.raises(ConfigError) as caught:
+            build_context(policy=given, limits=LIMITS)
+        assert caught.value.code == "config.policy"
+        assert "not a regular file" in caught.value.message
+    place = tmp_path / "policy.toml"
+    place.write_text("", encoding="utf-8")
+    link = tmp_path / "link"
+    link.symlink_to(place)
+    assert build_context(policy=link, limits=LIMITS) == build_context(policy=place, limits=LIMITS)

@@ -149,6 +149,29 @@ def test_what_ends_a_run_is_told_and_then_nothing_but_the_farewell_is_taken(fata
     assert caught.value is fatal
 
 
+class Refusing(RecordingHost):
+    """Refuses every step."""
+
+    def step_started(self, name: str, options: dict[str, Any]) -> None:
+        raise BudgetExhausted("b", dimension="steps", unit="count", allowed=1, used=1, asked=1, policy="hard-stop")
+
+
+def test_a_step_that_waits_is_told_that_it_ends_the_run() -> None:
+    waiting = step("started") | {"waits": True}
+    dialogue = Dialogue(Refusing({"test.call": 1}), LIMITS)
+    reply = dialogue.handle(checked(waiting, GUEST_MESSAGES))
+    assert checked(reply or {}, HOST_MESSAGES)["error"]["code"] == "budget.steps"
+    assert dialogue.fatal is not None
+    with pytest.raises(BudgetExhausted):
+        dialogue.handle(step("started"))
+    with pytest.raises(BudgetExhausted):
+        Dialogue(Refusing({}), LIMITS).handle(step("started"))  # a guest that does not wait is ended
+    for host in (RecordingHost({"test.call": 1}), None):
+        twin = Dialogue(host, LIMITS)
+        assert twin.handle(waiting) == {"type": "reply", "index": 0, "step": True, "value": None}
+        assert twin.handle(step("ended")) is None
+
+
 def begun(place: int) -> dict[str, Any]:
     return step("started", f"s{place}") | {"options": {"place": place, "has_undo": True}}
 

@@ -7,6 +7,7 @@ the guest set: standard library only.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -39,6 +40,9 @@ class LinkHost:
     Args:
         link: Connected to the host.
         limits: Bounds of the execution.
+
+    Attributes:
+        steps_unasked: How many steps begin without waiting for the host to agree; None for all.
     """
 
     def __init__(self, link: Link, limits: ResourceLimits) -> None:
@@ -48,6 +52,8 @@ class LinkHost:
         self._steps_open_count = 0
         self._steps_begun_count = 0
         self._undoing = 0
+        self.steps_unasked: int | None = None
+        self._early: deque[Message] = deque()
         self._hints: dict[str, Any] = {}
         self._call_of_error: WeakKeyDictionary[CloisterError, int] | None = None
 
@@ -98,6 +104,7 @@ class LinkHost:
 
         Raises:
             GuestError: `guest.steps` when there are more steps than a host accepts.
+            CloisterError: The host was asked and refuses: the run ends.
         """
         if self._steps_open_count >= STEPS_OPEN_MAX:
             raise _too_many_steps(f"steps are more than {STEPS_OPEN_MAX} deep inside one another")
@@ -106,7 +113,14 @@ class LinkHost:
         self._steps_open_count += 1
         self._steps_begun_count += 1
         message = {"type": "step", "event": "started", "name": quoted(name, STEP_NAME_CHARS_MAX), "error": _NO_ERROR}
-        self._send(message | {"options": options.to_dict()})
+        if self.steps_unasked is None or self._steps_begun_count <= self.steps_unasked:
+            self._send(message | {"options": options.to_dict()})
+            return
+        self._send(message | {"options": options.to_dict(), "waits": True})
+        reply = self._step_reply()
+        if "error" in reply:
+            self._steps_open_count -= 1
+            raise to_exception(reply["error"], HOST_ERRORS)
 
     def step_ended(self, name: str, error: CloisterError | None) -> None:
         """Tell the host that the innermost open step ended."""
@@ -138,12 +152,24 @@ class LinkHost:
             raise HostLost(error.message) from error
 
     def _reply(self, index: int) -> Message:
+        reply = self._early.popleft() if self._early else self._received()
+        if reply["index"] != index or "step" in reply:
+            raise HostLost("the host did not answer the call")
+        return reply
+
+    def _step_reply(self) -> Message:
+        """Return the reply to a step that waits; those to the next calls may have come before it, and are kept."""
+        while "step" not in (reply := self._received()):
+            self._early.append(reply)
+        return reply
+
+    def _received(self) -> Message:
         try:
             reply = self._link.receive()
         except WireError as error:
             raise HostLost(error.message) from error
-        if reply is None or reply["type"] != "reply" or reply["index"] != index:
-            raise HostLost("the host did not answer the call")
+        if reply is None or reply["type"] != "reply":
+            raise HostLost("the host did not answer")
         return reply
 
 
@@ -180,7 +206,7 @@ def run_plan(
 
     Args:
         host: Where its calls and steps go.
-        workload: `source`, `name`, `inputs` and `modules` of the start message.
+        workload: `source`, `name`, `inputs`, `modules` and `steps_unasked` of the start message.
         limits: Bounds of the execution.
         run: The engine.
 
@@ -190,6 +216,7 @@ def run_plan(
     Raises:
         CloisterError: ReadError or CompileError for a text that is no program; otherwise why the program failed.
     """
+    host.steps_unasked = workload.get("steps_unasked")
     inputs = {name: decode(value) for name, value in workload["inputs"].items()}
     modules = [ModuleText(name, Source(path, text)) for name, path, text in workload.get("modules", ())]
     program = compile_program(workload["source"], workload["name"], inputs, GivenModules(modules))

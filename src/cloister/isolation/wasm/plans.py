@@ -188,4 +188,6 @@ def _said(workload: PlanProgram | PlanBytecode) -> tuple[PlanProgram, Program | 
     """Return what the conversation begins with, and the program when it is there already: then it needs no text."""
     if isinstance(workload, PlanProgram):
         return workload, None
-    return PlanProgram(source="", name=workload.program.name, inputs=workload.inputs), workload.program
+    given = workload.program
+    said = PlanProgram(source="", name=given.name, inputs=workload.inputs, steps_unasked=workload.steps_unasked)
+    return said, given

@@ -11,9 +11,10 @@ from typing import Final
 
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import EventType
+from cloister.audit.query import RecordQuery
 from cloister.audit.signer import Signer
 from cloister.canonical import Plain, encode
-from cloister.clock import Clock
+from cloister.clock import Clock, timestamp
 from cloister.errors import InputError, quoted
 from cloister.plan.approvals.request import (
     ApprovalDecision,
@@ -22,7 +23,7 @@ from cloister.plan.approvals.request import (
     ApprovalState,
     shortened,
 )
-from cloister.plan.approvals.run_approvals import RecordedApprovals, is_expired
+from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.journal.lock import RunLock
 from cloister.plan.journal.store import RunStore
 
@@ -84,6 +85,23 @@ class ApprovalDesk:
         )
         values = (request.approval_id, request.run_id, request.number, sequence)
         self._store.file.write(statement, values, durable=True)
+
+    def is_expired(self, request: ApprovalRequest, requested: int) -> bool:
+        """Return whether a request can neither be decided nor used any more: by the clock, or by any record since.
+
+        The clock may have been turned back; then a record of whatever run tells that the time was over. Records before
+        the request tell nothing, for it was made by the clock of its time.
+
+        Args:
+            request: The request.
+            requested: Sequence of its record.
+
+        Cost: linear in the records since, without reading them.
+        """
+        if timestamp(self._clock.now()) >= request.expires_at:
+            return True
+        later = RecordQuery(from_sequence=requested, since=request.expires_at, newest_count=1)
+        return bool(list(self._chain.select(later)))
 
     def expire(self, request: ApprovalRequest) -> None:
         """Record that nobody decided in time."""
@@ -187,7 +205,7 @@ class ApprovalDesk:
         request, decision = recorded.requests[approval_id], recorded.decisions.get(approval_id)
         if decision is not None:
             state = ApprovalState.GRANTED if decision.granted else ApprovalState.DENIED
-        elif approval_id in recorded.expired or is_expired(request, self._clock, recorded.newest_at):
+        elif approval_id in recorded.expired or self.is_expired(request, recorded.sequences[approval_id]):
             state = ApprovalState.EXPIRED
         else:
             state = ApprovalState.PENDING

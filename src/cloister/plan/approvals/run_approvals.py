@@ -1,8 +1,8 @@
 """The approvals of the run that goes on.
 
 Owns whether a call that needs a decision has one, and what happens when it has none: the request is recorded, and the
-run pauses. Decisions come from the signed chain; they hold until they expire, by the clock or by the newest record,
-whichever is later, so that turning the clock back revives nothing.
+run pauses. Decisions come from the signed chain; they hold until they expire, by the clock or by any record that was
+made since, of whatever run, so that turning the clock back revives nothing.
 """
 
 from __future__ import annotations
@@ -59,17 +59,6 @@ class RecordedApprovals:
                 self.expired.add(str(event.body.get("approval_id")))
 
 
-def is_expired(request: ApprovalRequest, clock: Clock, newest_at: str) -> bool:
-    """Return whether a request can neither be decided nor used any more.
-
-    Args:
-        request: The request.
-        clock: Says what time it is.
-        newest_at: The time of the newest record, which is earlier than now unless the clock was turned back.
-    """
-    return max(timestamp(clock.now()), newest_at) >= request.expires_at
-
-
 class RunApprovals:
     """Finds decisions for the calls of one run, and asks for those that are missing.
 
@@ -79,6 +68,7 @@ class RunApprovals:
         recorded: What was asked and decided before.
         ask: Records a request, and lists it; what of it was done before is not done again.
         expire: Records that one expired.
+        is_expired: Says whether one can neither be decided nor used any more; given its record, too.
         verify: Says whether a guardian's signature over these bytes is genuine.
         expires_after_ms: How long new requests stand.
     """
@@ -91,6 +81,7 @@ class RunApprovals:
         *,
         ask: Callable[[ApprovalRequest], None],
         expire: Callable[[ApprovalRequest], None],
+        is_expired: Callable[[ApprovalRequest, int], bool],
         verify: Callable[[bytes, bytes], bool],
         expires_after_ms: int = EXPIRES_AFTER_MS,
     ) -> None:
@@ -99,6 +90,7 @@ class RunApprovals:
         self._recorded = recorded
         self._ask = ask
         self._expire = expire
+        self._is_expired = is_expired
         self._verify = verify
         self._expires_after_ms = expires_after_ms
 
@@ -133,8 +125,9 @@ class RunApprovals:
                 code="denied.approval",
                 hint=f"`cloister approvals show {request.approval_id}` shows what was asked",
             )
-        if request.approval_id in self._recorded.expired or is_expired(request, self._clock, self._recorded.newest_at):
-            if request.approval_id not in self._recorded.expired:
+        is_noted = request.approval_id in self._recorded.expired
+        if is_noted or self._is_expired(request, self._recorded.sequences[request.approval_id]):
+            if not is_noted:
                 self._expire(request)
             raise CapabilityDenied(
                 f"{request.capability_id} needed an approval, which was not given or not used by {request.expires_at}",

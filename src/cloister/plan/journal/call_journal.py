@@ -15,7 +15,7 @@ from typing import Any, Final
 from cloister.errors import CloisterError, JournalError, LimitExceeded, quoted
 from cloister.isolation.provider import WireValue
 from cloister.isolation.wire_errors import HOST_ERRORS, reply_error, to_exception
-from cloister.plan.journal.entries import CallEntry, CallState, StepEntry
+from cloister.plan.journal.entries import CallEntry, CallState, IntentEntry, StepEntry
 from cloister.plan.journal.store import RunStore
 
 KEPT_BYTES_MAX: Final = 512 * 1024 * 1024
@@ -50,6 +50,7 @@ class CallJournal:
         calls: What it did before, when it is resumed; checked against the chain already.
         steps: The steps that began before.
         ended: Intents whose outcome is in the chain.
+        intents: Intents by their sequence, as the chain has them.
         kept_bytes_max: How much is kept of the run; as much again for what undoes it.
     """
 
@@ -61,6 +62,7 @@ class CallJournal:
         steps: Sequence[StepEntry] = (),
         ended: Collection[int] = (),
         *,
+        intents: Mapping[int, IntentEntry] | None = None,
         kept_bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
         self._store = store
@@ -68,6 +70,7 @@ class CallJournal:
         self._known: Mapping[int, CallEntry] = {entry.number: entry for entry in calls}
         self._steps: Mapping[int, StepEntry] = {entry.number: entry for entry in steps}
         self._ended = frozenset(ended)
+        self._intents = intents or {}
         self._calls_count = 0
         self._steps_count = 0
         self._kept_bytes_max = kept_bytes_max
@@ -147,6 +150,10 @@ class CallJournal:
     def has_outcome(self, entry: CallEntry) -> bool:
         """Return whether the chain says how the last attempt of a call ended, be it that it was interrupted."""
         return entry.intent in self._ended
+
+    def intent(self, entry: CallEntry) -> IntentEntry | None:
+        """Return the intent of the last attempt of a call that was made before; None when the chain has none."""
+        return self._intents.get(entry.intent)
 
     def fallbacks(self, number: int) -> list[CallEntry]:
         """Return the calls that were made in the place of one, and those in the place of these, in order."""

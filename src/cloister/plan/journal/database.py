@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+from cloister.audit.regular_file import require_regular
 from cloister.audit.sqlite_file import create_database
 from cloister.errors import JournalError
 
@@ -80,6 +81,7 @@ class JournalFile:
         with _errors(path, "open"):
             if not path.exists():
                 create_database(path, _SCHEMA.values(), application_id=APPLICATION_ID, version=SCHEMA_VERSION)
+            require_regular(path)
             uri = f"{path.absolute().as_uri()}?mode=rw"
             connection = sqlite3.connect(
                 uri, uri=True, isolation_level=None, timeout=lock_wait_ms / 1000, check_same_thread=False

@@ -125,6 +125,25 @@ class CallEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntentEntry:
+    """The intent of a call, as the chain has it.
+
+    Attributes:
+        capability_id: What was to be called.
+        arguments_sha256: Digest of its arguments.
+        is_allowed: Whether it was let through to be made.
+        is_simulated: Whether nothing was to be done, and the plan given a stand-in.
+        may_write: Whether it was allowed to write files.
+    """
+
+    capability_id: str
+    arguments_sha256: str
+    is_allowed: bool
+    is_simulated: bool = False
+    may_write: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepEntry:
     """A step of a run, as the chain has it.
 

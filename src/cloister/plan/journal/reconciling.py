@@ -14,7 +14,7 @@ from typing import Any, Final
 from cloister.audit.event import Event, EventType, Record
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError, quoted
-from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, StepEntry
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, IntentEntry, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.record_facts import wire_digest
 from cloister.plan.recorder import ERROR_CHARS_MAX
@@ -41,7 +41,8 @@ class RecordedCalls:
     Attributes:
         started: Sequence of the run's first record; None when there is none.
         order_sha256: Digest of the order that was admitted.
-        intents: Capability and digest of the arguments, by sequence of the intent.
+        context: The grants of the run.
+        intents: Intents by their sequence.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
         budget: What the budget was charged, and how it was extended, in order.
@@ -49,11 +50,13 @@ class RecordedCalls:
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
         undoing: Sequence of the record from which on it was undone; None when it was not.
+        ends_by_itself: Whether it was being undone before anybody ended it.
     """
 
     started: int | None = None
     order_sha256: str | None = None
-    intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    intents: dict[int, IntentEntry] = field(default_factory=dict)
     outcomes: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
     budget: list[Mapping[str, Any]] = field(default_factory=list)
@@ -61,6 +64,8 @@ class RecordedCalls:
     is_refused: bool = False
     is_aborted: bool = False
     undoing: int | None = None
+    ends_by_itself: bool = False
+    _is_being_aborted: bool = False
 
     @classmethod
     def read(cls, records: Iterable[Record]) -> RecordedCalls:
@@ -80,20 +85,25 @@ class RecordedCalls:
             case EventType.CALL_OUTCOME if event.parent is not None:
                 self.outcomes[event.parent] = body
             case EventType.CALL_INTENT:
-                digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
-                self.intents[event.sequence] = event.capability_id, digest, allowed
+                self.intents[event.sequence] = _intent(event.capability_id, body)
             case EventType.RUN_STARTED:
                 self.started, self.order_sha256 = event.sequence, body.get("order_sha256")
+                self.context = body.get("context", {})
             case EventType.BUDGET_EXTENDED:
                 self.budget.append(body)
             case EventType.STEP_PROFILE_DERIVED:
                 self.has_profiles = True
             case EventType.RUN_REFUSED:
                 self.is_refused = True
-            case EventType.RUN_ABORTED:
-                self.is_aborted = True
+            case EventType.RUN_RESUMED | EventType.RUN_ABORTED:
+                self.is_aborted |= event.event_type is EventType.RUN_ABORTED
+                self._is_being_aborted |= body.get("abort") is True
             case _ if event.event_type in _OF_STEPS:
                 self._note_step(event)
+
+    def has_order(self, run: RunEntry) -> bool:
+        """Return whether the journal holds the order that was admitted."""
+        return self.order_sha256 == sha256_hex(packed(run.order))
 
     def ended_at(self, calls: Sequence[CallEntry]) -> Abort | None:
         """Return where a run ended that was being undone; None when it was not.
@@ -112,6 +122,7 @@ class RecordedCalls:
             is_undo = event.event_type is EventType.COMPENSATION_STARTED
             if self.undoing is None and is_undo:
                 self.undoing = event.sequence
+                self.ends_by_itself = not self._is_being_aborted
             self.steps[event.sequence] = StepEntry(
                 number=len(self.steps),
                 name=str(event.body.get("name")),
@@ -123,6 +134,16 @@ class RecordedCalls:
             code = event.body.get("error")
             ended = replace(self.steps[event.parent], has_ended=True, error_code=None if code is None else str(code))
             self.steps[event.parent] = ended
+
+
+def _intent(capability_id: str | None, body: Mapping[str, Any]) -> IntentEntry:
+    return IntentEntry(
+        capability_id=capability_id or "",
+        arguments_sha256=body.get("arguments_sha256", ""),
+        is_allowed=body.get("decision") == "allow",
+        is_simulated=body.get("simulated") is True,
+        may_write=bool(body.get("write_paths")),
+    )
 
 
 def is_unanswered(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
@@ -146,7 +167,7 @@ class Reconciled:
 
 
 def reconcile(
-    run: RunEntry, calls: Sequence[CallEntry], recorded: RecordedCalls, may_repeat: Callable[[str], bool]
+    run: RunEntry, calls: Sequence[CallEntry], recorded: RecordedCalls, may_repeat: Callable[[IntentEntry], bool]
 ) -> Reconciled:
     """Compare the journal of a run with the chain.
 
@@ -154,14 +175,14 @@ def reconcile(
         run: The run.
         calls: Its calls by number.
         recorded: What the chain says.
-        may_repeat: Whether a capability may be called again when the journal, but not the chain, lost a call of it.
+        may_repeat: Whether a call may be made again when the journal, but not the chain, lost it.
 
     Raises:
         JournalError: `journal.order`: the run was admitted with another plan, other inputs, grants or policies.
             `journal.altered`: a call or its answer is not the recorded one. `journal.behind`: the journal lacks a call
             that was made.
     """
-    if not is_admitted_order(run, recorded):
+    if not recorded.has_order(run):
         raise JournalError(
             f"the journal holds another order than the one {run.run_id} was admitted with",
             code="journal.order",
@@ -175,16 +196,7 @@ def reconcile(
         if entry.number != number:
             raise _altered(run, f"call {number} is missing")
         _compare(run, entry, recorded, may_repeat)
-    known = {entry.intent for entry in calls}
-    not_made = []
-    for sequence, (capability_id, _, allowed) in recorded.intents.items():
-        if sequence in known:
-            continue
-        outcome = recorded.outcomes.get(sequence)
-        if outcome is None:
-            not_made.append((sequence, capability_id or ""))
-        elif allowed and _was_made(outcome) and not may_repeat(capability_id or ""):
-            raise _behind(run, sequence, capability_id)
+    not_made = _not_made(run, calls, recorded, may_repeat)
     unrecorded = tuple(
         entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
     )
@@ -192,12 +204,26 @@ def reconcile(
         # The next call is made only when the outcome of this one is in the chain; its own fallbacks came before
         if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
             raise _altered(run, f"there is no record of what came of call {entry.number}")
-    return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
+    return Reconciled(unrecorded=unrecorded, not_made=not_made)
 
 
-def is_admitted_order(run: RunEntry, recorded: RecordedCalls) -> bool:
-    """Return whether the journal holds the order that a run was admitted with."""
-    return recorded.order_sha256 == sha256_hex(packed(run.order))
+def _not_made(
+    run: RunEntry, calls: Sequence[CallEntry], recorded: RecordedCalls, may_repeat: Callable[[IntentEntry], bool]
+) -> tuple[tuple[int, str], ...]:
+    """Return the intents of calls that were never made, once the journal lacks none that was made."""
+    known = {entry.intent for entry in calls}
+    not_made = []
+    for sequence, intent in recorded.intents.items():
+        if sequence in known:
+            continue
+        outcome = recorded.outcomes.get(sequence)
+        if outcome is None:
+            not_made.append((sequence, intent.capability_id))
+            continue
+        may_be_lost = not (intent.is_allowed and _was_made(outcome)) or may_repeat(intent)
+        if not may_be_lost and not _is_earlier_attempt(sequence, intent, outcome, calls):
+            raise _behind(run, sequence, intent.capability_id)
+    return tuple(not_made)
 
 
 def _named(order: Mapping[str, Any]) -> tuple[object, object]:
@@ -212,26 +238,38 @@ def _was_made(outcome: Mapping[str, Any]) -> bool:
     return not (isinstance(error, dict) and error.get("code") in _NOT_OF_A_CALL)
 
 
-def _behind(run: RunEntry, sequence: int, capability_id: str | None) -> JournalError:
+def _is_earlier_attempt(
+    sequence: int, intent: IntentEntry, outcome: Mapping[str, Any], calls: Sequence[CallEntry]
+) -> bool:
+    """Return whether a call ended without an answer for the plan, by a limit for example, and was begun again since."""
+    error = outcome.get("error")
+    if not isinstance(error, dict) or error.get("kind") is not None:  # what a plan is told has a kind
+        return False
+    return any(each.intent > sequence and each.arguments_sha256 == intent.arguments_sha256 for each in calls)
+
+
+def _behind(run: RunEntry, sequence: int, capability_id: str) -> JournalError:
     return JournalError(
-        f"record {sequence} says what came of {quoted(capability_id or '')} in {run.run_id}, and the journal does not "
+        f"record {sequence} says what came of {quoted(capability_id)} in {run.run_id}, and the journal does not "
         "know of it",
         code="journal.behind",
         hint="the journal is an older copy; restore the newest one, or begin a new run",
     )
 
 
-def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[str], bool]) -> None:
+def _compare(
+    run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[IntentEntry], bool]
+) -> None:
     intent = recorded.intents.get(entry.intent)
-    if intent is None or intent[1] != entry.arguments_sha256:
+    if intent is None or intent.arguments_sha256 != entry.arguments_sha256:
         raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
     outcome = recorded.outcomes.get(entry.intent)
     if outcome is None:
         return
     if entry.state is CallState.INTENDED:
         # The journal is told of an answer before the chain; only what may be repeated does not wait for the disk
-        if outcome.get("ok") is True and not may_repeat(intent[0] or ""):
-            raise _behind(run, entry.intent, intent[0])
+        if outcome.get("ok") is True and not may_repeat(intent):
+            raise _behind(run, entry.intent, intent.capability_id)
         return
     if not _is_same_answer(entry, outcome):
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")

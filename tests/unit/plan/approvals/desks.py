@@ -46,6 +46,7 @@ class Office:
             self.recorded(),
             ask=lambda request: self.desk.ask(request, 0),
             expire=self.desk.expire,
+            is_expired=self.desk.is_expired,
             verify=lambda signature, message: verify,
         )
 

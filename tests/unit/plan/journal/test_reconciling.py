@@ -10,7 +10,7 @@ from tests.unit.plan.journal.journals import RUN, call
 
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError
-from cloister.plan.journal.entries import Abort, CallEntry, CallState
+from cloister.plan.journal.entries import Abort, CallEntry, CallState, IntentEntry
 from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
 from cloister.plan.journal.store import packed
 from cloister.plan.recorder import wire_digest
@@ -27,7 +27,9 @@ def recorded(*calls: CallEntry) -> RecordedCalls:
     """Return what the chain says of a run that made these calls, each with its outcome."""
     found = RecordedCalls(started=0, order_sha256=sha256_hex(packed(RUN.order)))
     for entry in calls:
-        found.intents[entry.intent] = "world.put", entry.arguments_sha256, True
+        found.intents[entry.intent] = IntentEntry(
+            capability_id="world.put", arguments_sha256=entry.arguments_sha256, is_allowed=True
+        )
         if entry.state is CallState.SUCCEEDED:
             found.outcomes[entry.intent] = {"ok": True, "result_sha256": wire_digest(entry.answer)[0]}
             if entry.memo is not None:
@@ -147,9 +149,27 @@ def test_an_earlier_attempt_is_not_missing(code: str) -> None:
     assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [({"code": "limit.wall", "kind": None}, None), ({"code": "guest.world", "kind": "Generic"}, "journal.behind")],
+    ids=["without an answer", "with one"],
+)
+def test_an_attempt_that_was_begun_again_is_not_missing(error: dict[str, Any], code: str | None) -> None:
+    earlier, again = replace(call(2), intent=call(2).intent - 1), call(2)
+    chain = recorded(*CALLS[:2], again)
+    chain.intents[earlier.intent] = chain.intents[again.intent]
+    chain.outcomes[earlier.intent] = {"ok": False, "error": error}
+    calls = (*CALLS[:2], again)
+    if code is None:
+        assert agreed(calls, chain) == Reconciled(unrecorded=(), not_made=())
+        assert refused(CALLS[:2], chain) == "journal.behind"  # it was not begun again as far as this journal knows
+    else:
+        assert refused(calls, chain) == code
+
+
 def test_a_refused_call_is_not_missing() -> None:
     chain = recorded(*CALLS)
-    chain.intents[9] = "world.put", "digest", False
+    chain.intents[9] = IntentEntry(capability_id="world.put", arguments_sha256="digest", is_allowed=False)
     chain.outcomes[9] = {"ok": False, "error": {"code": "denied.capability"}}
     assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
 
