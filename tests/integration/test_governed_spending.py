@@ -140,19 +140,6 @@ def test_steps_that_are_spent_have_what_was_done_undone(ram: Path, provider: str
     assert home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=4)), provider=provider).error is None
 
 
-@pytest.mark.parametrize("provider", ["mock", "process", "wasm"])
-def test_steps_that_wait_are_answered_between_calls_that_are_told_ahead(ram: Path, provider: str) -> None:
-    home = Home(ram / "home", SIGNED)
-    steps = " ".join(f'(step "s{place}" (call :world.put {place}))' for place in range(6))
-    terms = RunTerms(budget=BudgetLimits(steps_count=2), exhaustion=BudgetRules(steps=Exhaustion.WARN))
-    waits = home.run(f'(do {steps} (call :world.send "x"))', terms=terms, provider=provider)
-    assert waits.code == "approval.required"
-    home.decide()
-    went = home.resume(waits.run_id)
-    assert (went.error, went.value) == (None, "x")
-    assert home.world.done == [*(("put", place) for place in range(6)), ("send", "x")]
-
-
 def test_processor_time_that_nobody_measured_does_not_keep_a_run_from_going_on(ram: Path) -> None:
     home = Home(ram / "home", SIGNED)
     waits = home.run(f"(do (call :world.wait 20) {PLAN})", terms=RunTerms(budget=BudgetLimits(cpu_ms=10_000)))

@@ -262,3 +262,23 @@ def test_keywords_count_as_the_objects_they_cross_as() -> None:
     link = ScriptedLink(plan("[:a :b :c]"))
     main.run(link, ResourceLimits(value_elements_count=6))
     assert link.sent[-1]["type"] == "result"
+
+
+def test_answers_that_come_before_the_reply_to_a_step_are_kept_for_their_calls(guest: Guest) -> None:
+    order = plan('(do (step "a" 1) (step "b" [(call :test.one) (call :test.two)]))')
+    order["workload"]["steps_unasked"] = 1
+    assert guest.ask(order)["name"] == "a"
+    assert guest.host.receive()["event"] == "ended"
+    assert guest.host.receive()["waits"] is True
+    for index, value in enumerate(("one", "two")):
+        guest.host.send({"type": "reply", "index": index, "value": value})
+    guest.host.send({"type": "reply", "index": 0, "step": True, "value": None})
+    assert [guest.host.receive()["type"] for _ in range(4)] == ["call", "call", "step", "result"]
+    guest.join()
+
+
+def test_the_reply_to_a_step_is_no_answer_to_a_call(guest: Guest) -> None:
+    assert guest.ask(plan("(call :test.one)"))["type"] == "call"
+    guest.host.send({"type": "reply", "index": 0, "step": True, "value": "step"})
+    assert guest.host.receive() is None
+    guest.join()
