@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, event, given, seed
 from hypothesis import strategies as st
 from tests.integration.governing import CONTRACTS, Home, rule
@@ -26,6 +27,8 @@ from cloister.authority.mode import ExecutionMode
 from cloister.errors import ApprovalRequired, DeniedError, GuestError
 from cloister.plan.observer import SilentObserver
 from cloister.plan.terms import RunTerms
+
+pytestmark = pytest.mark.timeout(600)  # one that fails looks for the smallest plan for five minutes
 
 WORLD: Final = ("look", "put", "send", "delete", "fail")
 WRITES: Final = "ccos.io.write-file"
