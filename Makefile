@@ -35,6 +35,7 @@ system-packages: ## Install the system packages the tests use, when this user ma
 	@scripts/system-packages
 
 test: $(DEV_INSTALLED) system-packages ## Run all tests.
+	@$(BIN)/python -m compileall -q src  # the tests start a thousand processes, each of which would compile it
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(DEV_INSTALLED) format lint types test ## Everything a change must pass: format, lint, types, tests.
