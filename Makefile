@@ -34,8 +34,9 @@ demo: $(INSTALLED) ## Run the main job: a report over the standard library, a re
 system-packages: ## Install the system packages the tests use, when this user may.
 	@scripts/system-packages
 
-test: $(DEV_INSTALLED) system-packages ## Run all tests.
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(DEV_INSTALLED) system-packages ## Run all tests; in JOBS (1) processes.
+	@$(BIN)/python -m compileall -q src  # the tests start a thousand processes, each of which would compile it
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile) $(PYTEST_ARGS)
 
 check: $(DEV_INSTALLED) format lint types test ## Everything a change must pass: format, lint, types, tests.
 

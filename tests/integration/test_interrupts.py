@@ -60,6 +60,7 @@ def assert_goes_on(home: Path) -> None:
         stopped = [run for run in runtime.runs() if run.state.can_resume]
         open_ones = [run for run in runtime.runs() if run.state not in {RunState.COMPLETED, RunState.REFUSED}]
         assert stopped == open_ones
+        assert {run.state for run in stopped} <= {RunState.STOPPED}  # and not one that was left as it was
         for run in stopped:
             assert runtime.resume(run.run_id).value is not None
             types = [record.event.event_type for record in runtime.records(run.run_id)]

@@ -8,13 +8,14 @@ which steps were open then. What a plan may do is told by a model of the text as
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, event, given, seed
 from hypothesis import strategies as st
 from tests.integration.governing import CONTRACTS, Home, rule
@@ -27,16 +28,19 @@ from cloister.errors import ApprovalRequired, DeniedError, GuestError
 from cloister.plan.observer import SilentObserver
 from cloister.plan.terms import RunTerms
 
+pytestmark = pytest.mark.timeout(600)  # one that fails looks for the smallest plan for five minutes
+
 WORLD: Final = ("look", "put", "send", "delete", "fail")
 WRITES: Final = "ccos.io.write-file"
 PLACES: Final = ("/srv/a", "/srv/b")
 DEPTH_MAX: Final = 4
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 ANY: Final = frozenset({*WORLD, WRITES})
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a step or a narrowed part may do, as the text says.
+    """What a narrowed part may do, or a function does, as the text says.
 
     Attributes:
         capabilities: What it may call; None when it declares nothing about that.
@@ -45,6 +49,12 @@ class Part:
 
     capabilities: frozenset[str] | None = None
     writes: tuple[str, ...] | None = None
+
+    def is_within(self, other: Part) -> bool:
+        """Whether another may do all this."""
+        return (other.capabilities is None or (self.capabilities or frozenset()) <= other.capabilities) and (
+            other.writes is None or set(self.writes or ()) <= set(other.writes)
+        )
 
 
 @dataclass
@@ -69,31 +79,47 @@ class Text:
 class Writer:
     """Draws one plan.
 
+    What its text names outright mostly fits the context and the narrowed parts around it, so that most plans are
+    admitted; what it computes is anything.
+
     Args:
         draw: Draws a choice.
+        context: What is granted.
     """
 
-    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    def __init__(self, draw: Draw, context: RuntimeContext) -> None:
         self._draw = draw
-        self._may_compute = draw(st.integers(0, 3)) == 0
+        self._may_compute = draw(st.integers(0, 3 if context.allow_computed else 9)) == 0
+        granted = frozenset(each for each in ANY if full(each) in context.capabilities)
+        self._parts = [Part(granted, tuple(context.write_paths))]
         self._numbers = count(1)
         self.text = Text()
-        self._functions: dict[str, set[str]] = {}
+        self._functions: dict[str, Part] = {}
 
     def plan(self) -> str:
         """Return a plan."""
         functions = []
         for name in ("f", "g"):
             reach: set[str] = set()
-            functions.append(f"(defn {name} [] {self._call([reach])})")
-            self._functions[name] = reach
-        return f"(do {' '.join(functions)} {self._body((), [], DEPTH_MAX)})"
+            body = self._call([reach])
+            functions.append(f"(defn {name} [] {body})")
+            self._functions[name] = Part(frozenset(reach), tuple(each for each in PLACES if f'"{each}/f"' in body))
+        first = self._draw(st.sampled_from([self._step, self._step, self._narrowed, self._form]))
+        return f"(do {' '.join(functions)} {first((), [], DEPTH_MAX)} {self._body((), [], DEPTH_MAX)})"
 
     def _pick(self, *choices: str) -> str:
         return str(self._draw(st.sampled_from(choices)))
 
-    def _some(self, *choices: str) -> frozenset[str]:
-        return frozenset(self._draw(st.sets(st.sampled_from(choices), min_size=1)))
+    def _fitting(self, choices: tuple[str, ...], *bounds: Collection[str] | None) -> tuple[str, ...]:
+        """Return those that are within all bounds; now and then, and where there is none, all."""
+        fitting = tuple(each for each in choices if all(bound is None or each in bound for bound in bounds))
+        return fitting if fitting and self._draw(st.integers(0, 29)) < 29 else choices
+
+    def _capabilities(self, *choices: str) -> tuple[str, ...]:
+        return self._fitting(choices, *(part.capabilities for part in self._parts))
+
+    def _places(self) -> tuple[str, ...]:
+        return self._fitting(PLACES, *(part.writes for part in self._parts))
 
     def _body(self, around: tuple[str, ...], reaches: list[set[str]], depth: int) -> str:
         return " ".join(self._form(around, reaches, depth) for _ in range(self._draw(st.integers(1, 3))))
@@ -110,25 +136,33 @@ class Writer:
                 self.text.has_catch = True
                 return f'(try (do {self._body(around, reaches, depth - 1)}) (catch anything e "caught"))'
             case "fallback":
-                other, site = self._pick("put", "send", "look"), next(self._numbers)
+                other, site = self._pick(*self._capabilities("put", "send", "look")), next(self._numbers)
                 self._reached(reaches, other)
                 hint = f"{{:capability :world.{other} :args [{site}]}}"
                 return f"^{{:runtime.learning.fallback {hint}}} (do {self._body(around, reaches, depth - 1)})"
             case "function":
-                chosen = self._pick(*self._functions)
-                for each in self._functions[chosen]:
-                    self._reached(reaches, each)
-                return f"({chosen})"
+                return self._function(reaches)
         return self._call(reaches)
+
+    def _function(self, reaches: list[set[str]]) -> str:
+        fitting = [
+            name for name, needs in self._functions.items() if all(needs.is_within(each) for each in self._parts)
+        ]
+        chosen = self._pick(*self._fitting(tuple(self._functions), fitting))
+        for each in self._functions[chosen].capabilities or ():
+            self._reached(reaches, each)
+        return f"({chosen})"
 
     def _call(self, reaches: list[set[str]], *, undoes: bool = False) -> str:
         site = next(self._numbers)
         if undoes:
             self.text.undoes.add(site)
-        kinds = ["plain", "place", "computed place", "computed place", "computed"]
-        match self._pick(*(kinds if self._may_compute else kinds[:-1])):
+        kinds = ["plain", *["computed"] * self._may_compute]
+        if WRITES in self._capabilities(*sorted(ANY)):
+            kinds += ["place", "computed place", "computed place"]
+        match self._pick(*kinds):
             case "plain":
-                capability = self._pick(*WORLD)
+                capability = self._pick(*self._capabilities(*WORLD))
                 self._reached(reaches, capability)
                 return f"(call :world.{capability} {site})"
             case "computed":
@@ -137,7 +171,7 @@ class Writer:
                 return f'(call (str "world." "{self._pick(*WORLD)}") {site})'
             case "place":
                 self._reached(reaches, WRITES)
-                return f'(call :{WRITES} "{self._pick(*PLACES)}/f" "{site}")'
+                return f'(call :{WRITES} "{self._pick(*self._places())}/f" "{site}")'
         self._reached(reaches, WRITES)
         return f'(call :{WRITES} (str "{self._pick(*PLACES)}" "/f") "{site}")'
 
@@ -163,13 +197,15 @@ class Writer:
         declared: list[str] = []
         capabilities, writes = None, None
         if self._draw(st.integers(0, 3)) == 0:
-            capabilities = ANY - {self._pick(*WORLD)}
+            capabilities = frozenset(self._capabilities(*sorted(ANY))) - {self._pick(*WORLD)}
             declared.append(f":capabilities [{' '.join(':' + full(each) for each in sorted(capabilities))}]")
         if self._draw(st.integers(0, 3)):
-            writes = tuple(sorted(self._some(*PLACES)))
+            writes = tuple(sorted(self._draw(st.sets(st.sampled_from(self._places()), min_size=1))))
             declared.append(":write [" + " ".join(f'"{each}"' for each in writes) + "]")
         self.text.narrowed[name] = Part(capabilities, writes)
+        self._parts.append(self.text.narrowed[name])
         body = self._body((*around, name), inside, depth)
+        self._parts.pop()
         return f'(step "{name}" (with-security-profile {{{" ".join(declared)}}} {body}))'
 
 
@@ -256,7 +292,7 @@ def require_within(act: Act, text: Text, context: RuntimeContext) -> None:
         assert capability in text.reach[name]
 
 
-def contexts(draw: Callable[[st.SearchStrategy[Any]], Any]) -> RuntimeContext:
+def contexts(draw: Draw) -> RuntimeContext:
     """Draw grants: most of everything, so that most plans are admitted."""
     left_out = draw(st.sets(st.sampled_from(sorted(ANY)), max_size=1))
     return RuntimeContext.controlled(
@@ -272,8 +308,9 @@ SLOW: Final = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.fil
 @given(st.data())
 @examples(150, suppress=SLOW)
 def test_nothing_is_done_outside_of_context_and_profile(data: st.DataObject) -> None:
-    writer = Writer(data.draw)
-    plan, context = writer.plan(), contexts(data.draw)
+    context = contexts(data.draw)
+    writer = Writer(data.draw, context)
+    plan = writer.plan()
     with home() as at:
         acts = acts_of(at, plan, context)
     event(f"acts: {min(len(acts), 5)}")
@@ -281,32 +318,36 @@ def test_nothing_is_done_outside_of_context_and_profile(data: st.DataObject) -> 
         require_within(act, writer.text, context)
 
 
-def test_the_drawn_plans_act_within_steps_and_narrowed_parts() -> None:
+def test_most_of_the_drawn_plans_act_and_most_of_them_within_steps() -> None:
     """Otherwise the property above would judge nothing."""
-    inside: list[tuple[bool, bool]] = []
+    drawn: list[tuple[bool, bool, bool]] = []
 
     @seed(1)
     @given(st.data())
-    @examples(150, suppress=SLOW)
+    @examples(75, suppress=SLOW)
     def act(data: st.DataObject) -> None:
-        writer = Writer(data.draw)
-        plan, context = writer.plan(), contexts(data.draw)
+        context = contexts(data.draw)
+        writer = Writer(data.draw, context)
+        plan = writer.plan()
         with home() as at:
             acts = acts_of(at, plan, context)
         narrowed = set(writer.text.narrowed)
-        inside.append((any(each.steps for each in acts), any(narrowed & set(each.steps) for each in acts)))
+        drawn.append((bool(acts), any(each.steps for each in acts), any(narrowed & set(each.steps) for each in acts)))
 
     act()
-    assert sum(in_step for in_step, _ in inside) >= 15
-    assert sum(in_narrowed for _, in_narrowed in inside) >= 10
+    acted, in_step, in_narrowed = (sum(column) / len(drawn) for column in zip(*drawn, strict=True))
+    assert acted >= 2 / 3
+    assert in_step >= 1 / 2
+    assert in_narrowed >= 1 / 5
 
 
 @given(st.data())
 @examples(60, suppress=SLOW)
 def test_narrowing_the_whole_run_never_widens_it(data: st.DataObject) -> None:
     """The same plan with less does the same up to where it is stopped, and nothing else; its undos are judged alone."""
-    writer = Writer(data.draw)
-    plan, wide = writer.plan(), contexts(data.draw)
+    wide = contexts(data.draw)
+    writer = Writer(data.draw, wide)
+    plan = writer.plan()
     kept = [full(each) for each in data.draw(st.sets(st.sampled_from(sorted(ANY)), min_size=3))]
     narrow = wide.narrow(
         capabilities=kept,
@@ -332,8 +373,9 @@ def test_narrowing_the_whole_run_never_widens_it(data: st.DataObject) -> None:
 @given(st.data())
 @examples(60, suppress=SLOW)
 def test_a_constitution_and_a_mode_only_take_away(data: st.DataObject) -> None:
-    writer = Writer(data.draw)
-    plan, context = writer.plan(), contexts(data.draw)
+    context = contexts(data.draw)
+    writer = Writer(data.draw, context)
+    plan = writer.plan()
     denied, asked = data.draw(st.sampled_from(WORLD)), data.draw(st.sampled_from(WORLD))
     mode = data.draw(st.sampled_from(ExecutionMode))
     rules = rule("deny", "deny", full(denied)) + (

@@ -86,7 +86,9 @@ def test_every_version_that_is_compatible_is_served(wasm: WasmBench, version: st
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.3.0", "0.2.0-rc-2023-11-10", "1.0.0"])
 def test_no_other_version_is(wasm: WasmBench, version: str) -> None:
-    failed(wasm, HELLO.replace(f"@{VERSION}", f"@{version}"), DeniedError)
+    error = failed(wasm, HELLO.replace(f"@{VERSION}", f"@{version}"), DeniedError)
+    assert error.code == "denied.wasm-import"
+    assert f"@{version}" in error.message
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def test_contradictions_are_refused(wrong: dict[str, object]) -> None:
 
 def test_what_does_not_contradict_itself_is_taken() -> None:
     tokens = replace(CONSUMES_NOTHING, model_tokens_count=None)
-    replace(COMPUTES, impact=Impact.READS, resources=tokens, features=frozenset({Feature.MODEL}))
+    taken = replace(COMPUTES, impact=Impact.READS, resources=tokens, features=frozenset({Feature.MODEL}))
+    assert taken.resources.model_tokens_count is None
 
 
 @pytest.mark.parametrize("figure", [-1, 1.0, True, "1"])

@@ -12,7 +12,7 @@ from cloister.lang.source import Source
 from cloister.lang.stdlib.builtin import Builtin, Topic, as_callable, keyword_get
 from cloister.lang.stdlib.comparison import compare, same
 from cloister.lang.stdlib.table import BUILTINS, join_topics
-from cloister.lang.values import Keyword, Map
+from cloister.lang.values import Keyword, Map, type_name
 
 
 def test_there_are_at_least_sixty() -> None:
@@ -72,7 +72,8 @@ def test_any_arguments_give_a_result_or_an_error_of_the_language(name: str) -> N
         for second in ODD_VALUES:
             for count in range(builtin.arity_min, min(builtin.arity_max or 3, 3) + 1):
                 with suppress(GuestError, LimitExceeded):
-                    builtin(*(first, second, first)[:count])
+                    result = builtin(*(first, second, first)[:count])
+                    assert type_name(result) != "unknown", (first, second, count)
 
 
 def test_a_keyword_is_a_lookup_in_maps() -> None:

@@ -8,7 +8,7 @@ from tests.unit.lang.wasm_engine.harness import Guest, outcome
 from tests.unit.lang.wasm_engine.values import spelled
 
 from cloister.lang.stdlib.table import BUILTINS
-from cloister.lang.values import Value
+from cloister.lang.values import Value, settled
 from cloister.lang.wasm_engine.runtime.native import Native
 
 
@@ -27,4 +27,4 @@ def assert_done_natively(guest: Guest, name: str, native: Native, arguments: tup
 
 def _comparable(result: tuple[str, Any]) -> tuple[str, Any]:
     kind, content = result
-    return kind, spelled(content) if kind == "value" else content
+    return kind, spelled(settled(content)) if kind == "value" else content

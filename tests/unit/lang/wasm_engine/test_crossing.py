@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.harness import Guest
 from tests.unit.lang.wasm_engine.values import VALUES, spelled
 
@@ -32,13 +33,13 @@ def test_the_runtime_is_always_the_same_module() -> None:
 
 
 @given(VALUES)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_a_value_comes_back_as_it_went_in(value: object) -> None:
     assert spelled(GUEST.value(GUEST.word(value))) == spelled(value)
 
 
 @given(VALUES)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_what_the_program_writes_is_what_the_host_writes(value: object) -> None:
     crossing = GUEST.crossing
     length = GUEST.call("cross_out", GUEST.word(value))
@@ -135,14 +136,14 @@ def test_bytes_that_are_no_value_are_refused(data: bytes) -> None:
 
 
 @given(st.binary(max_size=60) | st.lists(st.integers(0, 15), max_size=60).map(bytes))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_any_bytes_are_a_value_or_refused(data: bytes) -> None:
     crossing = _crossing()
     try:
         value = crossing.decode(data)
     except (WireError, LimitExceeded):
         return
-    crossing.decode(crossing.encode(value))
+    assert spelled(crossing.decode(crossing.encode(value))) == spelled(value)
 
 
 def test_what_has_too_many_parts_is_refused_before_it_is_built() -> None:

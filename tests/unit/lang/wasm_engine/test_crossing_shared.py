@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.harness import Guest, LimitReached
 from tests.unit.lang.wasm_engine.values import ATOMS
 
@@ -99,7 +100,7 @@ SHARING = st.builds(_built, st.lists(ATOMS, max_size=4), _STEPS)
 
 
 @given(SHARING)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_what_shares_its_parts_is_the_same_after_it_crossed(value: Value) -> None:
     crossing = _crossing()
     read, back = crossing.decode(crossing.encode(value)), GUEST.value(GUEST.word(value))
@@ -110,7 +111,7 @@ def test_what_shares_its_parts_is_the_same_after_it_crossed(value: Value) -> Non
 
 
 @given(SHARING)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_program_refers_back_where_the_host_does(value: Value) -> None:
     length = GUEST.call("cross_out", GUEST.word(value))
     start = GUEST.get_i32(layout.BUFFER)
@@ -261,7 +262,7 @@ def test_a_reference_to_what_is_whole_is_that() -> None:
         max_size=30,
     ).map(b"".join)
 )
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_any_references_are_a_value_or_refused(data: bytes) -> None:
     crossing = _crossing()
     try:

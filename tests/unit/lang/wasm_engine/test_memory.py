@@ -6,8 +6,9 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.harness import HEAP, Guest, LimitReached
 from tests.unit.lang.wasm_engine.values import VALUES, spelled
 
@@ -60,7 +61,7 @@ def test_a_block_is_hardly_larger_than_what_is_in_it() -> None:
 
 
 @given(st.lists(VALUES, min_size=1, max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_what_is_alive_keeps_its_value(values: list[object], data: st.DataObject) -> None:
     guest = Guest()
     words = [guest.word(value) for value in values]

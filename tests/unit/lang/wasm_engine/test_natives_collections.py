@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.calling import CallingGuest
 from tests.unit.lang.wasm_engine.harness import outcome
 from tests.unit.lang.wasm_engine.values import ATOMS, INTEGERS, KEYS, KEYWORDS, TEXTS, VALUES, spelled
@@ -68,15 +69,15 @@ SEQUENCES = ITEMS.map(tuple) | ITEMS.map(List)
 SHARED_KEYS = st.sampled_from([Keyword("a"), Keyword("b"), "a", "b", "", 0, 1, 2, -1, 2**62, *map(Keyword, "cdefghij")])
 
 
-def _maps(values: Any) -> Any:
+def _maps(values: Any, size_max: int = 20) -> Any:
     def of(pairs: list[tuple[Value, Value]]) -> Map:
         return map_of([key for key, _ in pairs], [item for _, item in pairs])
 
-    return st.lists(st.tuples(SHARED_KEYS, values), max_size=20).map(of)
+    return st.lists(st.tuples(SHARED_KEYS, values), max_size=size_max).map(of)
 
 
 MAPS = _maps(NUMBERS | KEYWORDS)
-NESTED = st.recursive(NUMBERS, lambda part: st.lists(part, max_size=3).map(tuple) | _maps(part), max_leaves=9)
+NESTED = st.recursive(NUMBERS, lambda part: st.lists(part, max_size=3).map(tuple) | _maps(part, 4), max_leaves=9)
 KEY_ROWS = st.lists(SHARED_KEYS, max_size=20).map(tuple) | st.lists(KEYS, max_size=5).map(List)
 SORTABLE = st.one_of(
     [
@@ -220,7 +221,7 @@ def test_natives_agree_with_the_builtins(name: str, count: int) -> None:
     natively = []
 
     @given(st.tuples(*map(_strategy, codes_of(name, count))))
-    @settings(max_examples=40, deadline=None)
+    @examples(40)
     def agrees(arguments: tuple[Value, ...]) -> None:
         GUEST.asked.clear()
         expected, given_ = both(name, count, arguments)
@@ -233,7 +234,7 @@ def test_natives_agree_with_the_builtins(name: str, count: int) -> None:
 
 @pytest.mark.parametrize(("name", "count"), CASES)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_natives_agree_on_odd_arguments(name: str, count: int, data: st.DataObject) -> None:
     arguments = [data.draw(_strategy(code)) for code in codes_of(name, count)]
     for index in range(count):
@@ -245,7 +246,7 @@ def test_natives_agree_on_odd_arguments(name: str, count: int, data: st.DataObje
 
 @pytest.mark.parametrize("name", sorted(MAKING))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_functions_that_builtins_make_do_the_same(name: str, data: st.DataObject) -> None:
     most = max(count for made, count in NATIVES if made == name)
     count = data.draw(st.integers(2 if name == "fnil" else 1, most))
@@ -300,7 +301,7 @@ BUILDING = sorted(
 
 @pytest.mark.parametrize(("name", "count"), BUILDING)
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_natives_refuse_what_is_too_large_as_the_builtins(name: str, count: int, data: st.DataObject) -> None:
     arguments = tuple(data.draw(_strategy(code)) for code in codes_of(name, count))
     # What a program has is never larger than what it may build

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.agreeing import assert_agrees, assert_done_natively
 from tests.unit.lang.wasm_engine.harness import Guest, outcome
 from tests.unit.lang.wasm_engine.values import EDGES, FLOATS, INTEGERS, NUMBERS, TEXTS, VALUES
@@ -20,7 +21,7 @@ KINDS = (INTEGERS, NUMBERS, FLOATS, NUMBERS | TEXTS, VALUES)
 
 @pytest.mark.parametrize(("name", "count"), CASES)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_natives_agree_with_the_builtins(name: str, count: int, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
     arguments = tuple(data.draw(kind) for _ in range(count))
@@ -37,13 +38,13 @@ def test_natives_agree_at_all_edges(name: str, count: int) -> None:
 
 
 @given(st.floats(-1e6, 1e6) | st.floats(), st.integers(0, 15))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_rounding_is_exact(number: float, digits: int) -> None:
     assert_agrees(GUEST, "round", NATIVES["round", 2], (number, digits))
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(0, 6), st.integers(0, 6))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_decimal_numbers_round_exactly(whole: int, places: int, digits: int) -> None:
     assert_done_natively(GUEST, "round", NATIVES["round", 2], (whole / 10**places, digits))
 
@@ -84,7 +85,7 @@ def test_what_is_frequent_is_done_without_the_host(name: str, arguments: tuple[o
 
 @pytest.mark.parametrize("name", sorted(FOLDED))
 @given(arguments=st.lists(INTEGERS, min_size=3, max_size=4) | st.lists(NUMBERS | TEXTS, min_size=3, max_size=4))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_more_arguments_are_calls_with_two(name: str, arguments: list[object]) -> None:
     def fold(first: object, *more: object) -> object:
         for each in more:

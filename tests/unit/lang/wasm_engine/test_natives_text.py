@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.agreeing import assert_agrees, assert_done_natively
 from tests.unit.lang.wasm_engine.harness import Guest, outcome
 from tests.unit.lang.wasm_engine.values import ATOMS, FLOATS, NUMBERS, TEXTS, VALUES, spelled
@@ -44,7 +45,7 @@ def _arguments(name: str, count: int) -> st.SearchStrategy[tuple[object, ...]]:
 
 @pytest.mark.parametrize(("name", "count"), CASES)
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_natives_agree_with_the_builtins(name: str, count: int, data: st.DataObject) -> None:
     assert_agrees(GUEST, name, NATIVES[name, count], data.draw(_arguments(name, count)))
 
@@ -66,7 +67,7 @@ SEQUENCES = {
 
 @pytest.mark.parametrize(("name", "count"), sorted(SEQUENCES))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_texts_are_sequences_of_characters(name: str, count: int, data: st.DataObject) -> None:
     arguments = data.draw(st.tuples(*SEQUENCES[name, count]) | st.tuples(*[VALUES | LIKELY for _ in range(count)]))
     assert_agrees(GUEST, name, ALL_NATIVES[name, count], arguments)
@@ -79,7 +80,7 @@ def test_characters_are_taken_without_the_host(name: str, count: int) -> None:
 
 
 @given(st.lists(LETTERS | TEXTS, min_size=1, max_size=12), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_ropes_are_the_texts_they_stand_for(parts: list[str], chance: object) -> None:
     words, texts = [GUEST.word(part) for part in parts], list(parts)
     while len(words) > 1:
@@ -96,7 +97,7 @@ def test_ropes_are_the_texts_they_stand_for(parts: list[str], chance: object) ->
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_texts_are_as_narrow_as_they_can_be(data: st.DataObject) -> None:
     name, count = data.draw(st.sampled_from([case for case in CASES if case[0] in TYPED and case[0] != "split"]))
     arguments = data.draw(_arguments(name, count))
@@ -130,7 +131,7 @@ def test_prepending_in_a_loop_works_at_any_depth() -> None:
 
 
 @given(FLOATS | st.integers(-(10**16), 10**16).map(float) | st.decimals(-1000, 1000, places=4).map(float))
-@settings(max_examples=1_000, deadline=None)
+@examples(1_000)
 def test_floats_are_displayed_as_the_builtin_does(number: float) -> None:
     assert_agrees(GUEST, "str", NATIVES["str", 1], (number,))
 

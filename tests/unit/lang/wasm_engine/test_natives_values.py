@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.agreeing import assert_agrees, assert_done_natively
 from tests.unit.lang.wasm_engine.harness import Guest
 from tests.unit.lang.wasm_engine.values import KEYS, NAMES, VALUES
@@ -20,14 +21,14 @@ ERRORS = st.builds(ErrorValue, st.builds(GuestError, st.sampled_from(["no", "not
 
 @pytest.mark.parametrize(("name", "count"), sorted(NATIVES))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_natives_agree_with_the_builtins(name: str, count: int, data: st.DataObject) -> None:
     arguments = tuple(data.draw(VALUES | ERRORS) for _ in range(count))
     assert_agrees(GUEST, name, NATIVES[name, count], arguments)
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_equality_of_values_that_are_nearly_the_same(data: st.DataObject) -> None:
     left = data.draw(VALUES | ERRORS)
     right = data.draw(st.sampled_from([left, _changed(left), _relisted(left)]))
@@ -60,7 +61,7 @@ def _relisted(value: object) -> object:
 
 
 @given(st.dictionaries(KEYS, st.integers(-99, 99), min_size=9, max_size=40))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_large_maps_are_equal_in_any_order(pairs: dict[object, int]) -> None:
     backwards = Map(reversed(pairs.items()))
     assert GUEST.native(EQUAL, Map(pairs), backwards) is True
@@ -85,7 +86,7 @@ def test_what_holds_nan_does_not_equal_itself() -> None:
 
 
 @given(NAMES | st.text(max_size=5) | st.sampled_from(["nil", "true", "a/b", "/a", "1", "a" * 1_025, "a.b:c", ""]))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_names_agree_with_the_builtins(name: str) -> None:
     for builtin in ("keyword", "symbol", "name", "namespace"):
         for value in (name, Symbol(name)):

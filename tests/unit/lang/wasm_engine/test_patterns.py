@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.calling import CallingGuest
 from tests.unit.lang.wasm_engine.harness import outcome
 from tests.unit.lang.wasm_engine.values import KEYS, VALUES, spelled
@@ -43,7 +44,7 @@ def _row(values: tuple[Value, ...] | list[Value]) -> tuple[int, int]:
 
 
 @given(VALUES, st.integers(0, 5), st.booleans())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_patterns_of_vectors(value: Value, count: int, exact: bool) -> None:
     word = GUEST.word(value)
     _compare(Operation.CHECK_VECTOR, (value, count, exact), "op_check_vector", word, count, int(exact))
@@ -55,7 +56,7 @@ def test_patterns_of_vectors(value: Value, count: int, exact: bool) -> None:
 
 
 @given(VALUES | MAPS, KEY_ROWS, st.booleans(), st.data())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_patterns_of_maps(value: Value, keys: tuple[Value, ...], exact: bool, data: st.DataObject) -> None:
     if isinstance(value, Map) and value:
         keys = tuple(dict.fromkeys((*keys, *data.draw(st.lists(st.sampled_from(list(value)), max_size=9)))))
@@ -72,7 +73,7 @@ def test_patterns_of_maps(value: Value, keys: tuple[Value, ...], exact: bool, da
 
 
 @given(VALUES)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_what_loops_and_steps_ask(value: Value) -> None:
     word = GUEST.word(value)
     _compare(Operation.ELEMENTS, (value,), "op_elements", word)
@@ -80,14 +81,14 @@ def test_what_loops_and_steps_ask(value: Value) -> None:
 
 
 @given(PARTS | st.lists(VALUES, max_size=3))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_templates_join_sequences(parts: list[Value]) -> None:
     _compare(Operation.JOIN_VECTOR, tuple(parts), "op_join_vector", *_row(parts))
     _compare(Operation.JOIN_LIST, tuple(parts), "op_join_list", *_row(parts))
 
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 9)), max_size=12) | st.lists(st.tuples(VALUES, VALUES), max_size=2))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_templates_make_maps(pairs: list[tuple[Value, Value]]) -> None:
     parts = tuple(part for pair in pairs for part in pair)
     _compare(Operation.JOIN_MAP, parts, "op_join_map", *_row(parts))

@@ -12,7 +12,8 @@ from cloister.lang.stdlib.table import BUILTINS
 from cloister.lang.values import INT_MAX, INT_MIN, Keyword, List, Symbol, Value
 from cloister.lang.wide_map import map_of
 
-NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,12}", fullmatch=True)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NAMES = st.builds(str.__add__, st.sampled_from(LETTERS), st.text(f"{LETTERS}0123456789_-", max_size=12))
 EDGES = (
     0, 1, -1, 2, -2, 3, 7, 10, 63, 64, 255, 256, 2**31, -(2**31), 2**52, 2**53, 2**53 + 1, -(2**53) - 1, 2**62 - 1,
     2**62, -(2**62), -(2**62) - 1, INT_MAX, INT_MIN, INT_MAX - 1, INT_MIN + 1,
@@ -37,8 +38,15 @@ ATOMS = st.none() | st.booleans() | NUMBERS | TEXTS | KEYWORDS | SYMBOLS | FUNCT
 KEYS = KEYWORDS | TEXTS | INTEGERS
 
 
+def _long(row: list[Value], length: int) -> list[Value]:
+    """Return so many elements: those of a row over and over, with integers that are all different between them."""
+    return [index if index % 3 == 0 else row[index % len(row)] for index in range(length)]
+
+
 def _collections(parts: Any) -> Any:
-    rows = st.lists(parts, max_size=6) | st.lists(parts, min_size=30, max_size=70)
+    # Long ones are made of short ones: of parts that are drawn a recursive strategy lets only so many be
+    short = st.lists(parts, min_size=1, max_size=6)
+    rows = st.lists(parts, max_size=6) | st.builds(_long, short, st.integers(30, 70))
     maps = st.dictionaries(KEYS, parts, max_size=12)
     return rows.map(tuple) | rows.map(List) | maps.map(lambda pairs: map_of(list(pairs), pairs.values()))
 

@@ -4,7 +4,8 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -95,14 +96,29 @@ def test_a_trickle_does_not_put_the_end_off(ends) -> None:
 
 def test_floods_are_bounded(ends) -> None:
     qmp, theirs = ends
-    flood = threading.Thread(target=lambda: theirs.sendall(b"x" * (2 * ANSWER_BYTES_MAX)), daemon=True)
-    flood.start()
-    assert "in time" in refused(lambda: qmp.command("stop", timeout_s=5))
+    with flooding(theirs, b"x" * (2 * ANSWER_BYTES_MAX)):
+        assert "in time" in refused(lambda: qmp.command("stop", timeout_s=5))
     events, more = socket.socketpair()
-    with events, more:
-        threading.Thread(target=lambda: more.sendall(b'{"event": "X"}\n' * 2_000), daemon=True).start()
+    with events, more, flooding(more, b'{"event": "X"}\n' * 2_000):
         assert "does not come to the answer" in refused(lambda: Qmp(events).command("stop", timeout_s=5))
     qmp.close()
+
+
+@contextmanager
+def flooding(end: socket.socket, data: bytes) -> Iterator[None]:
+    """Send meanwhile, until all is read or nobody reads any more."""
+
+    def send() -> None:
+        with suppress(ConnectionError):
+            end.sendall(data)
+
+    flood = threading.Thread(target=send)
+    flood.start()
+    try:
+        yield
+    finally:
+        end.shutdown(socket.SHUT_RDWR)
+        flood.join()
 
 
 def test_an_end_is_an_error(ends) -> None:

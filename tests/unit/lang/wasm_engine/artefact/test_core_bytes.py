@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.differential.engines import ENGINES
 from tests.golden.test_golden import EchoHost
+from tests.property.exploring import examples
 from tests.unit.lang.wasm_engine.artefact.programs import programs
 
 from cloister.errors import CloisterError, InputError
@@ -114,7 +115,7 @@ def _constant(value: object) -> core.Node:
 
 
 @given(CONSTANTS)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_constant_comes_back(value: object) -> None:
     node = decode_core(encode_core(_constant(value)))
     assert isinstance(node, core.Const)
@@ -161,7 +162,7 @@ TYPES = st.recursive(
 
 
 @given(TYPES)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_a_type_comes_back(type_: expression.Type) -> None:
     node = decode_core(encode_core(core.HasType(_constant(1), type_, 0, 1)))
     check_core(node)
