@@ -207,7 +207,7 @@ HOST_MESSAGES: Final[Mapping[str, Shape]] = {
         exactly_one_of=("value", "error"),
     ),
 }
-"""What a host may say to its guest: one `start`, then one `reply` for each call, and one for each step that waits, which
+"""What a host may say to its guest: one `start`, then a `reply` for each call, and one for each step that waits, which
 says so. Those to calls come in order; one may come before its call, when the host knows the answer (`Dialogue.ahead`),
 and so before the reply to a step."""
 
