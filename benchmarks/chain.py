@@ -117,8 +117,8 @@ def _proving(home: AuditHome) -> list[Row]:
     key = PublicKey.load(home.public_key_path)
     places = iter(range(0, 2**62, 6_151))  # apart, so that few proofs find what another one has read
 
-    def make(reader: ChainReader) -> None:
-        inclusion(reader, next(places) % _LARGE_COUNT)
+    def make(reader: ChainReader) -> dict[str, Plain]:
+        return inclusion(reader, next(places) % _LARGE_COUNT)
 
     def open_and_make() -> None:
         for _ in repeat(None, _PROOFS_PER_ROUND):

@@ -43,7 +43,7 @@ def decision_rows() -> list[Row]:
         for path in (good, bad):
             path.parent.mkdir()
             path.write_text("x", encoding="utf-8")
-        authorizer = SecurityAuthorizer(builtin_catalog().registry, HostPathResolver(directory))
+        authorizer = SecurityAuthorizer(builtin_catalog().registry, HostPathResolver(root))
         granted = contexts(root)
         calls = {name: _call(authorizer, context, good, allowed=True) for name, context in granted.items()}
         calls[REFUSED] = _call(authorizer, granted[CROWDED], bad, allowed=False)

@@ -17,6 +17,7 @@ from cloister.authority.context import RuntimeContext
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.token import TokenIssuer
 from cloister.clock import SystemClock
+from cloister.isolation.host_calls import HostCalls
 from cloister.isolation.permit import permission_for
 from cloister.isolation.process.lanes import PoolSettings
 from cloister.isolation.process.provider import ProcessProvider
@@ -25,7 +26,6 @@ from cloister.isolation.provider import (
     ExecutionResult,
     ExternalProgram,
     GuestOperation,
-    HostCalls,
     OutputObserver,
     PlanProgram,
     ScriptLanguage,

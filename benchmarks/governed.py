@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from benchmarks.decisions import CROWDED, GROUP, READ, contexts, decision_rows, each_timed, p99_row
 from benchmarks.rows import Row, value_row
@@ -192,9 +192,10 @@ def _no_approvals(clock: SystemClock) -> RunApprovals:
         RecordedApprovals(),
         ask=_nobody_approves,
         expire=_nobody_approves,
+        is_expired=lambda *_: False,
         verify=lambda *_: False,
     )
 
 
-def _nobody_approves(asked: object) -> str:
+def _nobody_approves(asked: object) -> NoReturn:
     raise WrongAnswer(f"an approval was asked for: {asked}")
