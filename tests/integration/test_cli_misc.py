@@ -204,6 +204,7 @@ def test_explain_says_what_a_mode_does(cloister: Cloister, plan: Plan, tmp_path:
     line = GOVERNED[mode]
     assert (line is None) or line in told
     assert ("refused" in told, "Every place is granted" in told) == (mode == "safe-only", mode != "safe-only")
+    assert ("help: run it in the mode" in told, "Not every place" in told) == (mode == "safe-only", mode == "safe-only")
     verdicts = {"full": "perform", "dry-run": "simulate", "safe-only": "refuse", "require-approval": "ask-human"}
     assert data["effects"][0]["governance"]["verdict"] == verdicts[mode]
     assert data["effects"][0]["governance"]["risk"] == "medium"

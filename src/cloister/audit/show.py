@@ -115,7 +115,9 @@ def _of_budget(body: Mapping[str, Plain]) -> str:
 
 
 def _resumed(body: Mapping[str, Plain]) -> str:
-    return f"{'to be ended' if body.get('abort') is True else 'goes on'} after {body.get('calls')} calls"
+    calls = body.get("calls")
+    ends = "to be ended" if body.get("abort") is True else "goes on"
+    return f"{ends} after {calls} {'call' if calls == 1 else 'calls'}"
 
 
 def _profile(body: Mapping[str, Plain]) -> str:

@@ -129,22 +129,22 @@ def _told(ruling: GovernanceRuling | None) -> dict[str, Any] | None:
     return None if ruling is None else ruling.to_dict()
 
 
-def _governed(ruling: GovernanceRuling | None) -> str | None:
-    """Return what constitution or mode do to a call that is granted, in one line; None when it is simply done."""
+def _governed(ruling: GovernanceRuling | None) -> tuple[str, ...]:
+    """Return what constitution or mode do to a call that is granted, as lines; none when it is simply done."""
     from cloister.authority.mode import Verdict  # noqa: PLC0415
     from cloister.errors import CapabilityDenied  # noqa: PLC0415
 
     if ruling is None or ruling.verdict is Verdict.PERFORM:
-        return None
+        return ()
     if ruling.verdict is Verdict.SIMULATE:
-        return f"the mode {ruling.mode.value} makes up a result and does nothing"
+        return (f"the mode {ruling.mode.value} makes up a result and does nothing",)
     if ruling.verdict is not Verdict.REFUSE:
-        return f"an approval is needed: {ruling.question()}"
+        return (f"an approval is needed: {ruling.question()}",)
     try:
         ruling.require()
     except CapabilityDenied as error:
-        return error.message
-    return None
+        return (error.message, f"help: {error.hint}")
+    return ()
 
 
 def _show(
@@ -169,18 +169,17 @@ def _show(
             echo(f"           {error.message}")
             if error.hint:
                 echo(f"           help: {error.hint}")
-        governed = _governed(ruling)
-        if governed:
-            echo(f"           {governed}")
+        for line in _governed(ruling):
+            echo(f"           {line}")
         if item.decision.open_rule_ids:
             echo(f"           rules that will decide at the call: {', '.join(item.decision.open_rule_ids)}")
     needed = _needed(found)
     refused = any(_mark(item, ruling)[0] == "refused" for item, ruling in zip(found, rulings, strict=True))
     if needed:
         echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
-    if any(not item.is_admissible and not item.decision.denied_grants for item in found):
+    if refused or any(not item.is_admissible and not item.decision.denied_grants for item in found):
         echo("\nNot every place can be granted; change those that are marked as refused.")
-    elif not needed and all(item.is_admissible for item in found) and not refused:
+    elif not needed and all(item.is_admissible for item in found):
         echo("\nEvery place is granted as far as it is known.")
     if any(not item.is_known for item in found):
         echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")

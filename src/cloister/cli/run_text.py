@@ -154,11 +154,18 @@ def _ending(run: RunEntry) -> Iterator[str]:
     message = quoted(str(error.get("message")), MESSAGE_CHARS_MAX)
     yield f"  error     {quoted(str(error.get('code')))}: {message}"
     for failed in failed_undos(run):
-        yield f"  not undone {_json(failed)}"
+        yield f"  not undone {_undo_text(failed)}"
     if run.waits_for is not None:
         yield f"  help: `cloister approvals show {quoted(str(run.waits_for))}` shows what it waits for"
     elif run.state.can_resume:
         yield f"  help: `cloister runs resume {quoted(run.run_id)}` lets it go on"
+
+
+def _undo_text(failed: object) -> str:
+    if not isinstance(failed, dict):
+        return _json(failed)
+    step, code, message = (quoted(str(failed.get(name)), MESSAGE_CHARS_MAX) for name in ("step", "code", "message"))
+    return f"{step}: {code}: {message}"
 
 
 def failed_undos(run: RunEntry) -> list[Any]:

@@ -61,8 +61,8 @@ def require_level(provider: IsolationProvider, context: RuntimeContext) -> None:
     raise IsolationUnavailable(
         f"provider {provider.name} isolates at level {provider.level.label}{lacking}; "
         f"the context requires {context.minimum_isolation.label}",
-        hint=f"{remedies}or choose a stronger provider with --provider, or grant the weaker level with "
-        f"--isolation {provider.level.label}".removeprefix("or "),
+        hint=f"{remedies}or choose a stronger provider with --provider, or demand less: {provider.level.label} "
+        "in --isolation, or in minimum under [isolation] of the policy".removeprefix("or "),
         details={
             "level": provider.level.label,
             "required": context.minimum_isolation.label,

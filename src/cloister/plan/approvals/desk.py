@@ -192,7 +192,8 @@ class ApprovalDesk:
             raise InputError(
                 f"the approval {found.request.approval_id} is {found.state.value} already",
                 code="input.approval-decided",
-                hint=f"`cloister approvals show {found.request.approval_id}` says by whom",
+                hint=f"`cloister approvals show {found.request.approval_id}` says by whom; "
+                f"`cloister runs resume {found.request.run_id}` lets its run go on",
             )
         if granted and found.request.need.kind is ApprovalKind.GUARDIAN and guardian is None:
             raise InputError(
