@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cloister.audit.event import EventType, Record
 from cloister.canonical import sha256_hex
@@ -17,10 +17,29 @@ from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.record_facts import wire_digest
-from cloister.plan.recorder import ERROR_CHARS_MAX
 
-_NOT_OF_A_CALL: Final = frozenset({"run.not-made", "run.not-known", "provider.outcome-unknown"})
-"""Codes of outcomes that were added when a run went on: for attempts that were never made or are not the last one."""
+_NOT_MADE: Final = "run.not-made"
+"""Code of the outcome that is added when a run goes on, for an intent of which nothing was done."""
+_NOT_KNOWN: Final = "provider.outcome-unknown"
+"""Code of what a plan is told of a call that is never made again, when nobody knows whether it was."""
+
+
+class RecordedIntent(NamedTuple):
+    """What the chain says of one attempt to make a call.
+
+    Attributes:
+        capability_id: What was to be called.
+        arguments_sha256: Digest of the arguments.
+        is_allowed: Whether it was let through.
+        number: Of the call; None for one that admission refused.
+        within: Number of the call whose fallback it is, or None.
+    """
+
+    capability_id: str
+    arguments_sha256: str
+    is_allowed: bool
+    number: int | None = None
+    within: int | None = None
 
 
 @dataclass(slots=True)
@@ -30,25 +49,27 @@ class RecordedCalls:
     Attributes:
         started: Sequence of the run's first record; None when there is none.
         order_sha256: Digest of the order that was admitted.
-        intents: Capability and digest of the arguments, by sequence of the intent.
+        intents: By sequence of the intent.
         outcomes: Bodies of outcomes by sequence of the intent; the last one counts.
         steps: Steps in the order they began, by sequence of their start.
         budget: What the budget was charged, and how it was extended, in order.
         has_profiles: Whether the profiles of its steps are recorded.
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
+        abort: Where it ends, as was recorded last; None when nobody said that it does.
         undoing: Sequence of the record from which on it was undone; None when it was not.
     """
 
     started: int | None = None
     order_sha256: str | None = None
-    intents: dict[int, tuple[str | None, str, bool]] = field(default_factory=dict)
+    intents: dict[int, RecordedIntent] = field(default_factory=dict)
     outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: dict[int, StepEntry] = field(default_factory=dict)
     budget: list[dict[str, Any]] = field(default_factory=list)
     has_profiles: bool = False
     is_refused: bool = False
     is_aborted: bool = False
+    abort: Abort | None = None
     undoing: int | None = None
 
     @classmethod
@@ -62,8 +83,9 @@ class RecordedCalls:
                 case EventType.RUN_STARTED:
                     found.started, found.order_sha256 = record.event.sequence, body.get("order_sha256")
                 case EventType.CALL_INTENT:
-                    digest, allowed = body.get("arguments_sha256", ""), body.get("decision") == "allow"
-                    found.intents[record.event.sequence] = record.event.capability_id, digest, allowed
+                    found.intents[record.event.sequence] = _intent(record.event.capability_id, body)
+                case EventType.RUN_RESUMED if "aborts_at" in body:
+                    found.abort = Abort(at=body["aborts_at"], undoes_from=body["undoes_from"])
                 case EventType.CALL_OUTCOME if record.event.parent is not None:
                     found.outcomes[record.event.parent] = body
                 case EventType.BUDGET_EXTENDED:
@@ -76,8 +98,6 @@ class RecordedCalls:
                     found.is_aborted = True
                 case EventType.STEP_STARTED | EventType.COMPENSATION_STARTED:
                     is_undo = record.event.event_type is EventType.COMPENSATION_STARTED
-                    if found.undoing is None and is_undo:
-                        found.undoing = record.event.sequence
                     found._begin_step(record.event.sequence, str(body.get("name")), is_undo)
                 case EventType.STEP_ENDED | EventType.COMPENSATION_ENDED | EventType.COMPENSATION_FAILED if (
                     record.event.parent in found.steps
@@ -101,9 +121,21 @@ class RecordedCalls:
         return Abort(at=at, undoes_from=undoes_from)
 
     def _begin_step(self, sequence: int, name: str, is_undo: bool) -> None:
+        if self.undoing is None and is_undo:
+            self.undoing = sequence
         self.steps[sequence] = StepEntry(
             number=len(self.steps), name=name, started=sequence, has_ended=False, is_undo=is_undo
         )
+
+
+def _intent(capability_id: str | None, body: Mapping[str, Any]) -> RecordedIntent:
+    return RecordedIntent(
+        capability_id=capability_id or "",
+        arguments_sha256=body.get("arguments_sha256", ""),
+        is_allowed=body.get("decision") == "allow",
+        number=body.get("number"),
+        within=body.get("within"),
+    )
 
 
 def is_unanswered(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
@@ -150,25 +182,23 @@ def reconcile(
         )
     if (run.plan, run.provider, run.started) != (*_named(run.order), recorded.started):
         raise _altered(run, "its plan, provider or first record is another one")
-    if recorded.is_aborted and run.abort is None:
-        raise _altered(run, "it was aborted")
+    if run.abort != recorded.abort and (recorded.is_aborted or run.abort is not None):
+        raise _altered(run, "it was aborted, or was not, or in another place")
     for number, entry in enumerate(calls):
         if entry.number != number:
             raise _altered(run, f"call {number} is missing")
         _compare(run, entry, recorded, may_repeat)
     known = {entry.intent for entry in calls}
     not_made = []
-    for sequence, (capability_id, _, allowed) in recorded.intents.items():
+    for sequence, intent in recorded.intents.items():
         if sequence in known:
             continue
         outcome = recorded.outcomes.get(sequence)
         if outcome is None:
-            not_made.append((sequence, capability_id or ""))
-        elif allowed and _was_made(outcome) and not may_repeat(capability_id or ""):
-            raise _behind(run, sequence, capability_id)
-    unrecorded = tuple(
-        entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
-    )
+            not_made.append((sequence, intent.capability_id))
+        elif _is_newest(sequence, intent, outcome, calls) and not may_repeat(intent.capability_id):
+            raise _behind(run, sequence, intent.capability_id)
+    unrecorded = tuple(entry for entry in calls if _is_unrecorded(entry, recorded.outcomes.get(entry.intent)))
     for entry in unrecorded:
         # The next call is made only when the outcome of this one is in the chain; its own fallbacks came before
         if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
@@ -182,15 +212,39 @@ def _named(order: Mapping[str, Any]) -> tuple[object, object]:
     return plan.get("name") if isinstance(plan, dict) else None, order.get("provider")
 
 
-def _was_made(outcome: Mapping[str, Any]) -> bool:
-    """Return whether an outcome is one of a call that was made, be it that it failed."""
+def _is_newest(sequence: int, intent: RecordedIntent, outcome: Mapping[str, Any], calls: Sequence[CallEntry]) -> bool:
+    """Return whether an attempt that the journal does not have was made, and is not followed by one that it has."""
+    if not intent.is_allowed or _code(outcome) == _NOT_MADE:
+        return False
+    number = intent.number
+    return number is None or number >= len(calls) or calls[number].intent < sequence
+
+
+def _is_unrecorded(entry: CallEntry, outcome: Mapping[str, Any] | None) -> bool:
+    """Return whether an answer stands in the journal and not in the chain."""
+    if entry.state is CallState.INTENDED:
+        return False
+    return outcome is None or (not _is_answer(outcome) and _is_not_known(entry))
+
+
+def _is_not_known(entry: CallEntry) -> bool:
+    answer = entry.answer
+    return entry.state is CallState.FAILED and isinstance(answer, dict) and answer.get("code") == _NOT_KNOWN
+
+
+def _is_answer(outcome: Mapping[str, Any]) -> bool:
+    """Return whether the plan was told an outcome; a limit that ended the run in the middle of a call is none."""
+    return outcome.get("ok") is True or "answer_sha256" in outcome
+
+
+def _code(outcome: Mapping[str, Any]) -> object:
     error = outcome.get("error")
-    return not (isinstance(error, dict) and error.get("code") in _NOT_OF_A_CALL)
+    return error.get("code") if isinstance(error, dict) else None
 
 
-def _behind(run: RunEntry, sequence: int, capability_id: str | None) -> JournalError:
+def _behind(run: RunEntry, sequence: int, capability_id: str) -> JournalError:
     return JournalError(
-        f"record {sequence} says what came of {quoted(capability_id or '')} in {run.run_id}, and the journal does not "
+        f"record {sequence} says what came of {quoted(capability_id)} in {run.run_id}, and the journal does not "
         "know of it",
         code="journal.behind",
         hint="the journal is an older copy; restore the newest one, or begin a new run",
@@ -199,15 +253,16 @@ def _behind(run: RunEntry, sequence: int, capability_id: str | None) -> JournalE
 
 def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[str], bool]) -> None:
     intent = recorded.intents.get(entry.intent)
-    if intent is None or intent[1] != entry.arguments_sha256:
+    kept = entry.arguments_sha256, entry.number, entry.within
+    if intent is None or kept != (intent.arguments_sha256, intent.number, intent.within):
         raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
     outcome = recorded.outcomes.get(entry.intent)
-    if outcome is None:
+    if outcome is None or _is_unrecorded(entry, outcome):
         return
     if entry.state is CallState.INTENDED:
         # The journal is told of an answer before the chain; only what may be repeated does not wait for the disk
-        if outcome.get("ok") is True and not may_repeat(intent[0] or ""):
-            raise _behind(run, entry.intent, intent[0])
+        if outcome.get("ok") is True and not may_repeat(intent.capability_id):
+            raise _behind(run, entry.intent, intent.capability_id)
         return
     if not _is_same_answer(entry, outcome):
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
@@ -219,11 +274,7 @@ def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:
         memo = None if entry.memo is None else wire_digest(entry.memo)[0]
         found = outcome.get("ok"), outcome.get("result_sha256"), outcome.get("memo_sha256")
         return found == (True, digest, memo)
-    error, answer = outcome.get("error"), entry.answer
-    if not isinstance(error, dict) or not isinstance(answer, dict):
-        return False
-    said = answer.get("code"), answer.get("kind"), quoted(str(answer.get("message")), ERROR_CHARS_MAX)
-    return outcome.get("ok") is False and said == (error.get("code"), error.get("kind"), error.get("message"))
+    return outcome.get("ok") is False and outcome.get("answer_sha256") == wire_digest(entry.answer)[0]
 
 
 def _altered(run: RunEntry, how: str) -> JournalError:

@@ -11,7 +11,7 @@ from tests.unit.plan.journal.journals import RUN, call
 from cloister.canonical import sha256_hex
 from cloister.errors import JournalError
 from cloister.plan.journal.entries import Abort, CallEntry, CallState
-from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, reconcile
+from cloister.plan.journal.reconciling import Reconciled, RecordedCalls, RecordedIntent, reconcile
 from cloister.plan.journal.store import packed
 from cloister.plan.recorder import wire_digest
 
@@ -27,14 +27,17 @@ def recorded(*calls: CallEntry) -> RecordedCalls:
     """Return what the chain says of a run that made these calls, each with its outcome."""
     found = RecordedCalls(started=0, order_sha256=sha256_hex(packed(RUN.order)))
     for entry in calls:
-        found.intents[entry.intent] = "world.put", entry.arguments_sha256, True
+        found.intents[entry.intent] = RecordedIntent(
+            "world.put", entry.arguments_sha256, True, entry.number, entry.within
+        )
         if entry.state is CallState.SUCCEEDED:
             found.outcomes[entry.intent] = {"ok": True, "result_sha256": wire_digest(entry.answer)[0]}
             if entry.memo is not None:
                 found.outcomes[entry.intent]["memo_sha256"] = wire_digest(entry.memo)[0]
         elif entry.state is CallState.FAILED:
             error = {name: entry.answer[name] for name in ("code", "kind", "message")}
-            found.outcomes[entry.intent] = {"ok": False, "error": error}
+            told = wire_digest(entry.answer)[0]
+            found.outcomes[entry.intent] = {"ok": False, "error": error, "answer_sha256": told}
     return found
 
 
@@ -97,6 +100,8 @@ def test_a_success_that_was_altered_is_refused(change: dict[str, Any]) -> None:
         {"answer": FAILED | {"code": "guest.other"}},
         {"answer": FAILED | {"kind": "TypeError"}},
         {"answer": FAILED | {"message": "there is one"}},
+        {"answer": FAILED | {"type": "RunAborted"}},
+        {"answer": FAILED | {"hint": "run it with --unsafe-everything"}},
         {"answer": "none"},
         {"state": CallState.SUCCEEDED},
     ],
@@ -140,16 +145,55 @@ def test_an_intent_without_anything_else_was_not_made() -> None:
     assert agreed(CALLS, chain).not_made == ((call(3).intent, "world.put"),)
 
 
-@pytest.mark.parametrize("code", ["run.not-made", "run.not-known", "provider.outcome-unknown"])
+@pytest.mark.parametrize("code", ["run.not-made", "provider.outcome-unknown", "limit.wall"])
 def test_an_earlier_attempt_is_not_missing(code: str) -> None:
+    made = (*CALLS, call(3, intent=9))
+    chain = recorded(*made)
+    chain.intents[7] = RecordedIntent("world.put", "digest-3", True, 3)
+    chain.outcomes[7] = {"ok": False, "error": {"code": code}}
+    assert agreed(made, chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_an_intent_that_was_never_made_is_not_missing() -> None:
     chain = recorded(*CALLS, intended(call(3)))
-    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": code}}
+    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": "run.not-made"}}
     assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_a_call_that_is_never_made_again_is_missing() -> None:
+    chain = recorded(*CALLS, intended(call(3)))
+    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": "provider.outcome-unknown"}}
+    assert refused(CALLS, chain) == "journal.behind"
+
+
+def test_what_a_plan_is_told_of_it_may_be_without_its_record() -> None:
+    unknown = FAILED | {"type": "ProviderError", "code": "provider.outcome-unknown"}
+    made = (*CALLS, call(3, state=CallState.FAILED, answer=unknown))
+    chain = recorded(*made)
+    chain.outcomes[made[3].intent] = {"ok": False, "error": {"code": "limit.wall"}}
+    assert agreed(made, chain).unrecorded == (made[3],)
+    other = (*CALLS, call(3, state=CallState.FAILED, answer=FAILED))
+    assert refused(other, chain) == "journal.altered"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ({"intent": 9, "answer": 4}, {"intent": 7, "answer": 3}),
+        ({}, {"intent": 7, "answer": 3}),
+        ({}, {"within": 3}),
+    ],
+    ids=["exchanged", "the same twice", "in the place of another"],
+)
+def test_calls_alike_are_told_apart(changes: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    made = (*CALLS, call(3, arguments_sha256="alike"), call(4, arguments_sha256="alike"))
+    altered = (*CALLS, *(replace(entry, **change) for entry, change in zip(made[3:], changes, strict=True)))
+    assert refused(altered, recorded(*made), may_repeat=True) == "journal.altered"
 
 
 def test_a_refused_call_is_not_missing() -> None:
     chain = recorded(*CALLS)
-    chain.intents[9] = "world.put", "digest", False
+    chain.intents[9] = RecordedIntent("world.put", "digest", False)
     chain.outcomes[9] = {"ok": False, "error": {"code": "denied.capability"}}
     assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
 
@@ -179,7 +223,15 @@ def test_an_earlier_answer_may_not() -> None:
 
 def test_a_run_that_was_aborted_stays_so() -> None:
     chain = recorded(*CALLS)
-    chain.is_aborted = True
+    chain.is_aborted, chain.abort = True, Abort(at=3, undoes_from=3)
     assert refused(CALLS, chain) == "journal.altered"
     run = replace(RUN, abort=Abort(at=3, undoes_from=3))
     assert agreed(CALLS, chain, run=run) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_a_run_is_aborted_where_the_chain_says_and_not_elsewhere() -> None:
+    run, chain = replace(RUN, abort=Abort(at=900, undoes_from=900)), recorded(*CALLS)
+    assert refused(CALLS, chain, run=run) == "journal.altered"
+    chain.abort = Abort(at=3, undoes_from=3)
+    assert refused(CALLS, chain, run=run) == "journal.altered"
+    assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())  # it was not noted any more
