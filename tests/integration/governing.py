@@ -42,6 +42,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "put": CHANGES,
     "spend": SPENDS,
     "store": STORES,
+    "tell": replace(CHANGES, resources=replace(CONSUMES_NOTHING, egress_bytes=None)),
     "send": replace(CHANGES, risk=Risk.HIGH),
     "delete": replace(DELETES, idempotency=Idempotency.KEYED),
     "fail": READS,

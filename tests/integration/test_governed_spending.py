@@ -77,6 +77,24 @@ def test_it_asks_once_and_goes_on_with_what_was_agreed(ram: Path, dimension: str
     assert extended["approval_id"] == asked.approval_id
 
 
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_undoing_has_as_much_again_of_each_and_no_more(ram: Path, dimension: str) -> None:
+    home = Home(ram / "home")
+    act, bound = DIMENSIONS[dimension]
+    plan = f'(do (step "a" :undo (fn [] (dotimes [_ 9] {act})) 1) (/ 1 0))'
+    ended = home.run(plan, terms=RunTerms(budget=BudgetLimits(**bound)))
+    assert (ended.state, len(home.world.done)) == (RunState.FAILED, 4)
+    (failed,) = ended.bodies(EventType.COMPENSATION_FAILED)
+    assert failed["error"] == f"budget.{dimension}"
+
+
+def test_what_an_undo_used_without_anybody_knowing_how_much_is_the_last_of_its_kind(ram: Path) -> None:
+    home = Home(ram / "home")
+    plan = """(do (step "a" :undo (fn [] (dotimes [_ 9] (call :world.tell "x"))) (call :world.tell "x")) (/ 1 0))"""
+    home.run(plan, terms=RunTerms(budget=BudgetLimits(egress_bytes=120)))
+    assert len(home.world.done) == 2  # that of the step stands in the way of none
+
+
 def test_more_that_was_not_agreed_to_is_a_denial(ram: Path) -> None:
     home = Home(ram / "home")
     waits = spend(home, "calls", Exhaustion.APPROVAL)
