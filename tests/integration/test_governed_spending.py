@@ -95,6 +95,30 @@ def test_what_an_undo_used_without_anybody_knowing_how_much_is_the_last_of_its_k
     assert len(home.world.done) == 2  # that of the step stands in the way of none
 
 
+@pytest.mark.parametrize("dimension", ["egress", "tokens", "cost"])
+def test_each_attempt_at_a_call_is_charged(ram: Path, dimension: str) -> None:
+    home = Home(ram / "home")
+    plan = '^{:runtime.learning.retry {:max-retries 5 :backoff-ms 1}} (call :world.lose "x")'
+    _, bound = DIMENSIONS[dimension]
+    (used,) = bound
+    rules = BudgetRules(**{dimension: Exhaustion.HARD_STOP})
+    stopped = home.run(plan, terms=RunTerms(budget=BudgetLimits(**bound), exhaustion=rules))
+    assert (stopped.code, len(home.world.done)) == ("guest.world", 2)
+    assert [body["skipped"] for body in stopped.bodies(EventType.HINT_APPLIED)] == [{"retry": "budget"}]
+    (ended,) = stopped.bodies(EventType.RUN_FAILED)
+    assert (ended["spent"][used], ended["spent"]["calls_count"]) == (120, 1)
+    free = home.run(plan, terms=RunTerms(budget=BudgetLimits(**{used: None})))
+    (ended,) = free.bodies(EventType.RUN_FAILED)
+    assert (ended["spent"][used], len(home.world.done)) == (360, 8)
+
+
+def test_attempts_in_an_undo_have_as_much_again(ram: Path) -> None:
+    home = Home(ram / "home")
+    lose = '^{:runtime.learning.retry {:max-retries 5 :backoff-ms 1}} (call :world.lose "x")'
+    home.run(f'(do (step "a" :undo (fn [] {lose}) 1) (/ 1 0))', terms=RunTerms(budget=BudgetLimits(cost_microusd=120)))
+    assert len(home.world.done) == 4
+
+
 def test_more_that_was_not_agreed_to_is_a_denial(ram: Path) -> None:
     home = Home(ram / "home")
     waits = spend(home, "calls", Exhaustion.APPROVAL)

@@ -258,6 +258,7 @@ class CallPath:
                 arguments=arguments,
                 hints=self.around.hints,
                 has_failed=bool(self.journal.fallbacks(made.call.number)),
+                may_spend=lambda: self.spending.hold_again(made.held),
             ),
             lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
             lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),

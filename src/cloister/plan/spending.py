@@ -123,6 +123,18 @@ class Spending:
                     raise
                 self._extend(error, approve, parent)
 
+    def hold_again(self, held: Reservation) -> bool:
+        """Hold what another attempt at a call uses; return False when a bound does not cover it."""
+        try:
+            if self._is_undoing:
+                self._overdraft().require(held.with_another)
+            else:
+                self.budget.require(held.another)
+        except BudgetExhausted:
+            return False
+        held.hold_again()
+        return True
+
     def _overdraft(self) -> Budget:
         """Return what undoing may use, twice each bound: a plan must not do in undos what it likes.
 
