@@ -229,7 +229,9 @@ def _is_unrecorded(entry: CallEntry, outcome: Mapping[str, Any] | None) -> bool:
 
 def _is_not_known(entry: CallEntry) -> bool:
     answer = entry.answer
-    return entry.state is CallState.FAILED and isinstance(answer, dict) and answer.get("code") == _NOT_KNOWN
+    if entry.state is not CallState.FAILED or not isinstance(answer, dict):
+        return False
+    return (answer.get("type"), answer.get("code")) == ("ProviderError", _NOT_KNOWN)
 
 
 def _is_answer(outcome: Mapping[str, Any]) -> bool:

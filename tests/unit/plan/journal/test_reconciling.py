@@ -172,8 +172,9 @@ def test_what_a_plan_is_told_of_it_may_be_without_its_record() -> None:
     chain = recorded(*made)
     chain.outcomes[made[3].intent] = {"ok": False, "error": {"code": "limit.wall"}}
     assert agreed(made, chain).unrecorded == (made[3],)
-    other = (*CALLS, call(3, state=CallState.FAILED, answer=FAILED))
-    assert refused(other, chain) == "journal.altered"
+    for answer in (FAILED, unknown | {"type": "RunAborted"}):
+        other = (*CALLS, call(3, state=CallState.FAILED, answer=answer))
+        assert refused(other, chain) == "journal.altered"
 
 
 @pytest.mark.parametrize(
