@@ -187,7 +187,8 @@ def reconcile(
     for number, entry in enumerate(calls):
         if entry.number != number:
             raise _altered(run, f"call {number} is missing")
-        _compare(run, entry, recorded, may_repeat)
+        _compare(run, entry, recorded)
+        _require_answer(run, entry, calls, recorded, may_repeat)
     known = {entry.intent for entry in calls}
     not_made = []
     for sequence, intent in recorded.intents.items():
@@ -201,7 +202,7 @@ def reconcile(
     unrecorded = tuple(entry for entry in calls if _is_unrecorded(entry, recorded.outcomes.get(entry.intent)))
     for entry in unrecorded:
         # The next call is made only when the outcome of this one is in the chain; its own fallbacks came before
-        if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
+        if not _is_last(entry, calls):
             raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=tuple(not_made))
 
@@ -253,21 +254,43 @@ def _behind(run: RunEntry, sequence: int, capability_id: str) -> JournalError:
     )
 
 
-def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[str], bool]) -> None:
+def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls) -> None:
     intent = recorded.intents.get(entry.intent)
     kept = entry.arguments_sha256, entry.number, entry.within
     if intent is None or kept != (intent.arguments_sha256, intent.number, intent.within):
         raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
     outcome = recorded.outcomes.get(entry.intent)
-    if outcome is None or _is_unrecorded(entry, outcome):
-        return
-    if entry.state is CallState.INTENDED:
-        # The journal is told of an answer before the chain; only what may be repeated does not wait for the disk
-        if outcome.get("ok") is True and not may_repeat(intent.capability_id):
-            raise _behind(run, entry.intent, intent.capability_id)
+    if outcome is None or entry.state is CallState.INTENDED or _is_unrecorded(entry, outcome):
         return
     if not _is_same_answer(entry, outcome):
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
+
+
+def _require_answer(
+    run: RunEntry,
+    entry: CallEntry,
+    calls: Sequence[CallEntry],
+    recorded: RecordedCalls,
+    may_repeat: Callable[[str], bool],
+) -> None:
+    """Refuse a journal without an answer that the chain has, unless the call may be made again.
+
+    The journal is told of an answer before the chain, and only what may be repeated does not wait for the disk. What is
+    lost with the power is the end of the journal: a call that others follow was answered there, and making it again
+    after them would undo what they did.
+    """
+    outcome = recorded.outcomes.get(entry.intent)
+    if entry.state is not CallState.INTENDED or outcome is None or not _is_answer(outcome):
+        return
+    capability_id = recorded.intents[entry.intent].capability_id
+    is_passed = not _is_last(entry, calls) and (run.abort is None or run.abort.at != entry.number)
+    if is_passed or (outcome.get("ok") is True and not may_repeat(capability_id)):
+        raise _behind(run, entry.intent, capability_id)
+
+
+def _is_last(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
+    """Return whether nothing follows a call but what was made in its place."""
+    return all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :])
 
 
 def _is_same_answer(entry: CallEntry, outcome: dict[str, Any]) -> bool:

@@ -134,6 +134,14 @@ def test_an_answer_that_is_missing_is_one_of_an_older_copy() -> None:
     assert agreed(older, recorded(*CALLS), may_repeat=True) == Reconciled(unrecorded=(), not_made=())
 
 
+def test_what_others_follow_is_not_made_again_after_them() -> None:
+    older = (intended(CALLS[0]), *CALLS[1:])
+    assert refused(older, recorded(*CALLS), may_repeat=True) == "journal.behind"
+    chain, abort = recorded(*CALLS), Abort(at=0, undoes_from=1)
+    chain.abort = abort
+    assert agreed(older, chain, may_repeat=True, run=replace(RUN, abort=abort)).unrecorded == ()  # the rest undoes it
+
+
 def test_a_call_that_a_limit_ended_has_no_answer() -> None:
     chain = recorded(*CALLS[:2], intended(CALLS[2]))
     chain.outcomes[CALLS[2].intent] = {"ok": False, "error": {"code": "limit.wall"}}
