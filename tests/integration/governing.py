@@ -42,9 +42,11 @@ CONTRACTS: Mapping[str, Contract] = {
     "put": CHANGES,
     "spend": SPENDS,
     "store": STORES,
+    "tell": replace(CHANGES, resources=replace(CONSUMES_NOTHING, egress_bytes=None)),
     "send": replace(CHANGES, risk=Risk.HIGH),
     "delete": replace(DELETES, idempotency=Idempotency.KEYED),
     "fail": READS,
+    "lose": SPENDS,
     "wait": READS,
 }
 EVERYTHING: frozenset[str] = frozenset(f"world.{name}" for name in CONTRACTS)
@@ -90,7 +92,7 @@ class World:
         def run(call: Invocation) -> Value:
             arguments = tuple(call.arguments.values())
             self.done.append((capability_id.removeprefix("world."), *arguments))
-            if capability_id == "world.fail":
+            if capability_id in {"world.fail", "world.lose"}:
                 raise GuestError("it cannot be done", code="guest.world")
             if capability_id == "world.wait":
                 self.clock.advance_ms(int(str(arguments[0])))

@@ -333,3 +333,24 @@ def test_the_same_with_the_plan_in_a_process_of_its_own(ram: Path) -> None:
     assert home.world.done == [
         ("put", "a"), ("put", "b"), ("send", "x"), ("fail", 1), ("delete", "b"), ("delete", "a"),
     ]  # fmt: skip
+
+
+def test_an_approval_is_for_the_place_that_a_path_leads_to(tmp_path: Path) -> None:
+    """What is approved must not become something else by a link that another run changed meanwhile."""
+    home = Home(tmp_path / "home", rule("writing", "require-human-approval", "ccos.io.write-file"))
+    grant = tmp_path / "grant"
+    for name in ("shown", "meant"):
+        (grant / name).mkdir(parents=True)
+    (grant / "here").symlink_to("shown")
+    context = RuntimeContext.controlled(capabilities=FILES, write=[str(grant)])
+    waits = home.run(f'(call :ccos.io.write-file "{grant}/here/x" "y")', context)
+    assert home.pending().request.need.terms == {"writes": [f"{grant}/shown/x"]}
+    home.decide()
+    (grant / "here").unlink()
+    (grant / "here").symlink_to("meant")
+    assert (home.resume(waits.run_id).code, home.world.done) == ("approval.required", [])
+    assert home.pending().request.need.terms == {"writes": [f"{grant}/meant/x"]}
+    (grant / "here").unlink()
+    (grant / "here").symlink_to("shown")
+    assert home.resume(waits.run_id).error is None
+    assert [name for name, *_ in home.world.done] == ["ccos.io.write-file"]

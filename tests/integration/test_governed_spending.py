@@ -77,6 +77,48 @@ def test_it_asks_once_and_goes_on_with_what_was_agreed(ram: Path, dimension: str
     assert extended["approval_id"] == asked.approval_id
 
 
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_undoing_has_as_much_again_of_each_and_no_more(ram: Path, dimension: str) -> None:
+    home = Home(ram / "home")
+    act, bound = DIMENSIONS[dimension]
+    plan = f'(do (step "a" :undo (fn [] (dotimes [_ 9] {act})) 1) (/ 1 0))'
+    ended = home.run(plan, terms=RunTerms(budget=BudgetLimits(**bound)))
+    assert (ended.state, len(home.world.done)) == (RunState.FAILED, 4)
+    (failed,) = ended.bodies(EventType.COMPENSATION_FAILED)
+    assert failed["error"] == f"budget.{dimension}"
+
+
+def test_what_an_undo_used_without_anybody_knowing_how_much_is_the_last_of_its_kind(ram: Path) -> None:
+    home = Home(ram / "home")
+    plan = """(do (step "a" :undo (fn [] (dotimes [_ 9] (call :world.tell "x"))) (call :world.tell "x")) (/ 1 0))"""
+    home.run(plan, terms=RunTerms(budget=BudgetLimits(egress_bytes=120)))
+    assert len(home.world.done) == 2  # that of the step stands in the way of none
+
+
+@pytest.mark.parametrize("dimension", ["egress", "tokens", "cost"])
+def test_each_attempt_at_a_call_is_charged(ram: Path, dimension: str) -> None:
+    home = Home(ram / "home")
+    plan = '^{:runtime.learning.retry {:max-retries 5 :backoff-ms 1}} (call :world.lose "x")'
+    _, bound = DIMENSIONS[dimension]
+    (used,) = bound
+    rules = BudgetRules(**{dimension: Exhaustion.HARD_STOP})
+    stopped = home.run(plan, terms=RunTerms(budget=BudgetLimits(**bound), exhaustion=rules))
+    assert (stopped.code, len(home.world.done)) == ("guest.world", 2)
+    assert [body["skipped"] for body in stopped.bodies(EventType.HINT_APPLIED)] == [{"retry": "budget"}]
+    (ended,) = stopped.bodies(EventType.RUN_FAILED)
+    assert (ended["spent"][used], ended["spent"]["calls_count"]) == (120, 1)
+    free = home.run(plan, terms=RunTerms(budget=BudgetLimits(**{used: None})))
+    (ended,) = free.bodies(EventType.RUN_FAILED)
+    assert (ended["spent"][used], len(home.world.done)) == (360, 8)
+
+
+def test_attempts_in_an_undo_have_as_much_again(ram: Path) -> None:
+    home = Home(ram / "home")
+    lose = '^{:runtime.learning.retry {:max-retries 5 :backoff-ms 1}} (call :world.lose "x")'
+    home.run(f'(do (step "a" :undo (fn [] {lose}) 1) (/ 1 0))', terms=RunTerms(budget=BudgetLimits(cost_microusd=120)))
+    assert len(home.world.done) == 4
+
+
 def test_more_that_was_not_agreed_to_is_a_denial(ram: Path) -> None:
     home = Home(ram / "home")
     waits = spend(home, "calls", Exhaustion.APPROVAL)

@@ -6,12 +6,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
+from tests.integration.crashing import Story, effects, go
 from tests.integration.dying import MAKES, grants, killed
 
 from cloister.audit.event import EventType
@@ -236,6 +238,10 @@ ALTERED = [
     ("calls", "memo_json = CAST('1' AS BLOB) WHERE number = 0", "journal.altered"),
     ("calls", "state = 'failed' WHERE number = 0", "journal.altered"),
     ("calls", "number = 7 WHERE number = 0", "journal.altered"),
+    ("calls", "state = 'intended' WHERE number = 0", "journal.behind"),
+    ("calls", "within = 0 WHERE number = 1", "journal.altered"),
+    ("runs", "aborts_at = 0, undoes_from = 0", "journal.altered"),
+    ("runs", "aborts_at = 900, undoes_from = 900", "journal.altered"),
     ("calls", "state = 'done' WHERE number = 0", "journal.damaged"),
 ]
 
@@ -312,12 +318,21 @@ def test_a_provider_begins_only_once_its_order_is_proven(begun: Begun, *, is_alt
 
 @pytest.mark.parametrize(
     "change",
-    ["outcome = 99 WHERE number = 0", "outcome = NULL WHERE number = 0", "state = 'intended' WHERE number = 0"],
+    ["outcome = 99 WHERE number = 0", "outcome = NULL WHERE number = 0"],
 )
 def test_what_the_chain_knows_better_does_no_harm(begun: Begun, change: str) -> None:
     run = begun()
     assert run.tamper(f"UPDATE calls SET {change}") == 1
     assert run.resume(approver=Says(True)) == "done"
+
+
+def test_what_a_limit_ended_twice_goes_on(tmp_path: Path) -> None:
+    home, world = tmp_path / "home", tmp_path / "world"
+    plan = Story(plan='(do (call :world.charge "a" 1) (call :world.overrun "b" 1))')
+    for _ in range(3):
+        assert go(home, world, -1, "mock", plan).code == "limit.wall"
+    assert go(home, world, -1, "mock", replace(plan, aborts=True)).value == "aborted"
+    assert effects(world) == [["charge", "a", 1, ANY]]
 
 
 def test_a_deleted_call_is_missed(begun: Begun) -> None:

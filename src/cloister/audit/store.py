@@ -271,7 +271,7 @@ def _errors(path: Path, attempted: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         hint = "another process holds it" if "locked" in str(error) else "check the disk, and who may write there"
         raise AuditError(f"cannot {attempted} the chain {path}: {error}", code="audit.store", hint=hint) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for names in the schema
         raise AuditError(
             f"cannot {attempted} the chain {path}: {error}",
             code="audit.store",

@@ -45,11 +45,13 @@ class HintsInForce:
         arguments: As the guest sent them.
         hints: Likewise, by name.
         has_failed: Whether it failed in a process that ended while something was called in its place.
+        may_spend: Holds what another attempt uses; returns False when the budget does not cover it.
     """
 
     arguments: list[WireValue]
     hints: Mapping[str, WireValue]
     has_failed: bool = False
+    may_spend: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +130,9 @@ class CallAct:
         Raises:
             CloisterError: What the capability raised.
         """
-        hinted = hinted_call(self.catalog.registry, sandbox.decision.capability_id, given.arguments, given.hints)
+        hinted = hinted_call(
+            self.catalog.registry, sandbox.decision.capability_id, given.arguments, given.hints, given.may_spend
+        )
 
         def attempt(deadline: Deadline | None) -> WireValue:
             if given.has_failed:

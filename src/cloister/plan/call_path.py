@@ -8,11 +8,11 @@ from a guest and are hostile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cloister.errors import CapabilityDenied, CloisterError, GuestError
-from cloister.isolation.wire_errors import REPLY_CLASSES
+from cloister.isolation.wire_errors import REPLY_CLASSES, reply_error
 from cloister.lang.transport import decode
 from cloister.plan.call_act import CallAct, HintsInForce
 from cloister.plan.call_records import CallRecord, recalled_record
@@ -156,7 +156,8 @@ class CallPath:
         try:
             decision = self.act.authorize(call.capability_id, [decode(argument) for argument in arguments])
         except GuestError as error:
-            intent = self.recorder.malformed_intent(call.capability_id, arguments, self.around.around)
+            place = IntentFacts(number=call.number, within=call.within)
+            intent = self.recorder.malformed_intent(call.capability_id, arguments, self.around.around, place)
             self.journal.intended(call, intent, durable=False)
             self._note_failure(call, call.capability_id, intent, error)
             raise
@@ -192,19 +193,21 @@ class CallPath:
         """Record a denial, answer with it, and raise it."""
         decision = ruling.decision
         error = decision.error()
-        intent = self._intent(ruling, arguments)
+        intent = self._intent(call, ruling, arguments)
         self.journal.intended(call, intent, durable=False)
         self._note_failure(call, decision.capability_id, intent, error)
         self._note(decision, intent, error.code, None)
         raise error
 
-    def _intent(self, ruling: Ruling, arguments: list[WireValue]) -> int:
+    def _intent(self, call: PendingCall, ruling: Ruling, arguments: list[WireValue]) -> int:
         facts = IntentFacts(
             hints=self.around.hints,
             step_id=self.around.step_id,
             rule_id=ruling.rule_id,
             approval_ids=ruling.approval_ids,
             is_simulated=ruling.is_simulated,
+            number=call.number,
+            within=call.within,
         )
         return self.recorder.call_intent(ruling.decision, arguments, self.around.around, facts)
 
@@ -220,7 +223,7 @@ class CallPath:
         except CapabilityDenied as error:
             return self._refuse(call, Ruling(decision=denied_by_error(decision, error)), arguments)
         with held:
-            intent = self._intent(ruling, arguments)
+            intent = self._intent(call, ruling, arguments)
             self.journal.intended(call, intent, durable=not self.act.is_repeatable(decision))
             sandbox = self.act.sandbox(decision, call, self.around.step_id, self.around.profile.bounds())
             made = _Made(call=call, ruling=ruling, intent=intent, held=held, sandbox=sandbox)
@@ -256,6 +259,7 @@ class CallPath:
                 arguments=arguments,
                 hints=self.around.hints,
                 has_failed=bool(self.journal.fallbacks(made.call.number)),
+                may_spend=lambda: self.spending.hold_again(made.held),
             ),
             lambda other, given: self._fall_back(made.call, other, arguments if given is None else given),
             lambda facts: self.recorder.hint_applied(made.intent, decision.capability_id, facts),
@@ -310,10 +314,13 @@ class CallPath:
         error: CloisterError,
         facts: OutcomeFacts = NO_OUTCOME_FACTS,
     ) -> None:
+        is_answered = isinstance(error, REPLY_CLASSES)
+        facts = replace(facts, answer=reply_error(error)) if is_answered else facts
+
         def record() -> int:
             return self.recorder.call_failed(intent, capability_id, error, facts).event.sequence
 
-        if isinstance(error, REPLY_CLASSES):
+        if is_answered:
             self.last_error = error
             self.journal.answered(call, error, None, record, durable=False)
         else:

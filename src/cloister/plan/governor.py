@@ -8,11 +8,12 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloister.authority.decision import Decision, Reason
 from cloister.authority.governance import Governance, GovernanceRuling
 from cloister.authority.mode import Verdict
+from cloister.canonical import Plain
 from cloister.errors import CapabilityDenied
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
 from cloister.plan.approvals.run_approvals import RunApprovals
@@ -86,7 +87,7 @@ class Governor:
             return Ruling(decision=decision, is_simulated=True, rule_id=rule_id)
         try:
             ruled.require()
-            needs = (*_needs(ruled), *extra)
+            needs = [_placed(need, decision) for need in (*_needs(ruled), *extra)]
             approved = tuple([self.approved(decision, occasion, need) for need in needs]) if needs else ()
         except CapabilityDenied as error:
             return Ruling(decision=denied_by_error(decision, error), rule_id=rule_id)
@@ -100,6 +101,16 @@ class Governor:
 def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:
     """Return the denial that an error tells of."""
     return decision.refused(Reason(error.code), error.message, error.hint)
+
+
+def _placed(need: ApprovalNeed, decision: Decision) -> ApprovalNeed:
+    """Return a need that is about the places to which the paths of a call lead, beside its arguments.
+
+    An argument that names a link stays the same when somebody lets that lead elsewhere, and the approval must not.
+    """
+    found: dict[str, tuple[str, ...]] = {"reads": decision.read_paths, "writes": decision.write_paths}
+    places: dict[str, Plain] = {kind: list(paths) for kind, paths in found.items() if paths}
+    return replace(need, terms={**need.terms, **places}) if places else need
 
 
 def _needs(ruled: GovernanceRuling) -> list[ApprovalNeed]:

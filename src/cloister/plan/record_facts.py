@@ -50,6 +50,8 @@ class IntentFacts:
         rule_id: The rule of the constitution that applies.
         approval_ids: The approvals it rests on.
         is_simulated: Whether nothing is done, and the plan gets a stand-in.
+        number: The call's number in its run; None outside of a plan.
+        within: Number of the call whose fallback it is, or None.
     """
 
     hints: Mapping[str, WireValue] = field(default_factory=dict)
@@ -57,10 +59,16 @@ class IntentFacts:
     rule_id: str | None = None
     approval_ids: tuple[str, ...] = ()
     is_simulated: bool = False
+    number: int | None = None
+    within: int | None = None
 
     def to_body(self) -> dict[str, Plain]:
         """Return what there is, as parts of a body."""
         body: dict[str, Plain] = {}
+        if self.number is not None:
+            body["number"] = self.number
+        if self.within is not None:
+            body["within"] = self.within
         if self.hints:
             body["hints"] = shown_arguments([part for name, value in self.hints.items() for part in (name, value)])
         if self.approval_ids:
@@ -79,12 +87,14 @@ class OutcomeFacts:
         memo: What the capability left in the journal for a resumed run; None for nothing.
         charged: What the budget was charged; None where there is none.
         is_simulated: Whether it is a stand-in.
+        answer: The error as the plan was told it, of a call that failed; None for nothing.
     """
 
     exit_status: int | None = None
     memo: WireValue = None
     charged: Mapping[str, Plain] | None = None
     is_simulated: bool = False
+    answer: WireValue = None
 
     def to_body(self) -> dict[str, Plain]:
         """Return what there is, as parts of a body."""
@@ -93,6 +103,8 @@ class OutcomeFacts:
             body["exit_status"] = self.exit_status
         if self.memo is not None:
             body["memo_sha256"], _ = wire_digest(self.memo)
+        if self.answer is not None:
+            body["answer_sha256"], _ = wire_digest(self.answer)
         if self.charged is not None:
             body["charged"] = dict(self.charged)
         if self.is_simulated:

@@ -166,9 +166,12 @@ class RunRecorder:
         record = self.append(EventType.CALL_INTENT, body, capability_id=decision.capability_id, parent=parent)
         self.call_failed(record.event.sequence, decision.capability_id, error)
 
-    def malformed_intent(self, capability_id: str, arguments: Sequence[WireValue], parent: int) -> int:
+    def malformed_intent(
+        self, capability_id: str, arguments: Sequence[WireValue], parent: int, facts: IntentFacts = NO_INTENT_FACTS
+    ) -> int:
         """Record a call whose arguments did not fit, so that there was nothing to decide."""
-        return self._intent(quoted(capability_id), {"decision": "none", "reason": "malformed"}, arguments, parent)
+        body: dict[str, Plain] = {"decision": "none", "reason": "malformed", **facts.to_body()}
+        return self._intent(quoted(capability_id), body, arguments, parent)
 
     def _intent(
         self,

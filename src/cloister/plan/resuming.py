@@ -102,15 +102,18 @@ def _undertaking(parts: RunParts, resumption: Resumption) -> Undertaking:
     order = _order(parts, run, resumption)
     provider = resumption.provider(order.provider)
     recorder = RunRecorder(parts.chain, run.run_id, order.terms.provenance)
-    recorder.run_resumed(run.started, _resumed_body(calls, provider, resumption))
+    ends = _place_of_end(run, calls, recorded) if resumption.abort else None
+    recorder.run_resumed(run.started, _resumed_body(calls, provider, ends))
     recorded.budget += _complete(parts, recorder, reconciled, recorded)
     require_level(provider, order.context)
     expected = Expectations(digests=dict(order.expected))
     attestation = require_attestation(provider, order.context.limits, expected, recorder, run.started)
     values = {name: decode(value) for name, value in order.inputs.items()}
     profiles = derive_profiles(order.program, order.context, parts.authorizer, parts.catalog.registry, values)
-    if resumption.abort:
-        _abort(parts, run, calls, recorder, recorded)
+    if ends is not None:
+        if run.abort is None:
+            _leave_unanswered(parts, calls[ends.at : ends.undoes_from], recorder, recorded)
+            store.abort(run.run_id, ends)
     elif run.abort is None:
         # Its process may have ended before it was admitted, and nothing runs that was not
         refused = partial(recorder.call_refused, parent=run.started)
@@ -128,7 +131,7 @@ def _undertaking(parts: RunParts, resumption: Resumption) -> Undertaking:
         observer=resumption.observer,
         started=run.started,
         attestation=attestation,
-        abort=store.run(run.run_id).abort,
+        abort=run.abort or ends,
         ended_at=recorded.ended_at(calls),
         ends_by_itself=recorded.ends_by_itself,
         completed=read.completed,
@@ -258,21 +261,22 @@ def _other_environment(names: Sequence[str]) -> PlanError:
     )
 
 
-def _abort(
-    parts: RunParts, run: RunEntry, calls: tuple[CallEntry, ...], recorder: RunRecorder, recorded: RecordedCalls
-) -> None:
-    """Note where a run is aborted: at the first call that was not answered, which is not made any more."""
-    if run.abort is not None:
-        return
+def _place_of_end(run: RunEntry, calls: tuple[CallEntry, ...], recorded: RecordedCalls) -> Abort:
+    """Return where a run is aborted: at the first call that was not answered, which is not made any more."""
     at = next((entry.number for entry in calls if is_unanswered(entry, calls)), len(calls))
-    abort = recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
-    for entry in calls[abort.at : abort.undoes_from]:
+    return run.abort or recorded.ended_at(calls) or Abort(at=at, undoes_from=len(calls))
+
+
+def _leave_unanswered(
+    parts: RunParts, calls: Sequence[CallEntry], recorder: RunRecorder, recorded: RecordedCalls
+) -> None:
+    """Record that it stays unknown what became of the calls in the place of which a run is aborted, and charge them."""
+    for entry in calls:
         if entry.state is CallState.INTENDED and entry.intent not in recorded.outcomes:
             charge = _charge_of_attempt(parts, recorded.intents[entry.intent])
             facts = OutcomeFacts(charged=charge, is_simulated=recorded.intents[entry.intent].is_simulated)
             recorder.call_failed(entry.intent, entry.capability_id, NOT_KNOWN, facts)
             recorded.budget += [] if charge is None else [charge]
-    parts.journal.store.abort(run.run_id, abort)
 
 
 def _charge_of_attempt(parts: RunParts, intent: IntentEntry) -> dict[str, Plain] | None:
@@ -283,16 +287,15 @@ def _charge_of_attempt(parts: RunParts, intent: IntentEntry) -> dict[str, Plain]
     return Charge(dict(attempt_amounts(spec, None)), []).to_body()
 
 
-def _resumed_body(
-    calls: tuple[CallEntry, ...], provider: IsolationProvider, resumption: Resumption
-) -> dict[str, Plain]:
+def _resumed_body(calls: tuple[CallEntry, ...], provider: IsolationProvider, ends: Abort | None) -> dict[str, Plain]:
     unknown = [entry.number for entry in calls if entry.state is CallState.INTENDED]
     return {
         "provider": provider.name,
         "isolation": provider.level.label,
         "calls": len(calls),
         "unknown": unknown,
-        "abort": resumption.abort,
+        "abort": ends is not None,
+        **({} if ends is None else {"aborts_at": ends.at, "undoes_from": ends.undoes_from}),
     }
 
 
@@ -310,7 +313,8 @@ def _complete(
         charge = unmeasured_charge(spec).to_body() if spec is not None and intent.is_allowed else None
         facts = OutcomeFacts(memo=entry.memo, charged=charge, is_simulated=intent.is_simulated)
         if entry.state is CallState.FAILED:
-            record = recorder.call_failed(entry.intent, entry.capability_id, recalled_error(entry), facts)
+            error, facts = recalled_error(entry), replace(facts, answer=entry.answer)
+            record = recorder.call_failed(entry.intent, entry.capability_id, error, facts)
         else:
             record = recorder.call_succeeded(entry.intent, entry.capability_id, entry.answer, None, facts)
         charged += [] if charge is None else [charge]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from cloister.audit.event import EventType
 from cloister.authority.budget import (
-    NOTHING,
     Budget,
     BudgetConsumed,
     BudgetEvent,
@@ -81,6 +80,8 @@ class Spending:
     _begun_ns: int = 0
     _marked_ns: int = 0
     _cpu_us: int = 0
+    _is_undoing: bool = False
+    _undone_unmeasured: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Count time from now on."""
@@ -110,9 +111,10 @@ class Spending:
             model_tokens_count=resources.model_tokens_count,
             cost_microusd=resources.cost_microusd,
         )
+        self._is_undoing = approve is None
         if approve is None:
             self._overdraft().require(estimate)
-            return self.budget.reserve(NOTHING)
+            return self.budget.hold(estimate)
         while True:
             try:
                 return self.budget.reserve(estimate)
@@ -121,14 +123,31 @@ class Spending:
                     raise
                 self._extend(error, approve, parent)
 
+    def hold_again(self, held: Reservation) -> bool:
+        """Hold what another attempt at a call uses; return False when a bound does not cover it."""
+        try:
+            if self._is_undoing:
+                self._overdraft().require(held.with_another)
+            else:
+                self.budget.require(held.another)
+        except BudgetExhausted:
+            return False
+        held.hold_again()
+        return True
+
     def _overdraft(self) -> Budget:
-        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes."""
+        """Return what undoing may use, twice each bound: a plan must not do in undos what it likes.
+
+        What nobody knew before it began stands in the way of none, and closes its dimension from then on.
+        """
+        figures: dict[str, int | None] = {each.used_field: used for each, used in self.budget.used.items()}
+        figures |= dict.fromkeys(self._undone_unmeasured)
         bounds = {each: self.budget.allowed(each) for each in Dimension}
         twice = {each.limit_field: None if of is None else 2 * of // each.scale for each, of in bounds.items()}
         rules = {each.value: self.budget.rules.of(each) for each in Dimension}
         stops = {word: rule if rule is Exhaustion.WARN else Exhaustion.HARD_STOP for word, rule in rules.items()}
         found = Budget(BudgetLimits(**twice), BudgetRules(**stops), budget_id=self.budget.budget_id)
-        found.consume(Consumption(**{each.used_field: used for each, used in self.budget.used.items()}))
+        found.consume(Consumption(**figures))
         return found
 
     def _extend(self, error: BudgetExhausted, approve: Callable[[ApprovalNeed], str], parent: int) -> None:
@@ -161,7 +180,10 @@ class Spending:
         if spec.permission is None and resources.storage_bytes != 0:
             measured = measured._replace(storage_bytes=None)  # the host stored it, where nothing measures
         self._cpu_us += measured.cpu_us or 0
-        return _split(reservation.settle(measured))
+        charge, events = _split(reservation.settle(measured))
+        if self._is_undoing:
+            self._undone_unmeasured.update(map(str, charge.unmeasured))
+        return charge, events
 
     def charge_unmeasured(self, spec: CapabilitySpec) -> Charge:
         """Charge a call that was made in a process that ended before it was recorded; see `unmeasured_charge`."""

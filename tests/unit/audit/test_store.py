@@ -101,6 +101,13 @@ def test_no_file_is_made_by_reading(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_no_text_is_an_audit_error(home: AuditHome) -> None:
+    data = home.chain_path.read_bytes()
+    assert b"tableheadhead" in data
+    home.chain_path.write_bytes(data.replace(b"tableheadhead", b"tablehe\xf4dhead"))
+    assert_refused(home.chain_path)
+
+
 def test_damaged_pages_are_an_audit_error_wherever_they_show(home: AuditHome) -> None:
     key = PublicKey.load(home.public_key_path)
     assert verify_chain(home.chain_path, key).count == 200

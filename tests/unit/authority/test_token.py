@@ -285,6 +285,15 @@ def test_used_tokens_are_remembered_until_they_end_and_no_longer() -> None:
     assert repr(used) == "UsedTokens(2 of 2)"
 
 
+def test_a_thread_that_was_held_up_cannot_use_a_token_that_was_used_and_forgotten() -> None:
+    used = UsedTokens()
+    used.use("a", 10, 1)
+    used.use("b", 30, 20)  # the first one is forgotten
+    with pytest.raises(TokenRejected) as caught:
+        used.use("a", 10, 2)  # the clock was read before all that
+    assert caught.value.code == "denied.token-expired"
+
+
 def test_of_many_threads_with_one_token_one_is_accepted() -> None:
     token, start, accepted = issue(), threading.Barrier(8), []
 

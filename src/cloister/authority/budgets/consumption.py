@@ -106,6 +106,18 @@ class Consumption(_Figures):
         figure: int | None = getattr(self, dimension.used_field)
         return figure
 
+    def plus(self, other: Consumption) -> Consumption:
+        """Return both together; what is not known of one is not known of them."""
+        sums = [
+            None if mine is None or theirs is None else min(mine + theirs, AMOUNT_MAX)
+            for mine, theirs in zip(self, other, strict=True)
+        ]
+        return Consumption(**{each.used_field: figure for each, figure in zip(Dimension, sums, strict=True)})
+
+    def counting_no_call(self) -> Consumption:
+        """Return the same without the call itself."""
+        return self._replace(calls_count=0)
+
     def asked(self) -> tuple[tuple[Dimension, int | None], ...]:
         """Return the figures that are not zero, with their dimensions."""
         return _asked(self)

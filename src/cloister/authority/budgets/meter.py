@@ -127,6 +127,12 @@ class Budget:
             self._ledger.hold(estimate, 1)
         return Reservation(self._ledger, self._lock, estimate)
 
+    def hold(self, estimate: Consumption) -> Reservation:
+        """Hold what an act is expected to use whatever the bounds, for one that other bounds were asked about."""
+        with self._lock:
+            self._ledger.hold(estimate, 1)
+        return Reservation(self._ledger, self._lock, estimate)
+
     def consume(self, measured: Consumption, expected: Consumption | None = None) -> tuple[BudgetEvent, ...]:
         """Charge what an act used, here and in every budget this one is part of. It is charged whatever the bounds.
 

@@ -23,13 +23,14 @@ class UsedTokens:
         count_max: How many are remembered at once.
     """
 
-    __slots__ = ("_count_max", "_ends", "_ids", "_lock")
+    __slots__ = ("_count_max", "_ends", "_ids", "_lock", "_newest_ns")
 
     def __init__(self, count_max: int = USED_COUNT_MAX) -> None:
         self._count_max = count_max
         self._ids: set[str] = set()
         self._ends: list[tuple[int, str]] = []
         self._lock = threading.Lock()
+        self._newest_ns = 0
 
     def __repr__(self) -> str:
         return f"UsedTokens({len(self._ids)} of {self._count_max})"
@@ -43,10 +44,15 @@ class UsedTokens:
             now_ns: What the clock says, the same one as for all others.
 
         Raises:
-            TokenRejected: `denied.token-replayed`: it was used; `denied.token-memory`: too many others were.
+            TokenRejected: `denied.token-replayed`: it was used; `denied.token-memory`: too many others were;
+                `denied.token-expired`: it ended while this thread waited, so whether it was used is forgotten.
         """
         with self._lock:
             ends, ids = self._ends, self._ids
+            # Threads come here in another order than they read the clock in
+            self._newest_ns = now_ns = max(now_ns, self._newest_ns)
+            if expires_at_ns <= now_ns:
+                raise TokenRejected("the permission token expired while it was checked", code="denied.token-expired")
             while ends and ends[0][0] <= now_ns:
                 ids.discard(heappop(ends)[1])
             if token_id in ids:

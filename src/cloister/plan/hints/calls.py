@@ -57,6 +57,7 @@ class HintedCall:
         contract: What it promises.
         arguments_sha256: Digest of the arguments, the same for the same call.
         hints: In force for it.
+        may_spend: Holds what another attempt uses; returns False when the budget does not cover it.
     """
 
     capability_id: str
@@ -64,6 +65,7 @@ class HintedCall:
     contract: Contract
     arguments_sha256: str
     hints: Hints
+    may_spend: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,12 @@ class _Performance:
         if error.kind in _LASTING_KINDS or isinstance(error, ProviderUnavailable):
             self._skipped["retry"] = f"lasting: {error.code}"
             return None
-        return retry.wait_ms(self._attempts_count) if self._attempts_count <= retry.retries_count else None
+        if self._attempts_count > retry.retries_count:
+            return None
+        if not self._call.may_spend():
+            self._skipped["retry"] = "budget"
+            return None
+        return retry.wait_ms(self._attempts_count)
 
     def _attempt_once(self) -> WireValue:
         self._keep_rate()

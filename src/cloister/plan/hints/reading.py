@@ -5,7 +5,7 @@ Owns how the hints and arguments of one call, as the guest sent them, become a `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cloister.authority.registry import CapabilityRegistry
 from cloister.isolation.provider import WireValue
@@ -16,7 +16,11 @@ from cloister.plan.record_facts import wire_digest
 
 
 def hinted_call(
-    registry: CapabilityRegistry, capability_id: str, arguments: Sequence[WireValue], hints: Mapping[str, WireValue]
+    registry: CapabilityRegistry,
+    capability_id: str,
+    arguments: Sequence[WireValue],
+    hints: Mapping[str, WireValue],
+    may_spend: Callable[[], bool] = lambda: True,
 ) -> HintedCall:
     """Return a call with the hints in force for it.
 
@@ -25,6 +29,7 @@ def hinted_call(
         capability_id: Of what is called, under any of its names.
         arguments: As the guest sent them.
         hints: Likewise.
+        may_spend: See `HintedCall`.
 
     Raises:
         GuestError: `guest.hint`: a hint cannot be used.
@@ -38,4 +43,5 @@ def hinted_call(
         # Only the cache asks for the digest
         arguments_sha256=wire_digest(list(arguments))[0] if read is not NO_HINTS else "",
         hints=read,
+        may_spend=may_spend,
     )

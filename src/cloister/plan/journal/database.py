@@ -159,7 +159,7 @@ def _errors(path: Path, attempted: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         hint = "another process holds it" if "locked" in str(error) else "check the disk, and who may write there"
         raise JournalError(f"cannot {attempted} the journal {path}: {error}", hint=hint) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for names in the schema
         raise JournalError(
             f"cannot {attempted} the journal {path}: {error}",
             hint="the file is damaged or no journal; restore it from a copy, or move it away to begin a new one",

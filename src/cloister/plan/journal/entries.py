@@ -134,6 +134,8 @@ class IntentEntry:
         is_allowed: Whether it was let through to be made.
         is_simulated: Whether nothing was to be done, and the plan given a stand-in.
         may_write: Whether it was allowed to write files.
+        number: Of the call; None for one that admission refused.
+        within: Number of the call whose fallback it is, or None.
     """
 
     capability_id: str
@@ -141,6 +143,8 @@ class IntentEntry:
     is_allowed: bool
     is_simulated: bool = False
     may_write: bool = False
+    number: int | None = None
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

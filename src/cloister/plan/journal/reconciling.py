@@ -17,10 +17,11 @@ from cloister.errors import JournalError, quoted
 from cloister.plan.journal.entries import Abort, CallEntry, CallState, IntentEntry, RunEntry, StepEntry
 from cloister.plan.journal.store import packed
 from cloister.plan.record_facts import wire_digest
-from cloister.plan.recorder import ERROR_CHARS_MAX
 
-_NOT_OF_A_CALL: Final = frozenset({"run.not-made", "run.not-known", "provider.outcome-unknown"})
-"""Codes of outcomes that were added when a run went on: for attempts that were never made or are not the last one."""
+_NOT_MADE: Final = "run.not-made"
+"""Code of the outcome that is added when a run goes on, for an intent of which nothing was done."""
+_NOT_KNOWN: Final = "provider.outcome-unknown"
+"""Code of what a plan is told of a call that is never made again, when nobody knows whether it was."""
 
 
 _OF_STEPS: Final = frozenset(
@@ -49,6 +50,7 @@ class RecordedCalls:
         has_profiles: Whether the profiles of its steps are recorded.
         is_refused: Whether admission refused the run, so that nothing of it ran.
         is_aborted: Whether somebody ended the run for good.
+        abort: Where it ends, as was recorded last; None when nobody said that it does.
         undoing: Sequence of the record from which on it was undone; None when it was not.
         ends_by_itself: Whether it was being undone before anybody ended it.
     """
@@ -63,6 +65,7 @@ class RecordedCalls:
     has_profiles: bool = False
     is_refused: bool = False
     is_aborted: bool = False
+    abort: Abort | None = None
     undoing: int | None = None
     ends_by_itself: bool = False
     _is_being_aborted: bool = False
@@ -98,6 +101,8 @@ class RecordedCalls:
             case EventType.RUN_RESUMED | EventType.RUN_ABORTED:
                 self.is_aborted |= event.event_type is EventType.RUN_ABORTED
                 self._is_being_aborted |= body.get("abort") is True
+                if "aborts_at" in body:
+                    self.abort = Abort(at=body["aborts_at"], undoes_from=body["undoes_from"])
             case _ if event.event_type in _OF_STEPS:
                 self._note_step(event)
 
@@ -143,6 +148,8 @@ def _intent(capability_id: str | None, body: Mapping[str, Any]) -> IntentEntry:
         is_allowed=body.get("decision") == "allow",
         is_simulated=body.get("simulated") is True,
         may_write=bool(body.get("write_paths")),
+        number=body.get("number"),
+        within=body.get("within"),
     )
 
 
@@ -190,19 +197,18 @@ def reconcile(
         )
     if (run.plan, run.provider, run.started) != (*_named(run.order), recorded.started):
         raise _altered(run, "its plan, provider or first record is another one")
-    if recorded.is_aborted and run.abort is None:
-        raise _altered(run, "it was aborted")
+    if run.abort != recorded.abort and (recorded.is_aborted or run.abort is not None):
+        raise _altered(run, "it was aborted, or was not, or in another place")
     for number, entry in enumerate(calls):
         if entry.number != number:
             raise _altered(run, f"call {number} is missing")
-        _compare(run, entry, recorded, may_repeat)
+        _compare(run, entry, recorded)
+        _require_answer(run, entry, calls, recorded, may_repeat)
     not_made = _not_made(run, calls, recorded, may_repeat)
-    unrecorded = tuple(
-        entry for entry in calls if entry.state is not CallState.INTENDED and entry.intent not in recorded.outcomes
-    )
+    unrecorded = tuple(entry for entry in calls if _is_unrecorded(entry, recorded.outcomes.get(entry.intent)))
     for entry in unrecorded:
         # The next call is made only when the outcome of this one is in the chain; its own fallbacks came before
-        if not all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :]):
+        if not _is_last(entry, calls):
             raise _altered(run, f"there is no record of what came of call {entry.number}")
     return Reconciled(unrecorded=unrecorded, not_made=not_made)
 
@@ -219,9 +225,7 @@ def _not_made(
         outcome = recorded.outcomes.get(sequence)
         if outcome is None:
             not_made.append((sequence, intent.capability_id))
-            continue
-        may_be_lost = not (intent.is_allowed and _was_made(outcome)) or may_repeat(intent)
-        if not may_be_lost and not _is_earlier_attempt(sequence, intent, outcome, calls):
+        elif _is_newest(sequence, intent, outcome, calls) and not may_repeat(intent):
             raise _behind(run, sequence, intent.capability_id)
     return tuple(not_made)
 
@@ -232,20 +236,36 @@ def _named(order: Mapping[str, Any]) -> tuple[object, object]:
     return plan.get("name") if isinstance(plan, dict) else None, order.get("provider")
 
 
-def _was_made(outcome: Mapping[str, Any]) -> bool:
-    """Return whether an outcome is one of a call that was made, be it that it failed."""
-    error = outcome.get("error")
-    return not (isinstance(error, dict) and error.get("code") in _NOT_OF_A_CALL)
-
-
-def _is_earlier_attempt(
-    sequence: int, intent: IntentEntry, outcome: Mapping[str, Any], calls: Sequence[CallEntry]
-) -> bool:
-    """Return whether a call ended without an answer for the plan, by a limit for example, and was begun again since."""
-    error = outcome.get("error")
-    if not isinstance(error, dict) or error.get("kind") is not None:  # what a plan is told has a kind
+def _is_newest(sequence: int, intent: IntentEntry, outcome: Mapping[str, Any], calls: Sequence[CallEntry]) -> bool:
+    """Return whether an attempt that the journal does not have was made, and is not followed by one that it has."""
+    if not intent.is_allowed or _code(outcome) == _NOT_MADE:
         return False
-    return any(each.intent > sequence and each.arguments_sha256 == intent.arguments_sha256 for each in calls)
+    number = intent.number
+    return number is None or number >= len(calls) or calls[number].intent < sequence
+
+
+def _is_unrecorded(entry: CallEntry, outcome: Mapping[str, Any] | None) -> bool:
+    """Return whether an answer stands in the journal and not in the chain."""
+    if entry.state is CallState.INTENDED:
+        return False
+    return outcome is None or (not _is_answer(outcome) and _is_not_known(entry))
+
+
+def _is_not_known(entry: CallEntry) -> bool:
+    answer = entry.answer
+    if entry.state is not CallState.FAILED or not isinstance(answer, dict):
+        return False
+    return (answer.get("type"), answer.get("code")) == ("ProviderError", _NOT_KNOWN)
+
+
+def _is_answer(outcome: Mapping[str, Any]) -> bool:
+    """Return whether the plan was told an outcome; a limit that ended the run in the middle of a call is none."""
+    return outcome.get("ok") is True or "answer_sha256" in outcome
+
+
+def _code(outcome: Mapping[str, Any]) -> object:
+    error = outcome.get("error")
+    return error.get("code") if isinstance(error, dict) else None
 
 
 def _behind(run: RunEntry, sequence: int, capability_id: str) -> JournalError:
@@ -257,22 +277,43 @@ def _behind(run: RunEntry, sequence: int, capability_id: str) -> JournalError:
     )
 
 
-def _compare(
-    run: RunEntry, entry: CallEntry, recorded: RecordedCalls, may_repeat: Callable[[IntentEntry], bool]
-) -> None:
+def _compare(run: RunEntry, entry: CallEntry, recorded: RecordedCalls) -> None:
     intent = recorded.intents.get(entry.intent)
-    if intent is None or intent.arguments_sha256 != entry.arguments_sha256:
+    kept = entry.arguments_sha256, entry.number, entry.within
+    if intent is None or kept != (intent.arguments_sha256, intent.number, intent.within):
         raise _altered(run, f"call {entry.number} is not the one in record {entry.intent}")
     outcome = recorded.outcomes.get(entry.intent)
-    if outcome is None:
-        return
-    if entry.state is CallState.INTENDED:
-        # The journal is told of an answer before the chain; only what may be repeated does not wait for the disk
-        if outcome.get("ok") is True and not may_repeat(intent):
-            raise _behind(run, entry.intent, intent.capability_id)
+    if outcome is None or entry.state is CallState.INTENDED or _is_unrecorded(entry, outcome):
         return
     if not _is_same_answer(entry, outcome):
         raise _altered(run, f"the answer of call {entry.number} is not the recorded one")
+
+
+def _require_answer(
+    run: RunEntry,
+    entry: CallEntry,
+    calls: Sequence[CallEntry],
+    recorded: RecordedCalls,
+    may_repeat: Callable[[IntentEntry], bool],
+) -> None:
+    """Refuse a journal without an answer that the chain has, unless the call may be made again.
+
+    The journal is told of an answer before the chain, and only what may be repeated does not wait for the disk. What is
+    lost with the power is the end of the journal: a call that others follow was answered there, and making it again
+    after them would undo what they did.
+    """
+    outcome = recorded.outcomes.get(entry.intent)
+    if entry.state is not CallState.INTENDED or outcome is None or not _is_answer(outcome):
+        return
+    intent = recorded.intents[entry.intent]
+    is_passed = not _is_last(entry, calls) and (run.abort is None or run.abort.at != entry.number)
+    if is_passed or (outcome.get("ok") is True and not may_repeat(intent)):
+        raise _behind(run, entry.intent, intent.capability_id)
+
+
+def _is_last(entry: CallEntry, calls: Sequence[CallEntry]) -> bool:
+    """Return whether nothing follows a call but what was made in its place."""
+    return all(each.within is not None and each.within >= entry.number for each in calls[entry.number + 1 :])
 
 
 def _is_same_answer(entry: CallEntry, outcome: Mapping[str, Any]) -> bool:
@@ -281,11 +322,7 @@ def _is_same_answer(entry: CallEntry, outcome: Mapping[str, Any]) -> bool:
         memo = None if entry.memo is None else wire_digest(entry.memo)[0]
         found = outcome.get("ok"), outcome.get("result_sha256"), outcome.get("memo_sha256")
         return found == (True, digest, memo)
-    error, answer = outcome.get("error"), entry.answer
-    if not isinstance(error, dict) or not isinstance(answer, dict):
-        return False
-    said = answer.get("code"), answer.get("kind"), quoted(str(answer.get("message")), ERROR_CHARS_MAX)
-    return outcome.get("ok") is False and said == (error.get("code"), error.get("kind"), error.get("message"))
+    return outcome.get("ok") is False and outcome.get("answer_sha256") == wire_digest(entry.answer)[0]
 
 
 def _altered(run: RunEntry, how: str) -> JournalError:

@@ -85,6 +85,12 @@ def test_a_corrupt_page_is_an_error_of_the_journal(path: Path) -> None:
     assert "restore it from a copy" in str(caught.value.hint)
 
 
+def test_a_name_that_is_no_text_is_an_error_of_the_journal(path: Path) -> None:
+    JournalFile.open(path).close()
+    path.write_bytes(path.read_bytes().replace(b"indexapprovals_by_run", b"indexapprovals_by_\xf4un"))
+    assert refused(path).code == "journal.store"
+
+
 def test_another_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     tamper(path, "CREATE TABLE runs (run_id TEXT)")

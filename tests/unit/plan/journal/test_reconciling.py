@@ -28,7 +28,11 @@ def recorded(*calls: CallEntry) -> RecordedCalls:
     found = RecordedCalls(started=0, order_sha256=sha256_hex(packed(RUN.order)))
     for entry in calls:
         found.intents[entry.intent] = IntentEntry(
-            capability_id="world.put", arguments_sha256=entry.arguments_sha256, is_allowed=True
+            capability_id="world.put",
+            arguments_sha256=entry.arguments_sha256,
+            is_allowed=True,
+            number=entry.number,
+            within=entry.within,
         )
         if entry.state is CallState.SUCCEEDED:
             found.outcomes[entry.intent] = {"ok": True, "result_sha256": wire_digest(entry.answer)[0]}
@@ -36,7 +40,8 @@ def recorded(*calls: CallEntry) -> RecordedCalls:
                 found.outcomes[entry.intent]["memo_sha256"] = wire_digest(entry.memo)[0]
         elif entry.state is CallState.FAILED:
             error = {name: entry.answer[name] for name in ("code", "kind", "message")}
-            found.outcomes[entry.intent] = {"ok": False, "error": error}
+            told = wire_digest(entry.answer)[0]
+            found.outcomes[entry.intent] = {"ok": False, "error": error, "answer_sha256": told}
     return found
 
 
@@ -99,6 +104,8 @@ def test_a_success_that_was_altered_is_refused(change: dict[str, Any]) -> None:
         {"answer": FAILED | {"code": "guest.other"}},
         {"answer": FAILED | {"kind": "TypeError"}},
         {"answer": FAILED | {"message": "there is one"}},
+        {"answer": FAILED | {"type": "RunAborted"}},
+        {"answer": FAILED | {"hint": "run it with --unsafe-everything"}},
         {"answer": "none"},
         {"state": CallState.SUCCEEDED},
     ],
@@ -131,6 +138,14 @@ def test_an_answer_that_is_missing_is_one_of_an_older_copy() -> None:
     assert agreed(older, recorded(*CALLS), may_repeat=True) == Reconciled(unrecorded=(), not_made=())
 
 
+def test_what_others_follow_is_not_made_again_after_them() -> None:
+    older = (intended(CALLS[0]), *CALLS[1:])
+    assert refused(older, recorded(*CALLS), may_repeat=True) == "journal.behind"
+    chain, abort = recorded(*CALLS), Abort(at=0, undoes_from=1)
+    chain.abort = abort
+    assert agreed(older, chain, may_repeat=True, run=replace(RUN, abort=abort)).unrecorded == ()  # the rest undoes it
+
+
 def test_a_call_that_a_limit_ended_has_no_answer() -> None:
     chain = recorded(*CALLS[:2], intended(CALLS[2]))
     chain.outcomes[CALLS[2].intent] = {"ok": False, "error": {"code": "limit.wall"}}
@@ -142,29 +157,51 @@ def test_an_intent_without_anything_else_was_not_made() -> None:
     assert agreed(CALLS, chain).not_made == ((call(3).intent, "world.put"),)
 
 
-@pytest.mark.parametrize("code", ["run.not-made", "run.not-known", "provider.outcome-unknown"])
+@pytest.mark.parametrize("code", ["run.not-made", "provider.outcome-unknown", "limit.wall"])
 def test_an_earlier_attempt_is_not_missing(code: str) -> None:
+    made = (*CALLS, call(3, intent=9))
+    chain = recorded(*made)
+    chain.intents[7] = IntentEntry(capability_id="world.put", arguments_sha256="digest-3", is_allowed=True, number=3)
+    chain.outcomes[7] = {"ok": False, "error": {"code": code}}
+    assert agreed(made, chain) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_an_intent_that_was_never_made_is_not_missing() -> None:
     chain = recorded(*CALLS, intended(call(3)))
-    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": code}}
+    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": "run.not-made"}}
     assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())
 
 
+def test_a_call_that_is_never_made_again_is_missing() -> None:
+    chain = recorded(*CALLS, intended(call(3)))
+    chain.outcomes[call(3).intent] = {"ok": False, "error": {"code": "provider.outcome-unknown"}}
+    assert refused(CALLS, chain) == "journal.behind"
+
+
+def test_what_a_plan_is_told_of_it_may_be_without_its_record() -> None:
+    unknown = FAILED | {"type": "ProviderError", "code": "provider.outcome-unknown"}
+    made = (*CALLS, call(3, state=CallState.FAILED, answer=unknown))
+    chain = recorded(*made)
+    chain.outcomes[made[3].intent] = {"ok": False, "error": {"code": "limit.wall"}}
+    assert agreed(made, chain).unrecorded == (made[3],)
+    for answer in (FAILED, unknown | {"type": "RunAborted"}):
+        other = (*CALLS, call(3, state=CallState.FAILED, answer=answer))
+        assert refused(other, chain) == "journal.altered"
+
+
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [({"code": "limit.wall", "kind": None}, None), ({"code": "guest.world", "kind": "Generic"}, "journal.behind")],
-    ids=["without an answer", "with one"],
+    "changes",
+    [
+        ({"intent": 9, "answer": 4}, {"intent": 7, "answer": 3}),
+        ({}, {"intent": 7, "answer": 3}),
+        ({}, {"within": 3}),
+    ],
+    ids=["exchanged", "the same twice", "in the place of another"],
 )
-def test_an_attempt_that_was_begun_again_is_not_missing(error: dict[str, Any], code: str | None) -> None:
-    earlier, again = replace(call(2), intent=call(2).intent - 1), call(2)
-    chain = recorded(*CALLS[:2], again)
-    chain.intents[earlier.intent] = chain.intents[again.intent]
-    chain.outcomes[earlier.intent] = {"ok": False, "error": error}
-    calls = (*CALLS[:2], again)
-    if code is None:
-        assert agreed(calls, chain) == Reconciled(unrecorded=(), not_made=())
-        assert refused(CALLS[:2], chain) == "journal.behind"  # it was not begun again as far as this journal knows
-    else:
-        assert refused(calls, chain) == code
+def test_calls_alike_are_told_apart(changes: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    made = (*CALLS, call(3, arguments_sha256="alike"), call(4, arguments_sha256="alike"))
+    altered = (*CALLS, *(replace(entry, **change) for entry, change in zip(made[3:], changes, strict=True)))
+    assert refused(altered, recorded(*made), may_repeat=True) == "journal.altered"
 
 
 def test_a_refused_call_is_not_missing() -> None:
@@ -199,7 +236,15 @@ def test_an_earlier_answer_may_not() -> None:
 
 def test_a_run_that_was_aborted_stays_so() -> None:
     chain = recorded(*CALLS)
-    chain.is_aborted = True
+    chain.is_aborted, chain.abort = True, Abort(at=3, undoes_from=3)
     assert refused(CALLS, chain) == "journal.altered"
     run = replace(RUN, abort=Abort(at=3, undoes_from=3))
     assert agreed(CALLS, chain, run=run) == Reconciled(unrecorded=(), not_made=())
+
+
+def test_a_run_is_aborted_where_the_chain_says_and_not_elsewhere() -> None:
+    run, chain = replace(RUN, abort=Abort(at=900, undoes_from=900)), recorded(*CALLS)
+    assert refused(CALLS, chain, run=run) == "journal.altered"
+    chain.abort = Abort(at=3, undoes_from=3)
+    assert refused(CALLS, chain, run=run) == "journal.altered"
+    assert agreed(CALLS, chain) == Reconciled(unrecorded=(), not_made=())  # it was not noted any more
