@@ -182,6 +182,20 @@ def test_steps_that_are_spent_have_what_was_done_undone(ram: Path, provider: str
     assert home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=4)), provider=provider).error is None
 
 
+@pytest.mark.parametrize("provider", ["mock", "process", "wasm"])
+@pytest.mark.parametrize(("count", "steps"), [(2, 4), (5, 4)], ids=["as many again", "more"])
+def test_steps_of_an_undo_are_bounded(ram: Path, provider: str, count: int, steps: int) -> None:
+    home = Home(ram / "home")
+    undo = f'(fn [] (dotimes [n {count}] (step "back" (call :world.delete n))))'
+    plan = f'(do (step "a" :undo {undo} (call :world.put 1)) (step "b" 2) (/ 1 0))'
+    failed = home.run(plan, terms=RunTerms(budget=BudgetLimits(steps_count=2)), provider=provider)
+    assert failed.code == "guest.division"
+    assert len(failed.bodies(EventType.STEP_STARTED)) == steps
+    assert home.world.done == [("put", 1), ("delete", 0), ("delete", 1)]
+    told = [body["error"] for body in failed.bodies(EventType.COMPENSATION_FAILED)]
+    assert told == ([] if count == 2 else ["budget.steps"])
+
+
 def test_processor_time_that_nobody_measured_does_not_keep_a_run_from_going_on(ram: Path) -> None:
     home = Home(ram / "home", SIGNED)
     waits = home.run(f"(do (call :world.wait 20) {PLAN})", terms=RunTerms(budget=BudgetLimits(cpu_ms=10_000)))

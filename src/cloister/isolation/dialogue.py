@@ -224,7 +224,8 @@ class Dialogue:
             if "waits" not in message:
                 raise
             self._steps.step_refused()
-            self.fatal = error
+            if not self._steps.is_undoing:
+                self.fatal = error  # inside an undo, it is what that undo fails with
             return reply | {"error": reply_error(error)}
         return reply | {"value": None} if "waits" in message else None
 

@@ -197,7 +197,9 @@ class PlanRun:
     def step_started(self, name: str, options: dict[str, OptionData]) -> None:
         """Record and show that a step was entered."""
         parent = self.around
-        if not self.is_undoing:
+        if self.is_undoing:
+            self.spending.step_of_undo(parent)
+        else:
             approve = None if self.has_every_step else lambda need: self._live().step_approved(name, need)
             self.spending.step(approve, parent)  # first: a step that is refused is not one
         self.profiles.step_started(_place(options), has_undo=options.get("has_undo") is True)

@@ -228,6 +228,21 @@ class Spending:
                 if error.policy != "approval":
                     raise
                 self._extend(error, approve, parent)
+        self._count_step(parent)
+
+    def step_of_undo(self, parent: int) -> None:
+        """Charge one step of what undoes another.
+
+        Args:
+            parent: The record around it.
+
+        Raises:
+            BudgetExhausted: There are no more, with as many again as the budget has.
+        """
+        self._overdraft().require(ONE_STEP)
+        self._count_step(parent)
+
+    def _count_step(self, parent: int) -> None:
         _, others = _split(self.budget.consume(ONE_STEP))
         self._record(others, parent)
 
