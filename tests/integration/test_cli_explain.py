@@ -114,3 +114,36 @@ def test_the_home_is_closed_to_a_plan_as_in_a_run(cloister: Cloister, plan: Plan
     told = cloister("explain", plan(f'(call :ccos.io.read-file "{home}/keys/chain.key")'), *grants)
     assert ("refused  ccos.io.read-file" in told.out, GRANTED in told.out) == (True, False)
     assert GRANTED in cloister("explain", plan(f'(call :ccos.io.read-file "{tmp_path}/f")'), *grants).out
+
+
+def test_a_mode_that_refuses_is_told_beside_the_missing_grants(cloister: Cloister, plan: Plan, tmp_path: Path) -> None:
+    path = plan(f'(call :ccos.io.write-file "{tmp_path}/a" "x")')
+    told = cloister("explain", path, "--mode", "safe-only")
+    assert ("refused  ccos.io.write-file" in told.out, "cloister run" in told.out) == (True, False)
+    assert 'capability "ccos.io.write-file" is not granted' in told.out
+    assert "the mode safe-only takes only low" in told.out
+    assert f"missing besides:\n\n  --allow ccos.io.write-file --write {tmp_path}/a\n" in told.out
+    data = cloister("explain", path, "--mode", "safe-only", "--json").data
+    assert (data["refused"], data["effects"][0]["governance"]["verdict"]) == (True, "refuse")
+    full = cloister("explain", path)
+    assert ("missing  ccos.io.write-file" in full.out, "Still needed:\n\n  cloister run" in full.out) == (True, True)
+
+
+def test_a_constitution_that_denies_is_told_beside_the_missing_grants(
+    cloister: Cloister, plan: Plan, home: Path, tmp_path: Path
+) -> None:
+    home.mkdir(mode=0o700)
+    rule = '[[rule]]\nid = "no-writes"\npattern = "ccos.io.write-*"\naction = "deny"\nreason = "it is kept"\n'
+    (home / "constitution.toml").write_text("version = 1\n" + rule, encoding="utf-8")
+    cloister("constitution", "sign", home / "constitution.toml")
+    told = cloister("explain", plan(f'(call :ccos.io.write-file "{tmp_path}/a" "x")'))
+    assert ("refused  ccos.io.write-file" in told.out, "cloister run" in told.out) == (True, False)
+    assert "rule no-writes of the constitution forbids it: it is kept" in told.out
+    read = cloister("explain", plan(f'(call :ccos.io.read-file "{tmp_path}/a")'))
+    assert ("missing  ccos.io.read-file" in read.out, "cloister run" in read.out) == (True, True)
+
+
+def test_a_place_that_no_grant_opens_is_told_beside_the_missing_capability(cloister: Cloister, plan: Plan) -> None:
+    told = cloister("explain", plan('(call :ccos.io.read-file "/proc/1/mem")')).out
+    assert ("refused  ccos.io.read-file" in told, "cloister run" in told) == (True, False)
+    assert "lies in a tree of the kernel" in told

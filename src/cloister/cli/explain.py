@@ -171,6 +171,8 @@ def _mark(item: Requirement, ruling: GovernanceRuling | None) -> str:
         return REFUSED
     if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
         return REFUSED
+    if item.decision.denied_grants and not item.granted.allowed and item.effect.capability_id is not None:
+        return REFUSED
     return MISSING if item.needed or not item.decision.allowed else GRANTED
 
 
@@ -216,6 +218,8 @@ def _show_place(plan: Path, item: Requirement, ruling: GovernanceRuling | None) 
     name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
     _head(plan, _mark(item, ruling), f"{name} {' '.join(argument_texts(item.effect))}".rstrip(), item.span)
     lines = [] if item.is_admissible else _said(item.error())
+    if item.decision.denied_grants and item.granted is not item.decision and not item.granted.allowed:
+        lines += _said(item.granted.error())
     for line in (*lines, *_governed(ruling)):
         echo(_INDENT + line)
     if item.decision.open_rule_ids:

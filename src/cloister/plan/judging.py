@@ -26,7 +26,8 @@ class Judgement:
 
     Attributes:
         found: Every place where it touches the world, in the order of the text.
-        rulings: What constitution and mode say of each that is granted, as far as that is certain; None for others.
+        rulings: What constitution and mode say of each, as far as that is certain, and as if all were granted that a
+            grant opens; None where they are not asked.
         parts: What speaks against its parts: how steps are isolated, and what they declare of themselves.
     """
 
@@ -65,6 +66,6 @@ def judge(
 
 
 def _ruling(item: Requirement, governance: Governance) -> GovernanceRuling | None:
-    if item.effect.capability_id is None or not item.is_admissible:
+    if item.effect.capability_id is None or item.problem is not None or not item.granted.allowed:
         return None
-    return governance.foresee(item.decision, item.outline)
+    return governance.foresee(item.granted, item.outline)
