@@ -78,9 +78,9 @@ def explain(
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
     from cloister.cli.terms import parse_mode  # noqa: PLC0415
-    from cloister.plan.constitution_file import home_constitution  # noqa: PLC0415
     from cloister.plan.explaining import explain_plan  # noqa: PLC0415
     from cloister.plan.loading import load_plan  # noqa: PLC0415
+    from cloister.plan.ruling_constitution import ruling_constitution  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         context = build_context(
@@ -101,7 +101,7 @@ def explain(
         told = explain_plan(
             program,
             context=context,
-            constitution=home_constitution(place).constitution,
+            constitution=ruling_constitution(place).constitution,
             mode=parse_mode(mode),
             home=place,
             values=_values(inputs),
