@@ -34,10 +34,21 @@ class Excess:
     Attributes:
         what: What it is, in words.
         grants: The grants that would open it, as command-line options; empty when none would.
+        why: What speaks against it, in words.
+        advice: What else to do than to leave it out, when no grant opens it.
     """
 
     what: str
     grants: tuple[str, ...] = ()
+    why: str = "which the run was not granted"
+    advice: str | None = None
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        if self.grants:
+            return f"grant it with {' '.join(self.grants)}, or leave it out; a profile can only take away"
+        return f"{self.advice}; or leave it out" if self.advice else "leave it out: no grant opens it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,18 +124,20 @@ class DeclaredProfile:
         yield from self._unheld_hosts(context)
         yield from self._higher_limits(context)
         if Feature.GPU in (self.features or ()):
-            yield Excess(what="the feature gpu, which nothing here has")
+            yield Excess(what="the feature gpu", why="which nothing here has")
 
     def _unknown_capabilities(self, context: RuntimeContext, registry: CapabilityRegistry) -> Iterator[Excess]:
         for name in sorted(self.capabilities or ()):
             spec = registry.find(name)
             if spec is None:
-                yield Excess(what=f"the capability {quoted(name)}")
+                advice = registry.nearest_hint(name)
+                yield Excess(what=f"the capability {quoted(name)}", why="which is not known", advice=advice)
                 continue
             verdict = context.verdict(registry.subject(spec.id))
             if not verdict.is_allowed:
-                grants = denied_verdict(context, spec.id, verdict).denied_grants
-                yield Excess(what=f"the capability {quoted(name)}", grants=grants)
+                decision = denied_verdict(context, spec.id, verdict)
+                what, grants = f"the capability {quoted(name)}", decision.denied_grants
+                yield Excess(what=what, grants=grants, advice=decision.hint)
 
     def _higher_limits(self, context: RuntimeContext) -> Iterator[Excess]:
         held, usual = context.limits.to_dict(), ResourceLimits().to_dict()
@@ -132,7 +145,8 @@ class DeclaredProfile:
             if number > held[name]:
                 # One that somebody lowered may be that of a policy, which no option raises
                 grants = (limit_grant(name, number),) if held[name] >= usual[name] else ()
-                yield Excess(what=f"the limit {name} of {number}", grants=grants)
+                advice = "raise it in [limits] of the policy, or where the run was given a lower one"
+                yield Excess(what=f"the limit {name} of {number}", grants=grants, advice=advice)
 
     def _unheld_hosts(self, context: RuntimeContext) -> Iterator[Excess]:
         for text in self.hosts or ():

@@ -196,9 +196,9 @@ class _Deriving:
         where = self._step
         for excess in declared.beyond(self._context, self._registry):
             error = ProfileDenied(
-                f"with-security-profile declares {excess.what}, which the run was not granted",
+                f"with-security-profile declares {excess.what}, {excess.why}",
                 code="denied.profile-wider",
-                hint="leave it out, or grant it to the run; a profile can only take away",
+                hint=excess.hint,
             )
             self.shortages.append(
                 Shortage(capability_id=None, start=where.start, end=where.end, error=error, grants=excess.grants)
