@@ -154,3 +154,24 @@ def test_an_unsigned_file_is_shown_with_what_runs_would_say(cloister: Cloister, 
     assert (shown.status, "do not accept it: " in shown.out) == (0, True)
     cloister("constitution", "sign", file)
     assert "accept" not in cloister("constitution", "show", file).out
+
+
+@pytest.mark.parametrize("pattern", ["ccos.oi.*", "ccos.io.write-*"])
+def test_a_rule_about_nothing_is_warned_of_where_people_look(
+    cloister: Cloister, home: Path, tmp_path: Path, pattern: str
+) -> None:
+    home.mkdir(mode=0o700)
+    own = home / "constitution.toml"
+    own.write_text(TEXT.replace("ccos.io.write-file", pattern), encoding="utf-8")
+    (tmp_path / "one.rtfs").write_text("1", encoding="utf-8")
+    rule = f'[[rules]]\nid = "small-files"\ncapability = "{pattern}"\naction = "deny"\n'
+    (tmp_path / "policy.toml").write_text(rule, encoding="utf-8")
+    for command in (
+        ("constitution", "sign", own),
+        ("constitution", "verify"),
+        ("constitution", "show"),
+        ("check", "one.rtfs", "--policy", "policy.toml"),
+        ("explain", "one.rtfs", "--policy", "policy.toml"),
+    ):
+        done = cloister(*command)
+        assert (done.status, 'warning: rule "small-files" is about' in done.err) == (0, "oi" in pattern), command

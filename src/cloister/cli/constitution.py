@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloister.cli.options import HomeOption, JsonOption
-from cloister.cli.output import echo, echo_json, error_data, reporting, show_error
+from cloister.cli.output import echo, echo_json, error_data, note, reporting, show_error
 from cloister.cli.progress import paint
 
 if TYPE_CHECKING:
@@ -81,9 +81,11 @@ def show(file: ShownArgument = None, home: HomeOption = None, as_json: JsonOptio
         )
         if as_json:
             facts = {"ok": not (is_own and refusal), "constitution": constitution.to_dict(), **_accepted(refusal)}
+            facts["warnings"] = _warnings(constitution, as_json=True)
             echo_json(facts | ({"error": facts["refusal"]} if is_own and refusal else {}))
         else:
             _print(constitution, refusal)
+            _warnings(constitution, as_json=False)
     if is_own and refusal is not None:
         raise typer.Exit(refusal.exit_status if as_json else show_error(refusal, as_json=False))
 
@@ -103,6 +105,17 @@ def _refusal(judge: Callable[[], object]) -> CloisterError | None:
     return None
 
 
+def _warnings(constitution: Constitution, *, as_json: bool) -> list[str]:
+    """Return which rules are about nothing here; on standard error, too, for people."""
+    from cloister.authority.idle_rules import idle_rules  # noqa: PLC0415
+    from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
+
+    found = list(idle_rules(constitution.rules, builtin_catalog().registry))
+    for each in () if as_json else found:
+        note(f"warning: {each}")
+    return found
+
+
 def _accepted(refusal: CloisterError | None) -> dict[str, Any]:
     return {"accepted": refusal is None, "refusal": None if refusal is None else error_data(refusal)}
 
@@ -112,9 +125,11 @@ def _report(
 ) -> None:
     from cloister.errors import quoted  # noqa: PLC0415
 
+    warnings = _warnings(found.constitution, as_json=as_json)
     if as_json:
         facts: dict[str, Any] = {**found.facts(), "signature": signature}
-        echo_json({"ok": True, "constitution": facts} | (_accepted(refusal) if word == "verified" else {}))
+        told = {"ok": True, "constitution": facts, "warnings": warnings}
+        echo_json(told | (_accepted(refusal) if word == "verified" else {}))
         return
     good = paint(word, "green", stream_is_terminal=sys.stdout.isatty())
     echo(f"{good}: {quoted(str(found.path), 400)}, version {found.constitution.version}, key {found.key_id}")

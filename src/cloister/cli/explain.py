@@ -28,7 +28,7 @@ from cloister.cli.options import (
     WriteOption,
     input_names,
 )
-from cloister.cli.output import echo, echo_json, error_data, reporting
+from cloister.cli.output import echo, echo_json, error_data, note, reporting
 from cloister.cli.progress import paint
 from cloister.cli.terms import ModeOption
 from cloister.errors import CloisterError, ProfileDenied, Span, quoted
@@ -134,6 +134,7 @@ def _as_data(told: Explanation) -> dict[str, Any]:
         "parts": [error_data(each.error) | {"needed": list(each.grants)} for each in judged.parts],
         "minimum_isolation": told.minimum_isolation and told.minimum_isolation.label,
         "needed": _needed(judged),
+        "warnings": list(told.warnings),
     }
     return facts | ({"error": error_data(told.impossible[0])} if told.impossible else {})
 
@@ -208,6 +209,8 @@ def _show(plan: Path, told: Explanation, given: Sequence[str]) -> None:
         _show_part(plan, part)
     if told.minimum_isolation is not None:
         echo(f"\nIts provider must isolate at least at the level {told.minimum_isolation.label}.")
+    for each in told.warnings:
+        note(f"warning: {each}")
     if judged.found or judged.parts:
         _conclude(plan, judged, given)
 

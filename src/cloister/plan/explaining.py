@@ -15,6 +15,7 @@ from typing import Any
 from cloister.authority.constitution import Constitution
 from cloister.authority.context import RuntimeContext
 from cloister.authority.governance import Governance
+from cloister.authority.idle_rules import idle_rules
 from cloister.authority.level import IsolationLevel
 from cloister.authority.mode import ExecutionMode
 from cloister.capabilities.catalog import builtin_catalog
@@ -35,12 +36,14 @@ class Explanation:
         judgement: What speaks against it, in the words of admission; and what no grant would open, also where grants
             are still missing.
         impossible: What no context would allow: the plan has to be changed.
+        warnings: Rules of policy and constitution that are about nothing here, a sentence each.
         minimum_isolation: The weakest isolation that its parts demand of a provider; None when the context demands no
             less.
     """
 
     judgement: Judgement
     impossible: tuple[CloisterError, ...]
+    warnings: tuple[str, ...]
     minimum_isolation: IsolationLevel | None
 
 
@@ -88,6 +91,9 @@ def explain_plan(
             judgement, parts=(*judgement.parts, *(each for each in impossible if _told(each) not in told))
         ),
         impossible=(*(item.error() for item in judgement.found if item.is_impossible), *(e.error for e in impossible)),
+        warnings=idle_rules(
+            (*(rule for layer in context.rules for rule in layer), *constitution.rules), catalog.registry
+        ),
         minimum_isolation=level if level > context.minimum_isolation else None,
     )
 
