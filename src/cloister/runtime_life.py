@@ -23,10 +23,10 @@ from cloister.isolation.factory import ProviderFactory, Surroundings
 from cloister.isolation.monitoring import MonitoringStats
 from cloister.isolation.provider import ProbeReport
 from cloister.plan.attesting import QuotedMachine, quote_machine
-from cloister.plan.constitution_file import home_constitution, require_newest
 from cloister.plan.host_authorizer import make_authorizer
 from cloister.plan.journal.store import RunStore
 from cloister.plan.parts import Journal, RunParts
+from cloister.plan.ruling_constitution import ruling_constitution
 from cloister.plan.session import Session
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class RuntimeLife:
         journal: RunStore | None = None,
     ) -> None:
         # First what can fail: nothing is to be closed then
-        constitution = home_constitution(home)
-        require_newest(constitution, chain)
+        constitution = ruling_constitution(home, chain.select)
         journal = journal or RunStore.open(home / JOURNAL_FILE)
         journal.require_not_ahead(chain.head().count)
         issuer = TokenIssuer(clock.random_bytes(TOKEN_KEY_BYTES), clock)

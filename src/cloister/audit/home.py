@@ -131,7 +131,7 @@ def open_locked(home: AuditHome, clock: Clock) -> CausalChain:
 def _require_pair(home: AuditHome) -> None:
     """Refuse a key without its chain and a chain without its key: one of them was taken away."""
     has_chain, has_key = home.chain_path.exists(), home.key_path.exists()
-    if has_chain and not has_key and not _is_unbegun(home):
+    if has_chain and not has_key and not is_unbegun(home):
         raise KeyUnavailable(
             f"the signing key {home.key_path} is missing, but there is a chain",
             hint="restore the key, or choose another home directory; a new key cannot continue an old chain",
@@ -144,7 +144,7 @@ def _require_pair(home: AuditHome) -> None:
         )
 
 
-def _is_unbegun(home: AuditHome) -> bool:
+def is_unbegun(home: AuditHome) -> bool:
     """Return whether the making of a home was cut off before it had a key: nothing was ever signed there."""
     if home.key_path.parent.exists() and any(home.key_path.parent.glob("chain*")):
         return False

@@ -64,9 +64,9 @@ class PublicKey:
         try:
             key = load_pem_public_key(data)
         except ValueError as error:
-            raise _not_a_key(path, "public") from error
+            raise _not_a_public_key(path) from error
         if not isinstance(key, Ed25519PublicKey):
-            raise _not_a_key(path, "public")
+            raise _not_a_public_key(path)
         return cls(key.public_bytes_raw())
 
     def verify(self, signature: bytes, message: bytes) -> bool:
@@ -166,15 +166,22 @@ class Signer:
         try:
             key = load_pem_private_key(data, password=None)
         except (ValueError, TypeError) as error:
-            raise _not_a_key(path, "private") from error
+            raise _not_a_private_key(path) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise _not_a_key(path, "private")
+            raise _not_a_private_key(path)
         return cls(key)
 
 
-def _not_a_key(path: Path, kind: str) -> KeyUnavailable:
+def _not_a_private_key(path: Path) -> KeyUnavailable:
     return KeyUnavailable(
-        f"{path} does not hold an Ed25519 {kind} key in PEM", hint="restore the file from where it was kept"
+        f"{path} does not hold an Ed25519 private key in PEM", hint="restore the file from where it was kept"
+    )
+
+
+def _not_a_public_key(path: Path) -> KeyUnavailable:
+    return KeyUnavailable(
+        f"{path} does not hold an Ed25519 public key in PEM",
+        hint="name a file with a public key, such as keys/chain.pub of a home; if it is one of this home, restore it",
     )
 
 

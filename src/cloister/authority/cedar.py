@@ -121,7 +121,8 @@ def _policies(text: str) -> cedarpy.PolicySet:
         raise ConfigError(
             f"a policy in Cedar cannot be read: {quoted(str(error))}",
             code="config.cedar",
-            hint="the message says where",
+            hint="look at what [cedar] in the policy gives: each policy ends with ;, for example "
+            "permit(principal, action, resource);",
         ) from error
 
 

@@ -69,12 +69,19 @@ class GovernanceRuling:
         Raises:
             CapabilityDenied: `denied.constitution` or `denied.mode`.
         """
+        error = self.refusal()
+        if error is not None:
+            raise error
+        return self
+
+    def refusal(self) -> CapabilityDenied | None:
+        """Return why it refuses, `denied.constitution` or `denied.mode`; None when it does not."""
         if self.verdict is not Verdict.REFUSE:
-            return self
+            return None
         subject = f'capability "{quoted(self.capability.id)}" was refused'
         details = {"operation": "governance", "capability": self.capability.id, **self.to_dict()}
         if self.ruling.action is Action.DENY:
-            raise CapabilityDenied(
+            return CapabilityDenied(
                 f"{subject}: rule {self.ruling.rule_id} of the constitution forbids it: {self.ruling.reason}",
                 code="denied.constitution",
                 hint="no grant allows it; `cloister constitution show` prints the rules, and who signs them can "
@@ -82,7 +89,7 @@ class GovernanceRuling:
                 details=details,
             )
         risk = self.capability.contract.risk.label
-        raise CapabilityDenied(
+        return CapabilityDenied(
             f"{subject}: it is of {risk} risk, and the mode {self.mode.value} takes only low",
             code="denied.mode",
             hint=f"run it in the mode {ExecutionMode.REQUIRE_APPROVAL.value}, where a person decides, or in the mode "

@@ -53,6 +53,11 @@ def host_grant(place: Destination) -> str:
     return place_grant(AccessKind.NETWORK, f"{place.method} {host}{port}".lstrip())
 
 
+def limit_grant(name: str, value: int) -> str:
+    """Return the option that raises a limit, by its name as a field, to a value in its own unit."""
+    return f"--limit {name.replace('_', '-')}={value}"
+
+
 def effect_grant(label: str) -> str:
     """Return the option that allows an effect."""
     return f"--allow-effect {label}"

@@ -12,7 +12,9 @@ from typing import cast
 
 from cloister.authority.capability import AccessKind
 from cloister.authority.context import RuntimeContext
+from cloister.authority.denials import denied_verdict
 from cloister.authority.destination import Destination
+from cloister.authority.grants import limit_grant, place_grant
 from cloister.authority.hosts import HostRule, checked_hosts, granting_rule, intersect_hosts, uncovered_hosts
 from cloister.authority.level import IsolationLevel
 from cloister.authority.policy import covering_root, granted_path
@@ -20,8 +22,33 @@ from cloister.authority.profile import ClockUse, Feature, PlaceSet, StepProfile
 from cloister.authority.registry import CapabilityRegistry
 from cloister.errors import ConfigError, quoted
 from cloister.lang.values import Map
+from cloister.limits import ResourceLimits
 
 _LEVELS = {level.label: level for level in IsolationLevel}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """One thing that is declared and that a context does not have.
+
+    Attributes:
+        what: What it is, in words.
+        grants: The grants that would open it, as command-line options; empty when none would.
+        why: What speaks against it, in words.
+        advice: What else to do than to leave it out, when no grant opens it.
+    """
+
+    what: str
+    grants: tuple[str, ...] = ()
+    why: str = "which the run was not granted"
+    advice: str | None = None
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        if self.grants:
+            return f"grant it with {' '.join(self.grants)}, or leave it out; a profile can only take away"
+        return f"{self.advice}; or leave it out" if self.advice else "leave it out: no grant opens it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +106,8 @@ class DeclaredProfile:
             features=None if features is None else frozenset(map(Feature, features)),
         )
 
-    def beyond(self, context: RuntimeContext, registry: CapabilityRegistry) -> Iterator[str]:
-        """Yield, in words, what is declared and a context does not have."""
+    def beyond(self, context: RuntimeContext, registry: CapabilityRegistry) -> Iterator[Excess]:
+        """Yield what is declared and a context does not have."""
         yield from self._unknown_capabilities(context, registry)
         for kind, paths, roots in (
             (AccessKind.READ, self.read, context.readable_paths),
@@ -89,30 +116,47 @@ class DeclaredProfile:
             for path in paths or ():
                 canonical = _path(path)
                 if canonical is None or covering_root(canonical, roots) is None:
-                    yield f"the {kind.value} path {quoted(path)}"
+                    grants = () if canonical is None else (place_grant(kind, canonical),)
+                    yield Excess(what=f"the {kind.value} path {quoted(path)}", grants=grants)
         for name in sorted(self.environment or ()):
             if not context.is_unsafe and name not in context.environment_names:
-                yield f"the variable {quoted(name)}"
+                yield Excess(what=f"the variable {quoted(name)}", grants=(place_grant(AccessKind.ENVIRONMENT, name),))
         yield from self._unheld_hosts(context)
-        held = context.limits.to_dict()
-        yield from (f"the limit {name} of {number}" for name, number in self.limits if number > held[name])
+        yield from self._higher_limits(context)
         if Feature.GPU in (self.features or ()):
-            yield "the feature gpu, which nothing here has"
+            yield Excess(what="the feature gpu", why="which nothing here has")
 
-    def _unknown_capabilities(self, context: RuntimeContext, registry: CapabilityRegistry) -> Iterator[str]:
+    def _unknown_capabilities(self, context: RuntimeContext, registry: CapabilityRegistry) -> Iterator[Excess]:
         for name in sorted(self.capabilities or ()):
             spec = registry.find(name)
-            if spec is None or not context.verdict(registry.subject(spec.id)).is_allowed:
-                yield f"the capability {quoted(name)}"
+            if spec is None:
+                advice = registry.nearest_hint(name)
+                yield Excess(what=f"the capability {quoted(name)}", why="which is not known", advice=advice)
+                continue
+            verdict = context.verdict(registry.subject(spec.id))
+            if not verdict.is_allowed:
+                decision = denied_verdict(context, spec.id, verdict)
+                what, grants = f"the capability {quoted(name)}", decision.denied_grants
+                yield Excess(what=what, grants=grants, advice=decision.hint)
 
-    def _unheld_hosts(self, context: RuntimeContext) -> Iterator[str]:
+    def _higher_limits(self, context: RuntimeContext) -> Iterator[Excess]:
+        held, usual = context.limits.to_dict(), ResourceLimits().to_dict()
+        for name, number in self.limits:
+            if number > held[name]:
+                # One that somebody lowered may be that of a policy, which no option raises
+                grants = (limit_grant(name, number),) if held[name] >= usual[name] else ()
+                advice = "raise it in [limits] of the policy, or where the run was given a lower one"
+                yield Excess(what=f"the limit {name} of {number}", grants=grants, advice=advice)
+
+    def _unheld_hosts(self, context: RuntimeContext) -> Iterator[Excess]:
         for text in self.hosts or ():
             try:
                 rules = checked_hosts((text,))
             except ConfigError:
-                yield f'the host "{quoted(text, 60)}"'
+                yield Excess(what=f'the host "{quoted(text, 60)}"')
                 continue
-            yield from (f"the host {rule}" for rule in uncovered_hosts(rules, context.reachable_hosts))
+            for rule in uncovered_hosts(rules, context.reachable_hosts):
+                yield Excess(what=f"the host {rule}", grants=(place_grant(AccessKind.NETWORK, str(rule)),))
 
     def lacks(self, needed: StepProfile, registry: CapabilityRegistry) -> Iterator[str]:
         """Yield, in words, what one effect certainly needs and is not declared.

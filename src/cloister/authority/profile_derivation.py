@@ -193,14 +193,16 @@ class _Deriving:
 
     def bound(self, declared: DeclaredProfile) -> None:
         """Bound the profile by what the step declares of itself, and note what it needs beyond."""
-        for problem in declared.beyond(self._context, self._registry):
+        where = self._step
+        for excess in declared.beyond(self._context, self._registry):
             error = ProfileDenied(
-                f"with-security-profile declares {problem}, which the run was not granted",
+                f"with-security-profile declares {excess.what}, {excess.why}",
                 code="denied.profile-wider",
-                hint="leave it out, or grant it to the run; a profile can only take away",
+                hint=excess.hint,
             )
-            where = self._step
-            self.shortages.append(Shortage(capability_id=None, start=where.start, end=where.end, error=error))
+            self.shortages.append(
+                Shortage(capability_id=None, start=where.start, end=where.end, error=error, grants=excess.grants)
+            )
         for effect, spec, needed in self._uses:
             for problem in (*declared.lacks(needed, self._registry), *self._undetermined(declared, spec)):
                 self._lack(effect, _needs_more(problem))

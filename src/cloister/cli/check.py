@@ -64,13 +64,16 @@ def check(
     checked = []
     with reporting(as_json=as_json):
         checker = _checker(input_names(inputs), module_path or (), policy)
+        idle = _idle(policy)
         for each in _found(plans):
             checked.append(_check(each, checker))
             if not as_json and not checked[-1].errors:
                 echo(f"{checked[-1].name}: ok ({checked[-1].sha256[:12]})")
     if as_json:
-        echo_json(_as_data(checked))
+        echo_json(_as_data(checked) | {"policy_warnings": idle})
     else:
+        for sentence in idle:
+            note(f"warning: {sentence}")
         _show(checked, form)
     if any(each.errors for each in checked):
         raise typer.Exit(EXIT_FAILED)
@@ -101,6 +104,18 @@ def _context(policy: Path, registry: CapabilityRegistry) -> RuntimeContext:
     context = build_context(policy=policy, limits=partial(parse_limits, None, None, None))
     registry.check_context(context)
     return context
+
+
+def _idle(policy: Path | None) -> list[str]:
+    """Return which rules of a policy are about nothing here, a sentence each."""
+    from cloister.authority.idle_rules import idle_rules  # noqa: PLC0415
+    from cloister.capabilities.catalog import builtin_catalog  # noqa: PLC0415
+
+    if policy is None:
+        return []
+    registry = builtin_catalog().registry
+    context = _context(policy, registry)
+    return list(idle_rules((rule for layer in context.rules for rule in layer), registry))
 
 
 def _standard_input(inputs: Sequence[str], module_paths: Sequence[Path]) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -28,14 +28,23 @@ from cloister.cli.options import (
     WriteOption,
     input_names,
 )
-from cloister.cli.output import echo, echo_json, error_data, reporting
+from cloister.cli.output import echo, echo_json, error_data, note, reporting
 from cloister.cli.progress import paint
 from cloister.cli.terms import ModeOption
-from cloister.errors import quoted
+from cloister.errors import CloisterError, ProfileDenied, Span, quoted
 
 if TYPE_CHECKING:
     from cloister.authority.governance import GovernanceRuling
     from cloister.plan.admission import Requirement
+    from cloister.plan.explaining import Explanation
+    from cloister.plan.judging import Judgement
+    from cloister.plan.profiling import PartRefusal
+
+REFUSED: Final = "refused"
+MISSING: Final = "missing"
+GRANTED: Final = "granted"
+_COLORS: Final = {REFUSED: "red", MISSING: "red", GRANTED: "green"}
+_INDENT: Final = " " * 11
 
 
 def _values(inputs: Sequence[str] | None) -> dict[str, str]:
@@ -69,9 +78,9 @@ def explain(
     from cloister.cli.limits import parse_limits  # noqa: PLC0415
     from cloister.cli.options import build_context  # noqa: PLC0415
     from cloister.cli.terms import parse_mode  # noqa: PLC0415
-    from cloister.plan.constitution_file import home_constitution  # noqa: PLC0415
-    from cloister.plan.explaining import explain_plan, foreseen_rulings  # noqa: PLC0415
+    from cloister.plan.explaining import explain_plan  # noqa: PLC0415
     from cloister.plan.loading import load_plan  # noqa: PLC0415
+    from cloister.plan.ruling_constitution import ruling_constitution  # noqa: PLC0415
 
     with reporting(as_json=as_json):
         context = build_context(
@@ -88,24 +97,49 @@ def explain(
             limits=partial(parse_limits, None, None, None),
         )
         program = load_plan(plan, input_names(inputs), module_path or ())
-        found = explain_plan(program, context=context, values=_values(inputs))
-        constitution = home_constitution(home or default_home()).constitution
-        rulings = foreseen_rulings(found, constitution, parse_mode(mode))
-    impossible = [item.error() for item in found if item.is_impossible]
+        place = home or default_home()
+        told = explain_plan(
+            program,
+            context=context,
+            constitution=ruling_constitution(place).constitution,
+            mode=parse_mode(mode),
+            home=place,
+            values=_values(inputs),
+        )
     if as_json:
-        effects = [_as_data(item) | {"governance": _told(ruling)} for item, ruling in zip(found, rulings, strict=True)]
-        facts = {"ok": not impossible, "effects": effects, "needed": _needed(found)}
-        echo_json(facts | ({"error": error_data(impossible[0])} if impossible else {}))
+        echo_json(_as_data(told))
     else:
-        given = [f"--input {shlex.quote(name)}=…" for name in sorted(program.inputs)]
-        given += [f"--module-path {shlex.quote(str(path))}" for path in module_path or ()]
-        given += [f"--policy {shlex.quote(str(policy))}"] if policy else []
-        _show(plan, found, rulings, given + ([f"--mode {mode}"] if mode != "full" else []))
-    if impossible:
-        raise typer.Exit(impossible[0].exit_status)
+        given = _given(program.inputs, module_path or (), policy)
+        _show(plan, told, given + ([f"--mode {mode}"] if mode != "full" else []))
+    if told.impossible:
+        raise typer.Exit(told.impossible[0].exit_status)
 
 
-def _as_data(item: Requirement) -> dict[str, Any]:
+def _given(inputs: Collection[str], module_paths: Sequence[Path], policy: Path | None) -> list[str]:
+    """Return the options that a run of the plan has in common with this command."""
+    given = [f"--input {shlex.quote(name)}=…" for name in sorted(inputs)]
+    given += [f"--module-path {shlex.quote(str(path))}" for path in module_paths]
+    return given + ([f"--policy {shlex.quote(str(policy))}"] if policy else [])
+
+
+def _as_data(told: Explanation) -> dict[str, Any]:
+    judged = told.judgement
+    facts = {
+        "ok": not told.impossible,
+        "refused": _is_refused(judged),
+        "effects": [
+            _effect_data(item) | {"governance": None if ruling is None else ruling.to_dict()}
+            for item, ruling in zip(judged.found, judged.rulings, strict=True)
+        ],
+        "parts": [error_data(each.error) | {"needed": list(each.grants)} for each in judged.parts],
+        "minimum_isolation": told.minimum_isolation and told.minimum_isolation.label,
+        "needed": _needed(judged),
+        "warnings": list(told.warnings),
+    }
+    return facts | ({"error": error_data(told.impossible[0])} if told.impossible else {})
+
+
+def _effect_data(item: Requirement) -> dict[str, Any]:
     from cloister.plan.admission import argument_texts  # noqa: PLC0415
 
     return {
@@ -121,77 +155,104 @@ def _as_data(item: Requirement) -> dict[str, Any]:
     }
 
 
-def _needed(found: Sequence[Requirement]) -> list[str]:
-    return list(dict.fromkeys(grant for item in found for grant in item.needed))
+def _needed(judged: Judgement) -> list[str]:
+    """Return every grant that is missing, each once."""
+    parts = (grant for part in judged.parts for grant in part.grants)
+    return list(dict.fromkeys([*(grant for item in judged.found for grant in item.needed), *parts]))
 
 
-def _told(ruling: GovernanceRuling | None) -> dict[str, Any] | None:
-    return None if ruling is None else ruling.to_dict()
+def _is_refused(judged: Judgement) -> bool:
+    """Return whether something speaks against the plan that no grant opens."""
+    places = zip(judged.found, judged.rulings, strict=True)
+    return any(_mark(*each) == REFUSED for each in places) or any(not part.grants for part in judged.parts)
+
+
+def _mark(item: Requirement, ruling: GovernanceRuling | None) -> str:
+    if ruling is not None and ruling.refusal() is not None:
+        return REFUSED
+    if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
+        return REFUSED
+    if item.decision.denied_grants and not item.granted.allowed and item.effect.capability_id is not None:
+        return REFUSED
+    return MISSING if item.needed or not item.decision.allowed else GRANTED
 
 
 def _governed(ruling: GovernanceRuling | None) -> tuple[str, ...]:
     """Return what constitution or mode do to a call that is granted, as lines; none when it is simply done."""
     from cloister.authority.mode import Verdict  # noqa: PLC0415
-    from cloister.errors import CapabilityDenied  # noqa: PLC0415
 
     if ruling is None or ruling.verdict is Verdict.PERFORM:
         return ()
     if ruling.verdict is Verdict.SIMULATE:
         return (f"the mode {ruling.mode.value} makes up a result and does nothing",)
-    if ruling.verdict is not Verdict.REFUSE:
-        return (f"an approval is needed: {ruling.question()}",)
-    try:
-        ruling.require()
-    except CapabilityDenied as error:
-        return (error.message, f"help: {error.hint}")
-    return ()
+    refusal = ruling.refusal()
+    return (f"an approval is needed: {ruling.question()}",) if refusal is None else tuple(_said(refusal))
 
 
-def _show(
-    plan: Path, found: Sequence[Requirement], rulings: Sequence[GovernanceRuling | None], given: Sequence[str]
-) -> None:
+def _said(error: CloisterError) -> list[str]:
+    """Return an error as lines of the listing."""
+    return [error.message, *([f"help: {error.hint}"] if error.hint else [])]
+
+
+def _show(plan: Path, told: Explanation, given: Sequence[str]) -> None:
+    judged = told.judgement
+    count = len(judged.found)
+    if judged.found:
+        echo(f"{plan} touches the world in {count} place{'' if count == 1 else 's'}:\n")
+    else:
+        echo(f"{plan} touches nothing: it only computes.")
+    for item, ruling in zip(judged.found, judged.rulings, strict=True):
+        _show_place(plan, item, ruling)
+    if judged.parts:
+        echo("\nWhat its parts ask of the run:\n")
+    for part in judged.parts:
+        _show_part(plan, part)
+    if told.minimum_isolation is not None:
+        echo(f"\nIts provider must isolate at least at the level {told.minimum_isolation.label}.")
+    for each in told.warnings:
+        note(f"warning: {each}")
+    if judged.found or judged.parts:
+        _conclude(plan, judged, given)
+
+
+def _show_place(plan: Path, item: Requirement, ruling: GovernanceRuling | None) -> None:
     from cloister.plan.admission import argument_texts  # noqa: PLC0415
 
-    terminal = sys.stdout.isatty()
-    if not found:
-        echo(f"{plan} touches nothing: it only computes.")
-        return
-    echo(f"{plan} touches the world in {len(found)} place{'' if len(found) == 1 else 's'}:\n")
-    for item, ruling in zip(found, rulings, strict=True):
-        word, color = _mark(item, ruling)
-        name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
-        shown = f"{name} {' '.join(argument_texts(item.effect))}".rstrip()
-        echo(f"  {paint(word, color, stream_is_terminal=terminal)}  {shown}")
-        where = "" if item.span.source == str(plan) else f" of {item.span.source}"
-        echo(f"           at line {item.span.line}, column {item.span.column}{where}")
-        if not item.is_admissible:
-            error = item.error()
-            echo(f"           {error.message}")
-            if error.hint:
-                echo(f"           help: {error.hint}")
-        for line in _governed(ruling):
-            echo(f"           {line}")
-        if item.decision.open_rule_ids:
-            echo(f"           rules that will decide at the call: {', '.join(item.decision.open_rule_ids)}")
-    needed = _needed(found)
-    refused = any(_mark(item, ruling)[0] == "refused" for item, ruling in zip(found, rulings, strict=True))
-    if needed:
+    name = quoted(item.effect.capability_id) if item.effect.capability_id else "(computed capability)"
+    _head(plan, _mark(item, ruling), f"{name} {' '.join(argument_texts(item.effect))}".rstrip(), item.span)
+    lines = [] if item.is_admissible else _said(item.error())
+    if item.decision.denied_grants and item.granted is not item.decision and not item.granted.allowed:
+        lines += _said(item.granted.error())
+    for line in (*lines, *_governed(ruling)):
+        echo(_INDENT + line)
+    if item.decision.open_rule_ids:
+        echo(f"{_INDENT}rules that will decide at the call: {', '.join(item.decision.open_rule_ids)}")
+
+
+def _show_part(plan: Path, part: PartRefusal) -> None:
+    what = "with-security-profile" if isinstance(part.error, ProfileDenied) else "isolation of a step"
+    _head(plan, MISSING if part.grants else REFUSED, what, part.error.span)
+    for line in _said(part.error):
+        echo(_INDENT + line)
+
+
+def _head(plan: Path, word: str, what: str, span: Span | None) -> None:
+    echo(f"  {paint(word, _COLORS[word], stream_is_terminal=sys.stdout.isatty())}  {what}")
+    if span is not None:
+        where = "" if span.source == str(plan) else f" of {span.source}"
+        echo(f"{_INDENT}at line {span.line}, column {span.column}{where}")
+
+
+def _conclude(plan: Path, judged: Judgement, given: Sequence[str]) -> None:
+    """Say what is to be done: a command only when it would be admitted."""
+    needed, refused = _needed(judged), _is_refused(judged)
+    if needed and refused:
+        echo("\nGrants that are missing besides:\n\n  " + " ".join(needed))
+    elif needed:
         echo("\nStill needed:\n\n  " + " ".join(["cloister run", shlex.quote(str(plan)), *given, *needed]))
-    if refused or any(not item.is_admissible and not item.decision.denied_grants for item in found):
+    if refused:
         echo("\nNot every place can be granted; change those that are marked as refused.")
-    elif not needed and all(item.is_admissible for item in found):
+    elif not needed:
         echo("\nEvery place is granted as far as it is known.")
-    if any(not item.is_known for item in found):
+    if any(not item.is_known for item in judged.found):
         echo("\nWhat is shown as … only the run will know; paths among it need --read or --write too.")
-
-
-def _mark(item: Requirement, ruling: GovernanceRuling | None) -> tuple[str, str]:
-    from cloister.authority.mode import Verdict  # noqa: PLC0415
-
-    if ruling is not None and ruling.verdict is Verdict.REFUSE:
-        return "refused", "red"
-    if item.problem is not None or (not item.decision.allowed and not item.decision.denied_grants):
-        return "refused", "red"
-    if item.needed or not item.decision.allowed:
-        return "missing", "red"
-    return "granted", "green"

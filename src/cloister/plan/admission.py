@@ -37,6 +37,8 @@ class Requirement:
         outline: The arguments, with `UNKNOWN` for what only the run will know.
         span: Where it stands in the plan.
         needed: Every grant that is missing for it, as command-line options, as far as the arguments are known.
+        granted: What would be said to it if all was granted that a grant opens; the decision itself where grants do not
+            matter.
     """
 
     effect: Effect
@@ -45,6 +47,7 @@ class Requirement:
     outline: tuple[Value, ...]
     span: Span
     needed: tuple[str, ...]
+    granted: Decision
 
     @property
     def is_admissible(self) -> bool:
@@ -95,6 +98,7 @@ def _requirement(
     outline = outline_of(effect, inputs)
     problem: GuestError | None = None
     needed: tuple[str, ...] = ()
+    granted: Decision | None = None
     capability_id = effect.capability_id
     if capability_id is None:
         decision = authorizer.authorize_computed(context)
@@ -103,7 +107,9 @@ def _requirement(
             decision = authorizer.foresee(context, capability_id, outline)
             if decision.allowed or decision.denied_grants:
                 # What no grant opens needs none; naming some would send people on a wrong way
-                needed = _needed_places(authorizer.foresee(_EVERYTHING, capability_id, outline), context)
+                asked = authorizer.foresee(_EVERYTHING, capability_id, outline)
+                needed = _needed_places(asked, context)
+                granted = None if decision.allowed else asked
         except GuestError as error:
             problem, decision = error, authorizer.foresee(context, capability_id, (UNKNOWN,))
     return Requirement(
@@ -113,6 +119,7 @@ def _requirement(
         outline=outline,
         span=program.source.span(effect.start, effect.end),
         needed=tuple(dict.fromkeys(decision.denied_grants + needed)),
+        granted=granted or decision,
     )
 
 

@@ -9,23 +9,19 @@ has not the key can at most make it refused.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from cloister.audit.event import EventType
-from cloister.audit.query import RecordQuery
 from cloister.audit.regular_file import open_regular
 from cloister.audit.signer import PublicKey, Signer
 from cloister.authority.constitution import Constitution, builtin_constitution, parse_constitution
 from cloister.canonical import Plain, sha256_hex
 from cloister.errors import AttestationError, ConfigError, InputError, KeyUnavailable, SignatureInvalid, quoted
-
-if TYPE_CHECKING:
-    from cloister.audit.chain import CausalChain
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 SIGNATURE_BYTES_MAX: Final = 4096
@@ -123,32 +119,6 @@ def home_constitution(home: Path) -> HomeConstitution:
         return HomeConstitution(constitution=builtin, facts=builtin_facts(builtin))
     loaded = load_constitution(path, home)
     return HomeConstitution(constitution=loaded.constitution, facts=loaded.facts())
-
-
-def require_newest(found: HomeConstitution, chain: CausalChain) -> None:
-    """Refuse the constitution of a home when a newer one ruled there already, by the signed chain.
-
-    A file that was signed once stays signed. Without this, whoever can write to the home takes rules away by putting an
-    older file back, or by removing it.
-
-    Raises:
-        SignatureInvalid: `attestation.constitution`.
-    """
-    query = RecordQuery(event_types=frozenset({EventType.POLICY_LOADED}), newest_count=1)
-    for record in chain.select(query):
-        body = record.event.body
-        version, known = body.get("version"), found.constitution.version
-        if not isinstance(version, int) or known > version or body.get("file_sha256") == found.facts["file_sha256"]:
-            return
-        what = "another constitution of the same version" if known == version else f"version {version}"
-        raise SignatureInvalid(
-            f"this home is ruled by version {known} of its constitution, and {what} ruled before"
-            if known
-            else f"this home has no {CONSTITUTION_FILE} any more, and version {version} ruled before",
-            code="attestation.constitution",
-            hint=f"put it back; or sign a constitution of version {version + 1} or later, with fewer rules if that is "
-            "what is meant",
-        )
 
 
 def signature_path(path: Path) -> Path:
@@ -272,9 +242,16 @@ def _read(path: Path, bytes_max: int) -> bytes:
         with open_regular(path) as file:
             data = file.read(bytes_max + 1)
     except OSError as error:
-        raise InputError(f"cannot read {quoted(str(path))}: {error.strerror}", code="input.constitution") from error
+        hint = "write one as docs/governance.md shows, or name it" if error.errno == errno.ENOENT else None
+        raise InputError(
+            f"cannot read {quoted(str(path))}: {error.strerror}",
+            code="input.constitution",
+            hint=hint or "name a regular file that this user may read",
+        ) from error
     if len(data) > bytes_max:
-        raise InputError(f"{quoted(str(path))} has more than {bytes_max} bytes", code="input.constitution")
+        raise InputError(
+            f"{quoted(str(path))} has more than {bytes_max} bytes", code="input.constitution", hint="say it shorter"
+        )
     return data
 
 

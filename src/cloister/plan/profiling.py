@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloister.audit.event import EventType
 from cloister.authority.decision import Decision, Reason
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 PROGRAMS_CACHED: Final = 64
 
 
+class PartRefusal(NamedTuple):
+    """What speaks against one part of a plan.
+
+    Attributes:
+        error: Why, with its place in the text where it has one.
+        grants: The grants that would open it, as command-line options; empty when none would.
+    """
+
+    error: CloisterError
+    grants: tuple[str, ...] = ()
+
+
 @lru_cache(maxsize=PROGRAMS_CACHED)
 def _ways(program: Program) -> tuple[tuple[StepIsolation, int, int], ...]:
     """Return each way in which steps of a program are isolated, with the first step that is."""
@@ -43,25 +55,28 @@ def _ways(program: Program) -> tuple[tuple[StepIsolation, int, int], ...]:
 
 def isolation_refusals(
     program: Program, context: RuntimeContext, authorizer: SecurityAuthorizer
-) -> Iterator[CloisterError]:
+) -> Iterator[PartRefusal]:
     """Yield what speaks against the ways in which the steps of a plan are isolated; none is given another way."""
     for way, start, end in _ways(program):
         decision = authorizer.authorize_step(context, way)
         if not decision.allowed:
             error = decision.error()
             error.span = program.source.span(start, end)
-            yield error
+            yield PartRefusal(error)
 
 
-def profile_refusals(profiles: PlanProfiles, level: IsolationLevel) -> Iterator[CloisterError]:
+def profile_refusals(profiles: PlanProfiles, level: IsolationLevel | None) -> Iterator[PartRefusal]:
     """Yield what speaks against running the plan: a part that declares or needs too much, or a weak provider.
 
-    What the context does not allow at all is not among it; admission says that by itself.
+    What the context does not allow at all is not among it; admission says that by itself. Without a level no provider
+    is too weak.
     """
-    weak = profiles.too_weak(level)
+    weak = None if level is None else profiles.too_weak(level)
     if weak is not None:
-        yield weak.error()
-    yield from (error for error in profiles.refusals if isinstance(error, ProfileDenied))
+        yield PartRefusal(weak.error())
+    for each in profiles.shortages:
+        if isinstance(each.error, ProfileDenied):
+            yield PartRefusal(each.error, each.grants)
 
 
 def record_profiles(profiles: PlanProfiles, recorder: RunRecorder, parent: int) -> None:

@@ -18,7 +18,6 @@ from cloister.authority.governance import Governance
 from cloister.clock import timestamp
 from cloister.errors import (
     ALSO_REFUSED,
-    CapabilityDenied,
     CloisterError,
     InputError,
     IsolationUnavailable,
@@ -29,16 +28,17 @@ from cloister.isolation.provider import IsolationProvider
 from cloister.lang.program import Program
 from cloister.lang.transport import encode, from_python
 from cloister.lang.values import Value
-from cloister.plan.admission import Requirement, argument_texts, refusals, requirements
+from cloister.plan.admission import argument_texts, refusals
 from cloister.plan.approvals.run_approvals import RecordedApprovals
 from cloister.plan.attesting import require_attestation
 from cloister.plan.carrying_out import Undertaking, carry_out
 from cloister.plan.journal.call_journal import CallJournal
 from cloister.plan.journal.entries import RunEntry, RunState
 from cloister.plan.journal.order import SALT_BYTES, RunOrder
+from cloister.plan.judging import judge
 from cloister.plan.observer import RunObserver
 from cloister.plan.parts import RunParts
-from cloister.plan.profiling import isolation_refusals, profile_refusals, record_profiles
+from cloister.plan.profiling import record_profiles
 from cloister.plan.recorder import RunRecorder, recorded
 from cloister.plan.result import RunResult
 from cloister.plan.spending import Spending
@@ -192,31 +192,22 @@ def admit(
         CloisterError: The first refusal, which carries the others.
     """
     errors: list[CloisterError] = []
-    found = requirements(order.program, order.context, parts.authorizer, inputs)
-    for refused in refusals(found):
+    governance = Governance(parts.constitution.constitution, order.terms.mode, parts.catalog.registry)
+    judgement = judge(
+        order.program, order.context, parts.authorizer, governance, profiles, level=provider.level, inputs=inputs
+    )
+    for refused in refusals(judgement.found):
         error = refused.error()
         record(refused.decision, argument_texts(refused.effect), error)
         errors.append(error)
-    governance = Governance(parts.constitution.constitution, order.terms.mode, parts.catalog.registry)
-    for item in found:
-        if item.is_admissible and item.effect.capability_id is not None:
-            errors += _ruled_out(item, governance, record)
-    errors += isolation_refusals(order.program, order.context, parts.authorizer)
-    errors += profile_refusals(profiles, provider.level)
+    for item, ruling in zip(judgement.found, judgement.rulings, strict=True):
+        denial = ruling.refusal() if ruling is not None and item.is_admissible else None
+        if denial is not None:
+            denial.span = item.span
+            record(item.decision, argument_texts(item.effect), denial)
+            errors.append(denial)
+    errors += (each.error for each in judgement.parts)
     if errors:
         first, *others = errors
         first.carry(others, ALSO_REFUSED)
         raise first
-
-
-def _ruled_out(
-    item: Requirement, governance: Governance, record: Callable[[Decision, Sequence[str], CloisterError], None]
-) -> list[CloisterError]:
-    """Return that constitution or mode refuse a call whatever the run will know of it; nothing when they do not."""
-    try:
-        governance.foresee(item.decision, item.outline).require()
-    except CapabilityDenied as error:
-        error.span = item.span
-        record(item.decision, argument_texts(item.effect), error)
-        return [error]
-    return []

@@ -131,9 +131,25 @@ class DecidedSandbox:
             step_id=self.step_id,
             arguments_sha256=self.arguments_sha256,
         )
-        result = self.port.provider.execute(context)
+        try:
+            result = self.port.provider.execute(context)
+        except LimitExceeded as error:
+            error.hint = self._bounded_hint(error) or error.hint
+            raise
         self.usages.append(result.usage)
         return result
+
+    def _bounded_hint(self, error: LimitExceeded) -> str | None:
+        """Return what to do about a limit that only the profile of the step sets, which no grant raises."""
+        mine = self.bounds[0].to_dict() if self.bounds else {}
+        of_run = self.port.context.limits.to_dict()
+        if error.limit not in mine or mine[error.limit] >= of_run[error.limit] or mine[error.limit] != error.allowed:
+            return None
+        name = error.limit.replace("_", "-")
+        return (
+            f"do less at once, or raise {name} under :limits in with-security-profile, which bounds it; the run has "
+            f"{of_run[error.limit]}"
+        )
 
     def _limits(self, wall_ms: int | None, memory_bytes: int | None) -> ResourceLimits:
         granted = self.bounds[0] if self.bounds else self.port.context.limits

@@ -38,13 +38,18 @@ class PlanProfiles:
     Attributes:
         outside: What is outside of all steps may do.
         steps: What each step may do, in the order of the text.
-        refusals: What speaks against running the plan, with its place; each once. Beside those that admission finds
-            itself, they are about what parts of the plan declare (`ProfileDenied`).
+        shortages: What speaks against running the plan, each once, and its error with its place. Beside those that
+            admission finds itself, they are about what parts of the plan declare (`ProfileDenied`).
     """
 
     outside: StepProfile
     steps: tuple[StepProfile, ...]
-    refusals: tuple[CloisterError, ...]
+    shortages: tuple[Shortage, ...]
+
+    @property
+    def refusals(self) -> tuple[CloisterError, ...]:
+        """The errors of the shortages."""
+        return tuple(each.error for each in self.shortages)
 
     def stack(self) -> ProfileStack:
         """Return what holds calls to them in one run."""
@@ -78,15 +83,15 @@ def derive_profiles(
     return PlanProfiles(
         outside=first.profile,
         steps=tuple(each.profile for each in steps),
-        refusals=tuple(_refusals(program, (first, *steps))),
+        shortages=tuple(_placed(program, (first, *steps))),
     )
 
 
-def _refusals(program: Program, derivations: Iterable[Derivation]) -> Iterable[CloisterError]:
+def _placed(program: Program, derivations: Iterable[Derivation]) -> Iterable[Shortage]:
     found: dict[tuple[int, int, str, str], Shortage] = {}
     for derivation in derivations:
         for each in derivation.shortages:
             found.setdefault((each.start, each.end, each.error.code, each.error.message), each)
     for _, each in sorted(found.items(), key=lambda item: item[0]):
         each.error.span = program.source.span(each.start, each.end)
-        yield each.error
+        yield each

@@ -106,3 +106,13 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
 def test_cryptography_is_loaded_only_when_a_key_is_used() -> None:
     code = "import sys, cloister.audit.home, cloister.audit.verify; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_no_public_key_is_said_to_be_none(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("hello", encoding="utf-8")
+    with pytest.raises(KeyUnavailable, match="does not hold an Ed25519 public key") as caught:
+        PublicKey.load(wrong)
+    assert (caught.value.hint or "").startswith("name a file with a public key")
+    Signer.open(tmp_path / "keys" / "chain.key")
+    assert PublicKey.load(tmp_path / "keys" / "chain.pub")

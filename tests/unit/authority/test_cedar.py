@@ -113,6 +113,7 @@ def test_a_policy_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EVERYTHING.narrow(cedar=text)
     assert caught.value.code == "config.cedar"
+    assert "permit" in (caught.value.hint or "")
 
 
 def test_the_package_is_asked_for_when_it_is_missing() -> None:

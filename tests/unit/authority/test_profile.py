@@ -211,6 +211,31 @@ def test_declaring_more_than_the_context_has_is_refused(declared: str, named: st
     assert named in found[0].error.message
 
 
+@pytest.mark.parametrize(
+    ("declared", "message", "hint"),
+    [
+        (
+            ":capabilities [:ccos.io.raed-file]",
+            "ccos.io.raed-file, which is not known",
+            "did you mean ccos.io.read-file?",
+        ),
+        (':read ["/etc"]', "the read path /etc, which the run was not granted", "grant it with --read /etc, or leave"),
+        (':env ["PATH"]', "the variable PATH, which the run was not granted", "--env PATH"),
+        (
+            ":limits {:wall-ms 999999999}",
+            "wall_ms of 999999999, which the run was not granted",
+            "--limit wall-ms=999999999",
+        ),
+        (":features [:gpu]", "declares the feature gpu, which nothing here has", "leave it out: no grant opens it"),
+    ],
+)
+def test_what_is_declared_beyond_says_what_would_grant_it(declared: str, message: str, hint: str) -> None:
+    (found,) = declaring(declared, "1").shortages
+    assert found.error.message.endswith(message)
+    assert hint in (found.error.hint or "")
+    assert "gpu, which nothing here has, which" not in found.error.message
+
+
 def test_a_declaration_bounds_what_only_the_run_knows() -> None:
     found = declaring(
         ':read ["/srv/data/sub"] :env [] :hosts ["GET api.example.com"] :limits {:wall-ms 5} :isolation :wasm',

@@ -13,7 +13,7 @@ from cloister.authority.level import IsolationLevel
 from cloister.authority.permission import Permission
 from cloister.authority.token import NO_ARGUMENTS_SHA256, TokenIssuer, TokenVerifier
 from cloister.clock import ManualClock
-from cloister.errors import TokenRejected
+from cloister.errors import LimitExceeded, TokenRejected
 from cloister.isolation.permit import require_permit
 from cloister.isolation.provider import ExecutionContext, ExecutionResult, GuestOperation, Usage
 from cloister.plan.recorder import wire_digest
@@ -93,3 +93,20 @@ def test_what_is_done_under_an_earlier_decision_is_still_for_this_call() -> None
 
 def test_a_call_without_arguments_has_their_digest() -> None:
     assert wire_digest([])[0] == NO_ARGUMENTS_SHA256
+
+
+@pytest.mark.parametrize(("bound", "named"), [(300, "with-security-profile"), (None, "raise the limit wall_ms")])
+def test_a_limit_that_a_profile_sets_says_so(monkeypatch: pytest.MonkeyPatch, bound: int | None, named: str) -> None:
+    lane, provider = sandbox()
+    if bound is not None:
+        lane.bounds = (replace(lane.port.context.limits, wall_ms=bound), IsolationLevel.NONE)
+
+    def ends(context: ExecutionContext, **_: object) -> ExecutionResult:
+        hint, allowed = "do less at once, or raise the limit wall_ms", context.limits.wall_ms
+        raise LimitExceeded("too slow", limit="wall_ms", allowed=allowed, used=None, unit="ms", hint=hint)
+
+    monkeypatch.setattr(provider, "execute", ends)
+    with pytest.raises(LimitExceeded) as caught:
+        lane.execute(LISTING)
+    assert named in (caught.value.hint or "")
+    assert ("raise the limit" in (caught.value.hint or "")) == (bound is None)
