@@ -207,6 +207,7 @@ class RuntimeRuns(RuntimeLife):
 
         Raises:
             InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`.
+            KeyUnavailable: `attestation.key`: it is the guardian's to give, and the home does not say who that is.
             AuditError: It could not be recorded, so it does not hold.
         """
         self._require_open()

@@ -15,9 +15,10 @@ from tests.integration.conftest import Outcome
 from tests.integration.dying import grants, killed
 
 from cloister.audit.home import AuditHome
-from cloister.audit.signer import PublicKey
+from cloister.audit.signer import PublicKey, Signer
 from cloister.audit.verify import verify_chain
 from cloister.errors import ApprovalRequired
+from cloister.plan.constitution_file import sign_constitution
 from cloister.runtime import Runtime
 
 Command = Callable[..., Outcome]
@@ -324,3 +325,44 @@ def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, pl
         asked = cloister("run", path, *grants, "--mode", "require-approval", "--json").data["error"]
         shown = cloister("approvals", "show", asked["details"]["approval_id"])
         assert ("longer than what is shown" in shown.out) is is_cut
+
+
+# The guardian's
+
+GUARDED = """
+version = 1
+[[rule]]
+id = "guarded"
+pattern = "ccos.io.mkdir"
+action = "require-guardian-approval"
+reason = "it is grave"
+"""
+
+
+def guarded(cloister: Command, home: Path, place: Path, plan: Plan) -> str:
+    """Return an approval that only the guardian gives."""
+    home.mkdir(mode=0o700)
+    rules = home / "constitution.toml"
+    rules.write_text(GUARDED, encoding="utf-8")
+    sign_constitution(rules, home)
+    path = plan(f'(call :ccos.io.mkdir "{place}/a")')
+    waits = cloister("run", path, "--allow", "ccos.io.mkdir", "--write", place, "--json")
+    return str(waits.data["error"]["details"]["approval_id"])
+
+
+def test_the_guardians_key_approves_and_no_other(
+    cloister: Command, home: Path, place: Path, plan: Plan, tmp_path: Path
+) -> None:
+    approval = guarded(cloister, home, place, plan)
+    guardian, _ = (Signer.create(tmp_path / f"{name}.key") for name in ("guardian", "other"))
+    public = home / "keys" / "guardian.pub"
+    absent = cloister("approvals", "approve", approval, "--key", tmp_path / "guardian.key")
+    assert (absent.status, "error[attestation.key]" in absent.err) == (7, True)
+    assert f"openssl pkey -in guardian.key -pubout -out {public}" in absent.err
+    assert state(cloister, approval) == "pending"
+    public.write_bytes(guardian.public_key.to_pem())
+    refused = cloister("approvals", "approve", approval, "--key", tmp_path / "other.key", "--json")
+    assert (refused.status, refused.data["error"]["code"]) == (2, "input.approval-guardian")
+    assert state(cloister, approval) == "pending"
+    given = cloister("approvals", "approve", approval, "--key", tmp_path / "guardian.key")
+    assert (given.status, (place / "a").is_dir()) == (0, True)

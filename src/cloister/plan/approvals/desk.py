@@ -6,6 +6,7 @@ journal's list says so. Two who decide at once take turns, and the second is tol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,12 +55,16 @@ class ApprovalDesk:
         store: The journal, which lists them.
         chain: Where they are recorded.
         clock: Says when they expire.
+        verify: Says whether a guardian's signature over these bytes is genuine.
     """
 
-    def __init__(self, store: RunStore, chain: CausalChain, clock: Clock) -> None:
+    def __init__(
+        self, store: RunStore, chain: CausalChain, clock: Clock, verify: Callable[[bytes, bytes], bool]
+    ) -> None:
         self._store = store
         self._chain = chain
         self._clock = clock
+        self._verify = verify
 
     def ask(self, request: ApprovalRequest, parent: int) -> None:
         """Record a request, then list it; one that is recorded already is listed again if it is not.
@@ -161,22 +166,25 @@ class ApprovalDesk:
 
         Raises:
             InputError: `input.approval`: there is none. `input.approval-decided`: it was decided, or it expired.
-                `input.approval-guardian`: it needs the guardian's key.
+                `input.approval-guardian`: it needs the guardian's key, and another one or none was given.
+            KeyUnavailable: The home has no key to verify a guardian with.
         """
         lock = RunLock.take(self._store.path.with_suffix(".lock"), approval_id, waits=True)
         try:
             found = self.approval(approval_id)
-            self._require_open(found, granted, guardian)
+            _require_open(found)
             request = found.request
             kind = EventType.APPROVAL_GRANTED if granted else EventType.APPROVAL_DENIED
-            signature = None if guardian is None else guardian.sign(encode(request.binding())).hex()
+            signature = None if guardian is None else guardian.sign(encode(request.binding()))
+            if granted and request.need.kind is ApprovalKind.GUARDIAN:
+                self._require_guardian(request, signature)  # first: what is recorded stays, and would lose the run
             body: dict[str, Plain] = {
                 "approval_id": approval_id,
                 "number": request.number,
                 "arguments_sha256": request.arguments_sha256,
                 "by": shortened(by),
                 "reason": shortened(reason),
-                "signature": signature,
+                "signature": None if signature is None else signature.hex(),
             }
             record = self._chain.append(
                 kind, run_id=request.run_id, capability_id=request.capability_id, parent=found.requested, body=body
@@ -187,19 +195,19 @@ class ApprovalDesk:
         finally:
             lock.release()
 
-    def _require_open(self, found: Approval, granted: bool, guardian: Signer | None) -> None:
-        if found.state is not ApprovalState.PENDING:
+    def _require_guardian(self, request: ApprovalRequest, signature: bytes | None) -> None:
+        """Refuse what the run would not take for the guardian's word."""
+        if signature is None:
             raise InputError(
-                f"the approval {found.request.approval_id} is {found.state.value} already",
-                code="input.approval-decided",
-                hint=f"`cloister approvals show {found.request.approval_id}` says by whom; "
-                f"`cloister runs resume {found.request.run_id}` lets its run go on",
-            )
-        if granted and found.request.need.kind is ApprovalKind.GUARDIAN and guardian is None:
-            raise InputError(
-                f"the approval {found.request.approval_id} is for the guardian to give",
+                f"the approval {request.approval_id} is for the guardian to give",
                 code="input.approval-guardian",
                 hint="sign it with the guardian's key: --key FILE",
+            )
+        if not self._verify(signature, encode(request.binding())):
+            raise InputError(
+                f"the approval {request.approval_id} is for the guardian to give, and this is another key",
+                code="input.approval-guardian",
+                hint="sign it with the private key that keys/guardian.pub of the home belongs to: --key FILE",
             )
 
     def _approval(self, recorded: RecordedApprovals, approval_id: str) -> Approval:
@@ -215,3 +223,13 @@ class ApprovalDesk:
     def _note(self, approval_id: str, state: ApprovalState, decided: int) -> None:
         statement = "UPDATE approvals SET state = ?, decided = ? WHERE approval_id = ?"
         self._store.file.write(statement, (state.value, decided, approval_id), durable=True)
+
+
+def _require_open(found: Approval) -> None:
+    if found.state is not ApprovalState.PENDING:
+        raise InputError(
+            f"the approval {found.request.approval_id} is {found.state.value} already",
+            code="input.approval-decided",
+            hint=f"`cloister approvals show {found.request.approval_id}` says by whom; "
+            f"`cloister runs resume {found.request.run_id}` lets its run go on",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,12 @@ class Office:
 
 
 @contextmanager
-def office(home: Path, clock: Clock | None = None) -> Iterator[Office]:
-    """Open a home in which a run began."""
+def office(
+    home: Path, clock: Clock | None = None, *, verify: Callable[[bytes, bytes], bool] = lambda signature, message: True
+) -> Iterator[Office]:
+    """Open a home in which a run began; `verify` says whether a signature is the guardian's."""
     clock = clock or ManualClock()
     with open_chain(home, clock) as chain, closing(RunStore.open(home / "runs.sqlite3")) as store:
         if not any(chain.records(RUN_ID)):
             chain.append(EventType.RUN_STARTED, run_id=RUN_ID)
-        yield Office(chain, store, clock, ApprovalDesk(store, chain, clock))
+        yield Office(chain, store, clock, ApprovalDesk(store, chain, clock, verify))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.unit.plan.approvals.desks import RUN_ID, Office, office
+from tests.unit.plan.approvals.desks import GUARDED, RUN_ID, Office, office
 
 from cloister.audit.event import EventType
-from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError
+from cloister.audit.signer import Signer
+from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError, KeyUnavailable
 from cloister.plan.approvals.request import ApprovalState
 
 
@@ -20,9 +22,9 @@ def desk(tmp_path: Path) -> Iterator[Office]:
         yield opened
 
 
-def asked(desk: Office) -> str:
+def asked(desk: Office, **changes: Any) -> str:
     with pytest.raises(ApprovalRequired) as caught:
-        desk.require()
+        desk.require(**changes)
     return str(caught.value.details["approval_id"])
 
 
@@ -129,3 +131,27 @@ def test_texts_of_people_are_bounded(desk: Office) -> None:
     assert decision is not None
     assert len(decision.by) == len(decision.reason) == 2_000
     assert "\x07" not in decision.by
+
+
+def test_what_another_than_the_guardian_signed_is_not_recorded(tmp_path: Path) -> None:
+    guardian, other = (Signer.create(tmp_path / f"{name}.key") for name in ("guardian", "other"))
+    with office(tmp_path / "home", verify=guardian.public_key.verify) as desk:
+        approval_id = asked(desk, need=GUARDED)
+        with pytest.raises(InputError) as caught:
+            desk.desk.decide(approval_id, granted=True, by="ada", guardian=other)
+        assert (caught.value.code, "guardian.pub" in str(caught.value.hint)) == ("input.approval-guardian", True)
+        assert decisions(desk) == []
+        granted = desk.desk.decide(approval_id, granted=True, by="ada", guardian=guardian)
+        assert granted.state is ApprovalState.GRANTED
+
+
+def test_without_the_guardians_public_key_nothing_is_recorded(tmp_path: Path) -> None:
+    def verify(signature: bytes, message: bytes) -> bool:
+        raise KeyUnavailable("there is none")
+
+    with office(tmp_path / "home", verify=verify) as desk:
+        approval_id = asked(desk, need=GUARDED)
+        with pytest.raises(KeyUnavailable):
+            desk.desk.decide(approval_id, granted=True, by="ada", guardian=Signer.create(tmp_path / "a.key"))
+        assert decisions(desk) == []
+        assert desk.desk.decide(approval_id, granted=False, by="ada").state is ApprovalState.DENIED  # anybody may
