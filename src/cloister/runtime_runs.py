@@ -206,7 +206,7 @@ class RuntimeRuns(RuntimeLife):
             guardian: The guardian's key, for approvals that are theirs to give.
 
         Raises:
-            InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`.
+            InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`, `input.run-ended`.
             KeyUnavailable: `attestation.key`: it is the guardian's to give, and the home does not say who that is.
             AuditError: It could not be recorded, so it does not hold.
         """

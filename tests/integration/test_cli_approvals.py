@@ -141,6 +141,20 @@ def test_a_key_that_cannot_be_read_decides_nothing(cloister: Command, asked: str
     assert state(cloister, asked) == "pending"
 
 
+@pytest.mark.parametrize("command", ["approve", "deny"])
+def test_what_an_aborted_run_asked_is_withdrawn(cloister: Command, home: Path, asked: str, command: str) -> None:
+    run_id = cloister("approvals", "show", asked, "--json").data["approval"]["run_id"]
+    assert cloister("runs", "abort", run_id).status == 0
+    assert cloister("approvals", "list").out == ""
+    assert completions(home, "approvals approve approval-") == set()
+    refused = cloister("approvals", command, asked)
+    assert (refused.status, "error[input.run-ended]" in refused.err) == (2, True)
+    assert f"the run {run_id} is aborted" in refused.err
+    assert "granted" not in refused.err
+    (data,) = cloister("approvals", "list", "--all", "--json").data["approvals"]
+    assert (data["state"], data["decision"]) == ("withdrawn", None)
+
+
 def completions(home: Path, words: str) -> set[str]:
     environment = os.environ | {
         "CLOISTER_HOME": str(home),

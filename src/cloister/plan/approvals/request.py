@@ -38,6 +38,8 @@ class ApprovalState(StrEnum):
     GRANTED = "granted"
     DENIED = "denied"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    """Nobody decided before its run had ended, so that there is nothing left to decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

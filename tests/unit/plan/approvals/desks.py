@@ -10,11 +10,12 @@ from pathlib import Path
 from cloister.audit.chain import CausalChain
 from cloister.audit.event import EventType
 from cloister.audit.home import open_chain
-from cloister.clock import Clock, ManualClock
+from cloister.clock import Clock, ManualClock, timestamp
 from cloister.plan.approvals.desk import ApprovalDesk
 from cloister.plan.approvals.request import ApprovalKind, ApprovalNeed
 from cloister.plan.approvals.run_approvals import RecordedApprovals, RunApprovals
 from cloister.plan.journal.call_journal import PendingCall
+from cloister.plan.journal.entries import RunEntry, RunState
 from cloister.plan.journal.store import RunStore
 
 CALL = PendingCall(number=2, capability_id="world.put", arguments_sha256="digest-2")
@@ -63,5 +64,12 @@ def office(
     clock = clock or ManualClock()
     with open_chain(home, clock) as chain, closing(RunStore.open(home / "runs.sqlite3")) as store:
         if not any(chain.records(RUN_ID)):
-            chain.append(EventType.RUN_STARTED, run_id=RUN_ID)
+            started = chain.append(EventType.RUN_STARTED, run_id=RUN_ID).event.sequence
+            at = timestamp(clock.now())
+            store.begin_run(
+                RunEntry(
+                    run_id=RUN_ID, state=RunState.RUNNING, plan="plan", provider="mock", created_at=at, updated_at=at,
+                    started=started, order={},
+                )
+            )  # fmt: skip
         yield Office(chain, store, clock, ApprovalDesk(store, chain, clock, verify))

@@ -14,6 +14,7 @@ from cloister.audit.event import EventType
 from cloister.audit.signer import Signer
 from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError, KeyUnavailable
 from cloister.plan.approvals.request import ApprovalState
+from cloister.plan.journal.entries import Abort, RunState
 
 
 @pytest.fixture
@@ -155,3 +156,45 @@ def test_without_the_guardians_public_key_nothing_is_recorded(tmp_path: Path) ->
             desk.desk.decide(approval_id, granted=True, by="ada", guardian=Signer.create(tmp_path / "a.key"))
         assert decisions(desk) == []
         assert desk.desk.decide(approval_id, granted=False, by="ada").state is ApprovalState.DENIED  # anybody may
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_a_decision_about_a_run_that_ended_is_not_recorded(desk: Office, state: RunState) -> None:
+    approval_id = asked(desk)
+    desk.store.set_state(RUN_ID, state, "2026-01-01T00:00:00.000000Z")
+    if state.can_resume or state is RunState.RUNNING:
+        assert desk.desk.decide(approval_id, granted=True, by="ada").state is ApprovalState.GRANTED
+        return
+    assert desk.desk.approval(approval_id).state is ApprovalState.WITHDRAWN
+    assert [each.state for each in desk.desk.approvals()] == [ApprovalState.WITHDRAWN]
+    for granted in (True, False):
+        with pytest.raises(InputError) as caught:
+            desk.desk.decide(approval_id, granted=granted, by="ada")
+        assert (caught.value.code, state.value in caught.value.message) == ("input.run-ended", True)
+    assert decisions(desk) == []
+
+
+def test_what_was_decided_stays_so_when_the_run_ended(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.desk.decide(approval_id, granted=True, by="ada")
+    desk.store.set_state(RUN_ID, RunState.COMPLETED, "2026-01-01T00:00:00.000000Z")
+    assert desk.desk.approval(approval_id).state is ApprovalState.GRANTED
+
+
+def test_of_a_run_that_is_aborted_only_what_it_waits_for_is_decided(desk: Office) -> None:
+    """The call in whose place it ended is not made; one that undoes something is."""
+    ended, undo = asked(desk), asked(desk, step="undo")
+    desk.store.abort(RUN_ID, Abort(at=2, undoes_from=2))
+    desk.store.set_state(RUN_ID, RunState.PAUSED, "2026-01-01T00:00:00.000000Z", waits_for=undo)
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide(ended, granted=True, by="ada")
+    assert (caught.value.code, "being aborted" in caught.value.message) == ("input.run-ended", True)
+    assert desk.desk.decide(undo, granted=True, by="ada").state is ApprovalState.GRANTED
+
+
+def test_a_run_that_the_journal_lost_is_not_decided_about(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.store.file.write("DELETE FROM runs", (), durable=True)
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide(approval_id, granted=True, by="ada")
+    assert (caught.value.code, decisions(desk)) == ("input.run", [])
