@@ -331,6 +331,19 @@ def test_keys_from_before_the_question_are_no_answer(home: Path, place: Path, pl
     assert list(place.iterdir()) == []
 
 
+def test_keys_behind_what_is_no_answer_are_none_to_the_question_that_follows(
+    home: Path, interrupted: str, place: Path
+) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    child.send("maybe\ny\n")
+    child.expect_exact(QUESTION)
+    child.sendline("n")
+    shown, status = finished(child)
+    assert (status, '"refused"' in shown) == (0, True)
+    assert list(place.iterdir()) == []
+
+
 def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, place: Path) -> None:
     """What a person does not see is approved with the rest, for the approval is bound to a digest of all."""
     for length, is_cut in ((10, False), (5_000, True)):

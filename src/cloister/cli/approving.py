@@ -126,9 +126,10 @@ class TerminalApprover:
 
 def _answer() -> bool | None:
     """Return what is typed; None when the user leaves with Ctrl-D or Ctrl-C."""
-    termios.tcflush(0, termios.TCIFLUSH)
     try:
         while True:
+            # A terminal hands out a line at a time, so what was typed behind one that is no answer is still there
+            termios.tcflush(0, termios.TCIFLUSH)
             sys.stderr.write(QUESTION)
             sys.stderr.flush()
             line = sys.stdin.readline()
