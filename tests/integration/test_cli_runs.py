@@ -215,6 +215,24 @@ def test_a_paused_run_says_what_it_waits_for(cloister: Command, interrupted: str
     assert f"`cloister approvals show {approval}`" in shown
 
 
+@pytest.mark.parametrize(("command", "state"), [("approve", "granted"), ("deny", "denied")])
+def test_a_paused_run_whose_approval_was_decided_says_so_and_how_it_goes_on(
+    cloister: Command, interrupted: str, command: str, state: str
+) -> None:
+    cloister("runs", "resume", interrupted)
+    approval = only_approval(cloister)
+    assert cloister("runs", "list", "--json").data["runs"][0]["approval_state"] == "pending"
+    cloister("approvals", command, approval, "--no-resume")
+    row = cloister("runs", "list").out.splitlines()[1]
+    assert row.endswith(f"{approval} {state}: `cloister runs resume` lets it go on")
+    shown = cloister("runs", "show", interrupted).out
+    assert f"  approval  {approval} {state}\n" in shown
+    assert f"help: `cloister runs resume {interrupted}` lets it go on" in shown
+    assert "waits for" not in shown
+    run = cloister("runs", "show", interrupted, "--json").data["run"]
+    assert (run["state"], run["waits_for"], run["approval_state"]) == ("paused", approval, state)
+
+
 def test_another_plan_is_refused_and_the_same_taken(
     cloister: Command, plan: Plan, tmp_path: Path, interrupted: str
 ) -> None:
