@@ -180,7 +180,28 @@ def _ending(run: RunEntry, *, is_settled: bool) -> Iterator[str]:
     if run.waits_for is not None and not is_settled:
         yield f"  help: `cloister approvals show {quoted(str(run.waits_for))}` shows what it waits for"
     elif run.state.can_resume:
-        yield f"  help: `cloister runs resume {quoted(run.run_id)}` lets it go on"
+        yield f"  help: {_way_on(run, error)}"
+
+
+def _way_on(run: RunEntry, error: Mapping[str, Any]) -> str:
+    """Return what helps a run that can go on: what is of its beginning is the same wherever it goes on."""
+    from cloister.cli.budget import budget_option  # noqa: PLC0415
+    from cloister.cli.limits import limit_option  # noqa: PLC0415
+    from cloister.plan.carrying_out import COUNTED_BY_ENGINES  # noqa: PLC0415
+
+    code, found = str(error.get("code")), error.get("details")
+    details: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    option = None
+    if code.startswith("budget.") and details.get("policy") == "hard-stop":
+        option = budget_option(details)
+    elif code.startswith("limit.") and str(details.get("limit")) in COUNTED_BY_ENGINES:
+        option = limit_option(details)
+    if option is None:
+        return f"`cloister runs resume {quoted(run.run_id)}` lets it go on"
+    return (
+        f"it would end at the same place again; begin a new run with {option}. "
+        f"`cloister runs abort {quoted(run.run_id)}` ends this one"
+    )
 
 
 def _undo_text(failed: object) -> str:
