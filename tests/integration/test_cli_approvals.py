@@ -354,6 +354,58 @@ def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, pl
         assert ("longer than what is shown" in shown.out) is is_cut
 
 
+# What is said of it
+
+SPENDS = """
+(do
+  (call :ccos.io.println "a") (call :ccos.io.println "b") (call :ccos.io.println "c") (call :ccos.io.println "d"))
+"""
+
+
+def test_a_budget_is_said_to_be_raised_by_how_much(home: Path, cloister: Command, plan: Plan) -> None:
+    words = ("--allow", "ccos.io.println", "--budget", "calls=3", "--on-exhaustion", "calls=approval")
+    waits = cloister("run", plan(SPENDS), *words)
+    assert (waits.status, "it raises the calls budget by 3 to 6" in waits.err) == (3, True)
+    (asked,) = cloister("approvals", "list", "--json").data["approvals"]
+    for shown in (("list",), ("show", asked["approval_id"])):
+        assert "it raises the calls budget by 3 to 6; 3 of 3 used, 1 more needed" in cloister("approvals", *shown).out
+    child = spawned(home, "runs", "resume", asked["run_id"])
+    child.expect_exact(QUESTION)
+    assert "it raises the calls budget by 3 to 6" in child.before
+    child.sendline("y")
+    assert finished(child)[1] == 0
+    with Runtime.open(home) as runtime:
+        (raised,) = [
+            record.event.body for record in runtime.records() if record.event.event_type.value == "budget.extended"
+        ]
+    assert (raised["amount"], raised["allowed"]) == (3, 6)
+
+
+UNDOES = """
+(do
+  (step "make" :undo (fn [] (call :ccos.io.delete-file "{place}/a")) (call :ccos.io.write-file "{place}/a" "x"))
+  (throw "it fails"))
+"""
+
+
+def test_a_call_of_an_undo_is_said_to_be_one(home: Path, cloister: Command, plan: Plan, place: Path) -> None:
+    grants = ("--allow", "ccos.io.delete-file", "--allow", "ccos.io.write-file", "--write", place)
+    path = plan(UNDOES.format(place=place))
+    first = cloister("run", path, *grants, "--mode", "require-approval", "--json").data["error"]["details"]
+    assert "undo of" not in cloister("approvals", "show", first["approval_id"]).out
+    assert "undo of" not in cloister("approvals", "list").out
+    second = cloister("approvals", "approve", first["approval_id"], "--json").data["error"]
+    assert second["code"] == "approval.required"
+    shown = cloister("approvals", "show", second["details"]["approval_id"]).out
+    assert "  undo of     step make\n" in shown
+    assert "it is part of the undo of step make; " in cloister("approvals", "list").out
+    child = spawned(home, "runs", "resume", first["run_id"])
+    child.expect_exact(QUESTION)
+    assert "undo of     step make" in child.before
+    child.sendline("y")
+    assert (finished(child)[1], list(place.iterdir())) == (1, [])
+
+
 # The guardian's
 
 GUARDED = """

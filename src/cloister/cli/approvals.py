@@ -58,7 +58,7 @@ def _cells(approval: Approval) -> tuple[str, ...]:
     from cloister.errors import quoted  # noqa: PLC0415
 
     request = approval.request
-    texts = (request.run_id, request.expires_at, request.capability_id, request.need.reason)
+    texts = (request.run_id, request.expires_at, request.capability_id, request.in_words())
     return quoted(request.approval_id), approval.state.value, *(quoted(text) for text in texts)
 
 

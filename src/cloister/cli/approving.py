@@ -58,6 +58,7 @@ def approval_lines(approval: Approval, plan: str | None) -> Iterator[str]:
         "capability": f"{quoted(request.capability_id)} (call {request.number})",
         "arguments": quoted(request.arguments, ARGUMENTS_CHARS_MAX) or "none",
         "step": "none" if request.step is None else quoted(request.step),
+        **({} if request.undo_of is None else {"undo of": f"step {quoted(request.undo_of)}"}),
         "plan": "not known" if plan is None else quoted(plan),
         "run": quoted(request.run_id),
         "rule": quoted(request.need.rule),
@@ -85,6 +86,7 @@ def approval_data(approval: Approval) -> dict[str, Any]:
         "run_id": request.run_id,
         "capability": request.capability_id,
         **{name: value for name, value in request.to_body().items() if name != "approval_id"},
+        "undo_of": request.undo_of,
         "record": approval.requested,
         "decision": None
         if decision is None

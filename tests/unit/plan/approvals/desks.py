@@ -51,9 +51,16 @@ class Office:
             verify=lambda signature, message: verify,
         )
 
-    def require(self, *, call: PendingCall = CALL, step: str | None = STEP, need: ApprovalNeed = NEED) -> str:
+    def require(
+        self,
+        *,
+        call: PendingCall = CALL,
+        step: str | None = STEP,
+        need: ApprovalNeed = NEED,
+        undo_of: str | None = None,
+    ) -> str:
         """Ask for a call as a resumed run does."""
-        return self.run().require(call, call.capability_id, step, '"a" 1', need)
+        return self.run().require(call, call.capability_id, step, '"a" 1', need, undo_of=undo_of)
 
 
 @contextmanager
