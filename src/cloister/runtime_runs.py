@@ -12,7 +12,7 @@ from typing import Any
 
 from cloister.audit.signer import Signer
 from cloister.authority.context import RuntimeContext
-from cloister.errors import CloisterError
+from cloister.errors import CloisterError, InputError
 from cloister.lang.program import Program
 from cloister.plan.approvals.approver import Approver, run_with
 from cloister.plan.approvals.desk import Approval
@@ -191,6 +191,19 @@ class RuntimeRuns(RuntimeLife):
         self._require_open()
         return self._parts.desk().approval(approval_id)
 
+    def awaited(self, run: RunEntry) -> Approval | None:
+        """Return the approval that a run waits for, as it stands now; None when it waits for none that is known.
+
+        The run itself stays `paused` until somebody lets it go on, also when that was decided.
+
+        Raises:
+            ChainBroken: A record of the run was changed.
+        """
+        try:
+            return None if run.waits_for is None else self.approval(run.waits_for)
+        except InputError:
+            return None  # the journal names one that the chain does not have
+
     def decide(
         self, approval_id: str, *, granted: bool, by: str, reason: str = "", guardian: Signer | None = None
     ) -> Approval:
@@ -206,7 +219,8 @@ class RuntimeRuns(RuntimeLife):
             guardian: The guardian's key, for approvals that are theirs to give.
 
         Raises:
-            InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`.
+            InputError: `input.approval`, `input.approval-decided`, `input.approval-guardian`, `input.run-ended`.
+            KeyUnavailable: `attestation.key`: it is the guardian's to give, and the home does not say who that is.
             AuditError: It could not be recorded, so it does not hold.
         """
         self._require_open()

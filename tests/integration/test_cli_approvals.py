@@ -15,9 +15,10 @@ from tests.integration.conftest import Outcome
 from tests.integration.dying import grants, killed
 
 from cloister.audit.home import AuditHome
-from cloister.audit.signer import PublicKey
+from cloister.audit.signer import PublicKey, Signer
 from cloister.audit.verify import verify_chain
 from cloister.errors import ApprovalRequired
+from cloister.plan.constitution_file import sign_constitution
 from cloister.runtime import Runtime
 
 Command = Callable[..., Outcome]
@@ -138,6 +139,20 @@ def test_a_key_that_cannot_be_read_decides_nothing(cloister: Command, asked: str
     refused = cloister("approvals", "approve", asked, "--key", tmp_path / "none.key", "--json")
     assert (refused.status, refused.data["error"]["code"]) == (7, "attestation.key")
     assert state(cloister, asked) == "pending"
+
+
+@pytest.mark.parametrize("command", ["approve", "deny"])
+def test_what_an_aborted_run_asked_is_withdrawn(cloister: Command, home: Path, asked: str, command: str) -> None:
+    run_id = cloister("approvals", "show", asked, "--json").data["approval"]["run_id"]
+    assert cloister("runs", "abort", run_id).status == 0
+    assert cloister("approvals", "list").out == ""
+    assert completions(home, "approvals approve approval-") == set()
+    refused = cloister("approvals", command, asked)
+    assert (refused.status, "error[input.run-ended]" in refused.err) == (2, True)
+    assert f"the run {run_id} is aborted" in refused.err
+    assert "granted" not in refused.err
+    (data,) = cloister("approvals", "list", "--all", "--json").data["approvals"]
+    assert (data["state"], data["decision"]) == ("withdrawn", None)
 
 
 def completions(home: Path, words: str) -> set[str]:
@@ -316,6 +331,19 @@ def test_keys_from_before_the_question_are_no_answer(home: Path, place: Path, pl
     assert list(place.iterdir()) == []
 
 
+def test_keys_behind_what_is_no_answer_are_none_to_the_question_that_follows(
+    home: Path, interrupted: str, place: Path
+) -> None:
+    child = spawned(home, "runs", "resume", interrupted)
+    child.expect_exact(QUESTION)
+    child.send("maybe\ny\n")
+    child.expect_exact(QUESTION)
+    child.sendline("n")
+    shown, status = finished(child)
+    assert (status, '"refused"' in shown) == (0, True)
+    assert list(place.iterdir()) == []
+
+
 def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, place: Path) -> None:
     """What a person does not see is approved with the rest, for the approval is bound to a digest of all."""
     for length, is_cut in ((10, False), (5_000, True)):
@@ -324,3 +352,96 @@ def test_arguments_that_are_cut_are_said_to_be(cloister: Command, plan: Plan, pl
         asked = cloister("run", path, *grants, "--mode", "require-approval", "--json").data["error"]
         shown = cloister("approvals", "show", asked["details"]["approval_id"])
         assert ("longer than what is shown" in shown.out) is is_cut
+
+
+# What is said of it
+
+SPENDS = """
+(do
+  (call :ccos.io.println "a") (call :ccos.io.println "b") (call :ccos.io.println "c") (call :ccos.io.println "d"))
+"""
+
+
+def test_a_budget_is_said_to_be_raised_by_how_much(home: Path, cloister: Command, plan: Plan) -> None:
+    words = ("--allow", "ccos.io.println", "--budget", "calls=3", "--on-exhaustion", "calls=approval")
+    waits = cloister("run", plan(SPENDS), *words)
+    assert (waits.status, "it raises the calls budget by 3 to 6" in waits.err) == (3, True)
+    (asked,) = cloister("approvals", "list", "--json").data["approvals"]
+    for shown in (("list",), ("show", asked["approval_id"])):
+        assert "it raises the calls budget by 3 to 6; 3 of 3 used, 1 more needed" in cloister("approvals", *shown).out
+    child = spawned(home, "runs", "resume", asked["run_id"])
+    child.expect_exact(QUESTION)
+    assert "it raises the calls budget by 3 to 6" in child.before
+    child.sendline("y")
+    assert finished(child)[1] == 0
+    with Runtime.open(home) as runtime:
+        (raised,) = [
+            record.event.body for record in runtime.records() if record.event.event_type.value == "budget.extended"
+        ]
+    assert (raised["amount"], raised["allowed"]) == (3, 6)
+
+
+UNDOES = """
+(do
+  (step "make" :undo (fn [] (call :ccos.io.delete-file "{place}/a")) (call :ccos.io.write-file "{place}/a" "x"))
+  (throw "it fails"))
+"""
+
+
+def test_a_call_of_an_undo_is_said_to_be_one(home: Path, cloister: Command, plan: Plan, place: Path) -> None:
+    grants = ("--allow", "ccos.io.delete-file", "--allow", "ccos.io.write-file", "--write", place)
+    path = plan(UNDOES.format(place=place))
+    first = cloister("run", path, *grants, "--mode", "require-approval", "--json").data["error"]["details"]
+    assert "undo of" not in cloister("approvals", "show", first["approval_id"]).out
+    assert "undo of" not in cloister("approvals", "list").out
+    second = cloister("approvals", "approve", first["approval_id"], "--json").data["error"]
+    assert second["code"] == "approval.required"
+    shown = cloister("approvals", "show", second["details"]["approval_id"]).out
+    assert "  undo of     step make\n" in shown
+    assert "it is part of the undo of step make; " in cloister("approvals", "list").out
+    child = spawned(home, "runs", "resume", first["run_id"])
+    child.expect_exact(QUESTION)
+    assert "undo of     step make" in child.before
+    child.sendline("y")
+    assert (finished(child)[1], list(place.iterdir())) == (1, [])
+
+
+# The guardian's
+
+GUARDED = """
+version = 1
+[[rule]]
+id = "guarded"
+pattern = "ccos.io.mkdir"
+action = "require-guardian-approval"
+reason = "it is grave"
+"""
+
+
+def guarded(cloister: Command, home: Path, place: Path, plan: Plan) -> str:
+    """Return an approval that only the guardian gives."""
+    home.mkdir(mode=0o700)
+    rules = home / "constitution.toml"
+    rules.write_text(GUARDED, encoding="utf-8")
+    sign_constitution(rules, home)
+    path = plan(f'(call :ccos.io.mkdir "{place}/a")')
+    waits = cloister("run", path, "--allow", "ccos.io.mkdir", "--write", place, "--json")
+    return str(waits.data["error"]["details"]["approval_id"])
+
+
+def test_the_guardians_key_approves_and_no_other(
+    cloister: Command, home: Path, place: Path, plan: Plan, tmp_path: Path
+) -> None:
+    approval = guarded(cloister, home, place, plan)
+    guardian, _ = (Signer.create(tmp_path / f"{name}.key") for name in ("guardian", "other"))
+    public = home / "keys" / "guardian.pub"
+    absent = cloister("approvals", "approve", approval, "--key", tmp_path / "guardian.key")
+    assert (absent.status, "error[attestation.key]" in absent.err) == (7, True)
+    assert f"openssl pkey -in guardian.key -pubout -out {public}" in absent.err
+    assert state(cloister, approval) == "pending"
+    public.write_bytes(guardian.public_key.to_pem())
+    refused = cloister("approvals", "approve", approval, "--key", tmp_path / "other.key", "--json")
+    assert (refused.status, refused.data["error"]["code"]) == (2, "input.approval-guardian")
+    assert state(cloister, approval) == "pending"
+    given = cloister("approvals", "approve", approval, "--key", tmp_path / "guardian.key")
+    assert (given.status, (place / "a").is_dir()) == (0, True)

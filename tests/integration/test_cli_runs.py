@@ -215,6 +215,59 @@ def test_a_paused_run_says_what_it_waits_for(cloister: Command, interrupted: str
     assert f"`cloister approvals show {approval}`" in shown
 
 
+@pytest.mark.parametrize(("command", "state"), [("approve", "granted"), ("deny", "denied")])
+def test_a_paused_run_whose_approval_was_decided_says_so_and_how_it_goes_on(
+    cloister: Command, interrupted: str, command: str, state: str
+) -> None:
+    cloister("runs", "resume", interrupted)
+    approval = only_approval(cloister)
+    assert cloister("runs", "list", "--json").data["runs"][0]["approval_state"] == "pending"
+    cloister("approvals", command, approval, "--no-resume")
+    row = cloister("runs", "list").out.splitlines()[1]
+    assert row.endswith(f"{approval} {state}: `cloister runs resume` lets it go on")
+    shown = cloister("runs", "show", interrupted).out
+    assert f"  approval  {approval} {state}\n" in shown
+    assert f"help: `cloister runs resume {interrupted}` lets it go on" in shown
+    assert "waits for" not in shown
+    run = cloister("runs", "show", interrupted, "--json").data["run"]
+    assert (run["state"], run["waits_for"], run["approval_state"]) == ("paused", approval, state)
+
+
+TWICE = '(do (call :ccos.io.println "a") (call :ccos.io.println "b"))'
+LONG = "(loop [n 0] (if (= n 5000) n (recur (+ n 1))))"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "larger"),
+    [
+        (TWICE, ("--budget", "calls=1"), ("--budget", "calls=2")),
+        (LONG, ("--limit", "steps-count=1000"), ("--limit", "steps-count=100000")),
+    ],
+    ids=["budget", "steps"],
+)
+def test_a_stopped_run_that_would_stop_again_names_what_helps(
+    cloister: Command, plan: Plan, text: str, given: tuple[str, str], larger: tuple[str, str]
+) -> None:
+    path = plan(text)
+    cloister("run", path, "--allow", "ccos.io.println", *given)
+    (run,) = cloister("runs", "list", "--json").data["runs"]
+    shown = cloister("runs", "show", run["run_id"]).out
+    assert run["state"] == "stopped"
+    assert cloister("runs", "resume", run["run_id"]).status == 4  # the same again
+    assert "runs resume" not in shown
+    assert f"begin a new run with {given[0]} {given[1].partition('=')[0]}=" in shown
+    assert f"`cloister runs abort {run['run_id']}` ends this one" in shown
+    assert cloister("run", path, "--allow", "ccos.io.println", *larger).status == 0
+
+
+def test_a_stopped_run_that_can_go_on_says_how(cloister: Command, plan: Plan) -> None:
+    path = plan("(do (loop [n 0] (if (= n 100000000) n (recur (+ n 1)))))")
+    cloister("run", path, "--limit", "wall-ms=300", "--limit", "steps-count=1000000000")
+    (run,) = cloister("runs", "list", "--json").data["runs"]
+    assert (run["state"], run["error"]["code"]) == ("stopped", "limit.wall")
+    assert f"`cloister runs resume {run['run_id']}` lets it go on" in cloister("runs", "show", run["run_id"]).out
+
+
 def test_another_plan_is_refused_and_the_same_taken(
     cloister: Command, plan: Plan, tmp_path: Path, interrupted: str
 ) -> None:

@@ -11,7 +11,8 @@ import pytest
 from tests.integration.governing import EVERYTHING, Ended, Home, rule
 
 from cloister.audit.event import EventType
-from cloister.authority.budget import BudgetLimits, BudgetRules, Exhaustion
+from cloister.authority.budget import BudgetLimits, BudgetRules, Dimension, Exhaustion
+from cloister.authority.budgets.dimension import amount_words
 from cloister.authority.context import RuntimeContext
 from cloister.clock import ManualClock
 from cloister.errors import ApprovalRequired, BudgetExhausted, CapabilityDenied, JournalError
@@ -75,6 +76,8 @@ def test_it_asks_once_and_goes_on_with_what_was_agreed(ram: Path, dimension: str
     (extended,) = went.bodies(EventType.BUDGET_EXTENDED)
     assert (extended["dimension"], extended["amount"]) == (dimension, asked.need.terms["amount"])
     assert extended["approval_id"] == asked.approval_id
+    by, to = (amount_words(Dimension(dimension), extended[name]) for name in ("amount", "allowed"))
+    assert asked.need.reason.startswith(f"it raises the {dimension} budget by {by} to {to}; ")
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,9 +50,16 @@ class AuditHome:
         """Return the key that approvals of guardians are verified with.
 
         Raises:
-            KeyUnavailable: There is none.
+            KeyUnavailable: There is none, or it cannot be used.
         """
-        return PublicKey.load(self.directory / "keys" / "guardian.pub")
+        path = self.directory / "keys" / "guardian.pub"
+        if not os.path.lexists(path):
+            raise KeyUnavailable(
+                f"the home has no guardian: there is no {path}",
+                hint="have the guardian put the public half of their key there: "
+                f"openssl pkey -in guardian.key -pubout -out {shlex.quote(str(path))}",
+            )
+        return PublicKey.load(path)
 
     @property
     def successor_key_path(self) -> Path:

@@ -31,7 +31,9 @@ KeyOption = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The guardian's private key, where the guardian decides.")
 ]
 NoResumeOption = Annotated[bool, typer.Option("--no-resume", help="Decide only; `cloister runs resume` goes on.")]
-AllOption = Annotated[bool, typer.Option("--all", help="Also those that were decided or have expired.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Also those that were decided, have expired, or whose run ended.")
+]
 
 
 @approvals_app.command("list", help="List what waits for a decision, the oldest first.")
@@ -56,7 +58,7 @@ def _cells(approval: Approval) -> tuple[str, ...]:
     from cloister.errors import quoted  # noqa: PLC0415
 
     request = approval.request
-    texts = (request.run_id, request.expires_at, request.capability_id, request.need.reason)
+    texts = (request.run_id, request.expires_at, request.capability_id, request.in_words())
     return quoted(request.approval_id), approval.state.value, *(quoted(text) for text in texts)
 
 

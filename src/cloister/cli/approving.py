@@ -58,6 +58,7 @@ def approval_lines(approval: Approval, plan: str | None) -> Iterator[str]:
         "capability": f"{quoted(request.capability_id)} (call {request.number})",
         "arguments": quoted(request.arguments, ARGUMENTS_CHARS_MAX) or "none",
         "step": "none" if request.step is None else quoted(request.step),
+        **({} if request.undo_of is None else {"undo of": f"step {quoted(request.undo_of)}"}),
         "plan": "not known" if plan is None else quoted(plan),
         "run": quoted(request.run_id),
         "rule": quoted(request.need.rule),
@@ -85,6 +86,7 @@ def approval_data(approval: Approval) -> dict[str, Any]:
         "run_id": request.run_id,
         "capability": request.capability_id,
         **{name: value for name, value in request.to_body().items() if name != "approval_id"},
+        "undo_of": request.undo_of,
         "record": approval.requested,
         "decision": None
         if decision is None
@@ -126,9 +128,10 @@ class TerminalApprover:
 
 def _answer() -> bool | None:
     """Return what is typed; None when the user leaves with Ctrl-D or Ctrl-C."""
-    termios.tcflush(0, termios.TCIFLUSH)
     try:
         while True:
+            # A terminal hands out a line at a time, so what was typed behind one that is no answer is still there
+            termios.tcflush(0, termios.TCIFLUSH)
             sys.stderr.write(QUESTION)
             sys.stderr.flush()
             line = sys.stdin.readline()

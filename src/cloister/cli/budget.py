@@ -177,14 +177,24 @@ def amount_text(dimension: Dimension, amount: int) -> str:
 
 def with_budget_option(error: Mapping[str, Any]) -> dict[str, Any]:
     """Return an error's data with a hint that names the option to type, when a budget was spent."""
-    details = error.get("details") or {}
-    dimension, allowed, hint = _WORDS.get(str(details.get("dimension"))), details.get("allowed"), error.get("hint")
-    if dimension is None or not isinstance(allowed, int) or not hint:
+    details, hint = error.get("details") or {}, error.get("hint")
+    option = budget_option(details)
+    if option is None or not hint:
         return dict(error)
-    words = f"give it a larger {dimension.value} budget"
-    needed = (details.get("used") or allowed) + (details.get("asked") or 0)
+    words = f"give it a larger {details['dimension']} budget"
+    return {**error, "hint": hint.replace(words, f"{words}: {option}")}
+
+
+def budget_option(details: Mapping[str, Any]) -> str | None:
+    """Return the option that gives a larger budget than the one that was spent; None when `details` are not of that.
+
+    Args:
+        details: Of the error, or whatever the journal holds in their place.
+    """
+    dimension = _WORDS.get(str(details.get("dimension")))
+    allowed, used, asked = (details.get(name) for name in ("allowed", "used", "asked"))
+    if dimension is None or not isinstance(allowed, int):
+        return None
+    needed = (used if isinstance(used, int) and used else allowed) + (asked if isinstance(asked, int) else 0)
     enough = max(2 * allowed, needed, dimension.scale)
-    return {
-        **error,
-        "hint": hint.replace(words, f"{words}: --budget {dimension.value}={amount_text(dimension, enough)}"),
-    }
+    return f"--budget {dimension.value}={amount_text(dimension, enough)}"

@@ -81,8 +81,11 @@ def runs(incomplete: str) -> list[str]:
 
 
 def approvals(incomplete: str) -> list[str]:
-    """Return the identifiers of requests that nobody decided."""
-    query = "SELECT approval_id FROM approvals WHERE state = 'pending' ORDER BY requested"
+    """Return the identifiers of requests that nobody decided, of runs that have not ended."""
+    query = (
+        "SELECT approval_id FROM approvals JOIN runs USING (run_id) WHERE approvals.state = 'pending' "
+        "AND runs.state IN ('running', 'interrupted', 'paused', 'stopped') ORDER BY requested"
+    )
     return _starting(_journaled(query), incomplete)
 
 

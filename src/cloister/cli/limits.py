@@ -118,14 +118,23 @@ def value_text(field: str, value: int) -> str:
 def with_option(error: Mapping[str, Any]) -> dict[str, Any]:
     """Return an error's data with a hint that names the option to type, when a limit was reached."""
     details = error.get("details") or {}
-    field, allowed, hint = details.get("limit"), details.get("allowed"), error.get("hint") or ""
-    words = f"raise the limit {field}"
-    if field not in DEFAULTS or not isinstance(allowed, int) or words not in hint:
+    option, hint = limit_option(details), error.get("hint") or ""
+    words = f"raise the limit {details.get('limit')}"
+    if option is None or words not in hint:
         return dict(error)
-    return {
-        **error,
-        "hint": hint.replace(words, f"raise the limit with {_option(field, allowed, details.get('used'))}"),
-    }
+    return {**error, "hint": hint.replace(words, f"raise the limit with {option}")}
+
+
+def limit_option(details: Mapping[str, Any]) -> str | None:
+    """Return the option that raises a limit which was reached; None when `details` are not of that.
+
+    Args:
+        details: Of the error, or whatever the journal holds in their place.
+    """
+    field, allowed, used = (details.get(name) for name in ("limit", "allowed", "used"))
+    if not isinstance(field, str) or field not in DEFAULTS or not isinstance(allowed, int) or allowed < 1:
+        return None
+    return _option(field, allowed, used if isinstance(used, int) else None)
 
 
 def _option(field: str, allowed: int, used: int | None) -> str:

@@ -15,6 +15,7 @@ from cloister.errors import quoted
 
 if TYPE_CHECKING:
     from cloister.errors import GuestError
+    from cloister.plan.approvals.desk import Approval
     from cloister.plan.journal.entries import CallEntry, RunEntry, StepEntry
 
 MESSAGE_CHARS_MAX: Final = 500
@@ -78,10 +79,30 @@ def _json(value: object) -> str:
     return quoted(json.dumps(value, ensure_ascii=False), MESSAGE_CHARS_MAX)
 
 
+def settled_as(awaited: Approval | None) -> str | None:
+    """Return what became of the approval that a run waited for; None while somebody may decide it."""
+    from cloister.plan.approvals.request import ApprovalState  # noqa: PLC0415
+
+    return None if awaited is None or awaited.state is ApprovalState.PENDING else awaited.state.value
+
+
 def run_lines(
-    run: RunEntry, context: Mapping[str, Any], steps: Sequence[StepEntry], calls: Sequence[CallEntry]
+    run: RunEntry,
+    context: Mapping[str, Any],
+    steps: Sequence[StepEntry],
+    calls: Sequence[CallEntry],
+    awaited: Approval | None = None,
 ) -> Iterator[str]:
-    """Yield a run for a person; `context` are its grants, from the signed record."""
+    """Yield a run for a person.
+
+    Args:
+        run: The run.
+        context: Its grants, from the signed record.
+        steps: Its steps, from the chain.
+        calls: Its calls.
+        awaited: The approval that it waits for, as it stands now.
+    """
+    settled = settled_as(awaited)
     plan, inputs = (_part(run.order, name) for name in ("plan", "inputs"))
     yield f"{quoted(run.run_id)}  {run.state.value}"
     yield f"  plan      {quoted(run.plan)} (sha256 {quoted(str(plan.get('sha256')))})"
@@ -92,12 +113,13 @@ def run_lines(
     yield f"  began     {quoted(run.created_at)} (record {run.started})"
     yield f"  changed   {quoted(run.updated_at)}"
     if run.waits_for is not None:
-        yield f"  waits for {quoted(str(run.waits_for))}"
+        approval_id = quoted(str(run.waits_for))
+        yield f"  waits for {approval_id}" if settled is None else f"  approval  {approval_id} {settled}"
     if run.abort is not None:
         yield f"  aborted   before call {run.abort.at}"
     for _, line in sorted([*_step_rows(steps), *_call_rows(calls)]):
         yield line
-    yield from _ending(run)
+    yield from _ending(run, is_settled=settled is not None)
 
 
 def _part(order: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -147,7 +169,7 @@ def call_outcome(call: CallEntry) -> str | None:
             return quoted(str(answer.get("code") if isinstance(answer, dict) else answer))
 
 
-def _ending(run: RunEntry) -> Iterator[str]:
+def _ending(run: RunEntry, *, is_settled: bool) -> Iterator[str]:
     error = run.error
     if error is None:
         return
@@ -155,10 +177,31 @@ def _ending(run: RunEntry) -> Iterator[str]:
     yield f"  error     {quoted(str(error.get('code')))}: {message}"
     for failed in failed_undos(run):
         yield f"  not undone {_undo_text(failed)}"
-    if run.waits_for is not None:
+    if run.waits_for is not None and not is_settled:
         yield f"  help: `cloister approvals show {quoted(str(run.waits_for))}` shows what it waits for"
     elif run.state.can_resume:
-        yield f"  help: `cloister runs resume {quoted(run.run_id)}` lets it go on"
+        yield f"  help: {_way_on(run, error)}"
+
+
+def _way_on(run: RunEntry, error: Mapping[str, Any]) -> str:
+    """Return what helps a run that can go on: what is of its beginning is the same wherever it goes on."""
+    from cloister.cli.budget import budget_option  # noqa: PLC0415
+    from cloister.cli.limits import limit_option  # noqa: PLC0415
+    from cloister.plan.carrying_out import COUNTED_BY_ENGINES  # noqa: PLC0415
+
+    code, found = str(error.get("code")), error.get("details")
+    details: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    option = None
+    if code.startswith("budget.") and details.get("policy") == "hard-stop":
+        option = budget_option(details)
+    elif code.startswith("limit.") and str(details.get("limit")) in COUNTED_BY_ENGINES:
+        option = limit_option(details)
+    if option is None:
+        return f"`cloister runs resume {quoted(run.run_id)}` lets it go on"
+    return (
+        f"it would end at the same place again; begin a new run with {option}. "
+        f"`cloister runs abort {quoted(run.run_id)}` ends this one"
+    )
 
 
 def _undo_text(failed: object) -> str:
@@ -196,8 +239,8 @@ def undo_error(run: RunEntry, steps: Sequence[StepEntry]) -> GuestError | None:
     )
 
 
-def summary_data(run: RunEntry) -> dict[str, Any]:
-    """Return how it stands with a run, as plain data."""
+def summary_data(run: RunEntry, awaited: Approval | None = None) -> dict[str, Any]:
+    """Return how it stands with a run, and with the approval that it waits for, as plain data."""
     return {
         "run_id": run.run_id,
         "state": run.state.value,
@@ -208,16 +251,21 @@ def summary_data(run: RunEntry) -> dict[str, Any]:
         "updated_at": run.updated_at,
         "record": run.started,
         "waits_for": run.waits_for,
+        "approval_state": None if awaited is None else awaited.state.value,
         "aborted_at_call": None if run.abort is None else run.abort.at,
         "error": run.error,
     }
 
 
 def run_data(
-    run: RunEntry, context: Mapping[str, Any], steps: Sequence[StepEntry], calls: Sequence[CallEntry]
+    run: RunEntry,
+    context: Mapping[str, Any],
+    steps: Sequence[StepEntry],
+    calls: Sequence[CallEntry],
+    awaited: Approval | None = None,
 ) -> dict[str, Any]:
-    """Return a run with its order, steps and calls, as plain data; `context` are its grants, from the signed record."""
-    return summary_data(run) | {
+    """Return a run with its order, steps and calls, as plain data; see `run_lines`."""
+    return summary_data(run, awaited) | {
         "grants": grant_words(context),
         "context": dict(context),
         "terms": run.order.get("terms"),

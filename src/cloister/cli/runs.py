@@ -13,6 +13,7 @@ from cloister.cli.options import HomeOption, JsonOption, MachineOption, ModulePa
 from cloister.cli.output import echo, echo_json, error_data, note, reporting, show_error
 
 if TYPE_CHECKING:
+    from cloister.plan.approvals.desk import Approval
     from cloister.plan.journal.entries import RunEntry, RunState
     from cloister.plan.result import RunResult
     from cloister.runtime import Runtime
@@ -61,13 +62,14 @@ def list_runs(
         wanted = _state(state)
         with open_runtime(home) as runtime:
             runs = runtime.runs(newest_count=last if wanted is None else None)
-        chosen = [run for run in runs if wanted is None or run.state is wanted][-(last or 0) :]
+            chosen = [run for run in runs if wanted is None or run.state is wanted][-(last or 0) :]
+            shown = [(run, runtime.awaited(run)) for run in chosen]
         if as_json:
             from cloister.cli.run_text import summary_data  # noqa: PLC0415
 
-            echo_json({"ok": True, "runs": [summary_data(run) for run in chosen]})
+            echo_json({"ok": True, "runs": [summary_data(run, awaited) for run, awaited in shown]})
         elif chosen:
-            print_table(("RUN", "STATE", "BEGAN", "PLAN", "WHY"), [_cells(run) for run in chosen])
+            print_table(("RUN", "STATE", "BEGAN", "PLAN", "WHY"), [_cells(run, awaited) for run, awaited in shown])
         else:
             note("no runs" if wanted is None else f"no runs are {wanted.value}")
 
@@ -87,11 +89,15 @@ def _state(name: str | None) -> RunState | None:
     return RunState(name)
 
 
-def _cells(run: RunEntry) -> tuple[str, ...]:
+def _cells(run: RunEntry, awaited: Approval | None) -> tuple[str, ...]:
+    from cloister.cli.run_text import settled_as  # noqa: PLC0415
     from cloister.errors import quoted  # noqa: PLC0415
 
-    why = run.waits_for or ("" if run.error is None else str(run.error.get("code")))
-    return quoted(run.run_id), run.state.value, quoted(run.created_at), quoted(run.plan), quoted(why)
+    why = quoted(run.waits_for or ("" if run.error is None else str(run.error.get("code"))))
+    settled = settled_as(awaited)
+    if settled is not None:
+        why += f" {settled}: `cloister runs resume` lets it go on"
+    return quoted(run.run_id), run.state.value, quoted(run.created_at), quoted(run.plan), why
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -112,10 +118,11 @@ def show(run: RunArgument, home: HomeOption = None, as_json: JsonOption = False)
         with open_runtime(home) as runtime:
             entry, calls = runtime.run_entry(run)
             steps, (context, agrees) = runtime.run_steps(run), runtime.run_grants(run)
+            awaited = runtime.awaited(entry)
         if as_json:
-            echo_json({"ok": True, "run": run_data(entry, context, steps, calls) | {"order_agrees": agrees}})
+            echo_json({"ok": True, "run": run_data(entry, context, steps, calls, awaited) | {"order_agrees": agrees}})
         else:
-            for line in run_lines(entry, context, steps, calls):
+            for line in run_lines(entry, context, steps, calls, awaited):
                 echo(line)
             if not agrees:
                 note(

@@ -71,6 +71,10 @@ class Around(Protocol):
         """Whether a step is being undone."""
 
     @property
+    def undo_of(self) -> str | None:
+        """The name of the step that is being undone."""
+
+    @property
     def state(self) -> RunState:
         """What lasts from call to call."""
 
@@ -187,6 +191,7 @@ class CallPath:
             step=self.around.step,
             profile=self.around.profile,
             shown=lambda: shown_arguments(arguments),
+            undo_of=self.around.undo_of,
         )
 
     def _refuse(self, call: PendingCall, ruling: Ruling, arguments: list[WireValue]) -> WireValue:

@@ -54,7 +54,7 @@ from cloister.plan.spending import Spending
 from cloister.plan.step_profiles import PlanProfiles
 
 PLAN_CAPABILITY: Final = "cloister.plan"
-_COUNTED_BY_ENGINES: Final = frozenset({"steps_count", "depth_count", "value_bytes", "value_elements_count"})
+COUNTED_BY_ENGINES: Final = frozenset({"steps_count", "depth_count", "value_bytes", "value_elements_count"})
 """Limits that end a plan in order, undos and all, and at the same place each time. A run that is aborted and meets one
 before its next call would never come to that call."""
 
@@ -263,7 +263,7 @@ def _state_after(error: CloisterError, run: PlanRun, abort: Abort | None) -> Run
     What the plan was told as the answer of a call it would be told again, so it failed by itself; and what was undone
     is over. The same class from anywhere else came from around the plan, and another time may go well.
     """
-    is_at_its_end = isinstance(error, LimitExceeded) and error.limit in _COUNTED_BY_ENGINES
+    is_at_its_end = isinstance(error, LimitExceeded) and error.limit in COUNTED_BY_ENGINES
     if abort is not None and (isinstance(error, RunAborted) or is_at_its_end):
         return RunState.ABORTED
     if run.has_undone or run.was_told(error) or isinstance(error, GuestError):

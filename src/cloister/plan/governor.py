@@ -47,12 +47,14 @@ class Occasion:
         step: Name of the innermost open step, or None.
         profile: The profile in force.
         shown: Its arguments as text, made when somebody has to see them.
+        undo_of: Name of the step that is being undone, or None.
     """
 
     call: PendingCall
     step: str | None
     profile: ProfilesInForce
     shown: Callable[[], str]
+    undo_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,14 @@ class Governor:
 
     def approved(self, decision: Decision, occasion: Occasion, need: ApprovalNeed) -> str:
         """Return the approval that a call has; see `RunApprovals.require`."""
-        return self.approvals.require(occasion.call, decision.capability_id, occasion.step, occasion.shown(), need)
+        return self.approvals.require(
+            occasion.call,
+            decision.capability_id,
+            occasion.step,
+            occasion.shown(),
+            need,
+            undo_of=occasion.undo_of,
+        )
 
 
 def denied_by_error(decision: Decision, error: CapabilityDenied) -> Decision:

@@ -65,6 +65,7 @@ class PlanRun:
         steps_count: How many steps were entered.
         printed_bytes: How much the plan printed.
         is_undoing: Whether a step is being undone.
+        undo_of: Name of that step; None while none is undone.
         has_undone: Whether a step was, or should have been.
     """
 
@@ -87,6 +88,7 @@ class PlanRun:
     printed_bytes: int = 0
     _path: CallPath | None = None
     is_undoing: bool = False
+    undo_of: str | None = None
     has_undone: bool = False
     _is_aborted: bool = False
     _open_steps: list[_OpenStep] = field(default_factory=list)
@@ -225,6 +227,7 @@ class PlanRun:
         """Record and show that a finished step is being undone; until it is, calls belong to that."""
         self.profiles.undo_started()
         self.is_undoing = self.has_undone = True
+        self.undo_of = name
         parent = self.started
         sequence = self.journal.began_step(name, lambda: self.recorder.undo_started(name, place, parent))
         self.observer.step_started(f"undo {name}", len(self._open_steps))
@@ -235,7 +238,7 @@ class PlanRun:
         """Record and show that it was undone, or not."""
         step = self._open_steps.pop()
         self.profiles.undo_ended()
-        self.is_undoing = False
+        self.is_undoing, self.undo_of = False, None
         if not self.journal.has_ended(step.number):
             self.recorder.undo_ended(name, step.sequence, error_code)
         elapsed_us = (self.clock.monotonic_ns() - step.started_ns) // 1000

@@ -81,4 +81,4 @@ class RunParts:
 
     def desk(self) -> ApprovalDesk:
         """Return where approvals are listed and decided."""
-        return ApprovalDesk(self.journal.store, self.chain, self.clock)
+        return ApprovalDesk(self.journal.store, self.chain, self.clock, self.verify_guardian)

@@ -23,7 +23,7 @@ from cloister.authority.budget import (
     Exhaustion,
 )
 from cloister.authority.budgets.consumption import AMOUNT_MAX
-from cloister.authority.budgets.dimension import dimension_of
+from cloister.authority.budgets.dimension import amount_words, dimension_of
 from cloister.authority.capability import AccessKind
 from cloister.canonical import Plain
 from cloister.errors import BudgetExhausted
@@ -157,7 +157,7 @@ class Spending:
         need = ApprovalNeed(
             kind=ApprovalKind.BUDGET,
             rule=f"budget:{dimension.value}",
-            reason=error.message,
+            reason=_in_words(error, amount),
             terms={"dimension": dimension.value, "amount": amount, "unit": error.unit, "extension": times + 1},
         )
         approval_id = approve(need)
@@ -274,6 +274,15 @@ class Spending:
     def _record(self, events: Iterable[BudgetEvent], parent: int) -> None:
         for each in _RECORDS.of(events):
             self.recorder.append(EventType(each.event_type), each.body, parent=parent, durable=False)
+
+
+def _in_words(error: BudgetExhausted, amount: int) -> str:
+    """Return what an approval does about a budget that is spent, and why it is asked for."""
+    dimension = dimension_of(error.dimension)
+    by, allowed, raised = (amount_words(dimension, each) for each in (amount, error.allowed, error.allowed + amount))
+    used = "an unknown amount" if error.used is None else amount_words(dimension, error.used)
+    asked = "more" if error.asked is None else f"{amount_words(dimension, error.asked)} more"
+    return f"it raises the {dimension.value} budget by {by} to {raised}; {used} of {allowed} used, {asked} needed"
 
 
 def _split(events: Iterable[BudgetEvent]) -> tuple[Charge, list[BudgetEvent]]:

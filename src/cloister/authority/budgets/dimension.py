@@ -49,6 +49,35 @@ class Dimension(StrEnum):
     """Money, in millionths of a US dollar."""
 
 
+_SIZES: Final = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_TIMES: Final = ((1_000_000, "s"), (1_000, "ms"))
+_MICROUSD: Final = 1_000_000
+
+
+def amount_words(dimension: Dimension, amount: int) -> str:
+    """Return an amount for a person, exactly: `10MiB`, `60s`, `0.50 dollars`, `100`.
+
+    Args:
+        dimension: Of what.
+        amount: In the counted unit.
+    """
+    match dimension.unit:
+        case "microusd":
+            whole, part = divmod(amount, _MICROUSD)
+            return f"{whole}.{f'{part:06}'.rstrip('0').ljust(2, '0')} dollars"
+        case "bytes":
+            return _in_largest(amount, _SIZES, " bytes")
+        case "us":
+            return _in_largest(amount, _TIMES, "us")
+        case _:
+            return str(amount)
+
+
+def _in_largest(amount: int, units: tuple[tuple[int, str], ...], smallest: str) -> str:
+    factor, unit = next((each for each in units if amount and amount % each[0] == 0), (1, smallest))
+    return f"{amount // factor}{unit}"
+
+
 _BY_WORD: Final = {each.value: each for each in Dimension}
 
 

@@ -38,6 +38,8 @@ class ApprovalState(StrEnum):
     GRANTED = "granted"
     DENIED = "denied"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    """Nobody decided before its run had ended, so that there is nothing left to decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class ApprovalRequest:
         need: Why it is asked.
         requested_at: When, as RFC 3339 text.
         expires_at: Until when it can be decided and used.
+        undo_of: Name of the step that is being undone by it, or None.
     """
 
     approval_id: str
@@ -88,6 +91,7 @@ class ApprovalRequest:
     need: ApprovalNeed
     requested_at: str
     expires_at: str
+    undo_of: str | None = None
 
     def to_body(self) -> dict[str, Plain]:
         """Return it as the body of its record; the run and the capability stand beside that."""
@@ -103,6 +107,7 @@ class ApprovalRequest:
             "terms": dict(self.need.terms),
             "requested_at": self.requested_at,
             "expires_at": self.expires_at,
+            **({} if self.undo_of is None else {"undo_of": self.undo_of}),
         }
 
     @classmethod
@@ -127,16 +132,24 @@ class ApprovalRequest:
                 need=need,
                 requested_at=body["requested_at"],
                 expires_at=body["expires_at"],
+                undo_of=body.get("undo_of"),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise JournalError(
                 "a request for approval in the chain is not one of this version", code="journal.damaged"
             ) from error
 
-    def is_for(self, number: int, capability_id: str, arguments_sha256: str, step: str | None) -> bool:
+    def is_for(
+        self, number: int, capability_id: str, arguments_sha256: str, step: str | None, undo_of: str | None
+    ) -> bool:
         """Return whether it is about this very call."""
-        bound = (self.number, self.capability_id, self.arguments_sha256, self.step)
-        return bound == (number, capability_id, arguments_sha256, step)
+        bound = (self.number, self.capability_id, self.arguments_sha256, self.step, self.undo_of)
+        return bound == (number, capability_id, arguments_sha256, step, undo_of)
+
+    def in_words(self) -> str:
+        """Return why it is asked; of a call that undoes a step, which one."""
+        reason = self.need.reason
+        return reason if self.undo_of is None else f"it is part of the undo of step {quoted(self.undo_of)}; {reason}"
 
     def binding(self) -> dict[str, Plain]:
         """Return what a decision is about, as it is signed by a guardian."""

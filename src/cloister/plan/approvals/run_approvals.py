@@ -95,7 +95,14 @@ class RunApprovals:
         self._expires_after_ms = expires_after_ms
 
     def require(
-        self, call: PendingCall, capability_id: str, step: str | None, arguments: str, need: ApprovalNeed
+        self,
+        call: PendingCall,
+        capability_id: str,
+        step: str | None,
+        arguments: str,
+        need: ApprovalNeed,
+        *,
+        undo_of: str | None = None,
     ) -> str:
         """Return the approval that a call has.
 
@@ -105,15 +112,17 @@ class RunApprovals:
             step: Name of the innermost step around it.
             arguments: Its arguments as text.
             need: Why it needs one.
+            undo_of: Name of the step that is being undone, or None.
 
         Raises:
             ApprovalRequired: Nobody decided yet; the run pauses.
             CapabilityDenied: `denied.approval`: it was denied. `denied.approval-expired`: nobody decided in time.
         """
         for request in self._recorded.requests.values():
-            if request.need.is_same(need) and request.is_for(call.number, capability_id, call.arguments_sha256, step):
+            is_for = request.is_for(call.number, capability_id, call.arguments_sha256, step, undo_of)
+            if is_for and request.need.is_same(need):
                 return self._decided(request)
-        request = self._new(call, capability_id, step, arguments, need)
+        request = self._new(call, capability_id, step, arguments, need, undo_of=undo_of)
         self._ask(request)
         raise _required(request)
 
@@ -151,7 +160,14 @@ class RunApprovals:
         return self._verify(bytes.fromhex(decision.signature), encode(request.binding()))
 
     def _new(
-        self, call: PendingCall, capability_id: str, step: str | None, arguments: str, need: ApprovalNeed
+        self,
+        call: PendingCall,
+        capability_id: str,
+        step: str | None,
+        arguments: str,
+        need: ApprovalNeed,
+        *,
+        undo_of: str | None,
     ) -> ApprovalRequest:
         now = self._clock.now()
         if self._recorded.newest_at > timestamp(now):  # the clock was turned back; it must not have expired already
@@ -167,13 +183,14 @@ class RunApprovals:
             need=need,
             requested_at=timestamp(now),
             expires_at=timestamp(now + timedelta(milliseconds=self._expires_after_ms)),
+            undo_of=undo_of,
         )
 
 
 def _required(request: ApprovalRequest) -> ApprovalRequired:
     key = " --key FILE" if request.need.kind is ApprovalKind.GUARDIAN else ""
     return ApprovalRequired(
-        f"{request.capability_id} needs an approval: {request.need.reason}",
+        f"{request.capability_id} needs an approval: {request.in_words()}",
         hint=f"`cloister approvals approve {request.approval_id}{key}` lets {request.run_id} go on",
         details={"approval_id": request.approval_id, "run_id": request.run_id, "expires_at": request.expires_at},
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.unit.plan.approvals.desks import RUN_ID, Office, office
+from tests.unit.plan.approvals.desks import GUARDED, RUN_ID, Office, office
 
 from cloister.audit.event import EventType
-from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError
+from cloister.audit.signer import Signer
+from cloister.errors import ApprovalRequired, CapabilityDenied, CloisterError, InputError, KeyUnavailable
 from cloister.plan.approvals.request import ApprovalState
+from cloister.plan.journal.entries import Abort, RunState
 
 
 @pytest.fixture
@@ -20,9 +23,9 @@ def desk(tmp_path: Path) -> Iterator[Office]:
         yield opened
 
 
-def asked(desk: Office) -> str:
+def asked(desk: Office, **changes: Any) -> str:
     with pytest.raises(ApprovalRequired) as caught:
-        desk.require()
+        desk.require(**changes)
     return str(caught.value.details["approval_id"])
 
 
@@ -129,3 +132,69 @@ def test_texts_of_people_are_bounded(desk: Office) -> None:
     assert decision is not None
     assert len(decision.by) == len(decision.reason) == 2_000
     assert "\x07" not in decision.by
+
+
+def test_what_another_than_the_guardian_signed_is_not_recorded(tmp_path: Path) -> None:
+    guardian, other = (Signer.create(tmp_path / f"{name}.key") for name in ("guardian", "other"))
+    with office(tmp_path / "home", verify=guardian.public_key.verify) as desk:
+        approval_id = asked(desk, need=GUARDED)
+        with pytest.raises(InputError) as caught:
+            desk.desk.decide(approval_id, granted=True, by="ada", guardian=other)
+        assert (caught.value.code, "guardian.pub" in str(caught.value.hint)) == ("input.approval-guardian", True)
+        assert decisions(desk) == []
+        granted = desk.desk.decide(approval_id, granted=True, by="ada", guardian=guardian)
+        assert granted.state is ApprovalState.GRANTED
+
+
+def test_without_the_guardians_public_key_nothing_is_recorded(tmp_path: Path) -> None:
+    def verify(signature: bytes, message: bytes) -> bool:
+        raise KeyUnavailable("there is none")
+
+    with office(tmp_path / "home", verify=verify) as desk:
+        approval_id = asked(desk, need=GUARDED)
+        with pytest.raises(KeyUnavailable):
+            desk.desk.decide(approval_id, granted=True, by="ada", guardian=Signer.create(tmp_path / "a.key"))
+        assert decisions(desk) == []
+        assert desk.desk.decide(approval_id, granted=False, by="ada").state is ApprovalState.DENIED  # anybody may
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_a_decision_about_a_run_that_ended_is_not_recorded(desk: Office, state: RunState) -> None:
+    approval_id = asked(desk)
+    desk.store.set_state(RUN_ID, state, "2026-01-01T00:00:00.000000Z")
+    if state.can_resume or state is RunState.RUNNING:
+        assert desk.desk.decide(approval_id, granted=True, by="ada").state is ApprovalState.GRANTED
+        return
+    assert desk.desk.approval(approval_id).state is ApprovalState.WITHDRAWN
+    assert [each.state for each in desk.desk.approvals()] == [ApprovalState.WITHDRAWN]
+    for granted in (True, False):
+        with pytest.raises(InputError) as caught:
+            desk.desk.decide(approval_id, granted=granted, by="ada")
+        assert (caught.value.code, state.value in caught.value.message) == ("input.run-ended", True)
+    assert decisions(desk) == []
+
+
+def test_what_was_decided_stays_so_when_the_run_ended(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.desk.decide(approval_id, granted=True, by="ada")
+    desk.store.set_state(RUN_ID, RunState.COMPLETED, "2026-01-01T00:00:00.000000Z")
+    assert desk.desk.approval(approval_id).state is ApprovalState.GRANTED
+
+
+def test_of_a_run_that_is_aborted_only_what_it_waits_for_is_decided(desk: Office) -> None:
+    """The call in whose place it ended is not made; one that undoes something is."""
+    ended, undo = asked(desk), asked(desk, step="undo")
+    desk.store.abort(RUN_ID, Abort(at=2, undoes_from=2))
+    desk.store.set_state(RUN_ID, RunState.PAUSED, "2026-01-01T00:00:00.000000Z", waits_for=undo)
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide(ended, granted=True, by="ada")
+    assert (caught.value.code, "being aborted" in caught.value.message) == ("input.run-ended", True)
+    assert desk.desk.decide(undo, granted=True, by="ada").state is ApprovalState.GRANTED
+
+
+def test_a_run_that_the_journal_lost_is_not_decided_about(desk: Office) -> None:
+    approval_id = asked(desk)
+    desk.store.file.write("DELETE FROM runs", (), durable=True)
+    with pytest.raises(InputError) as caught:
+        desk.desk.decide(approval_id, granted=True, by="ada")
+    assert (caught.value.code, decisions(desk)) == ("input.run", [])

@@ -76,6 +76,7 @@ def test_a_denied_call_is_not(desk: Office) -> None:
         {"call": replace(CALL, capability_id="world.take")},
         {"step": "play"},
         {"step": None},
+        {"undo_of": STEP},
         {"need": replace(NEED, rule="rule:other")},
         {"need": replace(NEED, terms={"amount": 2})},
         {"need": GUARDED},
@@ -197,3 +198,16 @@ def test_a_record_of_another_version_is_not_guessed_at(desk: Office, name: str) 
     with pytest.raises(JournalError) as caught:
         ApprovalRequest.from_body(RUN_ID, "world.put", body)
     assert caught.value.code == "journal.damaged"
+
+
+def test_a_call_of_an_undo_says_so_and_of_which_step(desk: Office) -> None:
+    with pytest.raises(ApprovalRequired) as caught:
+        desk.require(undo_of="pay\x1b[2J")
+    assert "it is part of the undo of step pay" in caught.value.message
+    assert "\x1b" not in caught.value.message
+    approval_id = str(caught.value.details["approval_id"])
+    request = desk.desk.decide(approval_id, granted=True, by="ada").request
+    assert (request.undo_of, request.binding()["undo_of"]) == ("pay\x1b[2J", "pay\x1b[2J")
+    assert desk.require(undo_of="pay\x1b[2J") == approval_id
+    assert asked(desk) != approval_id  # the same call that undoes nothing is another
+    assert "undo_of" not in desk.desk.approvals()[-1].request.binding()
