@@ -65,14 +65,14 @@ class Text:
         narrowed: What each narrowed part declares, by the name of the step around it.
         inside: The narrowed parts around each step, by its name.
         reach: What is written in each step, by its name.
-        undoes: The sites of calls in undos.
+        undoes: The sites of calls in undos, with the names of the steps that they undo.
         has_catch: Whether a failure is caught somewhere.
     """
 
     narrowed: dict[str, Part] = field(default_factory=dict)
     inside: dict[str, tuple[str, ...]] = field(default_factory=dict)
     reach: dict[str, set[str]] = field(default_factory=dict)
-    undoes: set[int] = field(default_factory=set)
+    undoes: dict[int, str] = field(default_factory=dict)
     has_catch: bool = False
 
 
@@ -95,9 +95,11 @@ class Writer:
         self._numbers = count(1)
         self.text = Text()
         self._functions: dict[str, Part] = {}
+        self._fallbacks: list[str] = []
 
     def plan(self) -> str:
         """Return a plan."""
+        end = "(/ 1 0)" * self._draw(st.booleans())  # a failure has undos run
         functions = []
         for name in ("f", "g"):
             reach: set[str] = set()
@@ -105,7 +107,7 @@ class Writer:
             functions.append(f"(defn {name} [] {body})")
             self._functions[name] = Part(frozenset(reach), tuple(each for each in PLACES if f'"{each}/f"' in body))
         first = self._draw(st.sampled_from([self._step, self._step, self._narrowed, self._form]))
-        return f"(do {' '.join(functions)} {first((), [], DEPTH_MAX)} {self._body((), [], DEPTH_MAX)})"
+        return f"(do {' '.join(functions)} {first((), [], DEPTH_MAX)} {self._body((), [], DEPTH_MAX)} {end})"
 
     def _pick(self, *choices: str) -> str:
         return str(self._draw(st.sampled_from(choices)))
@@ -113,7 +115,7 @@ class Writer:
     def _fitting(self, choices: tuple[str, ...], *bounds: Collection[str] | None) -> tuple[str, ...]:
         """Return those that are within all bounds; now and then, and where there is none, all."""
         fitting = tuple(each for each in choices if all(bound is None or each in bound for bound in bounds))
-        return fitting if fitting and self._draw(st.integers(0, 29)) < 29 else choices
+        return fitting if fitting and self._draw(st.integers(0, 99)) < 99 else choices
 
     def _capabilities(self, *choices: str) -> tuple[str, ...]:
         return self._fitting(choices, *(part.capabilities for part in self._parts))
@@ -136,13 +138,18 @@ class Writer:
                 self.text.has_catch = True
                 return f'(try (do {self._body(around, reaches, depth - 1)}) (catch anything e "caught"))'
             case "fallback":
-                other, site = self._pick(*self._capabilities("put", "send", "look")), next(self._numbers)
-                self._reached(reaches, other)
-                hint = f"{{:capability :world.{other} :args [{site}]}}"
-                return f"^{{:runtime.learning.fallback {hint}}} (do {self._body(around, reaches, depth - 1)})"
+                return self._fallback(around, reaches, depth - 1)
             case "function":
                 return self._function(reaches)
         return self._call(reaches)
+
+    def _fallback(self, around: tuple[str, ...], reaches: list[set[str]], depth: int) -> str:
+        other, site = self._pick(*self._capabilities("put", "send", "look")), next(self._numbers)
+        self._reached(reaches, other)
+        self._fallbacks.append(other)
+        body = self._body(around, reaches, depth)
+        self._fallbacks.pop()
+        return f"^{{:runtime.learning.fallback {{:capability :world.{other} :args [{site}]}}}} (do {body})"
 
     def _function(self, reaches: list[set[str]]) -> str:
         fitting = [
@@ -153,13 +160,13 @@ class Writer:
             self._reached(reaches, each)
         return f"({chosen})"
 
-    def _call(self, reaches: list[set[str]], *, undoes: bool = False) -> str:
+    def _call(self, reaches: list[set[str]], *, undoes: str | None = None) -> str:
         site = next(self._numbers)
-        if undoes:
-            self.text.undoes.add(site)
+        if undoes is not None:
+            self.text.undoes[site] = undoes
         kinds = ["plain", *["computed"] * self._may_compute]
         if WRITES in self._capabilities(*sorted(ANY)):
-            kinds += ["place", "computed place", "computed place"]
+            kinds += ["place", *["computed place"] * (2 if undoes is None else 4)]
         match self._pick(*kinds):
             case "plain":
                 capability = self._pick(*self._capabilities(*WORLD))
@@ -173,7 +180,9 @@ class Writer:
                 self._reached(reaches, WRITES)
                 return f'(call :{WRITES} "{self._pick(*self._places())}/f" "{site}")'
         self._reached(reaches, WRITES)
-        return f'(call :{WRITES} (str "{self._pick(*PLACES)}" "/f") "{site}")'
+        beyond = [each for each in PLACES if self._parts[-1].writes is not None and each not in self._parts[-1].writes]
+        place = self._pick(*PLACES, *(beyond * 3 if undoes else ()))
+        return f'(call :{WRITES} (str "{place}" "/f") "{site}")'
 
     @staticmethod
     def _reached(reaches: list[set[str]], capability: str) -> None:
@@ -183,12 +192,13 @@ class Writer:
     def _step(self, around: tuple[str, ...], reaches: list[set[str]], depth: int) -> str:
         name = f"s{next(self._numbers)}"
         inside = [*reaches, self._opened(name, around)]
-        undo = f":undo (fn [] {self._call(inside, undoes=True)})" if self._draw(st.booleans()) else ""
+        undo = f":undo (fn [] {self._call(inside, undoes=name)})" if self._draw(st.integers(0, 3)) else ""
         return f'(step "{name}" {undo} {self._body(around, inside, depth)})'
 
     def _opened(self, name: str, around: tuple[str, ...]) -> set[str]:
+        """Note a step; a call that fails in it may end in the innermost fallback around it, while it is open."""
         self.text.inside[name] = around
-        self.text.reach[name] = set()
+        self.text.reach[name] = set(self._fallbacks[-1:])
         return self.text.reach[name]
 
     def _narrowed(self, around: tuple[str, ...], reaches: list[set[str]], depth: int) -> str:
@@ -200,11 +210,13 @@ class Writer:
             capabilities = frozenset(self._capabilities(*sorted(ANY))) - {self._pick(*WORLD)}
             declared.append(f":capabilities [{' '.join(':' + full(each) for each in sorted(capabilities))}]")
         if self._draw(st.integers(0, 3)):
-            writes = tuple(sorted(self._draw(st.sets(st.sampled_from(self._places()), min_size=1))))
+            most = self._draw(st.sampled_from([1, 1, 2]))
+            writes = tuple(sorted(self._draw(st.sets(st.sampled_from(self._places()), min_size=1, max_size=most))))
             declared.append(":write [" + " ".join(f'"{each}"' for each in writes) + "]")
         self.text.narrowed[name] = Part(capabilities, writes)
         self._parts.append(self.text.narrowed[name])
-        body = self._body((*around, name), inside, depth)
+        first = self._step((*around, name), inside, 0) if self._draw(st.integers(0, 3)) else ""  # it may be undone
+        body = f"{first} {self._body((*around, name), inside, depth)}"
         self._parts.pop()
         return f'(step "{name}" (with-security-profile {{{" ".join(declared)}}} {body}))'
 
@@ -283,6 +295,8 @@ def require_within(act: Act, text: Text, context: RuntimeContext) -> None:
     capability, place = act.capability, act.place
     assert full(capability) in context.capabilities
     assert place is None or any(place.startswith(f"{root}/") for root in context.write_paths)
+    undone = [text.undoes[act.site]] if act.site in text.undoes else []
+    assert [name for name in act.steps if name.startswith("undo ")] == [f"undo {name}" for name in undone]
     names = [name.removeprefix("undo ") for name in act.steps if name in text.reach or name.startswith("undo ")]
     narrowed = {each for name in names for each in text.inside[name]} | {n for n in names if n in text.narrowed}
     for part in (text.narrowed[name] for name in narrowed):
@@ -297,7 +311,7 @@ def contexts(draw: Draw) -> RuntimeContext:
     left_out = draw(st.sets(st.sampled_from(sorted(ANY)), max_size=1))
     return RuntimeContext.controlled(
         capabilities=[full(each) for each in ANY - left_out],
-        write=PLACES[: draw(st.sampled_from([2, 2, 1]))],
+        write=PLACES[: draw(st.sampled_from([2, 2, 2, 1]))],
         allow_computed=draw(st.sampled_from([True, True, True, False])),
     )
 
@@ -320,7 +334,7 @@ def test_nothing_is_done_outside_of_context_and_profile(data: st.DataObject) -> 
 
 def test_most_of_the_drawn_plans_act_and_most_of_them_within_steps() -> None:
     """Otherwise the property above would judge nothing."""
-    drawn: list[tuple[bool, bool, bool]] = []
+    drawn: list[tuple[bool, ...]] = []
 
     @seed(1)
     @given(st.data())
@@ -332,13 +346,19 @@ def test_most_of_the_drawn_plans_act_and_most_of_them_within_steps() -> None:
         with home() as at:
             acts = acts_of(at, plan, context)
         narrowed = set(writer.text.narrowed)
-        drawn.append((bool(acts), any(each.steps for each in acts), any(narrowed & set(each.steps) for each in acts)))
+        drawn.append((
+            bool(acts),
+            any(each.steps for each in acts),
+            any(narrowed & set(each.steps) for each in acts),
+            any(each.site in writer.text.undoes for each in acts),
+        ))  # fmt: skip
 
     act()
-    acted, in_step, in_narrowed = (sum(column) / len(drawn) for column in zip(*drawn, strict=True))
+    acted, in_step, in_narrowed, in_undo = (sum(column) / len(drawn) for column in zip(*drawn, strict=True))
     assert acted >= 2 / 3
     assert in_step >= 1 / 2
     assert in_narrowed >= 1 / 5
+    assert in_undo >= 1 / 10
 
 
 @given(st.data())
