@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import event, example, given
 from hypothesis import strategies as st
@@ -51,10 +52,7 @@ profiles = st.builds(
 )
 asked = st.sets(st.sampled_from(PATHS), max_size=1).map(tuple)
 calls = st.builds(
-    Decision,
-    allowed=st.just(True),
-    reason=st.just(Reason.ALLOWED),
-    context=st.just(CONTEXT),
+    partial(Decision, allowed=True, reason=Reason.ALLOWED, context=CONTEXT),
     capability_id=st.sampled_from(IDS),
     read_paths=asked,
     write_paths=asked,
