@@ -55,6 +55,10 @@ VALUES = st.recursive(ATOMS, _collections, max_leaves=30)
 
 
 def spelled(value: Value) -> str:
-    """Return the text of a value, in which two values that a program can tell apart differ."""
-    sign = "-" if isinstance(value, float) and math.copysign(1, value) < 0 else ""
+    """Return the text of a value, in which two values that a program can tell apart differ.
+
+    NaN has a sign as well, which no program can ask for, and which processors set as they like.
+    """
+    is_below = isinstance(value, float) and not math.isnan(value) and math.copysign(1, value) < 0
+    sign = "-" if is_below else ""
     return f"{type(value).__name__}{sign} {to_text(value)}"
