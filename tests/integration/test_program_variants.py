@@ -148,6 +148,16 @@ def test_bytes_that_are_no_compiled_plan_are_refused(runtime: cloister.Runtime) 
 # Native functions
 
 
+@pytest.mark.parametrize(("inputs", "value"), [({}, 42), ({"x": 1}, 2)], ids=["of the context", "given"])
+def test_parameters_of_the_context_are_inputs_as_in_run(
+    runtime: cloister.Runtime, inputs: dict[str, Any], value: int
+) -> None:
+    context = cloister.RuntimeContext.controlled(parameters={"x": 41})
+    assert runtime.run("(+ x 1)", context=context, inputs=inputs).value == value
+    result = runtime.run_program(source("(+ x 1)"), context=context, inputs=inputs, provider="process")
+    assert result.value == value
+
+
 def test_a_native_function_runs_in_this_process_when_that_is_granted(runtime: cloister.Runtime) -> None:
     def area(width: int, sides: dict[Any, Any]) -> dict[str, int]:
         return {"area": width * sides["height"]}

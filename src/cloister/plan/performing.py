@@ -81,12 +81,13 @@ def perform(parts: RunParts, program: ProgramVariant, around: Surroundings, term
 
 
 def _plan(parts: RunParts, plan: PlanVariant, around: Surroundings, terms: PlanTerms) -> RunResult:
+    given = {**around.context.parameters, **terms.inputs}
     return run_plan(
         parts,
-        load_plan(plan, sorted(terms.inputs), terms.module_paths),
+        load_plan(plan, sorted(given), terms.module_paths),
         context=around.context,
         provider=around.provider,
-        inputs=terms.inputs,
+        inputs=given,
         observer=terms.observer,
         expected=around.expected,
         terms=terms.terms,
