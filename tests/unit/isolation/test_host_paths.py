@@ -51,9 +51,13 @@ def test_circle_is_an_error(tree: Path) -> None:
         HostPathResolver(tree).resolve("a", [str(tree)])
 
 
-def test_nul_is_an_error(tree: Path) -> None:
-    with pytest.raises(ValueError, match="null"):
-        HostPathResolver(tree).resolve("a\0b", [str(tree)])
+@pytest.mark.parametrize("name", ["a", "there"])
+def test_nul_is_an_error(tree: Path, name: str) -> None:
+    """Also behind the name of a file that is there, where the kernel would stop reading."""
+    (tree / "there").write_text("x", encoding="utf-8")
+    for text in (f"{name}\0b", f"{tree}/{name}\0b"):
+        with pytest.raises(ValueError, match="null"):
+            HostPathResolver(tree).resolve(text, [str(tree)])
 
 
 @pytest.fixture
