@@ -115,7 +115,12 @@ def test_hints_stay_within_contract_and_run(contract: Any, steps: list[tuple[Hin
         world.outcomes, world.attempts, world.others_count, world.is_refused = list(outcomes), [], 0, False
         facts: list[Any] = []
         call = HintedCall(
-            capability_id="t.call", names={"t.call"}, contract=contract, arguments_sha256="a", hints=hints
+            capability_id="t.call",
+            names={"t.call"},
+            contract=contract,
+            arguments_sha256="a",
+            hints=hints,
+            may_spend=lambda: True,
         )
         value: Any = None
         try:

@@ -51,7 +51,7 @@ class HintsInForce:
     arguments: list[WireValue]
     hints: Mapping[str, WireValue]
     has_failed: bool = False
-    may_spend: Callable[[], bool] = lambda: True
+    may_spend: Callable[[], bool]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -65,7 +65,7 @@ class HintedCall:
     contract: Contract
     arguments_sha256: str
     hints: Hints
-    may_spend: Callable[[], bool] = lambda: True
+    may_spend: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

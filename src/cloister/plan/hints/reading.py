@@ -20,7 +20,7 @@ def hinted_call(
     capability_id: str,
     arguments: Sequence[WireValue],
     hints: Mapping[str, WireValue],
-    may_spend: Callable[[], bool] = lambda: True,
+    may_spend: Callable[[], bool],
 ) -> HintedCall:
     """Return a call with the hints in force for it.
 

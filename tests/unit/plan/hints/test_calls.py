@@ -54,6 +54,7 @@ class Stage:
     others: list[tuple[str, Any]] = field(default_factory=list)
     facts: list[dict[str, Any]] = field(default_factory=list)
     fallback_outcome: Any = "fallback"
+    may_spend: bool = True
 
     def __post_init__(self) -> None:
         self.calls = HintedCalls(clock=self.clock, wall_ms=1_000, time_left_ms=self.time_left_ms)
@@ -86,6 +87,7 @@ class Stage:
             contract=contract,
             arguments_sha256=arguments,
             hints=Hints(**hints) if hints else NO_HINTS,
+            may_spend=lambda: self.may_spend,
         )
         return self.calls.perform(call, self.attempt, self.other, lambda facts: self.facts.append(dict(facts)))
 
@@ -182,6 +184,14 @@ def test_when_the_record_failed_nothing_more_is_recorded() -> None:
     stage = Stage([AppendFailed("disk full")])
     fails(stage, AppendFailed, retry=TWICE)
     assert stage.facts == []
+
+
+@pytest.mark.parametrize(("may_spend", "attempts"), [(True, 3), (False, 1)])
+def test_no_attempt_is_made_that_the_budget_does_not_cover(may_spend: bool, attempts: int) -> None:
+    stage = Stage([FAILURE, FAILURE, FAILURE], may_spend=may_spend)
+    assert fails(stage, retry=TWICE) is FAILURE
+    assert len(stage.began_ms) == attempts
+    assert stage.facts[0].get("skipped") == (None if may_spend else {"retry": "budget"})
 
 
 def test_waiting_for_a_retry_ends_with_the_run() -> None:
