@@ -319,17 +319,22 @@ def contexts(draw: Draw) -> RuntimeContext:
 SLOW: Final = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
+def drawn_run(draw: Draw) -> tuple[list[Act], Text, RuntimeContext]:
+    """Draw grants and a plan; return what it did, its text and the grants."""
+    context = contexts(draw)
+    writer = Writer(draw, context)
+    plan = writer.plan()
+    with home() as at:
+        return acts_of(at, plan, context), writer.text, context
+
+
 @given(st.data())
 @examples(150, suppress=SLOW)
 def test_nothing_is_done_outside_of_context_and_profile(data: st.DataObject) -> None:
-    context = contexts(data.draw)
-    writer = Writer(data.draw, context)
-    plan = writer.plan()
-    with home() as at:
-        acts = acts_of(at, plan, context)
+    acts, text, context = drawn_run(data.draw)
     event(f"acts: {min(len(acts), 5)}")
     for act in acts:
-        require_within(act, writer.text, context)
+        require_within(act, text, context)
 
 
 def test_most_of_the_drawn_plans_act_and_most_of_them_within_steps() -> None:
@@ -340,17 +345,13 @@ def test_most_of_the_drawn_plans_act_and_most_of_them_within_steps() -> None:
     @given(st.data())
     @examples(75, suppress=SLOW)
     def act(data: st.DataObject) -> None:
-        context = contexts(data.draw)
-        writer = Writer(data.draw, context)
-        plan = writer.plan()
-        with home() as at:
-            acts = acts_of(at, plan, context)
-        narrowed = set(writer.text.narrowed)
+        acts, text, _ = drawn_run(data.draw)
+        narrowed = set(text.narrowed)
         drawn.append((
             bool(acts),
             any(each.steps for each in acts),
             any(narrowed & set(each.steps) for each in acts),
-            any(each.site in writer.text.undoes for each in acts),
+            any(each.site in text.undoes for each in acts),
         ))  # fmt: skip
 
     act()
